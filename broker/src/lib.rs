@@ -1,0 +1,1 @@
+//! What acts: the daemon and the command line.

@@ -1,0 +1,5 @@
+//! What should be: names, catalogues, recipes, strategies, schedules, access, deployments.
+//!
+//! Pure: no I/O, no clock, no randomness, no secret bytes.
+
+pub mod name;

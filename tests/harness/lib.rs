@@ -1,0 +1,1 @@
+//! What tests share: real servers, started and stopped by their own id.

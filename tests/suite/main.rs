@@ -1,0 +1,1 @@
+//! The suite: one binary for every test that needs real parts.
