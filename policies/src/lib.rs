@@ -3,3 +3,4 @@
 //! Pure: no I/O, no clock, no randomness, no secret bytes.
 
 pub mod name;
+pub mod recipe;
