@@ -1,1 +1,11 @@
-//! How the outside is reached: stores, sources, targets, services, hosts.
+//! How the outside is reached: stores, targets, services and hosts.
+//!
+//! One folder per family, one file per driver, one table per family. A driver describes its options,
+//! opens, and what it opened serves. Nothing fails open: "not there" is `Ok(None)`, "cannot tell" is an error.
+
+pub mod fs;
+pub mod host;
+pub mod material;
+pub mod service;
+pub mod store;
+pub mod target;

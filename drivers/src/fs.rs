@@ -1,0 +1,157 @@
+//! Files written whole: owner-only before the first byte, synced, renamed, and the folder synced.
+
+use rustix::fs::{Mode, OFlags};
+use std::{
+    fs::File,
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+/// What went wrong with a file, and which file.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The operating system refused.
+    #[error("cannot {act} {}", path.display())]
+    Io {
+        /// What was tried: "write", "read", …
+        act: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Others than the owner could read or change it.
+    #[error("{} has mode {mode:o}; only its owner may have access (0600, or 0700 for a folder)", path.display())]
+    TooOpen {
+        /// Where.
+        path: PathBuf,
+        /// The permission bits found.
+        mode: u32,
+    },
+    /// It belongs to another user.
+    #[error("{} belongs to uid {owner}, not to uid {expected}", path.display())]
+    Foreign {
+        /// Where.
+        path: PathBuf,
+        /// Who owns it.
+        owner: u32,
+        /// Who should.
+        expected: u32,
+    },
+}
+
+/// Writes a file whole with mode 0600: readers see the old content or the new, never a part, also after power loss.
+pub fn replace(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    replace_with_mode(path, content, 0o600)
+}
+
+/// As [`replace`], for a file that is no secret and that others may read.
+pub fn replace_with_mode(path: &Path, content: &[u8], mode: u32) -> Result<(), FileError> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let unique =
+        format!(".{}.{:016x}.new", path.file_name().unwrap_or_default().to_string_lossy(), rand::random::<u64>());
+    let temporary = folder.join(unique);
+    let written = write_new(&temporary, content, mode).and_then(|()| {
+        std::fs::rename(&temporary, path).map_err(io_error("rename into place", path))?;
+        sync_folder(folder)
+    });
+    if written.is_err() {
+        // The name is unique to this call, so nothing else is removed; that it may be gone already is no second error.
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written
+}
+
+/// Creates a file that must not be there yet.
+pub fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), FileError> {
+    let open = rustix::fs::open(
+        path,
+        OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::from_raw_mode(0o600),
+    );
+    let mut file = File::from(open.map_err(|e| io_error("create", path)(e.into()))?);
+    if mode != 0o600 {
+        file.set_permissions(std::fs::Permissions::from_mode(mode)).map_err(io_error("set the mode of", path))?;
+    }
+    file.write_all(content).and_then(|()| file.sync_all()).map_err(io_error("write", path))
+}
+
+/// Makes a folder, and those above it, that only the owner may enter.
+pub fn private_folder(path: &Path) -> Result<(), FileError> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io_error("create", path))?;
+    require_private(path)
+}
+
+/// Refuses a file or folder that others than this user could read or change.
+pub fn require_private(path: &Path) -> Result<(), FileError> {
+    let found = std::fs::symlink_metadata(path).map_err(io_error("look at", path))?;
+    let expected = rustix::process::geteuid().as_raw();
+    if found.uid() != expected {
+        return Err(FileError::Foreign { path: path.into(), owner: found.uid(), expected });
+    }
+    let mode = found.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(FileError::TooOpen { path: path.into(), mode });
+    }
+    Ok(())
+}
+
+/// Reads a private file, refusing one that others could read or change.
+pub fn read_private(path: &Path) -> Result<Vec<u8>, FileError> {
+    require_private(path)?;
+    read(path)
+}
+
+/// Reads a file.
+pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+    std::fs::read(path).map_err(io_error("read", path))
+}
+
+/// Makes renames and removals in a folder durable.
+pub fn sync_folder(folder: &Path) -> Result<(), FileError> {
+    File::open(folder).and_then(|f| f.sync_all()).map_err(io_error("sync", folder))
+}
+
+fn io_error(act: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
+    let path = path.to_path_buf();
+    move |source| FileError::Io { act, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replaced_file_is_owner_only_and_leaves_nothing_beside() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        replace(&path, b"one").unwrap();
+        replace(&path, b"two").unwrap();
+        assert_eq!(read_private(&path).unwrap(), b"two");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        replace_with_mode(&path, b"one", 0o644).unwrap();
+        assert!(matches!(read_private(&path), Err(FileError::TooOpen { mode: 0o644, .. })));
+    }
+
+    #[test]
+    fn a_failed_replacement_keeps_the_old_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        replace(&path, b"one").unwrap();
+        let folder_in_the_way = folder.path().join("y");
+        std::fs::create_dir(&folder_in_the_way).unwrap();
+        assert!(replace(&folder_in_the_way, b"two").is_err());
+        assert_eq!(read(&path).unwrap(), b"one");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+}

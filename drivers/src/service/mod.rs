@@ -1,0 +1,47 @@
+//! Services: what restarts, when it started, and whether it is well.
+
+use crate::host::HostError;
+use async_trait::async_trait;
+
+/// One service on one host.
+#[async_trait]
+pub trait Service: Send + Sync {
+    /// Restarts it and returns once the service manager says that it runs.
+    async fn restart(&self) -> Result<(), ServiceError>;
+
+    /// When the service manager started it, in microseconds since 1970 by the host's clock; `None` where it does not run.
+    async fn started(&self) -> Result<Option<i64>, ServiceError>;
+
+    /// The host's clock, in microseconds since 1970, so that start times can be compared with an event.
+    async fn now(&self) -> Result<i64, ServiceError>;
+
+    /// Runs its health check; `Ok` where it is well.
+    async fn check(&self) -> Result<(), ServiceError>;
+}
+
+/// Why a service did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// Its host did not do its part.
+    #[error("service {service} on {host}")]
+    Host {
+        /// The service.
+        service: String,
+        /// The host.
+        host: String,
+        /// Why.
+        source: HostError,
+    },
+    /// The service manager refused or it did not come up.
+    #[error("service {service} on {host} did not {act}: {what}")]
+    Failed {
+        /// The service.
+        service: String,
+        /// The host.
+        host: String,
+        /// "restart", "pass its check", …
+        act: &'static str,
+        /// What the service manager said, without values.
+        what: String,
+    },
+}

@@ -1,0 +1,171 @@
+//! Targets: servers that must accept a credential.
+//!
+//! A driver is told which values an account shall accept, not how to get there: declaring the same twice changes
+//! nothing, so every step of a rotation may be repeated. What a server says of itself is not believed; a fresh login is.
+
+use crate::material::Material;
+use async_trait::async_trait;
+use std::fmt;
+
+/// A server, of one or more nodes, that accepts credentials.
+#[async_trait]
+pub trait Target: Send + Sync {
+    /// What this target can do; checked against the catalogue when the deployment loads.
+    fn capabilities(&self) -> Capabilities;
+
+    /// The nodes, in the order of the deployment file.
+    fn nodes(&self) -> &[Node];
+
+    /// Every account of a user, and anything that would make a change of it unsafe.
+    async fn survey(&self, admin: &Admin<'_>, user: &str) -> Result<Survey, TargetError>;
+
+    /// Makes an account accept exactly these values, the likeliest first, whatever it accepted before.
+    async fn declare(&self, admin: &Admin<'_>, account: &Account, values: &[&Material]) -> Result<(), TargetError>;
+
+    /// A fresh login at one node from where the account's host entry matches.
+    async fn login(&self, node: &Node, account: &Account, value: &Material) -> Result<Login, TargetError>;
+
+    /// Sessions of a user on a node that began no later than a mark.
+    async fn sessions(
+        &self,
+        admin: &Admin<'_>,
+        node: &Node,
+        user: &str,
+        until: Mark,
+    ) -> Result<Vec<Session>, TargetError>;
+
+    /// A mark: every session that begins from now on is later than it.
+    async fn mark(&self, admin: &Admin<'_>, node: &Node) -> Result<Mark, TargetError>;
+}
+
+/// Who changes accounts: a user and the values it may have, the likeliest first. Each is tried once per node.
+#[derive(Debug)]
+pub struct Admin<'a> {
+    /// The administrator's account name.
+    pub user: &'a str,
+    /// What it may log in with.
+    pub values: &'a [&'a Material],
+}
+
+/// One node of a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Its name in the deployment file.
+    pub name: String,
+    /// Its address, for messages: `10.0.0.12:3306`.
+    pub address: String,
+}
+
+/// One account: in MariaDB, a user and a host entry.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct Account {
+    /// The user name.
+    pub user: String,
+    /// From where it may log in; empty where the target knows no such thing.
+    pub host: String,
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.as_str() {
+            "" => f.write_str(&self.user),
+            host => write!(f, "{}@{host}", self.user),
+        }
+    }
+}
+
+/// What is there before a change.
+#[derive(Debug)]
+pub struct Survey {
+    /// Every account of the user that authenticates by a value.
+    pub accounts: Vec<Account>,
+    /// Why a change would not be safe now. Empty where it is.
+    pub hazards: Vec<Hazard>,
+}
+
+/// Something that would make a change unsafe.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{node}: {what}")]
+pub struct Hazard {
+    /// The node.
+    pub node: String,
+    /// What was found, and what to do about it.
+    pub what: String,
+}
+
+/// What a fresh login found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Login {
+    /// The server let it in, as this very account.
+    Accepted,
+    /// The server refused it.
+    Refused,
+    /// It cannot be tried from here as this account; why.
+    Unprovable(String),
+}
+
+/// A point in the sequence of a node's sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct Mark(pub u64);
+
+/// A session that is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Its place in the node's sequence.
+    pub mark: Mark,
+    /// Where it comes from.
+    pub from: String,
+}
+
+/// What a target can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    /// The name of the driver.
+    pub driver: &'static str,
+    /// How many values one account can accept at once.
+    pub values_at_once: usize,
+}
+
+/// Why a target did not do what was asked. Never holds a value.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// It did not answer in time. Whether a change took effect is unknown: probe.
+    #[error("node {node} did not answer ({address})")]
+    Unreachable {
+        /// The node.
+        node: String,
+        /// Its address.
+        address: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// None of the administrator's values is accepted.
+    #[error("node {node} refuses every value that is stored for {user} ({address})")]
+    AdminRefused {
+        /// The node.
+        node: String,
+        /// Its address.
+        address: String,
+        /// The administrator.
+        user: String,
+    },
+    /// The server refused the change. Whether all of it was refused is unknown: probe.
+    #[error("node {node} refuses to change {account}: error {code}")]
+    Refused {
+        /// The node.
+        node: String,
+        /// The account.
+        account: Account,
+        /// The server's error code.
+        code: u16,
+    },
+    /// The change is not possible here.
+    #[error("node {node}: {what}")]
+    Unable {
+        /// The node.
+        node: String,
+        /// Why.
+        what: String,
+    },
+}
