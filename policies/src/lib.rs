@@ -4,3 +4,5 @@
 
 pub mod name;
 pub mod recipe;
+pub mod strategy;
+pub mod survey;
