@@ -16,14 +16,23 @@ pub trait Target: Send + Sync {
     /// The nodes, in the order of the deployment file.
     fn nodes(&self) -> &[Node];
 
-    /// Every account of a user, and anything that would make a change of it unsafe.
-    async fn survey(&self, admin: &Admin<'_>, user: &str) -> Result<Survey, TargetError>;
+    /// Every account of a user on every node, and anything that would make a change of it unsafe: an account that accepts
+    /// something that is none of the `known` values was changed by someone else.
+    async fn survey(&self, admin: &Admin<'_>, user: &str, known: &[&Material]) -> Result<Survey, TargetError>;
 
     /// Makes an account accept exactly these values, the likeliest first, whatever it accepted before.
     async fn declare(&self, admin: &Admin<'_>, account: &Account, values: &[&Material]) -> Result<(), TargetError>;
 
-    /// A fresh login at one node from where the account's host entry matches.
-    async fn login(&self, node: &Node, account: &Account, value: &Material) -> Result<Login, TargetError>;
+    /// A fresh login at one node from where the account's host entry matches. `among` names every account of the user
+    /// ([`Survey::entries`]): a server says no without saying which account it asked, so the place to try from is chosen
+    /// such that it can only be this one.
+    async fn login(
+        &self,
+        node: &Node,
+        account: &Account,
+        among: &[Account],
+        value: &Material,
+    ) -> Result<Login, TargetError>;
 
     /// Sessions of a user on a node that began no later than a mark.
     async fn sessions(
@@ -77,8 +86,10 @@ impl fmt::Display for Account {
 /// What is there before a change.
 #[derive(Debug)]
 pub struct Survey {
-    /// Every account of the user that authenticates by a value.
+    /// Every account of the user that authenticates by a value: what a rotation changes.
     pub accounts: Vec<Account>,
+    /// Every account that a login of the user could match, those without a value included.
+    pub entries: Vec<Account>,
     /// Why a change would not be safe now. Empty where it is.
     pub hazards: Vec<Hazard>,
 }
