@@ -1,1 +1,3 @@
 //! What acts: the daemon and the command line.
+
+pub mod transfer;

@@ -1,0 +1,241 @@
+//! Tests of the format: what is refused, and as what.
+
+use super::*;
+use crate::transfer::{
+    key::SigningKey,
+    succession::{Link, Trust},
+};
+use age::x25519;
+use donjon_drivers::{
+    material::Material,
+    store::{Document, RecordPath, Version},
+};
+use donjon_policies::name::DeploymentName;
+use proptest::prelude::*;
+
+struct Made {
+    authority: SigningKey,
+    identity: x25519::Identity,
+    bundle: SealedBundle,
+}
+
+fn deployment() -> DeploymentName {
+    "kolla".parse().unwrap()
+}
+
+fn site(name: &str) -> Scope {
+    Scope::Site { site: name.parse().unwrap(), role: "compute".parse().unwrap(), host: None }
+}
+
+fn document(value: &str) -> Document {
+    Document::from_json(Material::from(format!(r#"{{"password":"{value}"}}"#))).unwrap()
+}
+
+fn path(text: &str) -> RecordPath {
+    text.parse().unwrap()
+}
+
+fn make_with(authority: SigningKey, scope: Scope, epoch: u64, chain: &[Link]) -> Made {
+    let identity = x25519::Identity::generate();
+    let recipients = Recipients::parse([identity.to_public().to_string().as_str()]).unwrap();
+    let (first, second) = (path("kolla/database_password"), path("kolla/rabbitmq_password"));
+    let (one, two) = (document("canary-one"), document("canary-two"));
+    let items = [
+        Item { path: &first, version: Version(3), document: &one },
+        Item { path: &second, version: Version(1), document: &two },
+    ];
+    let sealing = Sealing {
+        deployment: &deployment(),
+        scope,
+        epoch: Epoch(epoch),
+        created: 1000,
+        not_after: 2000,
+        recipients: &recipients,
+        authority: &authority,
+        chain,
+        items: &items,
+    };
+    let bundle = seal(&sealing).unwrap();
+    Made { authority, identity, bundle }
+}
+
+fn make() -> Made {
+    make_with(SigningKey::generate().unwrap(), site("edge1"), 5, &[])
+}
+
+fn open(made: &Made, file: &[u8], checks: &Checks<'_>) -> Result<Opened, OpenError> {
+    Opened::from_file(file, checks, &Identities::one(made.identity.clone()))
+}
+
+fn at(now: i64) -> Checks<'static> {
+    Checks { now, ..Checks::default() }
+}
+
+#[test]
+fn a_bundle_gives_back_what_was_put_in() {
+    let made = make();
+    let opened = open(&made, &made.bundle.bytes, &at(1500)).unwrap();
+    assert_eq!(opened.trust(), Trust::First);
+    assert_eq!(opened.digest(), made.bundle.digest);
+    assert!(opened.receipt_key().matches(&made.bundle.receipt_key));
+    let records = opened.into_records();
+    assert_eq!(records[0].path, path("kolla/database_password"));
+    assert_eq!(records[0].version, Version(3));
+    assert!(records[1].document.text().matches(document("canary-two").text()));
+}
+
+#[test]
+fn no_value_and_no_guess_at_one_is_in_clear() {
+    let made = make();
+    let seen = |needle: &[u8]| made.bundle.bytes.windows(needle.len()).any(|w| w == needle);
+    assert!(!seen(b"canary"));
+    // The control: with names this search does see what is there.
+    let manifest = serde_json::to_vec(&made.bundle.manifest).unwrap();
+    assert!(manifest.windows(17).any(|w| w == b"database_password"));
+    let again = make_with(made.authority, site("edge1"), 5, &[]);
+    let digest = |b: &SealedBundle| b.manifest.entries[0].digest;
+    assert_ne!(digest(&made.bundle), digest(&again.bundle), "the digest of one value differs from bundle to bundle");
+}
+
+#[test]
+fn each_byte_counts() {
+    let made = make();
+    let bytes = &made.bundle.bytes;
+    for place in 0..bytes.len() {
+        for flip in [0x01, 0x20, 0x80, 0xff] {
+            let mut other = bytes.clone();
+            other[place] ^= flip;
+            let refused = open(&made, &other, &at(1500)).expect_err("an altered bundle");
+            let kind = matches!(refused, OpenError::Damaged { .. } | OpenError::Forged { .. } | OpenError::Newer);
+            assert!(kind, "byte {place}: {refused}");
+        }
+    }
+}
+
+#[test]
+fn a_part_of_a_bundle_and_more_than_a_bundle_are_damaged() {
+    let made = make();
+    let bytes = &made.bundle.bytes;
+    for end in 0..bytes.len() {
+        let refused = open(&made, &bytes[..end], &at(1500)).expect_err("a part");
+        assert!(matches!(refused, OpenError::Damaged { .. }), "{end}: {refused}");
+    }
+    let longer = [bytes.as_slice(), b"\0"].concat();
+    assert!(matches!(open(&made, &longer, &at(1500)), Err(OpenError::Damaged { .. })));
+    let newer = [b"donjon-bundle/2\n", &bytes[16..]].concat();
+    assert_eq!(open(&made, &newer, &at(1500)).unwrap_err(), OpenError::Newer);
+}
+
+#[test]
+fn another_signer_is_a_forger_unless_the_pinned_key_named_it() {
+    let (pinned, other) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
+    let link = Link::sign(&deployment(), &pinned, other.public(), 900);
+    let forged = make_with(SigningKey::generate().unwrap(), site("edge1"), 5, std::slice::from_ref(&link));
+    let checks = Checks { pin: Some(pinned.public()), ..at(1500) };
+    let refused = open(&forged, &forged.bundle.bytes, &checks).unwrap_err();
+    assert!(matches!(refused, OpenError::Forged { signer: Some(_), .. }), "{refused}");
+    let good = make_with(other, site("edge1"), 5, &[link]);
+    let opened = open(&good, &good.bundle.bytes, &checks).unwrap();
+    assert_eq!(opened.trust(), Trust::Succeeded { from: *pinned.public() });
+}
+
+#[test]
+fn another_site_role_host_or_deployment_is_foreign() {
+    let made = make();
+    let refuse = |checks: &Checks<'_>| open(&made, &made.bundle.bytes, checks).unwrap_err();
+    let (edge1, edge2) = ("edge1".parse().unwrap(), "edge2".parse().unwrap());
+    let (compute, control) = ("compute".parse().unwrap(), "control".parse().unwrap());
+    let stranger = SigningKey::generate().unwrap();
+    let other = "other".parse().unwrap();
+    let right = Checks { deployment: Some(&deployment()), site: Some(&edge1), role: Some(&compute), ..at(1500) };
+    assert!(open(&made, &made.bundle.bytes, &right).is_ok());
+    for wrong in [
+        Checks { site: Some(&edge2), ..right.clone() },
+        Checks { role: Some(&control), ..right.clone() },
+        Checks { deployment: Some(&other), ..right.clone() },
+        Checks { deployment: Some(&other), pin: Some(stranger.public()), ..right.clone() },
+    ] {
+        assert!(matches!(refuse(&wrong), OpenError::Foreign(_)), "{wrong:?}");
+    }
+    let custodians = make_with(SigningKey::generate().unwrap(), Scope::Custodians {}, 1, &[]);
+    let refused = open(&custodians, &custodians.bundle.bytes, &right).unwrap_err();
+    assert_eq!(refused.to_string(), "the bundle is foreign: it is for the custodians");
+}
+
+#[test]
+fn an_older_and_an_ended_bundle_are_stale() {
+    let made = make();
+    let digest = made.bundle.digest;
+    let rival = make().bundle.digest;
+    let after = |epoch, digest| Checks { accepted: Some(Accepted { epoch: Epoch(epoch), digest }), ..at(1500) };
+    let read = |checks: &Checks<'_>| open(&made, &made.bundle.bytes, checks);
+    assert!(read(&after(4, rival)).is_ok());
+    assert!(read(&after(5, digest)).is_ok(), "the same bundle once more");
+    assert!(matches!(read(&after(5, rival)), Err(OpenError::Stale(_))));
+    assert!(matches!(read(&after(6, digest)), Err(OpenError::Stale(_))));
+    assert!(read(&at(2000)).is_ok());
+    assert!(matches!(read(&at(2001)), Err(OpenError::Stale(Stale::Expired { .. }))));
+}
+
+#[test]
+fn a_wrong_identity_is_told_apart() {
+    let made = make();
+    let stranger = Identities::one(x25519::Identity::generate());
+    let refused = Opened::from_file(&made.bundle.bytes, &at(1500), &stranger).unwrap_err();
+    assert_eq!(refused, OpenError::WrongIdentity);
+}
+
+#[test]
+fn a_digest_binds_value_name_site_and_version() {
+    let keys = body::Keys::generate().unwrap();
+    let (name, deployment) = (deployment(), "other".parse().unwrap());
+    let (here, there) = (site("edge1"), site("edge2"));
+    let (p, q) = (path("kolla/a"), path("kolla/b"));
+    let digest = |d, s, p, v, text| body::Binding::new(&keys, d, s).digest(p, Version(v), &document(text));
+    let this = digest(&name, &here, &p, 1, "x");
+    assert_eq!(this, digest(&name, &here, &p, 1, "x"));
+    for other in [
+        digest(&deployment, &here, &p, 1, "x"),
+        digest(&name, &there, &p, 1, "x"),
+        digest(&name, &here, &q, 1, "x"),
+        digest(&name, &here, &p, 2, "x"),
+        digest(&name, &here, &p, 1, "y"),
+    ] {
+        assert_ne!(this, other);
+    }
+}
+
+#[test]
+fn a_record_cannot_be_listed_twice() {
+    let authority = SigningKey::generate().unwrap();
+    let recipients = Recipients::parse([x25519::Identity::generate().to_public().to_string().as_str()]).unwrap();
+    let (p, d) = (path("kolla/a"), document("x"));
+    let items = [(); 2].map(|()| Item { path: &p, version: Version(1), document: &d });
+    let sealing = Sealing {
+        deployment: &deployment(),
+        scope: site("edge1"),
+        epoch: Epoch(1),
+        created: 0,
+        not_after: 1,
+        recipients: &recipients,
+        authority: &authority,
+        chain: &[],
+        items: &items,
+    };
+    assert!(matches!(seal(&sealing), Err(SealError::Twice { .. })));
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400), headed in any::<bool>()) {
+        let head: &[u8] = if headed { b"donjon-bundle/1\n\0\0\0\x10" } else { b"" };
+        prop_assert!(Sealed::parse(&[head, &bytes].concat()).is_err());
+    }
+
+    #[test]
+    fn no_body_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let made = Entry { path: path("kolla/a"), version: Version(1), digest: [0; 32] };
+        let body = [b"donjon-body/1\n".as_slice(), &bytes].concat();
+        let _ = body::read(&body, &[made]);
+    }
+}
