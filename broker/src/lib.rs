@@ -1,3 +1,14 @@
 //! What acts: the daemon and the command line.
+//!
+//! ```text
+//! cli ── socket ──▶ daemon ──▶ lookup · generation · rotation · transfer · scan
+//!                      │              │
+//!                      ├─▶ vault      └─▶ records ──▶ donjon_drivers::store
+//!                      └─▶ audit
+//! ```
 
+pub mod failure;
+pub mod home;
+pub mod records;
+pub mod socket;
 pub mod transfer;

@@ -2,6 +2,7 @@
 //!
 //! Pure: no I/O, no clock, no randomness, no secret bytes.
 
+pub mod deployment;
 pub mod name;
 pub mod recipe;
 pub mod strategy;

@@ -1,0 +1,184 @@
+//! What a person is told when something did not work: what happened, why, what state things are in, what to do.
+
+use serde::{Deserialize, Serialize};
+use std::{error::Error, fmt};
+
+/// The documented exit codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "u8", try_from = "u8")]
+#[repr(u8)]
+pub enum Exit {
+    /// It failed; the message says what state things are in.
+    Failed = 1,
+    /// Usage or configuration.
+    Usage = 2,
+    /// Not allowed.
+    NotAllowed = 3,
+    /// Not there.
+    NotThere = 4,
+    /// A conflict, or another broker holds it.
+    Conflict = 5,
+    /// A store, source or target did not answer; try again.
+    Unavailable = 6,
+    /// `scan` found something.
+    Found = 7,
+    /// This secret is not to be rotated so.
+    Refused = 8,
+    /// A damaged, forged, stale or foreign bundle.
+    Integrity = 9,
+    /// Ambiguous: needs `donjon doctor` or a person.
+    Ambiguous = 10,
+    /// Quorum or ordering would be broken.
+    Quorum = 11,
+    /// Work is due.
+    Due = 12,
+    /// Waiting for a site, consumer, custodian or deployer run.
+    Waiting = 13,
+    /// A bug.
+    Bug = 70,
+    /// The reader went away.
+    ReaderGone = 141,
+}
+
+impl Exit {
+    /// Every code, in the order of their numbers.
+    pub const ALL: [Self; 15] = [
+        Self::Failed,
+        Self::Usage,
+        Self::NotAllowed,
+        Self::NotThere,
+        Self::Conflict,
+        Self::Unavailable,
+        Self::Found,
+        Self::Refused,
+        Self::Integrity,
+        Self::Ambiguous,
+        Self::Quorum,
+        Self::Due,
+        Self::Waiting,
+        Self::Bug,
+        Self::ReaderGone,
+    ];
+}
+
+impl From<Exit> for u8 {
+    fn from(exit: Exit) -> Self {
+        exit as Self
+    }
+}
+
+impl TryFrom<u8> for Exit {
+    type Error = UnknownExit;
+    fn try_from(code: u8) -> Result<Self, UnknownExit> {
+        Self::ALL.into_iter().find(|exit| u8::from(*exit) == code).ok_or(UnknownExit)
+    }
+}
+
+/// The number is none of the documented exit codes.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("not a documented exit code")]
+pub struct UnknownExit;
+
+/// An error for a person, and for a program that reads JSON. It never holds a value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The exit code.
+    pub code: Exit,
+    /// What happened.
+    pub message: String,
+    /// Why, the nearest cause first.
+    #[serde(default)]
+    pub causes: Vec<String>,
+    /// What state things are in now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// What to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    /// What happened, and the exit code for it.
+    pub fn new(code: Exit, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), causes: Vec::new(), state: None, hint: None }
+    }
+
+    /// Why: an error and all that it was caused by.
+    #[must_use]
+    pub fn because(mut self, error: &(dyn Error + 'static)) -> Self {
+        let mut next = Some(error);
+        while let Some(cause) = next {
+            self.causes.push(cause.to_string());
+            next = cause.source();
+        }
+        self
+    }
+
+    /// Why, in words.
+    #[must_use]
+    pub fn cause(mut self, cause: impl Into<String>) -> Self {
+        self.causes.push(cause.into());
+        self
+    }
+
+    /// What state things are in now.
+    #[must_use]
+    pub fn state(mut self, state: impl Into<String>) -> Self {
+        self.state = Some(state.into());
+        self
+    }
+
+    /// What to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.message)?;
+        if !self.causes.is_empty() {
+            f.write_str("\ncaused by:")?;
+            for (i, cause) in self.causes.iter().enumerate() {
+                write!(f, "\n  {}: {cause}", i + 1)?;
+            }
+        }
+        if let Some(state) = &self.state {
+            write!(f, "\nstate: {state}")?;
+        }
+        if let Some(hint) = &self.hint {
+            write!(f, "\nhint:  {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_reads_as_designed() {
+        let failure = Failure::new(Exit::Failed, "cannot rotate `database_password`")
+            .cause("node db2 refuses the new password after it was added (10.0.0.12:3306, root@localhost)")
+            .state("old and new are valid on db1, db3; old alone on db2; nothing was published")
+            .hint("db2 is not in the primary component; `donjon rotate resume` continues when it is back");
+        let wanted = "error: cannot rotate `database_password`\n\
+            caused by:\n  1: node db2 refuses the new password after it was added (10.0.0.12:3306, root@localhost)\n\
+            state: old and new are valid on db1, db3; old alone on db2; nothing was published\n\
+            hint:  db2 is not in the primary component; `donjon rotate resume` continues when it is back";
+        assert_eq!(failure.to_string(), wanted);
+    }
+
+    #[test]
+    fn every_code_travels() {
+        for exit in Exit::ALL {
+            assert_eq!(Exit::try_from(u8::from(exit)).unwrap(), exit);
+        }
+        assert!(Exit::try_from(99).is_err());
+    }
+}

@@ -1,0 +1,7 @@
+//! What Donjon keeps in a store, and where: the layout, secrets and their labels, the epoch.
+
+pub mod epoch;
+pub mod layout;
+pub mod secrets;
+
+pub use layout::Layout;

@@ -1,0 +1,95 @@
+//! The calling end of the socket. It blocks, so that a short command needs no runtime.
+
+use super::{
+    frame::{FrameError, Message},
+    message::{Answer, Event, Request},
+};
+use crate::{
+    failure::{Exit, Failure},
+    home::Home,
+};
+use donjon_drivers::material::Material;
+use serde_json::Value;
+use std::{
+    io::{BufReader, BufWriter, ErrorKind},
+    os::unix::{fs::MetadataExt, net::UnixStream},
+    path::Path,
+    time::Duration,
+};
+
+/// A connection to the daemon.
+#[derive(Debug)]
+pub struct Client {
+    stream: UnixStream,
+}
+
+/// What the daemon answered.
+#[derive(Debug)]
+pub struct Reply {
+    /// The JSON part.
+    pub value: Value,
+    /// The values.
+    pub materials: Vec<Material>,
+}
+
+impl Client {
+    /// Connects to the daemon of a home, refusing a socket that neither this user nor root owns.
+    pub fn connect(home: &Home) -> Result<Self, Failure> {
+        let path = home.socket();
+        let stream = UnixStream::connect(&path).map_err(|error| not_reached(&path, &error))?;
+        let owner = std::fs::metadata(&path).map_err(|error| not_reached(&path, &error))?.uid();
+        let own = rustix::process::geteuid().as_raw();
+        if owner != own && owner != 0 {
+            return Err(Failure::new(Exit::NotAllowed, format!("the socket {} belongs to uid {owner}", path.display()))
+                .state("nothing was asked")
+                .hint("DONJON_HOME or DONJON_SOCKET names another user's daemon"));
+        }
+        Ok(Self { stream })
+    }
+
+    /// Asks, tells each event, and returns the reply.
+    pub fn ask(&mut self, request: &Request, materials: Vec<Material>, tell: &mut dyn FnMut(Event)) -> Result<Reply, Failure> {
+        let broken = |error: FrameError| {
+            Failure::new(Exit::Unavailable, "the daemon did not answer to the end")
+                .because(&error)
+                .state("whether it did what was asked is not known")
+                .hint("`donjon status` says how things are")
+        };
+        Message::new(request, materials).and_then(|m| m.write(&mut BufWriter::new(&self.stream))).map_err(broken)?;
+        let mut reader = BufReader::new(&self.stream);
+        loop {
+            let message = Message::read(&mut reader).map_err(broken)?;
+            match message.parse::<Answer>().map_err(broken)? {
+                Answer::Event(event) => tell(event),
+                Answer::Reply(value) => return Ok(Reply { value, materials: message.materials }),
+                Answer::Error(failure) => return Err(failure),
+            }
+        }
+    }
+
+    /// As [`Client::ask`], for what is answered at once.
+    pub fn ask_quietly(&mut self, request: &Request, materials: Vec<Material>) -> Result<Reply, Failure> {
+        self.ask(request, materials, &mut |_| ())
+    }
+
+    /// Gives up when the daemon is silent for longer.
+    pub fn give_up_after(&self, silence: Duration) -> Result<(), Failure> {
+        let refused = |error: std::io::Error| Failure::new(Exit::Bug, "cannot set the time-out of the socket").because(&error);
+        self.stream.set_read_timeout(Some(silence)).map_err(refused)
+    }
+}
+
+fn not_reached(path: &Path, error: &std::io::Error) -> Failure {
+    let place = path.display();
+    match error.kind() {
+        ErrorKind::NotFound => Failure::new(Exit::Unavailable, "donjon is not up").cause(format!("there is no socket at {place}")).hint("`donjon up` starts it"),
+        ErrorKind::ConnectionRefused => Failure::new(Exit::Unavailable, "donjon is not up")
+            .cause(format!("nobody listens at {place}; the daemon was killed"))
+            .state("what was stored is safe in the store")
+            .hint("`donjon up` starts it again"),
+        ErrorKind::PermissionDenied => Failure::new(Exit::NotAllowed, "the daemon belongs to another user")
+            .cause(format!("{place} may not be opened by this user"))
+            .hint("use the account that ran `donjon up`, or set DONJON_HOME"),
+        _ => Failure::new(Exit::Unavailable, format!("cannot reach the daemon at {place}")).because(error),
+    }
+}

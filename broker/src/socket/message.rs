@@ -1,0 +1,150 @@
+//! What is asked over the socket, and what is answered. Values travel beside these, in material frames.
+
+use crate::failure::Failure;
+use donjon_drivers::store::secret::Part;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A request, told apart by its `op`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum Request {
+    /// How things are. Never refused, never audited.
+    Status,
+    /// Values, in the order of the names.
+    Read {
+        /// What is asked for.
+        names: Vec<Asked>,
+        /// One version of it, for a single name.
+        #[serde(default)]
+        version: Option<VersionAsked>,
+        /// The epoch that the caller is pinned to.
+        #[serde(default)]
+        epoch: Option<u64>,
+    },
+    /// A new version of a secret; its value is the one material.
+    Put {
+        /// The secret.
+        name: String,
+    },
+    /// Every secret there is.
+    List,
+    /// The versions of a secret.
+    History {
+        /// The secret.
+        name: String,
+    },
+    /// Makes the secrets of a catalogue that are not there yet.
+    Generate {
+        /// The catalogue's name, or `None` for the deployment's own.
+        #[serde(default)]
+        catalogue: Option<String>,
+        /// The text of a catalogue file, where one was named.
+        #[serde(default)]
+        catalogue_text: Option<String>,
+        /// Only these; all where empty.
+        #[serde(default)]
+        names: Vec<String>,
+    },
+    /// Unseal shares, one a material.
+    Unseal,
+    /// Ends the daemon, and the temporary Vault with it.
+    Down {
+        /// Without a receipt or a drilled custodians' bundle.
+        #[serde(default)]
+        force: bool,
+    },
+    /// What a rotation would do.
+    RotatePlan(RotateAsked),
+    /// Rotates.
+    RotateApply(RotateAsked),
+    /// Goes on with a rotation that was interrupted.
+    RotateResume,
+    /// Undoes a rotation whose new value no consumer can have read.
+    RotateAbort,
+    /// How rotations stand.
+    RotateStatus,
+    /// Looks for stored values in files.
+    Scan {
+        /// Files and folders, absolute.
+        paths: Vec<String>,
+    },
+    /// Writes a bundle.
+    ExportBundle(Value),
+    /// Reads a bundle into the store.
+    Import(Value),
+    /// Takes a site's receipt.
+    Receipt(Value),
+}
+
+/// One value that is asked for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Asked {
+    /// The secret or view.
+    pub name: String,
+    /// Which part of it.
+    #[serde(default)]
+    pub part: Part,
+}
+
+/// Which version is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VersionAsked {
+    /// By its number.
+    Number(u64),
+    /// The one before the current.
+    Previous,
+}
+
+/// What is to be rotated, and what is accepted for it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct RotateAsked {
+    /// The secrets by name.
+    #[serde(default)]
+    pub names: Vec<String>,
+    /// All that may be rotated in bulk.
+    #[serde(default)]
+    pub all: bool,
+    /// The operator accepts an outage where the strategy has one.
+    #[serde(default)]
+    pub accept_outage: bool,
+    /// The old value is known to others: remove it first.
+    #[serde(default)]
+    pub compromised: bool,
+    /// Accounts (`user@host`) that nobody can prove from here and that the operator vouches for.
+    #[serde(default)]
+    pub vouched: Vec<String>,
+}
+
+/// An answer: progress comes first, then a reply or an error.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// How long work goes on.
+    Event(Event),
+    /// Done.
+    Reply(Value),
+    /// Not done.
+    Error(Failure),
+}
+
+/// One step of long work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// What is happening, in a line.
+    pub text: String,
+    /// How much is done, where it can be counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done: Option<u64>,
+    /// Of how much.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
+}
+
+impl Event {
+    /// A step without a count.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self { text: text.into(), done: None, total: None }
+    }
+}

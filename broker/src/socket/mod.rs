@@ -1,0 +1,8 @@
+//! The daemon's unix socket: frames, messages, and both ends.
+//!
+//! A message is one JSON header and as many material frames as it says. A value never stands inside the JSON, where a
+//! parser would copy it.
+
+pub mod client;
+pub mod frame;
+pub mod message;
