@@ -14,7 +14,10 @@ impl Home {
             let home = PathBuf::from(home);
             return match home.is_absolute() {
                 true => Ok(Self(home)),
-                false => Err(Failure::new(Exit::Usage, format!("DONJON_HOME is `{}`, which is not an absolute path", home.display()))),
+                false => Err(Failure::new(
+                    Exit::Usage,
+                    format!("DONJON_HOME is `{}`, which is not an absolute path", home.display()),
+                )),
             };
         }
         if rustix::process::geteuid().is_root() {
@@ -43,7 +46,9 @@ impl Home {
 
     /// The daemon's socket.
     pub fn socket(&self) -> PathBuf {
-        env::var_os("DONJON_SOCKET").filter(|s| !s.is_empty()).map_or_else(|| self.run().join("donjon.sock"), PathBuf::from)
+        env::var_os("DONJON_SOCKET")
+            .filter(|s| !s.is_empty())
+            .map_or_else(|| self.run().join("donjon.sock"), PathBuf::from)
     }
 
     /// The lock that one daemon holds.

@@ -7,6 +7,10 @@
 //!                      └─▶ audit
 //! ```
 
+pub mod audit;
+pub mod cli;
+pub mod config;
+pub mod daemon;
 pub mod failure;
 pub mod home;
 pub mod records;

@@ -1,3 +1,25 @@
-//! The command line.
+//! `donjon`: parses the command line, runs the command, and ends with a documented exit code.
 
-fn main() {}
+use clap::Parser;
+use donjon::{
+    cli::{Arguments, context::Output},
+    failure::Exit,
+};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let output = arguments.output;
+    match arguments.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if failure.code != Exit::ReaderGone {
+                match output {
+                    Output::Json => anstream::eprintln!("{}", serde_json::json!({"error": failure})),
+                    Output::Table => anstream::eprintln!("{failure}"),
+                }
+            }
+            ExitCode::from(u8::from(failure.code))
+        }
+    }
+}

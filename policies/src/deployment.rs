@@ -147,7 +147,10 @@ impl Deployment {
 
     /// The secrets that a view is assembled from, in the order of their names.
     pub fn parts_of(&self, view: &SecretName) -> BTreeSet<SecretName> {
-        self.views.get(view).map(|template| placeholders(template).filter_map(Result::ok).map(|p| p.secret).collect()).unwrap_or_default()
+        self.views
+            .get(view)
+            .map(|template| placeholders(template).filter_map(Result::ok).map(|p| p.secret).collect())
+            .unwrap_or_default()
     }
 
     /// The views that a secret is part of.
@@ -178,10 +181,18 @@ impl Deployment {
         }
         for (view, template) in &self.views {
             found.extend(placeholders(template).filter_map(Result::err).map(|what| format!("view `{view}`: {what}")));
-            found.extend(self.parts_of(view).iter().filter(|part| self.views.contains_key(part)).map(|part| format!("view `{view}` is made from the view `{part}`; views are made from secrets alone")));
+            found.extend(self.parts_of(view).iter().filter(|part| self.views.contains_key(part)).map(|part| {
+                format!("view `{view}` is made from the view `{part}`; views are made from secrets alone")
+            }));
         }
         for (site, described) in &self.sites {
-            found.extend(described.roles.iter().filter(|r| !self.roles.contains_key(r)).map(|role| format!("site `{site}` has the role `{role}`, which is not under `roles`")));
+            found.extend(
+                described
+                    .roles
+                    .iter()
+                    .filter(|r| !self.roles.contains_key(r))
+                    .map(|role| format!("site `{site}` has the role `{role}`, which is not under `roles`")),
+            );
         }
         found
     }
@@ -223,7 +234,11 @@ pub fn placeholders(template: &str) -> impl Iterator<Item = Result<Placeholder, 
             Some((name, "url")) => (name, Encoding::Url),
             Some((_, other)) => return Some(Err(format!("`{other}` is no encoding; `url` is"))),
         };
-        Some(name.parse().map_err(|error: crate::name::NameError| error.to_string()).map(|secret| Placeholder { secret, encoding, range: start..at }))
+        Some(name.parse().map_err(|error: crate::name::NameError| error.to_string()).map(|secret| Placeholder {
+            secret,
+            encoding,
+            range: start..at,
+        }))
     })
 }
 
@@ -265,7 +280,8 @@ views:
     #[test]
     fn consumers_come_in_their_order_also_through_views() {
         let deployment = Deployment::parse("donjon.yaml", GOOD).unwrap();
-        let names: Vec<_> = deployment.consumers_of(&"database_password".parse().unwrap()).iter().map(|(n, _)| n.to_string()).collect();
+        let names: Vec<_> =
+            deployment.consumers_of(&"database_password".parse().unwrap()).iter().map(|(n, _)| n.to_string()).collect();
         assert_eq!(names, ["api", "web"]);
     }
 

@@ -21,7 +21,8 @@ pub async fn bump(store: &dyn Store, layout: &Layout) -> Result<u64, StoreError>
     for _ in 0..MOST_RACES {
         let (epoch, expected) = read_versioned(store, layout).await?;
         let next = Record { format: FORMAT, epoch: epoch + 1 };
-        let document = Document::plain(&next).map_err(|_| StoreError::Damaged { path: path.clone(), what: "no JSON object" })?;
+        let document =
+            Document::plain(&next).map_err(|_| StoreError::Damaged { path: path.clone(), what: "no JSON object" })?;
         match store.write(&path, &document, expected).await {
             Ok(_) => return Ok(next.epoch),
             Err(StoreError::Conflict { .. }) => {}
@@ -36,7 +37,10 @@ async fn read_versioned(store: &dyn Store, layout: &Layout) -> Result<(u64, Expe
     match store.read(&path, Which::Latest).await? {
         None => Ok((0, Expected::Absent)),
         Some(stored) => {
-            let record: Record = stored.document.parse().map_err(|_| StoreError::Damaged { path: path.clone(), what: "no epoch record" })?;
+            let record: Record = stored
+                .document
+                .parse()
+                .map_err(|_| StoreError::Damaged { path: path.clone(), what: "no epoch record" })?;
             if record.format > FORMAT {
                 return Err(StoreError::Damaged { path, what: "written by a newer donjon" });
             }

@@ -40,15 +40,23 @@ impl Client {
         let owner = std::fs::metadata(&path).map_err(|error| not_reached(&path, &error))?.uid();
         let own = rustix::process::geteuid().as_raw();
         if owner != own && owner != 0 {
-            return Err(Failure::new(Exit::NotAllowed, format!("the socket {} belongs to uid {owner}", path.display()))
-                .state("nothing was asked")
-                .hint("DONJON_HOME or DONJON_SOCKET names another user's daemon"));
+            return Err(Failure::new(
+                Exit::NotAllowed,
+                format!("the socket {} belongs to uid {owner}", path.display()),
+            )
+            .state("nothing was asked")
+            .hint("DONJON_HOME or DONJON_SOCKET names another user's daemon"));
         }
         Ok(Self { stream })
     }
 
     /// Asks, tells each event, and returns the reply.
-    pub fn ask(&mut self, request: &Request, materials: Vec<Material>, tell: &mut dyn FnMut(Event)) -> Result<Reply, Failure> {
+    pub fn ask(
+        &mut self,
+        request: &Request,
+        materials: Vec<Material>,
+        tell: &mut dyn FnMut(Event),
+    ) -> Result<Reply, Failure> {
         let broken = |error: FrameError| {
             Failure::new(Exit::Unavailable, "the daemon did not answer to the end")
                 .because(&error)
@@ -74,7 +82,8 @@ impl Client {
 
     /// Gives up when the daemon is silent for longer.
     pub fn give_up_after(&self, silence: Duration) -> Result<(), Failure> {
-        let refused = |error: std::io::Error| Failure::new(Exit::Bug, "cannot set the time-out of the socket").because(&error);
+        let refused =
+            |error: std::io::Error| Failure::new(Exit::Bug, "cannot set the time-out of the socket").because(&error);
         self.stream.set_read_timeout(Some(silence)).map_err(refused)
     }
 }
@@ -82,7 +91,9 @@ impl Client {
 fn not_reached(path: &Path, error: &std::io::Error) -> Failure {
     let place = path.display();
     match error.kind() {
-        ErrorKind::NotFound => Failure::new(Exit::Unavailable, "donjon is not up").cause(format!("there is no socket at {place}")).hint("`donjon up` starts it"),
+        ErrorKind::NotFound => Failure::new(Exit::Unavailable, "donjon is not up")
+            .cause(format!("there is no socket at {place}"))
+            .hint("`donjon up` starts it"),
         ErrorKind::ConnectionRefused => Failure::new(Exit::Unavailable, "donjon is not up")
             .cause(format!("nobody listens at {place}; the daemon was killed"))
             .state("what was stored is safe in the store")

@@ -81,7 +81,8 @@ impl Message {
             Ok::<_, FrameError>(bytes)
         };
         let header = frame(LONGEST_HEADER)?;
-        let materials = (0..count(&header)?).map(|_| frame(LONGEST_MATERIAL).map(Material::new)).collect::<Result<_, _>>()?;
+        let materials =
+            (0..count(&header)?).map(|_| frame(LONGEST_MATERIAL).map(Material::new)).collect::<Result<_, _>>()?;
         Ok(Self { header, materials })
     }
 

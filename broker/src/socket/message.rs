@@ -118,8 +118,10 @@ pub struct RotateAsked {
 }
 
 /// An answer: progress comes first, then a reply or an error.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+///
+/// On the wire it is one of the keys `event`, `reply` and `error`, beside `v` and `materials`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(into = "OneOf", try_from = "OneOf")]
 pub enum Answer {
     /// How long work goes on.
     Event(Event),
@@ -127,6 +129,38 @@ pub enum Answer {
     Reply(Value),
     /// Not done.
     Error(Failure),
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct OneOf {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    event: Option<Event>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reply: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error: Option<Failure>,
+}
+
+impl From<Answer> for OneOf {
+    fn from(answer: Answer) -> Self {
+        match answer {
+            Answer::Event(event) => Self { event: Some(event), ..Self::default() },
+            Answer::Reply(reply) => Self { reply: Some(reply), ..Self::default() },
+            Answer::Error(error) => Self { error: Some(error), ..Self::default() },
+        }
+    }
+}
+
+impl TryFrom<OneOf> for Answer {
+    type Error = &'static str;
+    fn try_from(one: OneOf) -> Result<Self, &'static str> {
+        match one {
+            OneOf { error: Some(error), .. } => Ok(Self::Error(error)),
+            OneOf { reply: Some(reply), .. } => Ok(Self::Reply(reply)),
+            OneOf { event: Some(event), .. } => Ok(Self::Event(event)),
+            OneOf { .. } => Err("neither event, reply nor error"),
+        }
+    }
 }
 
 /// One step of long work.

@@ -1,0 +1,98 @@
+//! One line of the audit log. Its fields are named here one by one; none can hold a value.
+
+use donjon_policies::name::SecretName;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Act {
+    /// The daemon started.
+    Up,
+    /// The daemon ended.
+    Down,
+    /// Values were read.
+    Read,
+    /// A value was given.
+    Put,
+    /// Names were listed.
+    List,
+    /// Versions were listed.
+    History,
+    /// Secrets were made.
+    Generate,
+    /// An unseal share was given.
+    Unseal,
+    /// A rotation was asked for, went on or was undone.
+    Rotate,
+    /// Files were searched for values.
+    Scan,
+    /// A bundle was written.
+    Export,
+    /// A bundle was read.
+    Import,
+    /// A receipt was taken.
+    Receipt,
+}
+
+/// How it went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It is about to be done.
+    Intent,
+    /// It was done.
+    Done,
+    /// It was not allowed.
+    Denied,
+    /// It failed.
+    Failed,
+}
+
+/// A line. What is hashed is its JSON without `hash`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Line {
+    /// The version of this format.
+    pub format: u32,
+    /// Counts from 1.
+    pub sequence: u64,
+    /// When, in microseconds since 1970.
+    pub at: i64,
+    /// The user on the other end of the socket.
+    pub uid: u32,
+    /// The process on the other end of the socket.
+    pub pid: i32,
+    /// What.
+    pub act: Act,
+    /// Of which secrets and views.
+    pub names: Vec<SecretName>,
+    /// How it went.
+    pub outcome: Outcome,
+    /// The hash of the line before; zeros before the first.
+    pub previous: String,
+}
+
+/// A line and its hash, as they stand in the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sealed {
+    /// The line.
+    pub line: Line,
+    /// SHA-256 over the line's JSON, in hex.
+    pub hash: String,
+}
+
+impl Line {
+    /// The line with its hash.
+    pub fn seal(self) -> Result<Sealed, serde_json::Error> {
+        let hash = hex::encode(Sha256::digest(serde_json::to_vec(&self)?));
+        Ok(Sealed { line: self, hash })
+    }
+}
+
+/// The hash before the first line.
+pub const NOTHING_BEFORE: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// The version of the line format.
+pub const FORMAT: u32 = 1;

@@ -1,0 +1,168 @@
+//! Writing the audit log: handed to the kernel before the answer, synced before an act.
+
+use super::{
+    line::{Act, FORMAT, Line, NOTHING_BEFORE, Outcome},
+    verify,
+};
+use donjon_drivers::fs;
+use donjon_policies::name::SecretName;
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+/// Who asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Actor {
+    /// The user.
+    pub uid: u32,
+    /// The process.
+    pub pid: i32,
+}
+
+/// The open log.
+#[derive(Debug)]
+pub struct Log {
+    path: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    file: File,
+    sequence: u64,
+    previous: String,
+}
+
+/// Why a line could not be written. Then nothing else is done either.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// The file failed.
+    #[error("cannot write the audit log {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is not private, or cannot be read.
+    #[error("cannot open the audit log")]
+    File(#[from] fs::FileError),
+    /// What is in it does not hold together.
+    #[error("the audit log does not hold together")]
+    Broken(#[from] verify::Broken),
+}
+
+/// How durable a line is before what it tells is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Durability {
+    Kernel,
+    Disk,
+}
+
+impl Log {
+    /// Opens the log and goes on with its chain. A last line that was cut short by a crash is ended, and stays visible.
+    pub fn open(path: &Path) -> Result<Self, AuditError> {
+        let io_error = |source| AuditError::Io { path: path.into(), source };
+        let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(io_error)?;
+        fs::require_private(path)?;
+        let text = fs::read(path)?;
+        let end = verify::chain(&text)?;
+        if !text.is_empty() && !text.ends_with(b"\n") {
+            file.write_all(b"\n").map_err(io_error)?;
+        }
+        let previous = end.hash.unwrap_or_else(|| NOTHING_BEFORE.to_owned());
+        Ok(Self { path: path.into(), state: Mutex::new(State { file, sequence: end.sequence, previous }) })
+    }
+
+    /// Writes a line; once this returns the kernel has it, and for acts that change something the disk has it.
+    pub fn record(&self, actor: Actor, act: Act, names: Vec<SecretName>, outcome: Outcome) -> Result<(), AuditError> {
+        let io_error = |source| AuditError::Io { path: self.path.clone(), source };
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = Line {
+            format: FORMAT,
+            sequence: state.sequence + 1,
+            at: jiff::Timestamp::now().as_microsecond(),
+            uid: actor.uid,
+            pid: actor.pid,
+            act,
+            names,
+            outcome,
+            previous: state.previous.clone(),
+        };
+        let sealed = line.seal().map_err(|e| io_error(e.into()))?;
+        let mut json = serde_json::to_vec(&sealed).map_err(|e| io_error(e.into()))?;
+        json.push(b'\n');
+        state.file.write_all(&json).map_err(io_error)?;
+        if durability(act) == Durability::Disk {
+            state.file.sync_data().map_err(io_error)?;
+        }
+        state.sequence += 1;
+        state.previous = sealed.hash;
+        Ok(())
+    }
+
+    /// Makes all lines so far durable.
+    pub fn sync(&self) -> Result<(), AuditError> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.file.sync_data().map_err(|source| AuditError::Io { path: self.path.clone(), source })
+    }
+}
+
+fn durability(act: Act) -> Durability {
+    match act {
+        Act::Read | Act::List | Act::History => Durability::Kernel,
+        Act::Up
+        | Act::Down
+        | Act::Put
+        | Act::Generate
+        | Act::Unseal
+        | Act::Rotate
+        | Act::Scan
+        | Act::Export
+        | Act::Import
+        | Act::Receipt => Durability::Disk,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ACTOR: Actor = Actor { uid: 0, pid: 1 };
+
+    fn write(log: &Log, times: usize) {
+        for _ in 0..times {
+            log.record(ACTOR, Act::Read, vec!["x".parse().unwrap()], Outcome::Done).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_chain_goes_on_after_a_restart_and_a_torn_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        write(&Log::open(&path).unwrap(), 3);
+        let mut text = fs::read(&path).unwrap();
+        text.extend_from_slice(b"{\"line\":{\"form");
+        fs::replace(&path, &text).unwrap();
+        write(&Log::open(&path).unwrap(), 2);
+        let end = verify::chain(&fs::read(&path).unwrap()).unwrap();
+        assert_eq!((end.sequence, end.torn), (5, 1));
+    }
+
+    #[test]
+    fn a_changed_or_missing_line_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        write(&Log::open(&path).unwrap(), 4);
+        let text = String::from_utf8(fs::read(&path).unwrap()).unwrap();
+        assert!(verify::chain(text.as_bytes()).is_ok());
+        assert!(verify::chain(text.replacen("\"uid\":0", "\"uid\":7", 1).as_bytes()).is_err());
+        let without_second: String =
+            text.lines().enumerate().filter(|(i, _)| *i != 1).map(|(_, l)| format!("{l}\n")).collect();
+        assert!(verify::chain(without_second.as_bytes()).is_err());
+    }
+}

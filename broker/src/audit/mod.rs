@@ -1,0 +1,8 @@
+//! The audit log: a line before every answer and act, chained by hashes, made of an allow-list of fields.
+
+pub mod line;
+pub mod log;
+pub mod verify;
+
+pub use line::{Act, Outcome};
+pub use log::{Actor, AuditError, Log};

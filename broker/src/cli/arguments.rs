@@ -1,0 +1,61 @@
+//! What can be typed. The doc comments here are the help.
+
+use super::{Context, command, context::Output};
+use crate::failure::Failure;
+use clap::{Parser, Subcommand};
+
+/// A secret broker for OpenStack deployments.
+///
+/// It keeps a deployment's secrets in a temporary Vault, gives references instead of values, rotates without an
+/// outage, and exports an encrypted store.
+#[derive(Debug, Parser)]
+#[command(name = "donjon", version, max_term_width = 120, arg_required_else_help = true, after_help = EXAMPLES)]
+pub struct Arguments {
+    /// How to show answers.
+    #[arg(long, short, global = true, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Up(command::up::Up),
+    Down(command::down::Down),
+    Status(command::status::Status),
+    Get(command::get::Get),
+    Put(command::put::Put),
+    List(command::list::List),
+    History(command::history::History),
+    Audit(command::audit::Audit),
+    Completion(command::completion::Completion),
+}
+
+impl Arguments {
+    /// Does what was asked.
+    pub fn run(self) -> Result<(), Failure> {
+        let context = Context::new(self.output)?;
+        match self.command {
+            Command::Up(up) => up.run(&context),
+            Command::Down(down) => down.run(&context),
+            Command::Status(status) => status.run(&context),
+            Command::Get(get) => get.run(&context),
+            Command::Put(put) => put.run(&context),
+            Command::List(list) => list.run(&context),
+            Command::History(history) => history.run(&context),
+            Command::Audit(audit) => audit.run(&context),
+            Command::Completion(completion) => completion.run(),
+        }
+    }
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  donjon up                                        bring up a temporary Vault on this host
+  donjon generate --catalogue kolla-ansible        make every secret that is not there yet
+  donjon wire kolla -o /etc/kolla/passwords.yml    give kolla-ansible references instead of values
+  donjon rotate plan database_password             what a rotation would do
+  donjon rotate apply database_password            rotate it, with no outage
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 not allowed, 4 not there, 5 conflict, 6 no answer (try again), 7 found,
+8 refused, 9 integrity, 10 ambiguous, 11 quorum, 12 work is due, 13 waiting, 70 a bug. `status`: 0 ready, 1 error, 2 sealed.";

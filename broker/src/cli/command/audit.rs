@@ -1,0 +1,48 @@
+//! `donjon audit verify`: does every line of the audit log follow from the one before?
+
+use crate::{
+    audit::verify,
+    cli::{Context, show},
+    daemon::translate,
+    failure::{Exit, Failure},
+};
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+/// Look after the audit log.
+#[derive(Debug, Args)]
+pub struct Audit {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Check that every line follows from the one before. Exit code 9 where one does not.
+    Verify,
+}
+
+impl Audit {
+    /// Reads the log and checks it.
+    pub fn run(self, context: &Context) -> Result<(), Failure> {
+        let What::Verify = self.what;
+        let path = context.home.audit();
+        let text = donjon_drivers::fs::read_private(&path)
+            .map_err(|error| translate::file("cannot read the audit log", &error))?;
+        let end = verify::chain(&text).map_err(|broken| {
+            Failure::new(Exit::Integrity, format!("the audit log {} does not hold together", path.display()))
+                .because(&broken)
+                .state("nothing was changed; lines before that one hold together")
+                .hint("keep the file as evidence; compare it with its copies")
+        })?;
+        let json = json!({"lines": end.sequence, "torn": end.torn, "hash": end.hash});
+        show::answer(context.output, &json, || {
+            format!(
+                "{} lines hold together, {} cut short by a crash; last hash {}\n",
+                end.sequence,
+                end.torn,
+                end.hash.as_deref().unwrap_or("-")
+            )
+        })
+    }
+}

@@ -1,0 +1,11 @@
+//! The commands, one a file: arguments, help, and what is done.
+
+pub mod audit;
+pub mod completion;
+pub mod down;
+pub mod get;
+pub mod history;
+pub mod list;
+pub mod put;
+pub mod status;
+pub mod up;

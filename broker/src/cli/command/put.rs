@@ -1,0 +1,54 @@
+//! `donjon put`: a value from standard input.
+
+use crate::{
+    cli::{Context, show},
+    failure::{Exit, Failure},
+    socket::{frame::LONGEST_MATERIAL, message::Request},
+};
+use clap::Args;
+use donjon_drivers::material::Material;
+use std::io::{IsTerminal, Read, stdin};
+
+/// Store a value, read from standard input, as the next version of a secret.
+///
+/// The bytes are kept exactly as they come; one line end at the very end is dropped, unless --exact is given.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  donjon put docker_registry_password < registry-password\n  pass show registry | donjon put docker_registry_password"
+)]
+pub struct Put {
+    /// The secret.
+    name: String,
+    /// Keep a line end at the very end.
+    #[arg(long)]
+    exact: bool,
+}
+
+impl Put {
+    /// Reads and stores.
+    pub fn run(self, context: &Context) -> Result<(), Failure> {
+        if stdin().is_terminal() {
+            return Err(Failure::new(Exit::Usage, "put reads the value from standard input, and that is a terminal")
+                .hint("`donjon put NAME < FILE`; what is typed on a terminal would be shown"));
+        }
+        let mut client = context.client()?;
+        let mut bytes = Vec::with_capacity(LONGEST_MATERIAL + 1);
+        let unread = |error: std::io::Error| {
+            Failure::new(Exit::Failed, "cannot read the value from standard input")
+                .because(&error)
+                .state("nothing was stored")
+        };
+        stdin().lock().take(LONGEST_MATERIAL as u64 + 1).read_to_end(&mut bytes).map_err(unread)?;
+        if bytes.len() > LONGEST_MATERIAL {
+            return Err(Failure::new(Exit::Usage, format!("the value is longer than {LONGEST_MATERIAL} bytes"))
+                .state("nothing was stored"));
+        }
+        if !self.exact && bytes.last() == Some(&b'\n') {
+            bytes.pop();
+        }
+        let reply = client.ask_quietly(&Request::Put { name: self.name.clone() }, vec![Material::new(bytes)])?;
+        show::answer(context.output, &reply.value, || {
+            format!("stored `{}` as version {}\n", self.name, reply.value["version"])
+        })
+    }
+}

@@ -1,0 +1,51 @@
+//! `donjon status`: how things are, with the exit codes of `vault status`.
+
+use crate::{
+    cli::{Context, show},
+    failure::{Exit, Failure},
+    socket::message::Request,
+};
+use clap::Args;
+use std::time::Duration;
+
+/// Show how things are. Exit code 0: ready; 1: error; 2: sealed.
+#[derive(Debug, Args)]
+pub struct Status {}
+
+impl Status {
+    /// Asks the daemon and prints.
+    pub fn run(self, context: &Context) -> Result<(), Failure> {
+        // `vault status` knows 0, 1 and 2 only, and scripts rely on it.
+        let as_error = |mut failure: Failure| {
+            failure.code = Exit::Failed;
+            failure
+        };
+        let mut client = context.client().map_err(as_error)?;
+        client.give_up_after(SILENCE)?;
+        let reply = client.ask_quietly(&Request::Status, Vec::new()).map_err(as_error)?;
+        let sealed = &reply.value["state"]["sealed"];
+        let text = |key: &str| reply.value[key].as_str().unwrap_or("-").to_owned();
+        show::answer(context.output, &reply.value, || {
+            let state = match sealed.is_object() {
+                true => format!("sealed: {} of {} unseal shares given", sealed["got"], sealed["needed"]),
+                false => "ready".to_owned(),
+            };
+            format!(
+                "{state}\nstore       {}\ndeployment  {}\nhome        {}\ndaemon      pid {}, version {}\n",
+                text("store"),
+                text("deployment"),
+                context.home.folder().display(),
+                reply.value["pid"],
+                text("version")
+            )
+        })?;
+        match sealed.is_object() {
+            true => {
+                Err(Failure::new(Exit::Usage, "the store is sealed").hint("custodians: `donjon unseal -i IDENTITY`"))
+            }
+            false => Ok(()),
+        }
+    }
+}
+
+const SILENCE: Duration = Duration::from_secs(10);

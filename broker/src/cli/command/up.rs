@@ -1,0 +1,129 @@
+//! `donjon up`: brings the daemon and its store up.
+
+use crate::{
+    cli::{Context, progress::Progress, show},
+    daemon,
+    failure::{Exit, Failure},
+    socket::message::{Event, Request},
+};
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::{
+    io::{BufRead, BufReader, IsTerminal, Write, stdout},
+    process::{Command, Stdio},
+};
+
+/// Bring up the daemon and its store: a temporary Vault on this host.
+///
+/// Without --custodian the unseal share and the broker's credential are encrypted to an identity kept on this host
+/// (a file only this user can read): `up` recovers alone after a crash, and whoever can read that file can open the store.
+/// With --custodian each unseal share is encrypted to one person's age key: after a crash of the Vault, `up` ends
+/// sealed and waits for `donjon unseal` by as many as --threshold says.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  donjon up\n  donjon up --custodian age1… --custodian age1… --custodian age1… --threshold 2\n  donjon up --store file\n  BAO_ADDR=https://vault.example:8200 BAO_TOKEN=… donjon up"
+)]
+pub struct Up {
+    /// Stay in the foreground, as under systemd.
+    #[arg(long)]
+    pub foreground: bool,
+    /// Which store: a temporary Vault, or an encrypted folder (which cannot rotate).
+    #[arg(long, value_enum, default_value_t = Kind::Vault)]
+    pub store: Kind,
+    /// A custodian's age public key; give one per custodian.
+    #[arg(long, value_name = "AGE1…")]
+    pub custodian: Vec<String>,
+    /// How many custodians it takes to unseal.
+    #[arg(long, value_name = "K", requires = "custodian")]
+    pub threshold: Option<u32>,
+}
+
+/// Which store to bring up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// A temporary Vault on this host, or the one that VAULT_ADDR or BAO_ADDR names.
+    Vault,
+    /// An age-encrypted folder.
+    File,
+}
+
+/// What the daemon tells the process that started it, a JSON object a line.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Report {
+    /// A step.
+    Step(Event),
+    /// It answers on its socket now.
+    Serving,
+    /// It could not.
+    Failed(Failure),
+}
+
+impl Up {
+    /// Starts a daemon, or finds the one that runs.
+    pub fn run(self, context: &Context) -> Result<(), Failure> {
+        if self.foreground {
+            return daemon::start::foreground(&context.home, &self);
+        }
+        if let Ok(mut client) = context.client() {
+            let status = client.ask_quietly(&Request::Status, Vec::new())?.value;
+            return show::answer(context.output, &status, || format!("donjon is up already (pid {})\n", status["pid"]));
+        }
+        let mut progress = Progress::new(context.output);
+        let started = self.start(context, &mut progress);
+        progress.end();
+        started?;
+        let status = context.client()?.ask_quietly(&Request::Status, Vec::new())?.value;
+        show::answer(context.output, &status, || match status["state"]["sealed"].is_object() {
+            true => "donjon is up, sealed: custodians run `donjon unseal -i IDENTITY`\n".to_owned(),
+            false => format!("donjon is up (pid {})\n", status["pid"]),
+        })
+    }
+
+    fn start(&self, context: &Context, progress: &mut Progress) -> Result<(), Failure> {
+        let bug = |error: std::io::Error| Failure::new(Exit::Bug, "cannot start the daemon").because(&error);
+        donjon_drivers::fs::private_folder(context.home.folder())
+            .map_err(|error| daemon::translate::file("cannot make DONJON_HOME", &error))?;
+        let log = daemon::start::open_log(&context.home)?;
+        let mut command = Command::new(std::env::current_exe().map_err(bug)?);
+        command.args(["up", "--foreground", "--store", if self.store == Kind::File { "file" } else { "vault" }]);
+        for custodian in &self.custodian {
+            command.args(["--custodian", custodian]);
+        }
+        if let Some(threshold) = self.threshold {
+            command.arg("--threshold").arg(threshold.to_string());
+        }
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().map_err(bug)?;
+        let reports =
+            child.stdout.take().ok_or_else(|| Failure::new(Exit::Bug, "the daemon has no standard output"))?;
+        for line in BufReader::new(reports).lines() {
+            match serde_json::from_str(&line.map_err(bug)?) {
+                Ok(Report::Step(event)) => progress.tell(&event),
+                Ok(Report::Serving) => return Ok(()),
+                Ok(Report::Failed(failure)) => {
+                    // It ends by itself after this report; waiting for it leaves no zombie.
+                    let _ = child.wait();
+                    return Err(failure);
+                }
+                Err(_) => {}
+            }
+        }
+        let _ = child.wait();
+        Err(Failure::new(Exit::Failed, "the daemon ended before it was ready")
+            .hint(format!("{} says why", context.home.log().display())))
+    }
+}
+
+/// Tells the process that started this daemon, or the person who watches it in the foreground.
+pub fn report(report: &Report) {
+    let mut out = stdout();
+    let line = match (out.is_terminal(), report) {
+        (false, report) => json!(report).to_string(),
+        (true, Report::Step(event)) => event.text.clone(),
+        (true, Report::Serving) => "donjon is up".to_owned(),
+        (true, Report::Failed(_)) => return,
+    };
+    // Whoever started the daemon may be gone; the daemon goes on.
+    let _ = writeln!(out, "{line}");
+}

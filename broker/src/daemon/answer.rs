@@ -1,0 +1,105 @@
+//! One request, one answer: who may ask is decided here, once.
+
+use super::{Daemon, Holding, lookup, lookup::Answered};
+use crate::{
+    audit::Actor,
+    failure::{Exit, Failure},
+    socket::{
+        frame::{FrameError, Message},
+        message::{Answer, Event, Request},
+    },
+};
+use donjon_drivers::material::Material;
+use serde_json::json;
+use std::sync::Arc;
+use tokio::{net::UnixStream, sync::mpsc};
+
+/// Serves one connection until the peer leaves.
+pub async fn serve(daemon: Arc<Daemon>, mut stream: UnixStream) -> Result<(), FrameError> {
+    let peer = stream.peer_cred().map_err(FrameError::Io)?;
+    let actor = Actor { uid: peer.uid(), pid: peer.pid().unwrap_or(0) };
+    let own = rustix::process::geteuid().as_raw();
+    if actor.uid != own && actor.uid != 0 {
+        let refused = Failure::new(Exit::NotAllowed, format!("uid {} may not ask this daemon", actor.uid))
+            .cause(format!("it serves uid {own} and root"));
+        return Message::new(&Answer::Error(refused), Vec::new())?.send(&mut stream).await;
+    }
+    loop {
+        let message = match Message::receive(&mut stream).await {
+            Ok(message) => message,
+            Err(FrameError::Gone) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let (tell, mut told) = mpsc::unbounded_channel::<Event>();
+        let worker = tokio::spawn(answer_whole(daemon.clone(), actor, message, tell));
+        // The work goes on when the caller leaves: a rotation is never cut off by a closed terminal.
+        while let Some(event) = told.recv().await {
+            Message::new(&Answer::Event(event), Vec::new())?.send(&mut stream).await?;
+        }
+        let answered = worker.await.unwrap_or_else(|_| {
+            Err(Failure::new(Exit::Bug, "the daemon failed while it answered")
+                .hint("daemon.log in DONJON_HOME says where; please report it"))
+        });
+        let reply = match answered {
+            Ok((value, materials)) => Message::new(&Answer::Reply(value), materials)?,
+            Err(failure) => Message::new(&Answer::Error(failure), Vec::new())?,
+        };
+        reply.send(&mut stream).await?;
+    }
+}
+
+async fn answer_whole(
+    daemon: Arc<Daemon>,
+    actor: Actor,
+    message: Message,
+    tell: mpsc::UnboundedSender<Event>,
+) -> Answered {
+    let malformed = || {
+        Failure::new(Exit::Usage, "the request is not one that this daemon knows")
+            .hint("the daemon and this command are of different versions? `donjon down`, then `donjon up`")
+    };
+    let request: Request = message.parse().map_err(|_| malformed())?;
+    answer(&daemon, actor, request, message.materials, &tell).await
+}
+
+async fn answer(
+    daemon: &Arc<Daemon>,
+    actor: Actor,
+    request: Request,
+    materials: Vec<Material>,
+    _tell: &mpsc::UnboundedSender<Event>,
+) -> Answered {
+    match request {
+        Request::Status => Ok((status(daemon), Vec::new())),
+        Request::Read { names, version, epoch } => lookup::read(daemon, actor, &names, version, epoch).await,
+        Request::Put { name } => match <[Material; 1]>::try_from(materials) {
+            Ok([value]) => lookup::put(daemon, actor, &name, value).await,
+            Err(_) => Err(Failure::new(Exit::Usage, "put takes one value")),
+        },
+        Request::List => lookup::list(daemon, actor).await,
+        Request::History { name } => lookup::history(daemon, actor, &name).await,
+        Request::Down { .. } => {
+            daemon.ending.notify_one();
+            Ok((json!({}), Vec::new()))
+        }
+        Request::Generate { .. }
+        | Request::Unseal
+        | Request::RotatePlan(_)
+        | Request::RotateApply(_)
+        | Request::RotateResume
+        | Request::RotateAbort
+        | Request::RotateStatus
+        | Request::Scan { .. }
+        | Request::ExportBundle(_)
+        | Request::Import(_)
+        | Request::Receipt(_) => Err(Failure::new(Exit::Usage, "this daemon does not know how yet")),
+    }
+}
+
+fn status(daemon: &Daemon) -> serde_json::Value {
+    let (state, driver) = match daemon.holding() {
+        Holding::Sealed { needed, got } => (json!({"sealed": {"needed": needed, "got": got}}), None),
+        Holding::Open(store) => (json!("ready"), Some(store.capabilities().driver)),
+    };
+    json!({"state": state, "store": driver, "deployment": daemon.layout.deployment(), "pid": std::process::id(), "version": env!("CARGO_PKG_VERSION")})
+}

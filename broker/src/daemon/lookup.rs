@@ -1,0 +1,201 @@
+//! Reading, putting and listing secrets for a caller on the socket.
+
+use super::{Daemon, translate};
+use crate::{
+    audit::{Act, Actor, Outcome},
+    failure::{Exit, Failure},
+    records::{epoch, secrets},
+    socket::message::{Asked, VersionAsked},
+};
+use donjon_drivers::{
+    material::Material,
+    store::{
+        RecordPath, Store, Version, VersionState, Which,
+        secret::{Origin, Part, SecretRecord, SecretValue},
+    },
+};
+use donjon_policies::name::SecretName;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// What is answered: JSON and the values that go with it.
+pub type Answered = Result<(Value, Vec<Material>), Failure>;
+
+/// Values, in the order of the names, all of one epoch.
+pub async fn read(
+    daemon: &Daemon,
+    actor: Actor,
+    asked: &[Asked],
+    version: Option<VersionAsked>,
+    pinned: Option<u64>,
+) -> Answered {
+    let names = asked.iter().map(|a| name(&a.name)).collect::<Result<Vec<_>, _>>()?;
+    if version.is_some() && names.len() != 1 {
+        return Err(Failure::new(Exit::Usage, "a version can be asked for one name at a time"));
+    }
+    let store = daemon.store()?;
+    for _ in 0..MOST_RACES {
+        let before = current_epoch(daemon, &*store).await?;
+        if let Some(pinned) = pinned.filter(|pinned| *pinned != before) {
+            return Err(Failure::new(
+                Exit::Conflict,
+                format!("the epoch is {before}, and this run is pinned to {pinned}"),
+            )
+            .cause("a secret was published while the run was under way")
+            .state("nothing was answered")
+            .hint("start the run again; `donjon run --deploy -- …` makes rotations wait for it"));
+        }
+        let mut materials = Vec::with_capacity(names.len());
+        let mut versions = Vec::with_capacity(names.len());
+        for (name, asked) in names.iter().zip(asked) {
+            let (material, version) = read_one(daemon, &*store, name, asked.part, version).await?;
+            materials.push(material);
+            versions.push(version);
+        }
+        if current_epoch(daemon, &*store).await? == before {
+            daemon.record(actor, Act::Read, &names, Outcome::Done)?;
+            return Ok((json!({"epoch": before, "versions": versions}), materials));
+        }
+    }
+    Err(Failure::new(Exit::Conflict, "secrets are being published faster than they can be read together")
+        .hint("try again"))
+}
+
+/// A new version, given by an operator.
+pub async fn put(daemon: &Daemon, actor: Actor, given: &str, value: Material) -> Answered {
+    let name = name(given)?;
+    let store = daemon.store()?;
+    daemon.record(actor, Act::Put, std::slice::from_ref(&name), Outcome::Intent)?;
+    let record = SecretRecord {
+        name: name.clone(),
+        value: SecretValue::Whole(value),
+        created: jiff::Timestamp::now().as_second(),
+        origin: Origin::Put,
+    };
+    let failed = |error| translate::store(format!("cannot store `{name}`"), &error);
+    let version = secrets::write(&*store, &daemon.layout, &record).await.map_err(failed)?;
+    epoch::bump(&*store, &daemon.layout).await.map_err(failed)?;
+    daemon.record(actor, Act::Put, std::slice::from_ref(&name), Outcome::Done)?;
+    Ok((json!({"version": version}), Vec::new()))
+}
+
+/// Every secret there is.
+pub async fn list(daemon: &Daemon, actor: Actor) -> Answered {
+    let store = daemon.store()?;
+    let failed = |error| translate::store("cannot list the secrets", &error);
+    let names = secrets::names(&*store, &daemon.layout).await.map_err(failed)?;
+    let epoch = current_epoch(daemon, &*store).await?;
+    let looked = names.into_iter().map(|name| newest(store.clone(), daemon.layout.secret(&name), name));
+    let secrets: Vec<Option<Value>> = bounded(looked).await?;
+    daemon.record(actor, Act::List, &[], Outcome::Done)?;
+    Ok((json!({"epoch": epoch, "secrets": secrets.into_iter().flatten().collect::<Vec<_>>()}), Vec::new()))
+}
+
+async fn newest(store: Arc<dyn Store>, path: RecordPath, name: SecretName) -> Result<Option<Value>, Failure> {
+    let versions =
+        store.versions(&path).await.map_err(|error| translate::store(format!("cannot look at `{name}`"), &error))?;
+    let newest = versions.iter().max_by_key(|info| info.version);
+    Ok(newest.map(|info| json!({"name": name, "version": info.version, "created": info.created})))
+}
+
+/// The versions of one secret.
+pub async fn history(daemon: &Daemon, actor: Actor, given: &str) -> Answered {
+    let name = name(given)?;
+    let store = daemon.store()?;
+    let versions = store
+        .versions(&daemon.layout.secret(&name))
+        .await
+        .map_err(|error| translate::store(format!("cannot read the history of `{name}`"), &error))?;
+    if versions.is_empty() {
+        return Err(missing(daemon, &*store, &name).await);
+    }
+    daemon.record(actor, Act::History, &[name.clone()], Outcome::Done)?;
+    let describe = |info: &donjon_drivers::store::VersionInfo| {
+        let state = match info.state {
+            VersionState::Present => "present",
+            VersionState::Destroyed => "destroyed",
+        };
+        json!({"version": info.version, "created": info.created, "state": state})
+    };
+    Ok((json!({"name": name, "versions": versions.iter().map(describe).collect::<Vec<_>>()}), Vec::new()))
+}
+
+/// There is no such secret; the nearest name that there is.
+pub async fn missing(daemon: &Daemon, store: &dyn Store, name: &SecretName) -> Failure {
+    let failure = Failure::new(Exit::NotThere, format!("there is no secret `{name}`"));
+    let Ok(names) = secrets::names(store, &daemon.layout).await else { return failure };
+    let nearest = names.iter().map(|other| (strsim::damerau_levenshtein(name.as_str(), other.as_str()), other)).min();
+    match nearest {
+        Some((distance, other)) if distance <= 1 + name.as_str().len() / 4 => {
+            failure.hint(format!("the nearest name is `{other}`"))
+        }
+        Some(_) => failure.hint("`donjon list` shows the names"),
+        None => failure
+            .cause("the store holds no secrets yet")
+            .hint("`donjon generate --catalogue kolla-ansible` makes them"),
+    }
+}
+
+/// Parses a name that a caller gave.
+pub fn name(given: &str) -> Result<SecretName, Failure> {
+    given.parse().map_err(|error: donjon_policies::name::NameError| {
+        Failure::new(Exit::Usage, "this is no name of a secret").because(&error)
+    })
+}
+
+/// Runs a few at a time, so that neither the store nor memory is flooded.
+pub async fn bounded<T, F>(futures: impl Iterator<Item = F>) -> Result<Vec<T>, Failure>
+where
+    F: Future<Output = Result<T, Failure>>,
+{
+    use futures_util::{StreamExt, TryStreamExt, stream};
+    stream::iter(futures).buffered(AT_ONCE).try_collect().await
+}
+
+async fn current_epoch(daemon: &Daemon, store: &dyn Store) -> Result<u64, Failure> {
+    epoch::read(store, &daemon.layout).await.map_err(|error| translate::store("cannot read the epoch", &error))
+}
+
+async fn read_one(
+    daemon: &Daemon,
+    store: &dyn Store,
+    name: &SecretName,
+    part: Part,
+    version: Option<VersionAsked>,
+) -> Result<(Material, Version), Failure> {
+    let failed = |error| translate::store(format!("cannot read `{name}`"), &error);
+    let which = match version {
+        None => Which::Latest,
+        Some(VersionAsked::Number(number)) => Which::Number(Version(number)),
+        Some(VersionAsked::Previous) => {
+            let versions = store.versions(&daemon.layout.secret(name)).await.map_err(failed)?;
+            let mut present: Vec<_> =
+                versions.iter().filter(|v| v.state == VersionState::Present).map(|v| v.version).collect();
+            present.sort_unstable();
+            let previous = present.iter().rev().nth(1).ok_or_else(|| {
+                Failure::new(Exit::NotThere, format!("`{name}` has no previous version"))
+                    .hint("it was destroyed, or there never was one; `donjon history` tells")
+            })?;
+            Which::Number(*previous)
+        }
+    };
+    let held = match secrets::read(store, &daemon.layout, name, which).await.map_err(failed)? {
+        Some(held) => held,
+        None => {
+            return Err(match which {
+                Which::Latest => missing(daemon, store, name).await,
+                Which::Number(number) => Failure::new(Exit::NotThere, format!("`{name}` has no version {number}"))
+                    .hint(format!("`donjon history {name}` shows the versions")),
+            });
+        }
+    };
+    let material = held
+        .record
+        .value
+        .part(part)
+        .ok_or_else(|| Failure::new(Exit::NotThere, format!("`{name}` is no key pair, so it has no such part")))?;
+    Ok((material, held.version))
+}
+
+const MOST_RACES: usize = 8;
+const AT_ONCE: usize = 16;

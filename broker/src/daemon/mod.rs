@@ -1,0 +1,10 @@
+//! The daemon: one process that holds the store's credential and answers on the socket.
+
+pub mod answer;
+pub mod lookup;
+pub mod run;
+pub mod start;
+pub mod state;
+pub mod translate;
+
+pub use state::{Daemon, Holding};

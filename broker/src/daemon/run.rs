@@ -1,0 +1,59 @@
+//! The accept loop: a private socket, one task per connection, an orderly end.
+
+use super::{Daemon, answer, translate};
+use crate::failure::{Exit, Failure};
+use std::{io::ErrorKind, sync::Arc, time::Duration};
+use tokio::{
+    net::UnixListener,
+    signal::unix::{SignalKind, signal},
+};
+
+/// Opens the socket in its 0700 folder. The caller holds the daemon's lock, so a socket that is there is a dead one.
+pub fn listen(daemon: &Daemon) -> Result<UnixListener, Failure> {
+    let failed = |error: &std::io::Error| {
+        Failure::new(Exit::Failed, format!("cannot open the socket {}", daemon.home.socket().display())).because(error)
+    };
+    donjon_drivers::fs::private_folder(&daemon.home.run())
+        .map_err(|error| translate::file("cannot make the socket's folder", &error))?;
+    match std::fs::remove_file(daemon.home.socket()) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(&error)),
+        Ok(()) | Err(_) => {}
+    }
+    UnixListener::bind(daemon.home.socket()).map_err(|error| failed(&error))
+}
+
+/// Serves until SIGTERM, SIGINT or `donjon down`.
+pub async fn serve(daemon: Arc<Daemon>, listener: UnixListener) -> Result<(), Failure> {
+    let no_signals = |error: std::io::Error| Failure::new(Exit::Bug, "cannot listen for signals").because(&error);
+    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+    let mut sync = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    let daemon = daemon.clone();
+                    tokio::spawn(async move {
+                        if let Err(error) = answer::serve(daemon, stream).await {
+                            tracing::debug!(%error, "a connection ended early");
+                        }
+                    });
+                }
+                // Out of descriptors, or the peer left: one bad connection never stops the loop.
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            },
+            _ = sync.tick() => if let Err(error) = daemon.audit.sync() {
+                tracing::error!(%error, "the audit log cannot be made durable");
+            },
+            () = daemon.ending.notified() => break,
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+    }
+    // The socket is removed by who holds the lock; what is gone already needs no removal.
+    let _ = std::fs::remove_file(daemon.home.socket());
+    daemon.audit.sync().map_err(|error| translate::audit(&error))
+}

@@ -1,0 +1,111 @@
+//! Starting the daemon: the lock, the store, the socket, and a report to whoever started it.
+
+use super::{Daemon, Holding, run, translate};
+use crate::{
+    audit::{Act, Actor, Log, Outcome},
+    cli::command::up::{Kind, Report, Up, report},
+    failure::{Exit, Failure},
+    home::Home,
+    records::Layout,
+};
+use donjon_drivers::store::Store;
+use rustix::fs::FlockOperation;
+use std::{
+    fs::{File, OpenOptions},
+    os::unix::fs::OpenOptionsExt,
+    sync::Arc,
+};
+
+/// Runs the daemon until it is told to end.
+pub fn foreground(home: &Home, up: &Up) -> Result<(), Failure> {
+    // Fails where this process leads its group already, as under systemd or a shell: then there is nothing to leave.
+    let _ = rustix::process::setsid();
+    let ended = start(home, up);
+    if let Err(failure) = &ended {
+        report(&Report::Failed(failure.clone()));
+    }
+    ended
+}
+
+fn start(home: &Home, up: &Up) -> Result<(), Failure> {
+    donjon_drivers::fs::private_folder(home.folder())
+        .map_err(|error| translate::file("cannot use DONJON_HOME", &error))?;
+    let _lock = lock(home)?;
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("DONJON_LOG").unwrap_or_else(|_| "info".into()))
+        .init();
+    let deployment = crate::config::deployment(home)?;
+    let layout = Layout::new(deployment.deployment)
+        .map_err(|error| Failure::new(Exit::Usage, "cannot use this deployment").because(&error))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Bug, "cannot start the runtime").because(&error))?;
+    runtime.block_on(async {
+        let audit = Log::open(&home.audit()).map_err(|error| translate::audit(&error))?;
+        let holding = open_store(home, up).await?;
+        let daemon = Arc::new(Daemon::new(home.clone(), layout, audit, holding));
+        let own =
+            Actor { uid: rustix::process::geteuid().as_raw(), pid: rustix::process::getpid().as_raw_nonzero().get() };
+        daemon.record(own, Act::Up, &[], Outcome::Done)?;
+        let listener = run::listen(&daemon)?;
+        report(&Report::Serving);
+        let_go_of_output()?;
+        run::serve(daemon.clone(), listener).await?;
+        daemon.record(own, Act::Down, &[], Outcome::Done)
+    })
+}
+
+async fn open_store(home: &Home, up: &Up) -> Result<Holding, Failure> {
+    match up.store {
+        Kind::File => Err(Failure::new(Exit::Usage, "the file store is not there yet")),
+        Kind::Vault => {
+            let _ = home;
+            let store: Arc<dyn Store> = Arc::new(donjon_drivers::store::memory::Memory::default());
+            Ok(Holding::Open(store))
+        }
+    }
+}
+
+/// One daemon per home: the second finds the lock held.
+fn lock(home: &Home) -> Result<File, Failure> {
+    let failed = |error: &std::io::Error| {
+        Failure::new(Exit::Failed, format!("cannot lock {}", home.lock().display())).because(error)
+    };
+    let file =
+        OpenOptions::new().create(true).append(true).mode(0o600).open(home.lock()).map_err(|error| failed(&error))?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            Err(Failure::new(Exit::Conflict, "another daemon runs in this DONJON_HOME")
+                .cause(format!("{} is locked", home.lock().display()))
+                .state("nothing was changed")
+                .hint("`donjon status`; or give this one a DONJON_HOME of its own"))
+        }
+        Err(error) => Err(failed(&error.into())),
+    }
+}
+
+/// The daemon's log, owner-only.
+pub fn open_log(home: &Home) -> Result<File, Failure> {
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(home.log())
+        .map_err(|error| Failure::new(Exit::Failed, format!("cannot open {}", home.log().display())).because(&error))
+}
+
+/// Whoever started the daemon waits for the end of its output.
+fn let_go_of_output() -> Result<(), Failure> {
+    use std::io::IsTerminal;
+    if std::io::stdout().is_terminal() {
+        return Ok(());
+    }
+    let failed = |error: std::io::Error| Failure::new(Exit::Bug, "cannot let go of standard output").because(&error);
+    let nothing = OpenOptions::new().write(true).open("/dev/null").map_err(failed)?;
+    rustix::stdio::dup2_stdout(&nothing).map_err(|error| failed(error.into()))
+}

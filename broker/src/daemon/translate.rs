@@ -1,0 +1,52 @@
+//! Errors of stores and files, as a person is told them.
+
+use crate::{
+    audit::AuditError,
+    failure::{Exit, Failure},
+};
+use donjon_drivers::{fs::FileError, store::StoreError};
+
+/// A store's error with its exit code, and what to do.
+pub fn store(message: impl Into<String>, error: &StoreError) -> Failure {
+    let (code, state, hint) = match error {
+        StoreError::Sealed => {
+            (Exit::Unavailable, "nothing is lost; the store is sealed", "custodians: `donjon unseal -i IDENTITY`")
+        }
+        StoreError::Unreachable { .. } => (
+            Exit::Unavailable,
+            "whether a write took effect is not known; what was acknowledged is safe",
+            "`donjon status`, then the same command again",
+        ),
+        StoreError::Denied { .. } => {
+            (Exit::NotAllowed, "nothing was changed", "the store's policy for this credential does not grant it")
+        }
+        StoreError::Conflict { .. } => {
+            (Exit::Conflict, "nothing was written", "look at what is there now, then decide again")
+        }
+        StoreError::Full { .. } => (
+            Exit::Unavailable,
+            "nothing was written; what is stored is safe",
+            "make room on the store's disk, then the same command again",
+        ),
+        StoreError::Damaged { .. } => {
+            (Exit::Integrity, "nothing was changed", "`donjon history` shows the versions; an older one may be whole")
+        }
+        StoreError::Answer { .. } => {
+            (Exit::Failed, "whether a write took effect is not known", "the store's own log says more")
+        }
+    };
+    Failure::new(code, message).because(error).state(state).hint(hint)
+}
+
+/// A file's error.
+pub fn file(message: impl Into<String>, error: &FileError) -> Failure {
+    Failure::new(Exit::Failed, message).because(error)
+}
+
+/// An audit line could not be written, so nothing was done.
+pub fn audit(error: &AuditError) -> Failure {
+    Failure::new(Exit::Unavailable, "no audit line can be written, so nothing was done")
+        .because(error)
+        .state("nothing was answered or changed")
+        .hint("make room on the disk of DONJON_HOME, or `donjon audit verify`")
+}
