@@ -3,6 +3,7 @@
 //! Pure: no I/O, no clock, no randomness, no secret bytes.
 
 pub mod deployment;
+pub mod document;
 pub mod name;
 pub mod recipe;
 pub mod strategy;
