@@ -2,6 +2,7 @@
 //!
 //! Pure: no I/O, no clock, no randomness, no secret bytes.
 
+pub mod catalogue;
 pub mod deployment;
 pub mod document;
 pub mod name;
