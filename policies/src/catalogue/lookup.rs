@@ -96,6 +96,12 @@ mod tests {
     fn kolla_ansible_is_complete() {
         let kolla = built_in("kolla-ansible");
         assert_eq!(kolla.deployer(), "kolla-ansible");
-        assert_eq!(kolla.current().count(), 106);
+        assert_eq!((kolla.current().count(), kolla.older_names().count()), (106, 1));
+    }
+
+    #[test]
+    fn tripleo_is_complete() {
+        let tripleo = built_in("tripleo");
+        assert_eq!((tripleo.current().count(), tripleo.older_names().count()), (52, 16));
     }
 }
