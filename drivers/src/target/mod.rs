@@ -3,6 +3,8 @@
 //! A driver is told which values an account shall accept, not how to get there: declaring the same twice changes
 //! nothing, so every step of a rotation may be repeated. What a server says of itself is not believed; a fresh login is.
 
+pub mod mariadb;
+
 use crate::material::Material;
 use async_trait::async_trait;
 use std::fmt;
@@ -111,6 +113,8 @@ pub enum Login {
     Accepted,
     /// The server refused it.
     Refused,
+    /// Nobody can log in as this account: at the one place that it covers, this other account of the user answers.
+    Shadowed(String),
     /// It cannot be tried from here as this account; why.
     Unprovable(String),
 }

@@ -1,0 +1,87 @@
+//! Making an account accept exactly some values: what is there already is left alone, and what was done is read back.
+
+use super::{
+    connection::{Connection, Fault},
+    privilege::{Entry, Privilege},
+    server::MariaDb,
+    statement, survey,
+};
+use crate::{
+    material::Material,
+    target::{Account, Admin, Node, TargetError},
+};
+
+/// Declares an account at one node. In a cluster the first node's change reaches the others, which are then only read.
+pub(super) async fn declare(
+    target: &MariaDb,
+    node: &Node,
+    admin: &Admin<'_>,
+    account: &Account,
+    values: &[&Material],
+) -> Result<(), TargetError> {
+    speakable(node, account, values)?;
+    let mut connection = target.administer(node, admin).await?;
+    let done = at_node(&mut connection, node, account, values).await;
+    connection.close().await;
+    done
+}
+
+async fn at_node(
+    connection: &mut Connection,
+    node: &Node,
+    account: &Account,
+    values: &[&Material],
+) -> Result<(), TargetError> {
+    let unable = |what: String| TargetError::Unable { node: node.name.clone(), what };
+    if survey::is_clustered(connection).await.map_err(|fault| fault.at(node))? {
+        for setting in ["SET SESSION wsrep_sync_wait = 1", "SET SESSION wsrep_OSU_method = 'TOI'"] {
+            connection.run(setting).await.map_err(|fault| fault.at(node))?;
+        }
+    }
+    let found = read(connection, node, account).await?;
+    let wanted = found.accepting(values).map_err(|why| why.at(&node.name, account))?;
+    if found.chain == wanted {
+        return Ok(());
+    }
+    let sql = statement::alter(account, &wanted).map_err(|why| unable(format!("{account}: {why}")))?;
+    connection.run(&sql).await.map_err(|fault| match fault {
+        Fault::Answered(code) => TargetError::Refused { node: node.name.clone(), account: account.clone(), code },
+        other @ (Fault::Silent(_) | Fault::Plugin(_) | Fault::NotText) => other.at(node),
+    })?;
+    let after: Vec<Entry> = read(connection, node, account).await?.chain;
+    if after != wanted {
+        return Err(unable(format!("{account} accepts other values than it was told to; someone else changes it too")));
+    }
+    Ok(())
+}
+
+async fn read(connection: &mut Connection, node: &Node, account: &Account) -> Result<Privilege, TargetError> {
+    survey::privileges(connection, node)
+        .await?
+        .into_iter()
+        .find(|row| row.account == *account)
+        .ok_or_else(|| TargetError::Unable { node: node.name.clone(), what: format!("there is no account {account}") })
+}
+
+/// Refuses what would lock everyone out, or what clients could not send.
+fn speakable(node: &Node, account: &Account, values: &[&Material]) -> Result<(), TargetError> {
+    let unfit = match values.len() {
+        0 => Some("no value at all would lock it"),
+        1 | 2 => values.iter().find_map(|value| {
+            let bytes = value.expose(); // EXPOSE: looked at for what clients cannot send
+            match (bytes.is_empty(), bytes.contains(&0), std::str::from_utf8(bytes).is_err()) {
+                (true, _, _) => Some("an empty value would open it to all"),
+                (_, true, _) => Some("clients cut a value at a NUL"),
+                (_, _, true) => Some("the value is not text"),
+                (false, false, false) => None,
+            }
+        }),
+        _ => Some("clients follow two values, not more"),
+    };
+    match unfit {
+        None => Ok(()),
+        Some(why) => {
+            Err(TargetError::Unable { node: node.name.clone(), what: format!("{account} is left as it is: {why}") })
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! MariaDB and Galera: accounts that accept two values at once, changed by hashes alone.
+//!
+//! One file per question: [`hash`](hash) what the server stores of a value, [`privilege`] what it stores of an account,
+//! [`statement`] how an account is changed, [`entry`] which account a login from an address meets, [`way`] how a node is
+//! reached from such an address, [`connection`] what is said over it within its time; and [`survey`], [`declare`],
+//! [`login`], [`session`] for the four things that a target is asked.
+
+mod connection;
+mod declare;
+mod entry;
+mod hash;
+mod login;
+mod privilege;
+mod server;
+mod session;
+mod statement;
+mod survey;
+mod way;
+
+pub use server::{Limits, MariaDb, Member};

@@ -1,0 +1,189 @@
+//! The target itself: its nodes, and an administrator's connection to each.
+
+pub use super::connection::Limits;
+use super::connection::{Connection, Fault, Tls};
+use super::way::{Peer, Way};
+use crate::{
+    material::Material,
+    target::{Account, Admin, Capabilities, Login, Mark, Node, Session, Survey, Target, TargetError},
+};
+use async_trait::async_trait;
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
+
+/// A MariaDB server or a Galera cluster.
+#[derive(Debug)]
+pub struct MariaDb {
+    nodes: Vec<Node>,
+    members: Vec<Member>,
+    pub(super) limits: Limits,
+}
+
+/// One node, as the deployment file describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its name.
+    pub name: String,
+    /// The name or address at which it listens.
+    pub address: String,
+    /// The port there.
+    pub port: u16,
+    /// Its own socket, where it runs on this machine.
+    pub socket: Option<PathBuf>,
+    /// The authority that signed its certificate; without one, TCP connections are in clear.
+    pub tls_ca: Option<PathBuf>,
+}
+
+impl MariaDb {
+    /// A target of these nodes. Nothing is connected yet.
+    pub fn new(members: Vec<Member>, limits: Limits) -> Self {
+        let nodes = members
+            .iter()
+            .map(|member| Node { name: member.name.clone(), address: format!("{}:{}", member.address, member.port) })
+            .collect();
+        Self { nodes, members, limits }
+    }
+
+    pub(super) fn member(&self, node: &Node) -> Result<&Member, TargetError> {
+        self.members.iter().find(|member| member.name == node.name).ok_or_else(|| TargetError::Unable {
+            node: node.name.clone(),
+            what: "this target has no such node".to_owned(),
+        })
+    }
+
+    /// Logs in as the administrator: each value once, over the node's own socket where there is one, else by TCP.
+    pub(super) async fn administer(&self, node: &Node, admin: &Admin<'_>) -> Result<Connection, TargetError> {
+        let member = self.member(node)?;
+        let mut denied = 0;
+        let mut silent = None;
+        for way in member.ways().await {
+            let way = match way {
+                Ok(way) => way,
+                Err(source) => {
+                    silent = Some(source);
+                    continue;
+                }
+            };
+            for value in admin.values {
+                if denied == MOST_DENIED {
+                    break;
+                }
+                match Connection::open(&way, admin.user, value, member.tls().as_ref(), self.limits).await {
+                    Ok(mut connection) => {
+                        connection.prepare().await.map_err(|fault| fault.at(node))?;
+                        return Ok(connection);
+                    }
+                    Err(Fault::Answered(DENIED | DENIED_WITHOUT_VALUE)) => denied += 1,
+                    Err(Fault::Silent(source)) => {
+                        silent = Some(source);
+                        break;
+                    }
+                    Err(fault @ (Fault::Answered(_) | Fault::Plugin(_) | Fault::NotText)) => return Err(fault.at(node)),
+                }
+            }
+        }
+        match silent {
+            Some(source) if denied == 0 => Err(Fault::Silent(source).at(node)),
+            Some(_) | None => Err(TargetError::AdminRefused {
+                node: node.name.clone(),
+                address: node.address.clone(),
+                user: admin.user.to_owned(),
+            }),
+        }
+    }
+}
+
+/// Denied logins count against `max_password_errors`, so no call makes more.
+pub(super) const MOST_DENIED: usize = 3;
+pub(super) const DENIED: u16 = 1045;
+pub(super) const DENIED_WITHOUT_VALUE: u16 = 1698;
+
+impl Member {
+    /// The ways for an administrator, the best first.
+    async fn ways(&self) -> Vec<io::Result<Way>> {
+        let mut ways = Vec::new();
+        if let Some(path) = &self.socket {
+            ways.push(Ok(Way::Socket { path: path.clone(), peer: Peer::Own }));
+        }
+        ways.push(self.resolve().await.map(|to| Way::Tcp { to, from: None }));
+        ways
+    }
+
+    /// Its address as a number.
+    pub(super) async fn resolve(&self) -> io::Result<SocketAddr> {
+        if let Ok(ip) = self.address.parse::<IpAddr>() {
+            return Ok(SocketAddr::new(ip, self.port));
+        }
+        let mut found = tokio::net::lookup_host((self.address.as_str(), self.port)).await?;
+        found.next().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    pub(super) fn tls(&self) -> Option<Tls> {
+        self.tls_ca.as_ref().map(|ca| Tls { ca: ca.clone(), name: self.address.clone() })
+    }
+}
+
+impl Fault {
+    /// The same for the caller, where no change was asked for.
+    pub(super) fn at(self, node: &Node) -> TargetError {
+        match self {
+            Self::Silent(source) => TargetError::Unreachable {
+                node: node.name.clone(),
+                address: node.address.clone(),
+                source: Box::new(source),
+            },
+            other @ (Self::Answered(_) | Self::Plugin(_) | Self::NotText) => {
+                TargetError::Unable { node: node.name.clone(), what: other.to_string() }
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Target for MariaDb {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { driver: "mariadb", values_at_once: 2 }
+    }
+
+    fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    async fn survey(&self, admin: &Admin<'_>, user: &str, known: &[&Material]) -> Result<Survey, TargetError> {
+        super::survey::survey(self, admin, user, known).await
+    }
+
+    async fn declare(&self, admin: &Admin<'_>, account: &Account, values: &[&Material]) -> Result<(), TargetError> {
+        for node in &self.nodes {
+            super::declare::declare(self, node, admin, account, values).await?;
+        }
+        Ok(())
+    }
+
+    async fn login(
+        &self,
+        node: &Node,
+        account: &Account,
+        among: &[Account],
+        value: &Material,
+    ) -> Result<Login, TargetError> {
+        super::login::login(self, node, account, among, value).await
+    }
+
+    async fn sessions(
+        &self,
+        admin: &Admin<'_>,
+        node: &Node,
+        user: &str,
+        until: Mark,
+    ) -> Result<Vec<Session>, TargetError> {
+        super::session::sessions(self, admin, node, user, until).await
+    }
+
+    async fn mark(&self, admin: &Admin<'_>, node: &Node) -> Result<Mark, TargetError> {
+        super::session::mark(self, admin, node).await
+    }
+}

@@ -1,0 +1,45 @@
+//! Sessions in the order in which they began: the server numbers them.
+
+use super::server::MariaDb;
+use crate::target::{Admin, Mark, Node, Session, TargetError};
+
+/// The number of a session that begins now.
+pub(super) async fn mark(target: &MariaDb, admin: &Admin<'_>, node: &Node) -> Result<Mark, TargetError> {
+    let mut connection = target.administer(node, admin).await?;
+    let number = connection.field("SELECT CONNECTION_ID()").await.map_err(|fault| fault.at(node))?;
+    connection.close().await;
+    number.and_then(|text| text.parse().ok()).map(Mark).ok_or_else(|| TargetError::Unable {
+        node: node.name.clone(),
+        what: "it does not number its sessions".to_owned(),
+    })
+}
+
+/// The user's sessions that began no later than a mark.
+pub(super) async fn sessions(
+    target: &MariaDb,
+    admin: &Admin<'_>,
+    node: &Node,
+    user: &str,
+    until: Mark,
+) -> Result<Vec<Session>, TargetError> {
+    let mut connection = target.administer(node, admin).await?;
+    let rows = connection
+        .rows("SELECT CONNECTION_ID(), ID, USER, HOST FROM information_schema.PROCESSLIST")
+        .await
+        .map_err(|fault| fault.at(node))?;
+    connection.close().await;
+    let mut sessions = Vec::new();
+    for row in rows {
+        let [Some(own), Some(id), Some(whose), from] = row.as_slice() else { continue };
+        let (Ok(own), Ok(id)) = (own.parse::<u64>(), id.parse::<u64>()) else { continue };
+        // Numbers only grow while a server runs: a smaller one than the mark means that it started since, and that every
+        // session of before has ended.
+        if own < until.0 {
+            return Ok(Vec::new());
+        }
+        if id != own && whose == user && id <= until.0 {
+            sessions.push(Session { mark: Mark(id), from: from.clone().unwrap_or_default() });
+        }
+    }
+    Ok(sessions)
+}

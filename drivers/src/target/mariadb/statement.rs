@@ -1,0 +1,89 @@
+//! The text of the statements that change an account, with names that cannot end them early.
+
+use super::privilege::Entry;
+use crate::target::Account;
+
+/// What each connection says first: without this mode a backslash in a string would mean something.
+pub(super) const PREPARE: &str = "SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES'";
+
+/// Makes an account accept exactly this chain.
+pub(super) fn alter(account: &Account, chain: &[Entry]) -> Result<String, Unspeakable> {
+    let mut entries = Vec::new();
+    for entry in chain {
+        entries.push(match entry {
+            Entry::Value(plugin, hash) => format!("{} USING {}", plugin.name(), text(&hash.0)?),
+            Entry::Socket(None) => "unix_socket".to_owned(),
+            Entry::Socket(Some(user)) => format!("unix_socket USING {}", text(user)?),
+            Entry::Empty(_) | Entry::Never | Entry::Other(_) => return Err(Unspeakable),
+        });
+    }
+    if entries.is_empty() {
+        return Err(Unspeakable);
+    }
+    Ok(format!(
+        "ALTER USER {}@{} IDENTIFIED VIA {}",
+        identifier(&account.user)?,
+        identifier(&account.host)?,
+        entries.join(" OR ")
+    ))
+}
+
+/// Nothing that a statement could say: a NUL, an empty name or chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the name or the chain cannot be written in a statement")]
+pub(super) struct Unspeakable;
+
+/// Quoted as a name is, in any SQL mode.
+fn identifier(name: &str) -> Result<String, Unspeakable> {
+    match name {
+        "" => Err(Unspeakable),
+        name if name.contains('\0') => Err(Unspeakable),
+        name => Ok(format!("`{}`", name.replace('`', "``"))),
+    }
+}
+
+/// Quoted as a string is where [`PREPARE`] was said.
+fn text(string: &str) -> Result<String, Unspeakable> {
+    if string.contains('\0') {
+        return Err(Unspeakable);
+    }
+    Ok(format!("'{}'", string.replace('\'', "''")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::mariadb::hash::{Hash, Plugin};
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_chain_of_two_and_the_socket() {
+        let account = Account { user: "ro`ot".into(), host: "%".into() };
+        let value = |hash: &str| Entry::Value(Plugin::Native, Hash(hash.into()));
+        assert_eq!(
+            alter(&account, &[value("*A"), value("*B"), Entry::Socket(Some("o'x".into()))]).unwrap(),
+            "ALTER USER `ro``ot`@`%` IDENTIFIED VIA mysql_native_password USING '*A' OR mysql_native_password USING '*B' \
+             OR unix_socket USING 'o''x'"
+        );
+    }
+
+    #[test]
+    fn what_would_lock_out_or_end_the_text_is_refused() {
+        let account = Account { user: "u".into(), host: "%".into() };
+        assert_eq!(alter(&account, &[]), Err(Unspeakable));
+        assert_eq!(alter(&account, &[Entry::Empty(Plugin::Native)]), Err(Unspeakable));
+        let nul = Account { user: "u\0".into(), host: "%".into() };
+        assert_eq!(alter(&nul, &[Entry::Socket(None)]), Err(Unspeakable));
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_is_one_quoted_word(name in "[^\0]{1,40}") {
+            let quoted = identifier(&name).unwrap();
+            let inner = quoted.strip_prefix('`').unwrap().strip_suffix('`').unwrap();
+            // No lone backtick is left inside, and undoing the quotes gives the name again.
+            prop_assert!(!inner.replace("``", "").contains('`'));
+            prop_assert_eq!(inner.replace("``", "`"), name);
+        }
+    }
+}
