@@ -30,6 +30,7 @@ mod fault;
 mod fields;
 mod lookup;
 mod read;
+mod read_entry;
 mod sink;
 
 pub use entry::{Account, Class, Credential, Entry, Phase, Standing, TargetKind};
