@@ -14,5 +14,6 @@ pub mod daemon;
 pub mod failure;
 pub mod home;
 pub mod records;
+pub mod rotation;
 pub mod socket;
 pub mod transfer;

@@ -9,3 +9,4 @@ pub mod name;
 pub mod recipe;
 pub mod strategy;
 pub mod survey;
+pub mod transition;

@@ -1,0 +1,25 @@
+//! Rotation: old and new stay valid until every consumer is proven on the new one, and a crash at any point loses nothing.
+//!
+//! ```text
+//! plan ──▶ begin: preflight, journal, claim
+//!                   │
+//!   drive: loop { step(state) ──▶ event ──▶ policies::transition::next ──▶ journal (compare-and-set) }
+//!                   │
+//!   resume: the same loop, from the state that the journal holds; every step may be repeated
+//! ```
+//!
+//! The journal is in the store and moves only after an effect: a state says what is certainly done, and the step that
+//! follows it may be done in part. So each step declares what shall be, looks, and only then reports its event.
+
+pub mod begin;
+pub mod checkpoint;
+pub mod drive;
+pub mod journal;
+pub mod probe;
+pub mod step;
+pub mod subject;
+pub mod views;
+
+pub use drive::Rotation;
+pub use journal::Journal;
+pub use subject::{Instance, Subject};

@@ -1,0 +1,172 @@
+//! Rolling and Drained: consumers restart in order and are proven on the new value by their own logins.
+
+use crate::{
+    failure::{Exit, Failure},
+    rotation::{
+        Instance, Rotation,
+        begin::{Values, values},
+        checkpoint,
+        journal::Restarted,
+        probe,
+        step::declare,
+        subject::Proof,
+    },
+};
+use donjon_drivers::{
+    material::Material,
+    service::ServiceError,
+    target::{Admin, Mark, Session},
+};
+use donjon_policies::transition::Event;
+use std::{collections::BTreeMap, time::Duration};
+use tokio::time::Instant;
+
+/// Marks where the sessions of consumers that still have the old value end.
+pub async fn prepare(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
+    let both = values(rotation.store, rotation.layout, rotation.journal()).await?;
+    rotation.held.journal.marks = marks(rotation, &both).await?;
+    Ok(Event::RestartsBegun)
+}
+
+/// Restarts every consumer that is not proven yet, then waits until no session from before is left.
+pub async fn roll(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
+    let both = values(rotation.store, rotation.layout, rotation.journal()).await?;
+    declare::still_both(rotation, &both).await?;
+    for instance in rotation.subject.instances.clone() {
+        let known = rotation
+            .journal()
+            .restarted
+            .iter()
+            .any(|r| r.service == instance.service && r.host == instance.host && r.acknowledged);
+        if known {
+            continue;
+        }
+        if let Err(failure) = restart(rotation, &both, &instance).await {
+            rotation.told(failure.to_string());
+            rotation.held.journal.waiting = Some(failure.message);
+            return Ok(Event::ConsumerFailed);
+        }
+        remember(rotation, &instance);
+        rotation.save().await?;
+        checkpoint::reached("rotation.acknowledged");
+    }
+    drained(rotation, &both).await?;
+    checkpoint::reached("rotation.drained");
+    Ok(Event::ConsumersProven)
+}
+
+/// Restarts one consumer and waits until it is proven on what the store serves.
+pub async fn restart(rotation: &Rotation<'_>, both: &Values, instance: &Instance) -> Result<(), Failure> {
+    let (service, host) = (&instance.service, &instance.host);
+    let failed = |error: ServiceError| {
+        Failure::new(Exit::Failed, format!("`{service}` on {host} did not come up on the new value")).because(&error)
+    };
+    let before = marks(rotation, both).await?;
+    let since = instance.driver.now().await.map_err(failed)?;
+    instance.driver.restart().await.map_err(failed)?;
+    checkpoint::reached("rotation.restarted");
+    let deadline = Instant::now() + instance.settle;
+    loop {
+        let lacking = match (started(instance, since).await, instance.driver.check().await) {
+            (Some(lacking), _) => lacking,
+            (None, Err(error)) => error.to_string(),
+            (None, Ok(())) if instance.proof == Proof::Check => return Ok(()),
+            (None, Ok(())) if logged_in(rotation, both, &before).await? => return Ok(()),
+            (None, Ok(())) => format!("no login of `{}` came after its restart", rotation.subject.user),
+        };
+        if Instant::now() >= deadline {
+            return Err(Failure::new(
+                Exit::Failed,
+                format!("`{service}` on {host} was not proven within {} s", instance.settle.as_secs()),
+            )
+            .cause(lacking));
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+async fn started(instance: &Instance, since: i64) -> Option<String> {
+    match instance.driver.started().await {
+        Ok(Some(at)) if at >= since => None,
+        Ok(Some(_)) => Some("the service manager's start time is older than the publication".to_owned()),
+        Ok(None) => Some("it does not run".to_owned()),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+async fn logged_in(rotation: &Rotation<'_>, both: &Values, before: &BTreeMap<String, Mark>) -> Result<bool, Failure> {
+    let everything = rotation.subject.target.nodes().iter().map(|node| (node.name.clone(), Mark(u64::MAX))).collect();
+    let sessions = sessions(rotation, both, &everything).await?;
+    Ok(sessions.iter().any(|(node, session)| before.get(node).is_some_and(|mark| session.mark > *mark)))
+}
+
+async fn drained(rotation: &mut Rotation<'_>, both: &Values) -> Result<(), Failure> {
+    let deadline = Instant::now() + rotation.subject.drain;
+    let marks = rotation.journal().marks.clone();
+    loop {
+        let left = sessions(rotation, both, &marks).await?;
+        if left.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            let named: Vec<_> = left
+                .iter()
+                .map(|(node, session)| format!("{} (session {} on {node})", session.from, session.mark.0))
+                .collect();
+            let failure = Failure::new(
+                Exit::Waiting,
+                format!("sessions of `{}` from before the rotation are still open", rotation.subject.user),
+            );
+            let failure = failure.cause(named.join(", ")).hint("restart what holds them, then `donjon rotate resume`");
+            rotation.held.journal.waiting = Some(format!("sessions from before are open: {}", named.join(", ")));
+            rotation.save().await?;
+            return Err(failure);
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+async fn sessions(
+    rotation: &Rotation<'_>,
+    both: &Values,
+    until: &BTreeMap<String, Mark>,
+) -> Result<Vec<(String, Session)>, Failure> {
+    let (known, subject) = ([&both.new, &both.old], rotation.subject);
+    let mut found = Vec::new();
+    for node in subject.target.nodes() {
+        let Some(mark) = until.get(&node.name) else { continue };
+        let sessions = subject
+            .target
+            .sessions(&admin(rotation, &known), node, &subject.user, *mark)
+            .await
+            .map_err(|error| probe::failed(subject, &error))?;
+        found.extend(sessions.into_iter().map(|session| (node.name.clone(), session)));
+    }
+    Ok(found)
+}
+
+async fn marks(rotation: &Rotation<'_>, both: &Values) -> Result<BTreeMap<String, Mark>, Failure> {
+    let (known, subject) = ([&both.new, &both.old], rotation.subject);
+    let mut marks = BTreeMap::new();
+    for node in subject.target.nodes() {
+        let mark = subject
+            .target
+            .mark(&admin(rotation, &known), node)
+            .await
+            .map_err(|error| probe::failed(subject, &error))?;
+        marks.insert(node.name.clone(), mark);
+    }
+    Ok(marks)
+}
+
+fn admin<'a>(rotation: &'a Rotation<'_>, values: &'a [&'a Material]) -> Admin<'a> {
+    Admin { user: &rotation.subject.user, values }
+}
+
+fn remember(rotation: &mut Rotation<'_>, instance: &Instance) {
+    let restarted = Restarted { service: instance.service.clone(), host: instance.host.clone(), acknowledged: true };
+    rotation.told(format!("{} on {}: proven on the new value", restarted.service, restarted.host));
+    rotation.held.journal.restarted.push(restarted);
+}
+
+const POLL: Duration = Duration::from_millis(25);
