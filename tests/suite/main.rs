@@ -1,1 +1,3 @@
 //! The suite: one binary for every test that needs real parts.
+
+mod stores;

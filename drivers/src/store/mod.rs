@@ -1,11 +1,14 @@
 //! Stores: where records live, version by version, changed only by compare-and-set.
 //!
-//! A record is a JSON object at a path. Every driver passes the same conformance kit.
+//! A record is a JSON object at a path. Every driver passes the same conformance kit. Whole numbers beyond 2^53 are
+//! written as text: OpenBao reads numbers as 64-bit floats.
 
+pub mod conformance;
 pub mod document;
 pub mod memory;
 pub mod path;
 pub mod secret;
+pub mod vault;
 
 pub use document::Document;
 pub use path::RecordPath;

@@ -1,0 +1,231 @@
+//! One Vault server: its address, whom to trust there, the token, and how much is asked of it at once.
+
+use super::call::{Answer, CallError};
+use crate::material::Material;
+use rustify::{clients::reqwest::Client as HttpClient, endpoint::Endpoint};
+use std::{
+    net::IpAddr,
+    path::PathBuf,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+use tokio::sync::Semaphore;
+use vaultrs::api::EndpointMiddleware;
+use zeroize::Zeroize;
+
+/// Where a server is and how it is reached.
+#[derive(Debug, Clone)]
+pub struct Address {
+    /// `https://host:port`; `http://` for a loopback address alone.
+    pub url: String,
+    /// Which certificates are believed.
+    pub trust: Trust,
+    /// The namespace, where there are such.
+    pub namespace: Option<String>,
+}
+
+/// Which certificates are believed.
+#[derive(Debug, Clone)]
+pub enum Trust {
+    /// Those signed by one of these, in PEM, and no others.
+    Only(Vec<u8>),
+    /// Those the operating system trusts.
+    System,
+    /// None: requests go to this unix socket, and its folder keeps others out.
+    Socket(PathBuf),
+}
+
+/// The address cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AddressError {
+    /// It is no address of a server.
+    #[error("`{url}` is no address of a Vault server: https://HOST:PORT")]
+    NotAnAddress {
+        /// What was given.
+        url: String,
+    },
+    /// It would carry secrets in clear.
+    #[error("`{url}` would carry secrets in clear; plain HTTP is for loopback addresses alone")]
+    InClear {
+        /// What was given.
+        url: String,
+    },
+    /// The certificates cannot be used.
+    #[error("the certificates to trust at `{url}` cannot be used")]
+    Certificates {
+        /// The server.
+        url: String,
+        /// Why.
+        source: reqwest::Error,
+    },
+}
+
+/// A server and a token for it. Shared by all that use it; both can be replaced while it is in use.
+pub struct Connection {
+    line: RwLock<Arc<Line>>,
+    token: RwLock<Option<Arc<Material>>>,
+    at_once: Semaphore,
+    within: Duration,
+}
+
+struct Line {
+    http: HttpClient,
+    url: String,
+    namespace: Option<String>,
+}
+
+impl Connection {
+    /// Prepares requests to a server; nothing is sent yet. An answer may take 15 s.
+    pub fn open(address: &Address) -> Result<Self, AddressError> {
+        Self::open_within(address, ANSWER_WITHIN)
+    }
+
+    /// As [`Connection::open`], for answers that are wanted within another time.
+    pub fn open_within(address: &Address, within: Duration) -> Result<Self, AddressError> {
+        let line = RwLock::new(Arc::new(Line::new(address, within)?));
+        Ok(Self { line, token: RwLock::new(None), at_once: Semaphore::new(AT_ONCE), within })
+    }
+
+    /// Sends later requests to another address, as after a restart on another port or with another certificate.
+    pub fn move_to(&self, address: &Address) -> Result<(), AddressError> {
+        let line = Arc::new(Line::new(address, self.within)?);
+        *self.line.write().unwrap_or_else(PoisonError::into_inner) = line;
+        Ok(())
+    }
+
+    /// Sends later requests with this token.
+    pub fn use_token(&self, token: Material) {
+        *self.token.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(token));
+    }
+
+    /// Sends later requests without a token.
+    pub fn forget_token(&self) {
+        *self.token.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Whether it has a token.
+    pub fn has_token(&self) -> bool {
+        self.token.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// The server's address, for messages.
+    pub fn place(&self) -> String {
+        self.line().url.clone()
+    }
+
+    /// Sends one request with the token, and waits for its answer.
+    pub async fn call<E: Endpoint>(&self, request: E) -> Result<Answer, CallError> {
+        let token = self.token.read().unwrap_or_else(PoisonError::into_inner).clone();
+        self.send(request, token.as_deref()).await
+    }
+
+    /// Sends one request with another token, such as a root token that lives for a moment.
+    pub async fn call_with<E: Endpoint>(&self, token: &Material, request: E) -> Result<Answer, CallError> {
+        self.send(request, Some(token)).await
+    }
+
+    async fn send<E: Endpoint>(&self, request: E, token: Option<&Material>) -> Result<Answer, CallError> {
+        let line = self.line();
+        let closed = |e| CallError::Unreachable { place: line.url.clone(), source: Box::new(e) };
+        let _place = self.at_once.acquire().await.map_err(closed)?;
+        let middle = Authorised::new(token, line.namespace.clone());
+        let answered = request.with_middleware(&middle.0).exec(&line.http).await;
+        let answered = answered.map_err(|e| CallError::from_client(&line.url, e))?;
+        Ok(Answer::new(&line.url, answered.response.into_body()))
+    }
+
+    fn line(&self) -> Arc<Line> {
+        Arc::clone(&self.line.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").field("place", &self.place()).finish_non_exhaustive()
+    }
+}
+
+impl Line {
+    fn new(address: &Address, within: Duration) -> Result<Self, AddressError> {
+        let url = address.url.trim_end_matches('/').to_owned();
+        check(&url)?;
+        let certificates = |source| AddressError::Certificates { url: url.clone(), source };
+        let builder = reqwest::Client::builder()
+            .tls_backend_rustls()
+            .no_proxy()
+            // A redirect would carry the token to a server that was not named.
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_WITHIN)
+            .timeout(within)
+            // A kept connection keeps the buffers of its last answer: long enough for a burst, no longer.
+            .pool_idle_timeout(IDLE_FOR)
+            .pool_max_idle_per_host(AT_ONCE);
+        let builder = match &address.trust {
+            Trust::Only(pem) => {
+                builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(pem).map_err(certificates)?)
+            }
+            Trust::System => builder,
+            Trust::Socket(path) => builder.tls_certs_only([]).unix_socket(path.clone()),
+        };
+        let http = builder.build().map_err(certificates)?;
+        Ok(Self { http: HttpClient::new(&url, http), url, namespace: address.namespace.clone() })
+    }
+}
+
+/// Refuses what is no address, and plain HTTP to anywhere but this host.
+fn check(url: &str) -> Result<(), AddressError> {
+    let not_an_address = || AddressError::NotAnAddress { url: url.to_owned() };
+    let parsed = reqwest::Url::parse(url).map_err(|_| not_an_address())?;
+    let host = parsed.host_str().ok_or_else(not_an_address)?;
+    if parsed.path() != "/" || parsed.query().is_some() || !parsed.username().is_empty() || parsed.password().is_some()
+    {
+        return Err(not_an_address());
+    }
+    let loopback = host == "localhost"
+        || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    match parsed.scheme() {
+        "https" => Ok(()),
+        "http" if loopback => Ok(()),
+        "http" => Err(AddressError::InClear { url: url.to_owned() }),
+        _ => Err(not_an_address()),
+    }
+}
+
+/// vaultrs' middleware holds the token as a plain text; this wipes it when the request is done.
+struct Authorised(EndpointMiddleware);
+
+impl Authorised {
+    fn new(token: Option<&Material>, namespace: Option<String>) -> Self {
+        // EXPOSE: sent as a header; a token that is no text is one no server gave out
+        let token = token.and_then(|t| t.expose_text().ok()).unwrap_or_default().to_owned();
+        Self(EndpointMiddleware { token, version: "v1".to_owned(), wrap: None, namespace })
+    }
+}
+
+impl Drop for Authorised {
+    fn drop(&mut self) {
+        self.0.token.zeroize();
+    }
+}
+
+/// OpenBao on two cores writes no faster with more.
+const AT_ONCE: usize = 16;
+const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+const IDLE_FOR: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_is_for_this_host_alone() {
+        for good in ["https://vault.example:8200", "http://127.0.0.1:8200", "http://[::1]:1", "http://localhost"] {
+            assert!(check(good).is_ok(), "{good}");
+        }
+        assert!(matches!(check("http://10.0.0.1:8200"), Err(AddressError::InClear { .. })));
+        for bad in ["", "vault:8200", "ftp://x", "https://x/prefix", "https://u:p@x"] {
+            assert!(matches!(check(bad), Err(AddressError::NotAnAddress { .. })), "{bad}");
+        }
+    }
+}

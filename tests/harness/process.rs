@@ -1,0 +1,46 @@
+//! A child that ends with the test, by its own id.
+
+use std::{
+    io,
+    process::{Child, Command},
+    time::{Duration, Instant},
+};
+
+/// Ends the child when dropped.
+#[derive(Debug)]
+pub struct Guard(Child);
+
+impl Guard {
+    /// Starts a command.
+    pub fn start(command: &mut Command) -> io::Result<Self> {
+        command.spawn().map(Self)
+    }
+
+    /// Its id.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Ends it at once, as a power failure would.
+    pub fn kill(&mut self) {
+        // It may have ended by itself; what matters is that it is gone and reaped.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Polls a condition, and panics with `what` when it does not come true within the bound.
+pub fn wait_for(what: &str, within: Duration, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + within;
+    while !condition() {
+        assert!(Instant::now() < end, "waited {} s in vain: {what}", within.as_secs());
+        #[expect(clippy::disallowed_methods, reason = "the pause between two looks at a bounded condition")]
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
