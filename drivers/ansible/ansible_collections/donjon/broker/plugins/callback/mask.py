@@ -1,0 +1,281 @@
+# Copyright: the Donjon authors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keeps the values of secrets out of what a run prints, logs and caches."""
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: mask
+type: aggregate
+author:
+  - The Donjon authors
+short_description: Keeps values of secrets out of the output of Ansible
+description:
+  - Before the first play it asks the broker for all values that it may read, and then covers them in everything that this run
+    displays or logs (results, C(--diff), any C(-v), warnings, errors, tracebacks), in what other callbacks are given, and leaves facts
+    that hold one out of the fact cache. Values that tasks work with are not touched.
+  - Values are found as they are and in JSON, YAML, URL, shell, hexadecimal and base64 form, lines of keys one by one.
+  - It looks at the settings that decide whether values land on a disk, or in the log of a host, behind Ansible's back,
+    and says of each what would be written where. See O(settings).
+  - It fails closed. Without the values, or with such settings, no play starts unless an option says so.
+requirements:
+  - enabled in C(callbacks_enabled) (E(ANSIBLE_CALLBACKS_ENABLED))
+extends_documentation_fragment:
+  - donjon.broker.broker
+options:
+  required:
+    description: Whether a run is refused when the broker does not give the values. If not, it runs with nothing covered.
+    type: bool
+    default: true
+    env:
+      - name: DONJON_MASK_REQUIRED
+    ini:
+      - section: donjon
+        key: mask_required
+  settings:
+    description:
+      - What to do when a setting would put values on a disk or into a log.
+    type: str
+    choices: [refuse, warn]
+    default: refuse
+    env:
+      - name: DONJON_MASK_SETTINGS
+    ini:
+      - section: donjon
+        key: mask_settings
+  cover:
+    description: What is shown in place of a value.
+    type: str
+    default: '********'
+    env:
+      - name: DONJON_MASK_COVER
+    ini:
+      - section: donjon
+        key: mask_cover
+notes:
+  - Set pipelining (E(ANSIBLE_PIPELINING)), E(ANSIBLE_LOCAL_TEMP) and E(ANSIBLE_REMOTE_TEMP) below C(/dev/shm), E(ANSIBLE_NO_TARGET_SYSLOG), and
+    leave E(ANSIBLE_KEEP_REMOTE_FILES) alone. C(donjon run --deploy) sets them all.
+  - A task with C(async) is never pipelined; its arguments and result lie on the disk of its host until they are cleaned up.
+  - Base64 that was wrapped into lines in the middle of a value is not recognised.
+seealso:
+  - plugin: donjon.broker.secret
+    plugin_type: lookup
+"""
+
+import functools
+import sys
+
+from ansible import constants as C
+from ansible.executor import task_queue_manager, task_result
+from ansible.playbook.task import Task
+from ansible.plugins.callback import CallbackBase
+from ansible.plugins.loader import connection_loader, shell_loader
+from ansible.utils.display import Display
+from ansible_collections.donjon.broker.plugins.plugin_utils import daemon, masking, settings
+
+# Names in one request: well under the protocol's limits of 4096 values and 1 MiB of header.
+AT_ONCE = 2000
+
+
+class CallbackModule(CallbackBase):
+    """Installed for the rest of the process when the first playbook or play starts."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "aggregate"
+    CALLBACK_NAME = "donjon.broker.mask"
+    CALLBACK_NEEDS_ENABLED = True
+
+    def v2_playbook_on_start(self, playbook):
+        """Cover the output before anything is evaluated."""
+        self._begin()
+
+    def v2_playbook_on_play_start(self, play):
+        """Cover the output (of an ad-hoc command, which has no playbook), and look at what this play would write where."""
+        self._begin()
+        if masking.installed() is None:
+            return
+        variables = play.get_variable_manager()
+        cover_cache(getattr(variables, "_fact_cache", None), masking.installed(), self._display)
+        faults = self._faults(variables)
+        if not faults:
+            return
+        if self.get_option("settings") == "warn":
+            for fault in faults:
+                self._display.warning("donjon.broker.mask: %s" % fault)
+            return
+        refuse(
+            "this play would leave values outside of what a mask can cover:\n%s" % "\n".join("  - %s" % fault for fault in faults),
+            "`donjon run --deploy -- …` sets all of these; DONJON_MASK_SETTINGS=warn runs the play all the same",
+        )
+
+    def _begin(self):
+        if masking.installed() is not None:
+            return
+        try:
+            values, short = everything(self.get_option("socket"), self.get_option("timeout"))
+        except daemon.BrokerError as error:
+            if not self.get_option("required"):
+                self._display.warning("donjon.broker.mask: nothing is covered in the output of this run: %s" % error)
+                return
+            refuse(
+                "no play starts, because the values that it must not show could not be had\n%s" % error,
+                "DONJON_MASK_REQUIRED=false runs it with nothing covered",
+            )
+        mask = masking.Mask(values, self.get_option("cover"))
+        cover_display(mask)
+        cover_results(mask)
+        cover_names(mask)
+        masking.install(mask)
+        if short:
+            self._display.warning(
+                "donjon.broker.mask: shorter than %d characters, and therefore not covered: %s"
+                % (masking.SHORTEST, ", ".join(sorted(short)))
+            )
+
+    def _faults(self, variables):
+        transport = C.DEFAULT_TRANSPORT if C.DEFAULT_TRANSPORT != "smart" else "ssh"
+        return settings.faults(
+            pipelining=option("connection", transport, "pipelining"),
+            not_pipelined=settings.not_pipelined(getattr(variables, "_inventory", None)),
+            keep_remote_files=C.DEFAULT_KEEP_REMOTE_FILES,
+            local_tmp=C.DEFAULT_LOCAL_TMP,
+            remote_tmp=option("shell", "sh", "remote_tmp"),
+            no_target_syslog=C.DEFAULT_NO_TARGET_SYSLOG,
+        )
+
+
+def everything(path, timeout):
+    """All values that are not public, and the names of those too short to cover."""
+    with daemon.Broker(path, timeout) as broker:
+        epoch, secrets = broker.secrets()
+        pinned = daemon.pinned()
+        if pinned is not None and pinned != epoch:
+            raise daemon.changed(pinned, "now it is %s" % epoch)
+        # The whole of a pair is its private half; the public one is no secret.
+        wanted = [(secret["name"], "whole") for secret in secrets]
+        values, short = [], []
+        for start in range(0, len(wanted), AT_ONCE):
+            chunk = wanted[start:start + AT_ONCE]
+            for (name, _part), material in zip(chunk, broker.read(chunk, epoch)[1]):
+                value = material.decode("utf-8", "surrogateescape")
+                values.append(value)
+                if 0 < len(value) < masking.SHORTEST:
+                    short.append(name)
+        # What a rotation has replaced shows up in the old half of a diff.
+        for secret in secrets:
+            if (secret.get("version") or 1) > 1:
+                values.extend(previous(broker, secret["name"], epoch))
+        daemon.pin(epoch)
+    return values, short
+
+
+def previous(broker, name, epoch):
+    """The value before the current one, as long as it is kept."""
+    try:
+        return [broker.read([(name, "whole")], epoch, "previous")[1][0].decode("utf-8", "surrogateescape")]
+    except daemon.BrokerError as error:
+        if error.code == 4:
+            return []
+        raise
+
+
+def cover_display(mask):
+    """Everything that is shown or logged ends in one of these methods, that of the workers in the parent's."""
+    for name in ("display", "_log", "banner"):
+        original = getattr(Display, name, None)
+        if original is not None:
+            setattr(Display, name, _covered(original, mask))
+
+
+def _covered(original, mask):
+    @functools.wraps(original)
+    def covered(self, *args, **kwargs):
+        if args:
+            args = (mask.anything(args[0]),) + args[1:]
+        elif "msg" in kwargs:
+            kwargs["msg"] = mask.anything(kwargs["msg"])
+        return original(self, *args, **kwargs)
+
+    return covered
+
+
+def cover_results(mask):
+    """Callbacks get copies of results: cover these, not what tasks register. Some of them write files."""
+    raw = getattr(task_result, "_RawTaskResult", None)
+    if raw is not None:
+        original = raw.as_callback_task_result
+
+        @functools.wraps(original)
+        def as_callback_task_result(self):
+            result = original(self)
+            return type(result)(result.host, result.task, mask.anything(result._return_data), mask.anything(dict(result.task_fields)))
+
+        raw.as_callback_task_result = as_callback_task_result
+        return
+    # ansible-core before 2.19.
+    older = task_result.TaskResult
+    clean = older.clean_copy
+
+    @functools.wraps(clean)
+    def clean_copy(self):
+        result = clean(self)
+        result._result = mask.anything(result._result)
+        result._task_fields = mask.anything(dict(result._task_fields))
+        return result
+
+    older.clean_copy = clean_copy
+
+
+def cover_names(mask):
+    """A task's name is a template, which is evaluated for the time of this call."""
+    original = task_queue_manager.TaskQueueManager.send_callback
+
+    @functools.wraps(original)
+    def send_callback(self, method_name, *args, **kwargs):
+        for task in args:
+            if isinstance(task, Task) and isinstance(task.name, str) and mask.shows(task.name):
+                task.name = mask.text(task.name)
+        return original(self, method_name, *args, **kwargs)
+
+    task_queue_manager.TaskQueueManager.send_callback = send_callback
+
+
+def cover_cache(cache, mask, display):
+    """Leave facts with values in them out of a cache that outlives the process. The process itself keeps them."""
+    plugin = getattr(cache, "__wrapped__", None) or getattr(cache, "_plugin", None) or cache
+    kind = type(plugin)
+    if plugin is None or not getattr(plugin, "_persistent", True) or getattr(kind, "_covered_by_donjon", False):
+        return
+    original = kind.set
+
+    @functools.wraps(original)
+    def store(self, key, value):
+        kept, left_out = settings.without_values(value, mask)
+        if left_out:
+            display.warning(
+                "donjon.broker.mask: not written to the fact cache, because they hold values of secrets: %s" % ", ".join(sorted(left_out))
+            )
+        original(self, key, kept)
+        if left_out and hasattr(self, "_cache"):
+            self._cache[key] = value
+
+    kind.set = store
+    kind._covered_by_donjon = True
+
+
+def option(kind, plugin, name):
+    """The configured value of a plugin's option, or None when it has no such option."""
+    loader = {"connection": connection_loader, "shell": shell_loader}[kind]
+    loader.get(plugin, class_only=True)  # makes its options known
+    try:
+        return C.config.get_config_value(name, plugin_type=kind, plugin_name=plugin)
+    except Exception:  # pylint: disable=broad-except
+        return None
+
+
+def refuse(message, hint):
+    """End the run before it starts. Ansible turns any other exception of a callback into a warning."""
+    sys.stdout.flush()
+    sys.stderr.write("ERROR! donjon.broker.mask: %s\nhint: %s\n" % (message, hint))
+    sys.stderr.flush()
+    raise SystemExit(1)

@@ -1,0 +1,151 @@
+# Copyright: the Donjon authors
+# SPDX-License-Identifier: Apache-2.0
+"""Finding values in text, in every form in which Ansible shows them, and covering them.
+
+Searching goes by value, never by the name of a field or by what a line looks like: both have failed others.
+"""
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import os
+import re
+import shlex
+import urllib.parse
+
+# Shorter values would cover half of the output; the callback names them instead.
+SHORTEST = 4
+# Keys are shown line by line (diffs, lists of lines, block scalars), so that each line is looked for by itself.
+SHORTEST_LINE = 8
+
+# Whether a mask covers the output of this process and of the workers forked from it. The lookups ask.
+_installed = None
+
+
+def installed():
+    """The mask that covers this process, if one does."""
+    return _installed
+
+
+def install(mask):
+    """Declare that C(mask) covers the output of this process."""
+    global _installed  # pylint: disable=global-statement
+    _installed = mask
+
+
+class Mask:
+    """What must not be shown, compiled once."""
+
+    def __init__(self, values, cover="********"):
+        """C(values) are texts; those shorter than SHORTEST are left out."""
+        found = set()
+        for value in values:
+            if len(value) >= SHORTEST:
+                found |= forms(value)
+        self.cover = cover
+        self._shortest = min((len(form) for form in found), default=0)
+        self._pattern = re.compile(_alternatives(sorted(found))) if found else None
+
+    def text(self, text):
+        """C(text) with every value covered."""
+        if self._pattern is None or len(text) < self._shortest or not self._pattern.search(text):
+            return text
+        return self._pattern.sub(lambda _found: self.cover, text)
+
+    def shows(self, text):
+        """Whether C(text) has a value in it."""
+        return self._pattern is not None and len(text) >= self._shortest and self._pattern.search(text) is not None
+
+    def anything(self, thing):
+        """A copy of C(thing) with every value covered, in keys too. What holds none is given back as it is."""
+        if isinstance(thing, str):
+            covered = self.text(thing)
+            return thing if covered == thing else covered
+        if isinstance(thing, bytes):
+            text = thing.decode("utf-8", "surrogateescape")
+            covered = self.text(text)
+            return thing if covered == text else covered.encode("utf-8", "surrogateescape")
+        if isinstance(thing, dict):
+            return {self.anything(key): self.anything(value) for key, value in thing.items()}
+        if isinstance(thing, list):
+            return [self.anything(item) for item in thing]
+        if isinstance(thing, (tuple, set, frozenset)) and type(thing) in (tuple, set, frozenset):
+            return type(thing)(self.anything(item) for item in thing)
+        if dataclasses.is_dataclass(thing) and not isinstance(thing, type):
+            fields = {field.name: getattr(thing, field.name) for field in dataclasses.fields(thing) if field.init}
+            covered = {name: self.anything(value) for name, value in fields.items()}
+            if any(covered[name] is not fields[name] for name in fields):
+                return dataclasses.replace(thing, **covered)
+        return thing
+
+
+def forms(value):
+    """Every text that gives C(value) away."""
+    found = {value, value.strip()}
+    lines = [line.strip() for line in value.splitlines()]
+    if len(lines) > 1:
+        found.update(line for line in lines if len(line) >= SHORTEST_LINE and not line.startswith("-----"))
+    # Twice: a JSON text in a JSON text, a quoted word in a quoted command.
+    for _round in range(2):
+        found |= {escaped for form in found for escape in _ESCAPES for escaped in [escape(form)]}
+    raw = value.encode("utf-8", "surrogateescape")
+    for alphabet in (base64.b64encode, base64.urlsafe_b64encode):
+        found |= _within_base64(raw, alphabet)
+    found |= {raw.hex(), raw.hex().upper()}
+    return {form for form in found if len(form) >= SHORTEST}
+
+
+_ESCAPES = (
+    lambda text: json.dumps(text)[1:-1],
+    lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
+    lambda text: repr(text)[1:-1],
+    lambda text: "".join(_in_yaml(character) for character in text),
+    lambda text: text.replace("'", "''"),
+    lambda text: shlex.quote(text).strip("'"),
+    lambda text: text.replace("\n", "\\n"),
+    lambda text: text.replace("\n", "\r\n"),
+    lambda text: urllib.parse.quote(text, safe="", errors="surrogateescape"),
+    lambda text: urllib.parse.quote(text, safe="/", errors="surrogateescape"),
+    lambda text: urllib.parse.quote_plus(text, errors="surrogateescape"),
+)
+
+
+def _in_yaml(character):
+    """One character in a double-quoted YAML scalar."""
+    named = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\0": "\\0", "\x85": "\\N", "\xa0": "\\_"}
+    if character in named:
+        return named[character]
+    code = ord(character)
+    if 0x20 <= code < 0x7F:
+        return character
+    return ("\\x%02X" if code < 0x100 else "\\u%04X" if code < 0x10000 else "\\U%08X") % code
+
+
+def _within_base64(raw, encode):
+    """C(raw) in base64, alone and as a part of something longer: at each of three offsets, without the characters that
+    its neighbours share."""
+    found = {encode(raw).decode().rstrip("=")}
+    for offset in range(3):
+        padded = b"\0" * offset + raw
+        text = encode(padded).decode().rstrip("=")
+        start = (0, 2, 3)[offset]
+        end = len(text) - (0 if len(padded) % 3 == 0 else 1)
+        if end - start >= SHORTEST_LINE:
+            found.add(text[start:end])
+    return found
+
+
+def _alternatives(words):
+    """A pattern for sorted C(words), the longest first, that tests a shared beginning once."""
+    if len(words) == 1:
+        return re.escape(words[0])
+    shared = os.path.commonprefix([words[0], words[-1]])
+    rest = [word[len(shared):] for word in words]
+    ends_here = not rest[0]
+    branches = {}
+    for word in rest:
+        if word:
+            branches.setdefault(word[0], []).append(word)
+    inner = "|".join(_alternatives(branch) for branch in branches.values())
+    return "%s(?:%s)%s" % (re.escape(shared), inner, "?" if ends_here else "")

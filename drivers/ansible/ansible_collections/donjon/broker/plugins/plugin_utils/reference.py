@@ -1,0 +1,52 @@
+# Copyright: the Donjon authors
+# SPDX-License-Identifier: Apache-2.0
+"""References in text that Ansible itself would not evaluate, and how values are written in their place.
+
+C(donjon wire tripleo) turns the placeholders of a tree into one fixed expression per reference. In files that tasks read with
+C(lookup('file', …)) Ansible leaves that text alone: here it is replaced, and nothing else in the file is looked at.
+"""
+from __future__ import annotations
+
+import json
+import re
+import urllib.parse
+
+# What `donjon wire tripleo` writes, to the letter.
+EXPRESSION = re.compile(
+    r"\{\{ lookup\('donjon\.broker\.secret', '(?P<name>[A-Za-z0-9_][A-Za-z0-9_.-]*)'"
+    r"(?:, part='(?P<part>private_key|public_key)')?"
+    r"(?:, encoding='(?P<encoding>url|json)')?\) \}\}"
+)
+
+
+def encode(value, encoding):
+    """C(value) as it is written into the text around it."""
+    if encoding == "url":
+        return urllib.parse.quote(value, safe="")
+    if encoding == "json":
+        return json.dumps(value)[1:-1]
+    return value
+
+
+def wanted(text):
+    """The (name, part) pairs that C(text) refers to, each once, in order."""
+    found = {}
+    for match in EXPRESSION.finditer(text):
+        found[(match["name"], match["part"] or "whole")] = None
+    return list(found)
+
+
+def resolve(text, values):
+    """C(text) with each reference replaced by its value from C(values), a mapping of (name, part)."""
+    return EXPRESSION.sub(lambda match: encode(values[(match["name"], match["part"] or "whole")], match["encoding"]), text)
+
+
+def resolve_all(thing, values):
+    """The same for every text in a parsed document, keys included."""
+    if isinstance(thing, str):
+        return resolve(thing, values)
+    if isinstance(thing, dict):
+        return {resolve_all(key, values): resolve_all(value, values) for key, value in thing.items()}
+    if isinstance(thing, list):
+        return [resolve_all(item, values) for item in thing]
+    return thing

@@ -1,0 +1,95 @@
+# Copyright: the Donjon authors
+# SPDX-License-Identifier: Apache-2.0
+"""What Ansible would write behind the back of a mask, and where."""
+from __future__ import annotations
+
+import json
+import os
+
+IN_MEMORY = ("tmpfs", "ramfs")
+
+
+def faults(pipelining, not_pipelined, keep_remote_files, local_tmp, remote_tmp, no_target_syslog):
+    """One sentence for each setting that would put values on a disk or into a log: what, where, and what to set."""
+    found = []
+    if not pipelining:
+        found.append(
+            "pipelining is off: each task writes AnsiballZ_*.py with its arguments in clear to remote_tmp on its host; "
+            "set ANSIBLE_PIPELINING=true (sudo must not require a tty)"
+        )
+    elif not_pipelined:
+        found.append(
+            "ansible_pipelining is off for %s: their tasks write AnsiballZ_*.py with arguments in clear; remove that variable"
+            % _few(not_pipelined)
+        )
+    if keep_remote_files:
+        found.append(
+            "keep_remote_files is on: it turns pipelining off and leaves AnsiballZ_*.py with arguments in clear; "
+            "unset ANSIBLE_KEEP_REMOTE_FILES"
+        )
+    where = filesystem(local_tmp)
+    if where not in IN_MEMORY:
+        found.append(
+            "local_tmp (%s) is on %s: `template` writes each rendered file there before it is copied; "
+            "set ANSIBLE_LOCAL_TEMP to a folder on tmpfs, such as /dev/shm/ansible-local" % (local_tmp, where or "an unknown file system")
+        )
+    if not str(remote_tmp or "").startswith(("/dev/shm/", "/run/")):
+        found.append(
+            "remote_tmp (%s) is not known to be in memory: rendered files wait there on every host before they are moved to "
+            "their place; set ANSIBLE_REMOTE_TEMP to a folder below /dev/shm or /run, such as /dev/shm/ansible-remote" % remote_tmp
+        )
+    if not no_target_syslog:
+        found.append(
+            "no_target_syslog is off: modules write their arguments to the log of their host; set ANSIBLE_NO_TARGET_SYSLOG=true"
+        )
+    return found
+
+
+def filesystem(path, mounts="/proc/self/mountinfo"):
+    """The type of the file system that C(path), or the nearest folder above it that exists, is on."""
+    path = os.path.realpath(os.path.expanduser(os.path.expandvars(path)))
+    while not os.path.exists(path) and path != "/":
+        path = os.path.dirname(path)
+    device = os.stat(path).st_dev
+    wanted = "%d:%d" % (os.major(device), os.minor(device))
+    try:
+        with open(mounts, encoding="utf-8", errors="surrogateescape") as lines:
+            for line in lines:
+                before, _dash, after = line.partition(" - ")
+                if before.split(" ")[2] == wanted:
+                    return after.split(" ")[0]
+    except OSError:
+        pass
+    return None
+
+
+def not_pipelined(inventory):
+    """Groups and hosts whose own variables turn pipelining off."""
+    if inventory is None:
+        return []
+    named = list(getattr(inventory, "groups", {}).values()) + list(getattr(inventory, "hosts", {}).values())
+    variables = ("ansible_pipelining", "ansible_ssh_pipelining")
+    return sorted({thing.name for thing in named for name in variables if _off(getattr(thing, "vars", {}).get(name))})
+
+
+def without_values(facts, mask):
+    """Facts of one host as a cache gets them, without those that hold values, and the names of these."""
+    # Since ansible-core 2.19 a cache gets one JSON text.
+    payload = facts.get("__payload__") if isinstance(facts, dict) and len(facts) == 1 else None
+    plain = json.loads(payload) if isinstance(payload, str) else facts
+    if not isinstance(plain, dict):
+        return facts, []
+    left_out = [name for name, fact in plain.items() if mask.shows(json.dumps({name: fact}, default=str))]
+    if not left_out:
+        return facts, []
+    kept = {name: fact for name, fact in plain.items() if name not in left_out}
+    return ({"__payload__": json.dumps(kept)} if isinstance(payload, str) else kept), left_out
+
+
+def _off(value):
+    return value is not None and str(value).strip().lower() in ("false", "no", "off", "0", "n", "f")
+
+
+def _few(names):
+    shown = ", ".join(names[:5])
+    return shown if len(names) <= 5 else "%s and %d more" % (shown, len(names) - 5)

@@ -1,0 +1,187 @@
+# Copyright: the Donjon authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a run shows, logs and caches, with the mask off (the control: the search does find it) and on."""
+from __future__ import annotations
+
+import base64
+import glob
+import os
+import unittest
+
+from ansible_collections.donjon.broker.tests.unit.run import Site
+from ansible_collections.donjon.broker.tests.unit.stand_in import StandIn
+
+PASSWORD = "Canary7Password7Canary"
+AWKWARD = "Canary'q\"u\\o#te: {x}&/é"
+KEY = "-----BEGIN PRIVATE KEY-----\n%s\n%s\n-----END PRIVATE KEY-----\n" % ("Canary7" * 9, "7yranaC" * 9)
+OLDER = "Older7Canary7Password"
+
+LOUD = r"""
+- hosts: localhost
+  gather_facts: false
+  vars:
+    password: "{{ lookup('donjon.broker.secret', 'password') }}"
+    awkward: "{{ lookup('donjon.broker.secret', 'awkward') }}"
+    key: "{{ lookup('donjon.broker.secret', 'key') }}"
+  tasks:
+    - name: "A name with {{ password }}"
+      ansible.builtin.debug: {var: "[password, awkward, key]"}
+    - name: A message
+      ansible.builtin.debug: {msg: "url mysql://u:{{ password | urlencode }}@h {{ awkward }} {{ awkward | b64encode }} {{ {'k': awkward} | to_json }}"}
+    - name: A file with a diff
+      ansible.builtin.copy: {content: "old {{ ['Older7', 'Canary', '7Password'] | join }}\n", dest: "{{ playbook_dir }}/conf", mode: "0600"}
+    - name: The same file, changed
+      ansible.builtin.copy: {content: "new {{ password }}\n{{ key }}", dest: "{{ playbook_dir }}/conf", mode: "0600"}
+    - name: Its content, in base64
+      ansible.builtin.slurp: {src: "{{ playbook_dir }}/conf"}
+      register: slurped
+    - name: A command
+      ansible.builtin.command: {argv: [printf, "%s", "{{ awkward }}{{ password }}"]}
+      register: ran
+    - name: What is registered is the value itself
+      ansible.builtin.assert: {that: ["ran.stdout == awkward ~ password", "password in (slurped.content | b64decode)"]}
+    - name: A loop
+      ansible.builtin.debug: {msg: "{{ item }}"}
+      loop: ["{{ password }}", "{{ key }}"]
+    - name: A fact that is cached
+      ansible.builtin.set_fact: {kept: "{{ password }}", harmless: "{{ 1 + 1 }}", cacheable: true}
+    - name: It is still there
+      ansible.builtin.assert: {that: ["kept == password", "ansible_facts['kept'] == password"]}
+    - name: A warning that is wrapped
+      ansible.builtin.command: {argv: [sh, -c, "echo {{ password }} >&2; exit 3"]}
+      failed_when: false
+    - name: A failure of a template
+      ansible.builtin.debug: {msg: "{{ password | donjon_no_such_filter }}"}
+      ignore_errors: true
+    - name: A failure of a conversion
+      ansible.builtin.debug: {msg: "{{ (password ~ '!') | from_json }}"}
+      ignore_errors: true
+    - name: An error of a module
+      ansible.builtin.stat: {path: "/{{ password }}", no_such_argument: "{{ awkward }}"}
+      ignore_errors: true
+    - name: A failure
+      ansible.builtin.fail: {msg: "no log-in with {{ password }} and {{ awkward }}"}
+      ignore_errors: true
+"""
+
+# Finds each of them, and a part of each, in text and in files.
+TRACES = ["Canary7Password", "7Password7Canary", "7yranaC7yranaC", "Canary'q", "Older7Canary"]
+TRACES += [base64.b64encode(b"x" * n + b"7Password7")[8:16].decode() for n in range(3, 6)]
+
+
+def traces(text):
+    return [trace for trace in TRACES if trace in text]
+
+
+class Output(unittest.TestCase):
+    values = {"password": PASSWORD, "awkward": AWKWARD, "key": KEY}
+
+    def play(self, site, broker, **more):
+        return site.play(
+            LOUD,
+            "-vvv",
+            "--diff",
+            broker=broker,
+            ANSIBLE_LOG_PATH=site.path("log"),
+            ANSIBLE_CACHE_PLUGIN="jsonfile",
+            ANSIBLE_CACHE_PLUGIN_CONNECTION=site.path("cache"),
+            ANSIBLE_DISPLAY_TRACEBACK="always",
+            **more,
+        )
+
+    def files(self, site):
+        found = {}
+        for path in [site.path("log")] + glob.glob(site.path("cache/*")):
+            with open(path, encoding="utf-8", errors="surrogateescape") as file:
+                found[os.path.basename(path)] = file.read()
+        return found
+
+    def test_with_the_mask_nothing_shows_and_without_it_all_of_it_does(self):
+        with Site() as site, StandIn(self.values, older={"password": OLDER}) as broker:
+            code, said = self.play(site, broker, ANSIBLE_CALLBACKS_ENABLED=None, DONJON_UNMASKED="allow")
+            self.assertEqual(code, 0, said)
+            self.assertGreaterEqual(len(traces(said)), 6, traces(said))
+            written = self.files(site)
+            self.assertTrue(all(traces(text) for text in written.values()), {name: traces(text) for name, text in written.items()})
+
+        with Site() as site, StandIn(self.values, older={"password": OLDER}) as broker:
+            code, said = self.play(site, broker)
+            self.assertEqual(code, 0, said)
+            self.assertEqual(traces(said), [], said)
+            self.assertIn("********", said)
+            self.assertIn("not written to the fact cache, because they hold values of secrets: kept", said)
+            written = self.files(site)
+            self.assertEqual(len(written), 2, written)
+            for name, text in written.items():
+                self.assertEqual(traces(text), [], name)
+            self.assertTrue(any("harmless" in text for text in written.values()))
+
+    def test_other_callbacks_that_write_files_get_no_values(self):
+        with Site() as site, StandIn(self.values, older={"password": OLDER}) as broker:
+            both = dict(ANSIBLE_CALLBACKS_ENABLED="ansible.builtin.junit,donjon.broker.mask", JUNIT_OUTPUT_DIR=site.path("junit"))
+            code, said = self.play(site, broker, **both)
+            self.assertEqual(code, 0, said)
+            (report,) = glob.glob(site.path("junit/*.xml"))
+            with open(report, encoding="utf-8") as file:
+                text = file.read()
+            self.assertIn("********", text)
+            self.assertEqual(traces(text), [], [line for line in text.splitlines() if traces(line)])
+
+    def test_an_ad_hoc_command(self):
+        with Site() as site, StandIn(self.values) as broker:
+            message = "msg={{ lookup('donjon.broker.secret', 'password') }}"
+            arguments = ["adhoc", "localhost", "-m", "debug", "-a", message]
+            code, said = site.run(arguments, broker=broker, ANSIBLE_LOAD_CALLBACK_PLUGINS="1")
+            self.assertEqual(code, 0, said)
+            self.assertIn("********", said)
+            self.assertEqual(traces(said), [])
+
+
+HELLO = """
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - ansible.builtin.debug: {msg: the play ran}
+"""
+
+
+class Closed(unittest.TestCase):
+    def test_without_the_values_no_play_starts(self):
+        with Site() as site:
+            code, said = site.play(HELLO)
+            self.assertNotEqual(code, 0)
+            self.assertNotIn("the play ran", said)
+            self.assertIn("there is no broker at", said)
+            self.assertIn("DONJON_MASK_REQUIRED=false", said)
+            code, said = site.play(HELLO, DONJON_MASK_REQUIRED="false")
+            self.assertEqual(code, 0, said)
+            self.assertIn("the play ran", said)
+            self.assertIn("nothing is covered", said)
+
+    def test_each_setting_that_writes_values_somewhere(self):
+        cases = {
+            "pipelining is off": {"ANSIBLE_PIPELINING": None},
+            "keep_remote_files is on": {"ANSIBLE_KEEP_REMOTE_FILES": "true"},
+            "local_tmp": {"ANSIBLE_LOCAL_TEMP": "/var/tmp/donjon-unit"},
+            "remote_tmp": {"ANSIBLE_REMOTE_TEMP": None},
+            "no_target_syslog is off": {"ANSIBLE_NO_TARGET_SYSLOG": None},
+        }
+        with Site() as site, StandIn({}) as broker:
+            for fault, setting in cases.items():
+                code, said = site.play(HELLO, broker=broker, **setting)
+                self.assertNotEqual(code, 0, fault)
+                self.assertNotIn("the play ran", said)
+                self.assertIn("  - " + fault, said)
+                self.assertEqual(said.count("  - "), 1, said)
+                code, said = site.play(HELLO, broker=broker, DONJON_MASK_SETTINGS="warn", **setting)
+                self.assertEqual(code, 0, said)
+                self.assertIn("the play ran", said)
+                self.assertIn(fault, said)
+            code, said = site.play(HELLO, "-i", site.write("hosts", "localhost ansible_pipelining=false\n"), broker=broker)
+            self.assertIn("ansible_pipelining is off for localhost", said)
+
+    def test_a_value_that_is_too_short_to_cover_is_named(self):
+        with Site() as site, StandIn({"pin": "123", "long": "Canary7Password"}) as broker:
+            code, said = site.play(HELLO, broker=broker)
+            self.assertEqual(code, 0, said)
+            self.assertIn("not covered: pin", said)
