@@ -12,6 +12,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod failure;
+pub mod generation;
 pub mod home;
 pub mod records;
 pub mod rotation;
