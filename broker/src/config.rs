@@ -1,12 +1,15 @@
-//! The deployment file, found and read.
+//! The deployment file and its catalogue, found and read.
 
 use crate::{
     failure::{Exit, Failure},
     home::Home,
 };
 use donjon_drivers::fs::FileError;
-use donjon_policies::deployment::Deployment;
-use std::io::ErrorKind;
+use donjon_policies::{
+    catalogue::{Catalogue, CatalogueError, EMBEDDED},
+    deployment::Deployment,
+};
+use std::{io::ErrorKind, path::Path};
 
 /// Reads the deployment file. Where none is there and none was named, an empty deployment called `default`.
 pub fn deployment(home: &Home) -> Result<Deployment, Failure> {
@@ -32,4 +35,38 @@ pub fn deployment(home: &Home) -> Result<Deployment, Failure> {
     let text = String::from_utf8(bytes).map_err(|_| refused(vec!["it is not UTF-8 text".to_owned()]))?;
     Deployment::parse(&path.display().to_string(), &text)
         .map_err(|mistakes| refused(mistakes.iter().map(ToString::to_string).collect()))
+}
+
+/// A catalogue: one that is built in, or the file of that name.
+pub fn catalogue(word: &str) -> Result<Catalogue, Failure> {
+    if !is_file(word) {
+        return built_in(word);
+    }
+    let unread = |error: &(dyn std::error::Error + 'static)| {
+        Failure::new(Exit::Usage, format!("cannot read the catalogue {word}")).because(error).state("nothing was done")
+    };
+    let bytes = donjon_drivers::fs::read(Path::new(word)).map_err(|error| unread(&error))?;
+    catalogue_text(word, &String::from_utf8(bytes).map_err(|error| unread(&error.utf8_error()))?)
+}
+
+/// A catalogue that is built in; on error, the nearest name.
+pub fn built_in(name: &str) -> Result<Catalogue, Failure> {
+    Catalogue::named(name).map_err(|error| {
+        Failure::new(Exit::Usage, "there is no such catalogue").because(&error).state("nothing was done")
+    })
+}
+
+/// A catalogue from its text; on error, every mistake in it.
+pub fn catalogue_text(file: &str, text: &str) -> Result<Catalogue, Failure> {
+    Catalogue::parse(file, text).map_err(|mistakes| {
+        let mut failure = Failure::new(Exit::Usage, format!("the catalogue {file} has mistakes"));
+        failure.causes = CatalogueError::Broken(mistakes).to_string().lines().map(str::to_owned).collect();
+        failure.state("nothing was done")
+    })
+}
+
+/// Whether a word that names a catalogue means a file: it is not built in, and it is written like a path or is there.
+pub fn is_file(word: &str) -> bool {
+    let built_in = EMBEDDED.iter().any(|(name, _)| *name == word);
+    !built_in && (word.contains('/') || word.ends_with(".yaml") || Path::new(word).is_file())
 }

@@ -1,6 +1,6 @@
 //! One request, one answer: who may ask is decided here, once.
 
-use super::{Daemon, Holding, lookup, lookup::Answered};
+use super::{Daemon, Holding, generation, lookup, lookup::Answered};
 use crate::{
     audit::Actor,
     failure::{Exit, Failure},
@@ -67,7 +67,7 @@ async fn answer(
     actor: Actor,
     request: Request,
     materials: Vec<Material>,
-    _tell: &mpsc::UnboundedSender<Event>,
+    tell: &mpsc::UnboundedSender<Event>,
 ) -> Answered {
     match request {
         Request::Status => Ok((status(daemon), Vec::new())),
@@ -82,8 +82,11 @@ async fn answer(
             daemon.ending.notify_one();
             Ok((json!({}), Vec::new()))
         }
-        Request::Generate { .. }
-        | Request::Unseal
+        Request::Generate { catalogue, catalogue_text, names } => {
+            let asked = generation::Asked { catalogue, text: catalogue_text, names };
+            generation::generate(daemon, actor, asked, tell).await
+        }
+        Request::Unseal
         | Request::RotatePlan(_)
         | Request::RotateApply(_)
         | Request::RotateResume

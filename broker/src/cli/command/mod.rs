@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod completion;
 pub mod down;
+pub mod generate;
 pub mod get;
 pub mod history;
 pub mod list;

@@ -1,0 +1,122 @@
+//! Making the secrets of a catalogue for a caller on the socket.
+
+use super::{Daemon, lookup, lookup::Answered, translate};
+use crate::{
+    audit::{Act, Actor, Outcome},
+    config,
+    failure::{Exit, Failure},
+    generation::{Plan, PlanError, Progress, Report, RunError, Step, System, World, plan, run},
+    records::{epoch, secrets},
+    socket::message::Event,
+};
+use donjon_policies::{catalogue::Catalogue, name::SecretName};
+use serde_json::json;
+use std::{collections::BTreeSet, sync::Arc};
+use tokio::sync::mpsc::UnboundedSender;
+
+/// What was asked for.
+#[derive(Debug)]
+pub struct Asked {
+    /// The catalogue's name, or that of its file; the deployment's own where there is none.
+    pub catalogue: Option<String>,
+    /// The text of a catalogue file.
+    pub text: Option<String>,
+    /// Only these; all where empty.
+    pub names: Vec<String>,
+}
+
+/// Makes what is not there yet.
+pub async fn generate(daemon: &Daemon, actor: Actor, asked: Asked, tell: &UnboundedSender<Event>) -> Answered {
+    let wanted = asked.names.iter().map(|name| lookup::name(name)).collect::<Result<Vec<_>, _>>()?;
+    let catalogue = catalogue(daemon, &asked)?;
+    let store = daemon.store()?;
+    let failed = |error| translate::store("cannot look at what is there already", &error);
+    let existing: BTreeSet<SecretName> =
+        secrets::names(&*store, &daemon.layout).await.map_err(failed)?.into_iter().collect();
+    let plan = plan(&catalogue, &existing, &wanted).map_err(|errors| refused(&errors))?;
+    let Plan { make, present, operator } = &plan;
+    let (present, operator) = (present.clone(), operator.clone());
+    if make.is_empty() {
+        daemon.record(actor, Act::Generate, &[], Outcome::Done)?;
+        return Ok((reply(&Report::default(), &present, &operator), Vec::new()));
+    }
+    let names: Vec<SecretName> = make.iter().map(|making| making.name.clone()).collect();
+    daemon.record(actor, Act::Generate, &names, Outcome::Intent)?;
+    let world = World {
+        store: &*store,
+        layout: &daemon.layout,
+        chance: Arc::new(System),
+        now: jiff::Timestamp::now().as_second(),
+    };
+    // Whoever asked may be gone; the work goes on, and a second run finds it done.
+    let report = run(&world, plan, &|progress| drop(tell.send(event(&progress)))).await;
+    if !report.made.is_empty() {
+        let unpublished = |error| {
+            translate::store("cannot tell readers of the new secrets", &error)
+                .state(format!("{} secrets were made and are stored", report.made.len()))
+        };
+        epoch::bump(&*store, &daemon.layout).await.map_err(unpublished)?;
+    }
+    let outcome = if report.failed.is_empty() { Outcome::Done } else { Outcome::Failed };
+    daemon.record(actor, Act::Generate, &report.made, outcome)?;
+    match report.failed.first() {
+        None => Ok((reply(&report, &present, &operator), Vec::new())),
+        Some((name, error)) => Err(stopped(name, error, &report)),
+    }
+}
+
+fn catalogue(daemon: &Daemon, asked: &Asked) -> Result<Catalogue, Failure> {
+    match (&asked.catalogue, &asked.text) {
+        (Some(file), Some(text)) => config::catalogue_text(file, text),
+        // A file that a caller names is read by the caller: the daemon may see more than they do.
+        (Some(name), None) => config::built_in(name),
+        (None, _) => config::catalogue(&daemon.deployment()?.catalogue),
+    }
+}
+
+fn reply(report: &Report, present: &[SecretName], operator: &[SecretName]) -> serde_json::Value {
+    let present: BTreeSet<&SecretName> = present.iter().chain(&report.kept).collect();
+    json!({"made": report.made, "present": present, "operator": operator})
+}
+
+fn event(progress: &Progress) -> Event {
+    let Progress { name, step, done, total } = progress;
+    let text = match step {
+        _ if done == total => format!("{total} of {total} done"),
+        Step::Making => format!("making the key pair {name}"),
+        Step::Stored => format!("stored {name}"),
+        Step::Kept => format!("someone else stored {name} first"),
+        Step::Failed => format!("{name} failed"),
+    };
+    Event { text, done: Some(*done as u64), total: Some(*total as u64) }
+}
+
+fn refused(errors: &[PlanError]) -> Failure {
+    let unknown = errors.iter().any(|error| matches!(error, PlanError::Unknown { .. }));
+    let mut failure = Failure::new(
+        if unknown { Exit::NotThere } else { Exit::Usage },
+        match errors.len() {
+            1 => "a secret cannot be generated".to_owned(),
+            several => format!("{several} secrets cannot be generated"),
+        },
+    );
+    failure.causes = errors.iter().map(ToString::to_string).collect();
+    failure.state("nothing was made")
+}
+
+fn stopped(name: &SecretName, error: &RunError, report: &Report) -> Failure {
+    let message = format!("cannot generate `{name}`");
+    let failure = match error {
+        RunError::Store(error) => translate::store(message, error),
+        RunError::Generation(error) => Failure::new(Exit::Failed, message).because(error),
+    };
+    let Report { made, failed, untried, .. } = report;
+    failure
+        .state(format!(
+            "{} were made and are stored, {} failed, {} were not tried",
+            made.len(),
+            failed.len(),
+            untried.len()
+        ))
+        .hint("the same command again makes what is missing and changes nothing that is there")
+}
