@@ -1,3 +1,4 @@
 //! The suite: one binary for every test that needs real parts.
 
+mod catalogues;
 mod stores;
