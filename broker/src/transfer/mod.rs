@@ -1,12 +1,25 @@
 //! Transfer: how secrets leave the authority and arrive at a site, sealed, signed and proven.
 //!
 //! ```text
-//! authority store ──export──▶ bundle file ──import──▶ a node's folder, or another store
-//!        ▲                                                  │
-//!        └───────────────── receipt (file) ◀────────────────┘
+//! authority's store ──export──▶ bundle file ──import──▶ a node's folder, or another store
+//!        ▲                                                    │
+//!        └──────────────────── receipt (file) ◀───────────────┘
 //! ```
 
+pub mod authority;
 pub mod bundle;
+pub mod drill;
 pub mod envelope;
+pub mod export;
+pub mod import;
 pub mod key;
+pub mod ledger;
+mod private;
+pub mod receipt;
+pub mod standing;
 pub mod succession;
+
+pub use private::Places;
+
+#[cfg(test)]
+mod tests;

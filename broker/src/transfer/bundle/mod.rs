@@ -43,11 +43,14 @@ mod body;
 mod manifest;
 mod open;
 mod recipients;
+mod refusal;
 mod seal;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use manifest::hexadecimal;
 pub use manifest::{Entry, Epoch, Manifest, ManifestDigest, Scope};
-pub use open::{Accepted, Checks, Foreign, OpenError, Opened, Record, Sealed, Stale, Verified};
+pub use open::{Accepted, Checks, Opened, Record, Sealed, Verified};
 pub use recipients::{Identities, IdentityError, RecipientError, Recipients};
+pub use refusal::{Foreign, OpenError, Stale};
 pub use seal::{Item, SealError, SealedBundle, Sealing, seal};

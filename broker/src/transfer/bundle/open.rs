@@ -4,11 +4,12 @@ use super::{
     body::{self, Binding},
     manifest::{Epoch, Manifest, ManifestDigest, Scope, sha256},
     recipients::Identities,
+    refusal::{Foreign, OpenError, Stale},
     seal::{FORMAT, KIND, LONGEST_ENVELOPE, LONGEST_FILE, MAGIC, MOST_ENTRIES},
 };
 use crate::transfer::{
     envelope::Envelope,
-    key::{KeyId, PublicKey, SignatureValid},
+    key::{PublicKey, SignatureValid},
     succession::{Trust, trust},
 };
 use age::{DecryptError, Decryptor};
@@ -35,6 +36,8 @@ pub struct Checks<'a> {
     pub pin: Option<&'a PublicKey>,
     /// Whose secrets are wanted.
     pub deployment: Option<&'a DeploymentName>,
+    /// Exactly this scope, as accepted before.
+    pub scope: Option<&'a Scope>,
     /// The site that reads.
     pub site: Option<&'a SiteName>,
     /// The role that reads.
@@ -111,6 +114,16 @@ impl<'a> Sealed<'a> {
             return Err(damaged("its manifest cannot be read"));
         }
         Ok(Self { envelope, manifest, payload })
+    }
+
+    /// For whom it says to be: to find what is known of that scope, and for nothing else.
+    pub fn claimed_scope(&self) -> &Scope {
+        &self.manifest.scope
+    }
+
+    /// Whose it says to be: to find what is known of that deployment, and for nothing else.
+    pub fn claimed_deployment(&self) -> &DeploymentName {
+        &self.manifest.deployment
     }
 
     /// Checks signature and signer, then the digest of the payload, then the scope, then the age.
@@ -252,6 +265,7 @@ fn foreign(manifest: &Manifest, checks: &Checks<'_>) -> Option<Foreign> {
         }
         Scope::Custodians {} => checks.site.is_none() && checks.role.is_none() && checks.host.is_none(),
     };
+    let fits = fits && checks.scope.is_none_or(|wanted| *wanted == manifest.scope);
     (!fits).then(|| Foreign::Scope { found: manifest.scope.clone() })
 }
 
@@ -263,104 +277,4 @@ fn stale(manifest: &Manifest, digest: ManifestDigest, checks: &Checks<'_>) -> Op
     let older = manifest.epoch < accepted.epoch;
     let rival = manifest.epoch == accepted.epoch && digest != accepted.digest;
     (older || rival).then_some(Stale::Older { found: manifest.epoch, accepted: accepted.epoch })
-}
-
-/// Why a bundle was refused. Nothing was changed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum OpenError {
-    /// Cut short or altered.
-    #[error("the bundle is damaged: {what}")]
-    Damaged {
-        /// What was found.
-        what: &'static str,
-    },
-    /// Signed by nobody, or by someone else.
-    #[error("the bundle is forged: {what}{}", signer.as_ref().map_or(String::new(), |id| format!(" (signed by {id})")))]
-    Forged {
-        /// What was found.
-        what: &'static str,
-        /// Who signed it, if anybody.
-        signer: Option<KeyId>,
-    },
-    /// Too old.
-    #[error("the bundle is stale: {0}")]
-    Stale(Stale),
-    /// For someone else.
-    #[error("the bundle is foreign: {0}")]
-    Foreign(Foreign),
-    /// None of the identities can open it.
-    #[error("none of the identities given can open the bundle")]
-    WrongIdentity,
-    /// Of a later format.
-    #[error("the bundle was written by a newer donjon")]
-    Newer,
-}
-
-/// In which way a bundle is too old. Not a cause of its own, so that the message is said once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stale {
-    /// Its time is over.
-    Expired {
-        /// When it ended, in seconds since 1970.
-        not_after: i64,
-        /// Now.
-        now: i64,
-    },
-    /// A newer one was accepted before, or another one of the same epoch.
-    Older {
-        /// Its epoch.
-        found: Epoch,
-        /// The epoch accepted before.
-        accepted: Epoch,
-    },
-}
-
-impl std::fmt::Display for Stale {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Expired { not_after, now } => write!(f, "it ended {} seconds ago", now.saturating_sub(*not_after)),
-            Self::Older { found, accepted } if found == accepted => {
-                write!(f, "another bundle of its epoch {found} was accepted before")
-            }
-            Self::Older { found, accepted } => write!(f, "its epoch is {found}, and {accepted} was accepted before"),
-        }
-    }
-}
-
-impl From<Stale> for OpenError {
-    fn from(stale: Stale) -> Self {
-        Self::Stale(stale)
-    }
-}
-
-/// In which way a bundle is for someone else.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Foreign {
-    /// It is another deployment's.
-    Deployment {
-        /// Whose it is.
-        found: DeploymentName,
-        /// Whose was wanted.
-        wanted: DeploymentName,
-    },
-    /// It is another site's, role's or host's, or the custodians'.
-    Scope {
-        /// For whom it is.
-        found: Scope,
-    },
-}
-
-impl std::fmt::Display for Foreign {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Deployment { found, wanted } => write!(f, "it is of the deployment `{found}`, not of `{wanted}`"),
-            Self::Scope { found } => write!(f, "it is for {found}"),
-        }
-    }
-}
-
-impl From<Foreign> for OpenError {
-    fn from(foreign: Foreign) -> Self {
-        Self::Foreign(foreign)
-    }
 }

@@ -1,0 +1,154 @@
+//! Export: a closure of records becomes one sealed file for one scope, and the ledger remembers it.
+
+use super::{
+    authority::{Authority, AuthorityError},
+    bundle::{Epoch, Item, Manifest, ManifestDigest, Recipients, Scope, SealError, Sealing, seal},
+    ledger::{self, Content},
+    private::{Places, records_below},
+};
+use donjon_drivers::{
+    fs::{self, FileError},
+    store::{Document, RecordPath, Store, StoreError, Version, VersionState, Which},
+};
+use std::{fmt, path::Path};
+
+/// One record that a scope needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its path.
+    pub path: RecordPath,
+    /// Which version.
+    pub which: Which,
+}
+
+/// A bundle that is to be made.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// For whom.
+    pub scope: Scope,
+    /// What it holds: exactly this.
+    pub closure: &'a [Wanted],
+    /// Who can open it.
+    pub recipients: &'a Recipients,
+    /// How long it is good for, in seconds.
+    pub lifetime: i64,
+}
+
+/// A bundle that was made and is in the ledger. The file is written by [`Bundle::write`].
+#[derive(Debug)]
+pub struct Bundle {
+    /// The file's content.
+    pub bytes: Vec<u8>,
+    /// What it says of itself.
+    pub manifest: Manifest,
+    /// Which bundle it is.
+    pub digest: ManifestDigest,
+}
+
+impl Bundle {
+    /// Writes the file whole. It is encrypted and signed, yet owner-only like every file of ours.
+    pub fn write(&self, file: &Path) -> Result<(), FileError> {
+        fs::replace(file, &self.bytes)
+    }
+}
+
+/// Makes a bundle. The ledger has its epoch before anyone has the file, so that no epoch is used twice.
+pub async fn export(
+    store: &dyn Store,
+    places: &Places,
+    authority: &Authority,
+    request: &Request<'_>,
+    now: i64,
+) -> Result<Bundle, ExportError> {
+    let records = collect(store, request.closure).await?;
+    let items: Vec<_> =
+        records.iter().map(|(path, version, document)| Item { path, version: *version, document }).collect();
+    let (last, expected) = ledger::read(store, places, &request.scope).await?;
+    let last = last.map_or(Epoch(0), |entry| entry.epoch);
+    let sealed = seal(&Sealing {
+        deployment: places.deployment(),
+        scope: request.scope.clone(),
+        epoch: Epoch(last.max(authority.floor).0 + 1),
+        created: now,
+        not_after: now.saturating_add(request.lifetime),
+        recipients: request.recipients,
+        authority: &authority.key,
+        chain: &authority.chain,
+        items: &items,
+    })?;
+    let content = |item: &Item<'_>| Content { path: item.path.to_string(), version: item.version };
+    let entry = ledger::Exported {
+        format: ledger::FORMAT,
+        scope: request.scope.clone(),
+        epoch: sealed.manifest.epoch,
+        digest: sealed.digest,
+        created: now,
+        not_after: sealed.manifest.not_after,
+        recipients: request.recipients.texts().collect(),
+        contents: items.iter().map(content).collect(),
+        receipt_key: sealed.receipt_key,
+        receipts: Vec::new(),
+    };
+    ledger::write(store, places, &entry, expected).await?;
+    Ok(Bundle { bytes: sealed.bytes, manifest: sealed.manifest, digest: sealed.digest })
+}
+
+/// Everything that is needed to become the authority again: each record of the deployment with each version that is
+/// still there, but the signing key and the mark of the authority.
+pub async fn everything(store: &dyn Store, places: &Places) -> Result<Vec<Wanted>, StoreError> {
+    let mut wanted = Vec::new();
+    for folder in places.folders() {
+        for path in records_below(store, &folder).await? {
+            if places.stays(&path) {
+                continue;
+            }
+            let versions = store.versions(&path).await?;
+            let present = versions.iter().filter(|info| info.state == VersionState::Present);
+            wanted.extend(present.map(|i| Wanted { path: path.clone(), which: Which::Number(i.version) }));
+        }
+    }
+    Ok(wanted)
+}
+
+async fn collect(store: &dyn Store, closure: &[Wanted]) -> Result<Vec<(RecordPath, Version, Document)>, ExportError> {
+    let mut records = Vec::with_capacity(closure.len());
+    let mut missing = Vec::new();
+    for Wanted { path, which } in closure {
+        match store.read(path, *which).await? {
+            Some(stored) => records.push((path.clone(), stored.version, stored.document)),
+            None => missing.push(path.clone()),
+        }
+    }
+    if missing.is_empty() { Ok(records) } else { Err(ExportError::Missing { paths: Paths(missing) }) }
+}
+
+/// Why nothing was exported.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// Records of the closure are not there.
+    #[error("the store does not hold {paths}")]
+    Missing {
+        /// Which ones, all of them.
+        paths: Paths,
+    },
+    /// The store did not do it; [`StoreError::Conflict`] means that another export of the scope came first.
+    #[error("cannot read the records, or write the ledger of exports")]
+    Store(#[from] StoreError),
+    /// There is no key to sign with.
+    #[error("cannot sign")]
+    Authority(#[from] AuthorityError),
+    /// The bundle cannot be made.
+    #[error("cannot make the bundle")]
+    Seal(#[from] SealError),
+}
+
+/// Paths, for a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paths(pub Vec<RecordPath>);
+
+impl fmt::Display for Paths {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let quoted: Vec<_> = self.0.iter().map(|path| format!("`{path}`")).collect();
+        f.write_str(&quoted.join(", "))
+    }
+}

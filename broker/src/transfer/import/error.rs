@@ -1,0 +1,66 @@
+//! Why a bundle was not taken in.
+
+use crate::transfer::{authority::AuthorityError, bundle::OpenError, key::KeyError};
+use donjon_drivers::{
+    fs::FileError,
+    store::{RecordPath, StoreError},
+};
+use std::path::PathBuf;
+
+/// Why a bundle was not taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The bundle was refused, before anything was changed.
+    #[error(transparent)]
+    Bundle(#[from] OpenError),
+    /// A file could not be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Another import or reader is changing the folder.
+    #[error("{} is in use by another donjon", folder.display())]
+    Busy {
+        /// Which folder.
+        folder: PathBuf,
+    },
+    /// A file of the node cannot be understood.
+    #[error("{} is damaged", file.display())]
+    NodeDamaged {
+        /// Which file.
+        file: PathBuf,
+    },
+    /// The node has taken in no bundle yet.
+    #[error("{} holds no bundle yet", folder.display())]
+    Empty {
+        /// Which folder.
+        folder: PathBuf,
+    },
+    /// The node's key cannot be made or read.
+    #[error("the node's own key cannot be used")]
+    Key(#[from] KeyError),
+    /// The store did not do it. What was written before stays, and a second run goes on from there.
+    #[error("the store did not take the records ({written} of {wanted} written)")]
+    Store {
+        /// How many records were written.
+        written: usize,
+        /// How many there are.
+        wanted: usize,
+        /// Why.
+        source: StoreError,
+    },
+    /// The store that is to become the authority holds something else already.
+    #[error("the store holds another `{path}`, so this cannot be restored into it")]
+    Occupied {
+        /// Which record.
+        path: RecordPath,
+    },
+    /// The new authority's key could not be made.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+}
+
+impl ImportError {
+    /// For a store that failed before anything was written.
+    pub(super) fn unwritten(wanted: usize) -> impl Fn(StoreError) -> Self {
+        move |source| Self::Store { written: 0, wanted, source }
+    }
+}

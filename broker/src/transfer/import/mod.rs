@@ -1,0 +1,14 @@
+//! Import: a bundle is checked whole, its plan shown, and only then taken in: by a node's folder or by another store.
+//!
+//! ```text
+//! file ──▶ Verified ──▶ plan (names and versions) ──▶ Opened ──▶ node::Node::accept     a node's folder
+//!                                                          ├──▶ store::apply            another Donjon or Vault
+//!                                                          └──▶ restore::restore        the new authority
+//! ```
+
+mod error;
+pub mod node;
+pub mod restore;
+pub mod store;
+
+pub use error::ImportError;

@@ -1,0 +1,113 @@
+//! Into another store: a plan without values, then writes that each hold only if the plan still fits.
+
+use super::ImportError;
+use crate::transfer::{
+    bundle::{Accepted, Checks, Epoch, ManifestDigest, Opened, Sealed, Verified},
+    key::PublicKey,
+    private::{self, Places},
+};
+use donjon_drivers::store::{Expected, RecordPath, Store, StoreError, Version, Which};
+use serde::{Deserialize, Serialize};
+
+/// What an import would do.
+#[derive(Debug)]
+pub struct Plan {
+    /// One step for each record, in the bundle's order.
+    pub steps: Vec<Step>,
+}
+
+/// What an import would do with one record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// Its path, here and there.
+    pub path: RecordPath,
+    /// Its version in the bundle.
+    pub version: Version,
+    /// What happens.
+    pub change: Change,
+    expected: Expected,
+}
+
+/// What happens to a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It is not there yet.
+    Create,
+    /// It gets a next version.
+    Replace,
+    /// It holds that value already.
+    Keep,
+}
+
+/// What a store remembers of the bundles it took in.
+#[derive(Debug, Serialize, Deserialize)]
+struct Known {
+    format: u32,
+    pin: PublicKey,
+    epoch: Epoch,
+    digest: ManifestDigest,
+    at: i64,
+}
+
+/// Checks a file against what the store remembers, and what is asked for besides.
+pub async fn verify<'a>(store: &dyn Store, file: &'a [u8], asked: &Checks<'_>) -> Result<Verified<'a>, ImportError> {
+    let sealed = Sealed::parse(file)?;
+    let places = Places::new(asked.deployment.unwrap_or(sealed.claimed_deployment()).clone());
+    let path = places.import(sealed.claimed_scope());
+    let (known, _) = private::read::<Known>(store, &path).await.map_err(ImportError::unwritten(0))?;
+    let Some(known) = known else { return Ok(sealed.verify(asked)?) };
+    let accepted = Accepted { epoch: known.epoch, digest: known.digest };
+    let checks = Checks { pin: asked.pin.or(Some(&known.pin)), accepted: Some(accepted), ..asked.clone() };
+    Ok(sealed.verify(&checks)?)
+}
+
+/// Compares each record with what the store holds. Nothing is written.
+pub async fn plan(store: &dyn Store, opened: &Opened) -> Result<Plan, ImportError> {
+    let unwritten = ImportError::unwritten(opened.records().len());
+    let mut steps = Vec::with_capacity(opened.records().len());
+    for record in opened.records() {
+        let held = store.read(&record.path, Which::Latest).await.map_err(&unwritten)?;
+        let (change, expected) = match held {
+            Some(held) if held.document.text().matches(record.document.text()) => {
+                (Change::Keep, Expected::Newest(held.version))
+            }
+            Some(held) => (Change::Replace, Expected::Newest(held.version)),
+            None => (Change::Create, private::next(store, &record.path).await.map_err(&unwritten)?),
+        };
+        steps.push(Step { path: record.path.clone(), version: record.version, change, expected });
+    }
+    Ok(Plan { steps })
+}
+
+/// Writes what the plan says, and reads each record back; then remembers the bundle. A second run does what is left.
+pub async fn apply(store: &dyn Store, opened: &Opened, plan: &Plan, now: i64) -> Result<usize, ImportError> {
+    let wanted = plan.steps.len();
+    let mut written = 0;
+    for (step, record) in plan.steps.iter().zip(opened.records()) {
+        if step.change == Change::Keep {
+            continue;
+        }
+        write(store, step, record).await.map_err(|source| ImportError::Store { written, wanted, source })?;
+        written += 1;
+    }
+    let manifest = opened.manifest();
+    let known = Known { format: 1, pin: manifest.authority, epoch: manifest.epoch, digest: opened.digest(), at: now };
+    let path = Places::new(manifest.deployment.clone()).import(&manifest.scope);
+    let remember = async {
+        let (_, expected) = private::read::<Known>(store, &path).await?;
+        private::write(store, &path, &known, expected).await
+    };
+    remember.await.map_err(|source| ImportError::Store { written, wanted, source })?;
+    Ok(written)
+}
+
+async fn write(store: &dyn Store, step: &Step, record: &crate::transfer::bundle::Record) -> Result<(), StoreError> {
+    let version = store.write(&record.path, &record.document, step.expected).await?;
+    let back = store.read(&record.path, Which::Number(version)).await?;
+    match back.is_some_and(|back| back.document.text().matches(record.document.text())) {
+        true => Ok(()),
+        false => {
+            Err(StoreError::Damaged { path: record.path.clone(), what: "reads back otherwise than it was written" })
+        }
+    }
+}

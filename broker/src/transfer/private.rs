@@ -1,0 +1,192 @@
+//! Transfer's own records in a store: where they lie, and how they are read and written.
+//!
+//! ```text
+//! donjon-private/<deployment>/signing/key                             the authority's key; never in a bundle
+//! donjon-private/<deployment>/signing/chain                           the links from earlier keys
+//! donjon-private/<deployment>/exports/sites/<site>/<role>/any|host.<host>   the last bundle for a scope, and its receipts
+//! donjon-private/<deployment>/exports/custodians                      the same for the custodians' bundle
+//! donjon-private/<deployment>/imports/<site>/<role>/any|host.<host>   the last bundle that this store took in
+//! ```
+
+use super::bundle::Scope;
+use donjon_drivers::{
+    material::Material,
+    store::{Document, Expected, RecordPath, Store, StoreError, Which, document::NoObject},
+};
+use donjon_policies::name::DeploymentName;
+use serde::{Serialize, de::DeserializeOwned};
+use std::io;
+
+/// The paths of one deployment's transfer records.
+#[derive(Debug, Clone)]
+pub struct Places {
+    deployment: DeploymentName,
+}
+
+impl Places {
+    /// The paths of a deployment.
+    pub fn new(deployment: DeploymentName) -> Self {
+        Self { deployment }
+    }
+
+    /// Whose paths these are.
+    pub fn deployment(&self) -> &DeploymentName {
+        &self.deployment
+    }
+
+    /// The three folders in which a deployment has records: what consumers read, what every reader may read, what none may.
+    pub(super) fn folders(&self) -> [RecordPath; 3] {
+        let deployment = &self.deployment;
+        [
+            path(deployment.as_str()),
+            path(&format!("donjon-public/{deployment}")),
+            path(&format!("donjon-private/{deployment}")),
+        ]
+    }
+
+    /// What consumers read.
+    pub(super) fn public_folder(&self) -> RecordPath {
+        path(self.deployment.as_str())
+    }
+
+    /// Whether a record stays where it is, even when everything is exported: what makes this store the authority.
+    pub(super) fn stays(&self, record: &RecordPath) -> bool {
+        let authority = self.private("authority");
+        let signing = format!("{}/", self.private("signing"));
+        let below_authority = format!("{authority}/");
+        let text = record.as_str();
+        *record == authority || text.starts_with(&signing) || text.starts_with(&below_authority)
+    }
+
+    pub(super) fn signing_key(&self) -> RecordPath {
+        self.private("signing/key")
+    }
+
+    pub(super) fn signing_chain(&self) -> RecordPath {
+        self.private("signing/chain")
+    }
+
+    pub(super) fn exports(&self) -> RecordPath {
+        self.private("exports")
+    }
+
+    pub(super) fn export(&self, scope: &Scope) -> RecordPath {
+        match scope_name(scope) {
+            Some(name) => self.private(&format!("exports/sites/{name}")),
+            None => self.private("exports/custodians"),
+        }
+    }
+
+    pub(super) fn import(&self, scope: &Scope) -> RecordPath {
+        let name = scope_name(scope).unwrap_or_else(|| "custodians".into());
+        self.private(&format!("imports/{name}"))
+    }
+
+    fn private(&self, name: &str) -> RecordPath {
+        path(&format!("donjon-private/{}/{name}", self.deployment))
+    }
+}
+
+fn scope_name(scope: &Scope) -> Option<String> {
+    match scope {
+        Scope::Site { site, role, host: Some(host) } => Some(format!("{site}/{role}/host.{host}")),
+        Scope::Site { site, role, host: None } => Some(format!("{site}/{role}/any")),
+        Scope::Custodians {} => None,
+    }
+}
+
+fn path(text: &str) -> RecordPath {
+    text.parse().expect("made of checked names and of literals that fit the same rules")
+}
+
+/// Every record below a folder, in order.
+pub(super) async fn records_below(store: &dyn Store, folder: &RecordPath) -> Result<Vec<RecordPath>, StoreError> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.clone()];
+    while let Some(folder) = folders.pop() {
+        for name in store.list(&folder).await? {
+            let below = |name: &str| {
+                let damaged = |_| StoreError::Damaged { path: folder.clone(), what: "holds a name that is none" };
+                folder.join(name).map_err(damaged)
+            };
+            match name.strip_suffix('/') {
+                Some(name) => folders.push(below(name)?),
+                None => found.push(below(&name)?),
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Reads a record of ours, and what to expect when it is written next.
+pub(super) async fn read<T: DeserializeOwned>(
+    store: &dyn Store,
+    path: &RecordPath,
+) -> Result<(Option<T>, Expected), StoreError> {
+    match store.read(path, Which::Latest).await? {
+        None => Ok((None, next(store, path).await?)),
+        Some(stored) => {
+            let unreadable =
+                |_| StoreError::Damaged { path: path.clone(), what: "not a record that this donjon reads" };
+            Ok((Some(stored.document.parse().map_err(unreadable)?), Expected::Newest(stored.version)))
+        }
+    }
+}
+
+/// What to expect of a record whose newest version may have been destroyed.
+pub(super) async fn next(store: &dyn Store, path: &RecordPath) -> Result<Expected, StoreError> {
+    let newest = store.versions(path).await?.into_iter().map(|info| info.version).max();
+    Ok(newest.map_or(Expected::Absent, Expected::Newest))
+}
+
+/// Writes a record of ours.
+pub(super) async fn write<T: Serialize>(
+    store: &dyn Store,
+    path: &RecordPath,
+    value: &T,
+    expected: Expected,
+) -> Result<(), StoreError> {
+    let unwritable = |_| StoreError::Damaged { path: path.clone(), what: "cannot be written as JSON" };
+    store.write(path, &document(value).map_err(unwritable)?, expected).await.map(drop)
+}
+
+/// A record with secrets in it, written into a buffer that never moves.
+pub(super) fn document<T: Serialize>(value: &T) -> Result<Document, NoObject> {
+    let mut size = Count(0);
+    serde_json::to_writer(&mut size, value).map_err(|_| NoObject)?;
+    let mut json = Vec::with_capacity(size.0);
+    serde_json::to_writer(&mut json, value).map_err(|_| NoObject)?;
+    Document::from_json(Material::new(json))
+}
+
+struct Count(usize);
+
+impl io::Write for Count {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Secret bytes as hexadecimal text inside a private record.
+pub(super) mod secret_hex {
+    use donjon_drivers::material::Material;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+    use zeroize::Zeroizing;
+
+    pub(crate) fn serialize<S: Serializer>(secret: &Material, to: S) -> Result<S::Ok, S::Error> {
+        // EXPOSE: written into a private record, which is held as Material again
+        to.serialize_str(&Zeroizing::new(hex::encode(secret.expose())))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Material, D::Error> {
+        let text = Material::deserialize(from)?;
+        // EXPOSE: decoded into another Material
+        hex::decode(text.expose()).map(Material::new).map_err(|_| de::Error::custom("not hexadecimal"))
+    }
+}

@@ -1,0 +1,196 @@
+//! Receipts: a node's signed word that it has opened one very bundle, carried back by file.
+//!
+//! The file is `donjon-receipt/1`, a line feed, and a [DSSE envelope](super::envelope) of type
+//! `application/vnd.donjon.receipt+json`, signed by the node's own key. Its payload is [`Receipt`] as JSON. `proof` is
+//! the HMAC-SHA-256, under the receipt key that lies inside the bundle's encrypted part, of: `donjon-receipt/1` and a
+//! line feed, the node's SubjectPublicKeyInfo (44 bytes), the bundle's manifest digest (32), the time (8, big-endian),
+//! and `imported` or `reopened`. So only someone who opened this very bundle can make a receipt for it, and nobody's
+//! receipt can be signed anew by another node; no list of node keys has to be kept beforehand.
+
+use super::{
+    bundle::{Epoch, ManifestDigest, Opened, Scope},
+    envelope::{Envelope, PayloadType},
+    key::{PublicKey, SigningKey},
+    ledger::{self, Receipted},
+    private::Places,
+};
+use aws_lc_rs::hmac;
+use donjon_drivers::{
+    material::Material,
+    store::{Store, StoreError},
+};
+use donjon_policies::name::DeploymentName;
+use serde::{Deserialize, Serialize};
+
+/// What a node says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receipt {
+    /// The version of the format.
+    pub format: u32,
+    /// What was done with the bundle.
+    pub act: Act,
+    /// Whose bundle it was.
+    pub deployment: DeploymentName,
+    /// For whom it was.
+    pub scope: Scope,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Which bundle it was.
+    pub bundle: ManifestDigest,
+    /// How many records it held.
+    pub records: u32,
+    /// When, in seconds since 1970.
+    pub at: i64,
+    /// The key that signed the receipt.
+    pub node: PublicKey,
+    /// That the bundle was opened.
+    #[serde(with = "super::bundle::hexadecimal")]
+    pub proof: [u8; 32],
+}
+
+/// What was done with a bundle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Act {
+    /// A site took it in.
+    Imported,
+    /// The custodians' bundle was opened, in a drill or as the new authority.
+    Reopened,
+}
+
+impl Act {
+    fn word(self) -> &'static [u8] {
+        match self {
+            Self::Imported => b"imported",
+            Self::Reopened => b"reopened",
+        }
+    }
+}
+
+impl Receipt {
+    /// The receipt for a bundle that was opened.
+    pub fn of(opened: &Opened, act: Act, node: &SigningKey, at: i64) -> Self {
+        let manifest = opened.manifest();
+        let key = proof_key(opened.receipt_key());
+        let statement = statement(node.public(), opened.digest(), at, act);
+        let mut proof = [0; 32];
+        proof.copy_from_slice(hmac::sign(&key, &statement).as_ref());
+        Self {
+            format: FORMAT,
+            act,
+            deployment: manifest.deployment.clone(),
+            scope: manifest.scope.clone(),
+            epoch: manifest.epoch,
+            bundle: opened.digest(),
+            records: u32::try_from(opened.records().len()).unwrap_or(u32::MAX),
+            at,
+            node: *node.public(),
+            proof,
+        }
+    }
+
+    /// The file that travels.
+    pub fn to_file(&self, node: &SigningKey) -> Vec<u8> {
+        let json = serde_json::to_vec(self).expect("strings and numbers always have a JSON text");
+        [MAGIC, &Envelope::sign(KIND, json, node).to_json()].concat()
+    }
+
+    /// Reads a file and checks the node's signature. Whether the bundle was opened is not known yet.
+    fn from_file(file: &[u8]) -> Result<Self, ReceiptError> {
+        let damaged = || ReceiptError::Damaged;
+        let json = file.strip_prefix(MAGIC).filter(|json| json.len() <= LONGEST).ok_or_else(damaged)?;
+        let envelope = Envelope::from_json(json).map_err(|_| damaged())?;
+        let receipt: Self = serde_json::from_slice(envelope.unverified_payload()).map_err(|_| damaged())?;
+        if receipt.format != FORMAT {
+            return Err(damaged());
+        }
+        let signed = envelope.is(KIND) && envelope.verify(&receipt.node).is_ok();
+        if signed { Ok(receipt) } else { Err(ReceiptError::Forged { what: "its signature does not fit" }) }
+    }
+
+    fn proves(&self, receipt_key: &Material) -> bool {
+        let statement = statement(&self.node, self.bundle, self.at, self.act);
+        hmac::verify(&proof_key(receipt_key), &statement, &self.proof).is_ok()
+    }
+}
+
+fn proof_key(receipt_key: &Material) -> hmac::Key {
+    // EXPOSE: made into the key of the HMAC
+    hmac::Key::new(hmac::HMAC_SHA256, receipt_key.expose())
+}
+
+fn statement(node: &PublicKey, bundle: ManifestDigest, at: i64, act: Act) -> Vec<u8> {
+    [MAGIC, &node.spki(), bundle.bytes(), &at.to_be_bytes(), act.word()].concat()
+}
+
+/// Checks a receipt against the ledger and records it.
+pub async fn accept(store: &dyn Store, places: &Places, file: &[u8], now: i64) -> Result<Receipt, ReceiptError> {
+    let receipt = Receipt::from_file(file)?;
+    if receipt.deployment != *places.deployment() {
+        return Err(ReceiptError::Foreign { deployment: receipt.deployment });
+    }
+    let (entry, expected) = ledger::read(store, places, &receipt.scope).await?;
+    let Some(mut entry) = entry else {
+        return Err(ReceiptError::Forged { what: "no bundle was ever exported for its scope" });
+    };
+    if receipt.epoch < entry.epoch {
+        return Err(ReceiptError::Older { found: receipt.epoch, last: entry.epoch });
+    }
+    if receipt.epoch > entry.epoch || receipt.bundle != entry.digest {
+        return Err(ReceiptError::Forged { what: "it is for a bundle that was never exported" });
+    }
+    if !receipt.proves(&entry.receipt_key) {
+        return Err(ReceiptError::Forged { what: "it does not prove that the bundle was opened" });
+    }
+    let node = receipt.node.id();
+    if entry.receipts.iter().any(|known| known.node == node && known.at >= receipt.at) {
+        return Err(ReceiptError::Replayed { at: receipt.at });
+    }
+    entry.receipts.retain(|known| known.node != node);
+    entry.receipts.push(Receipted { node, at: receipt.at, recorded: now });
+    ledger::write(store, places, &entry, expected).await?;
+    Ok(receipt)
+}
+
+/// Why a receipt was refused. Nothing was recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiptError {
+    /// Cut short or altered.
+    #[error("the receipt is damaged: it cannot be read")]
+    Damaged,
+    /// Not from someone who opened the bundle.
+    #[error("the receipt is forged: {what}")]
+    Forged {
+        /// What was found.
+        what: &'static str,
+    },
+    /// For an older bundle than the last.
+    #[error("the receipt is stale: it is for epoch {found}, and epoch {last} was exported since")]
+    Older {
+        /// Its epoch.
+        found: Epoch,
+        /// The last one.
+        last: Epoch,
+    },
+    /// Known already, or older than a known one.
+    #[error("the receipt is stale: one of this node, of this time or later, was accepted before")]
+    Replayed {
+        /// When it was made, in seconds since 1970.
+        at: i64,
+    },
+    /// Of another deployment.
+    #[error("the receipt is foreign: it is for the deployment `{deployment}`")]
+    Foreign {
+        /// Which one.
+        deployment: DeploymentName,
+    },
+    /// The store did not do it.
+    #[error("cannot read or write the ledger of exports")]
+    Store(#[from] StoreError),
+}
+
+const KIND: PayloadType = PayloadType("application/vnd.donjon.receipt+json");
+const MAGIC: &[u8] = b"donjon-receipt/1\n";
+const FORMAT: u32 = 1;
+const LONGEST: usize = 64 << 10;

@@ -1,0 +1,95 @@
+//! Whether the temporary store may end: are the bundles where they should be, and can the authority come back?
+
+use super::{
+    bundle::{Epoch, Scope},
+    ledger::{self, Exported},
+    private::{Places, records_below},
+};
+use donjon_drivers::store::{Store, StoreError};
+use std::collections::BTreeMap;
+
+/// What the ledger and the store say together.
+#[derive(Debug)]
+pub struct Standing {
+    /// Each scope that a bundle was exported for, the custodians apart.
+    pub sites: Vec<SiteStanding>,
+    /// The custodians' bundle, if there is one.
+    pub custodians: Option<CustodiansStanding>,
+}
+
+/// One scope's last bundle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SiteStanding {
+    /// For whom.
+    pub scope: Scope,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// How many nodes have sent a receipt for it.
+    pub receipts: usize,
+    /// How many recipients can open it.
+    pub recipients: usize,
+}
+
+/// The last custodians' bundle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CustodiansStanding {
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// When it was last reopened, in a drill or as the new authority, in seconds since 1970.
+    pub reopened: Option<i64>,
+    /// Records that consumers read and that it does not hold as they are now.
+    pub changed_since: Vec<String>,
+}
+
+impl Standing {
+    /// Whether nothing would be lost for ever: a custodians' bundle that holds everything as it is now was reopened,
+    /// or bundles were exported and each has a receipt.
+    pub fn may_end(&self) -> bool {
+        let comes_back = self.custodians.as_ref().is_some_and(|c| c.reopened.is_some() && c.changed_since.is_empty());
+        comes_back || self.waiting().next().is_none() && !self.sites.is_empty()
+    }
+
+    /// The scopes whose last bundle nobody has shown to have opened.
+    pub fn waiting(&self) -> impl Iterator<Item = &SiteStanding> {
+        self.sites.iter().filter(|site| site.receipts == 0)
+    }
+}
+
+/// Reads how things stand.
+pub async fn standing(store: &dyn Store, places: &Places) -> Result<Standing, StoreError> {
+    let mut standing = Standing { sites: Vec::new(), custodians: None };
+    for entry in ledger::all(store, places).await? {
+        match entry.scope {
+            Scope::Site { .. } => standing.sites.push(SiteStanding {
+                epoch: entry.epoch,
+                receipts: entry.receipts.len(),
+                recipients: entry.recipients.len(),
+                scope: entry.scope,
+            }),
+            Scope::Custodians {} => {
+                standing.custodians = Some(CustodiansStanding {
+                    epoch: entry.epoch,
+                    reopened: entry.receipts.iter().map(|receipt| receipt.at).max(),
+                    changed_since: changed_since(store, places, &entry).await?,
+                });
+            }
+        }
+    }
+    Ok(standing)
+}
+
+async fn changed_since(store: &dyn Store, places: &Places, entry: &Exported) -> Result<Vec<String>, StoreError> {
+    let mut held: BTreeMap<&str, u64> = BTreeMap::new();
+    for content in &entry.contents {
+        let newest = held.entry(content.path.as_str()).or_default();
+        *newest = content.version.0.max(*newest);
+    }
+    let mut changed = Vec::new();
+    for path in records_below(store, &places.public_folder()).await? {
+        let newest = store.versions(&path).await?.iter().map(|info| info.version.0).max().unwrap_or(0);
+        if held.get(path.as_str()).is_none_or(|version| *version < newest) {
+            changed.push(path.to_string());
+        }
+    }
+    Ok(changed)
+}

@@ -1,0 +1,345 @@
+//! The way of a bundle from an authority to a site and back as a receipt, over a store in memory.
+
+use super::{
+    authority::Authority,
+    bundle::{Checks, Epoch, Foreign, Identities, OpenError, Recipients, Scope, Stale},
+    drill::{DrillError, drill},
+    export::{Bundle, ExportError, Request, Wanted, everything, export},
+    import::{
+        ImportError,
+        node::Node,
+        restore::restore,
+        store::{Change, apply, plan, verify},
+    },
+    key::SigningKey,
+    private::Places,
+    receipt::{self, Act, Receipt, ReceiptError},
+    standing::standing,
+};
+use age::x25519;
+use donjon_drivers::{
+    material::Material,
+    store::{Document, RecordPath, Store, Version, Which, memory::Memory},
+};
+use proptest::prelude::*;
+
+struct Site {
+    store: Memory,
+    places: Places,
+    authority: Authority,
+    reader: x25519::Identity,
+    folder: tempfile::TempDir,
+}
+
+fn path(text: &str) -> RecordPath {
+    text.parse().unwrap()
+}
+
+async fn put(store: &dyn Store, at: &str, value: &str) -> Version {
+    let document = Document::from_json(Material::from(format!(r#"{{"password":"{value}"}}"#))).unwrap();
+    let expected = super::private::next(store, &path(at)).await.unwrap();
+    store.write(&path(at), &document, expected).await.unwrap()
+}
+
+fn latest(paths: &[&str]) -> Vec<Wanted> {
+    paths.iter().map(|p| Wanted { path: path(p), which: Which::Latest }).collect()
+}
+
+fn edge() -> Scope {
+    Scope::Site { site: "edge1".parse().unwrap(), role: "compute".parse().unwrap(), host: None }
+}
+
+impl Site {
+    async fn new() -> Self {
+        let store = Memory::default();
+        let places = Places::new("kolla".parse().unwrap());
+        put(&store, "kolla/database_password", "one").await;
+        put(&store, "kolla/nova_password", "two").await;
+        put(&store, "kolla/keystone_admin_password", "not for the edge").await;
+        let authority = Authority::ensure(&store, &places, 100).await.unwrap();
+        Self { store, places, authority, reader: x25519::Identity::generate(), folder: tempfile::tempdir().unwrap() }
+    }
+
+    async fn export(&self, scope: Scope, closure: &[Wanted]) -> Result<Bundle, ExportError> {
+        let recipients = Recipients::parse([self.reader.to_public().to_string().as_str()]).unwrap();
+        let request = Request { scope, closure, recipients: &recipients, lifetime: 1000 };
+        export(&self.store, &self.places, &self.authority, &request, 200).await
+    }
+
+    async fn export_edge(&self) -> Bundle {
+        self.export(edge(), &latest(&["kolla/database_password", "kolla/nova_password"])).await.unwrap()
+    }
+
+    async fn export_custodians(&self) -> Bundle {
+        self.export(Scope::Custodians {}, &everything(&self.store, &self.places).await.unwrap()).await.unwrap()
+    }
+
+    fn identities(&self) -> Identities {
+        Identities::one(self.reader.clone())
+    }
+
+    fn import(&self, bundle: &[u8], now: i64) -> Result<Vec<u8>, ImportError> {
+        let mut node = Node::open(&self.folder.path().join("node")).unwrap();
+        let opened = node.verify(bundle, &Checks { now, ..Checks::default() })?.open(&self.identities())?;
+        node.accept(bundle, &opened, now)
+    }
+
+    async fn accept(&self, receipt: &[u8]) -> Result<Receipt, ReceiptError> {
+        receipt::accept(&self.store, &self.places, receipt, 400).await
+    }
+}
+
+#[tokio::test]
+async fn a_bundle_is_exactly_its_closure() {
+    let site = Site::new().await;
+    let bundle = site.export_edge().await;
+    let names: Vec<_> = bundle.manifest.entries.iter().map(|e| e.path.to_string()).collect();
+    assert_eq!(names, ["kolla/database_password", "kolla/nova_password"]);
+    let refused = site.export(edge(), &latest(&["kolla/database_password", "kolla/a", "kolla/b"])).await.unwrap_err();
+    assert_eq!(refused.to_string(), "the store does not hold `kolla/a`, `kolla/b`");
+}
+
+#[tokio::test]
+async fn a_site_takes_each_newer_bundle_and_no_older_one() {
+    let site = Site::new().await;
+    let first = site.export_edge().await;
+    let second = site.export_edge().await;
+    assert_eq!((first.manifest.epoch, second.manifest.epoch), (Epoch(1), Epoch(2)));
+    site.import(&first.bytes, 300).unwrap();
+    site.import(&second.bytes, 300).unwrap();
+    site.import(&second.bytes, 301).unwrap();
+    let refused = site.import(&first.bytes, 302).unwrap_err();
+    assert!(matches!(refused, ImportError::Bundle(OpenError::Stale(Stale::Older { .. }))), "{refused}");
+    let node = Node::open(&site.folder.path().join("node")).unwrap();
+    let state = node.state().unwrap();
+    assert_eq!((state.current.epoch, state.previous.unwrap().epoch), (Epoch(2), Epoch(1)));
+    assert_eq!(node.current().unwrap().0, second.bytes, "the refused file changed nothing");
+}
+
+#[tokio::test]
+async fn a_site_pins_what_came_first() {
+    let (site, stranger) = (Site::new().await, Site::new().await);
+    site.import(&site.export_edge().await.bytes, 300).unwrap();
+    let before = std::fs::read(site.folder.path().join("node/node.json")).unwrap();
+    stranger.export_edge().await;
+    let forged = stranger.export_edge().await;
+    let refused = site.import(&forged.bytes, 300).unwrap_err();
+    assert!(matches!(refused, ImportError::Bundle(OpenError::Forged { .. })), "{refused}");
+    let elsewhere = Scope::Site { site: "edge2".parse().unwrap(), role: "compute".parse().unwrap(), host: None };
+    let other = site.export(elsewhere, &latest(&["kolla/nova_password"])).await.unwrap();
+    let refused = site.import(&other.bytes, 300).unwrap_err();
+    assert!(matches!(refused, ImportError::Bundle(OpenError::Foreign(Foreign::Scope { .. }))), "{refused}");
+    assert_eq!(std::fs::read(site.folder.path().join("node/node.json")).unwrap(), before);
+    // A lost key: the new one is pinned by file.
+    let mut node = Node::open(&site.folder.path().join("node")).unwrap();
+    let checks = Checks { pin: Some(stranger.authority.public()), now: 300, ..Checks::default() };
+    let opened = node.verify(&forged.bytes, &checks).unwrap().open(&stranger.identities()).unwrap();
+    node.accept(&forged.bytes, &opened, 300).unwrap();
+    assert_eq!(node.state().unwrap().pin, *stranger.authority.public());
+}
+
+#[tokio::test]
+async fn one_import_at_a_time() {
+    let site = Site::new().await;
+    let _first = Node::open(&site.folder.path().join("node")).unwrap();
+    assert!(matches!(Node::open(&site.folder.path().join("node")), Err(ImportError::Busy { .. })));
+}
+
+#[tokio::test]
+async fn a_receipt_counts_once_and_only_for_the_last_bundle() {
+    let site = Site::new().await;
+    assert!(!standing(&site.store, &site.places).await.unwrap().may_end());
+    let first = site.export_edge().await;
+    let old = site.import(&first.bytes, 300).unwrap();
+    let second = site.export_edge().await;
+    assert!(matches!(site.accept(&old).await, Err(ReceiptError::Older { .. })));
+    let standing_now = standing(&site.store, &site.places).await.unwrap();
+    assert_eq!(standing_now.waiting().count(), 1);
+    assert!(!standing_now.may_end());
+    let receipt = site.import(&second.bytes, 300).unwrap();
+    let accepted = site.accept(&receipt).await.unwrap();
+    assert_eq!((accepted.act, accepted.records), (Act::Imported, 2));
+    assert!(matches!(site.accept(&receipt).await, Err(ReceiptError::Replayed { .. })));
+    assert!(standing(&site.store, &site.places).await.unwrap().may_end());
+}
+
+#[tokio::test]
+async fn a_receipt_from_someone_who_did_not_open_the_bundle_is_forged() {
+    let site = Site::new().await;
+    let bundle = site.export_edge().await;
+    let receipt_file = site.import(&bundle.bytes, 300).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&receipt_file[b"donjon-receipt/1\n".len()..]).unwrap();
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    let payload = BASE64_STANDARD.decode(json["payload"].as_str().unwrap()).unwrap();
+    let good: Receipt = serde_json::from_slice(&payload).unwrap();
+    let stranger = SigningKey::generate().unwrap();
+    for forged in [
+        Receipt { node: *stranger.public(), ..good.clone() },
+        Receipt { node: *stranger.public(), at: 301, ..good.clone() },
+        Receipt { node: *stranger.public(), epoch: Epoch(7), ..good.clone() },
+        Receipt { node: *stranger.public(), scope: Scope::Custodians {}, ..good.clone() },
+    ] {
+        let refused = site.accept(&forged.to_file(&stranger)).await.unwrap_err();
+        assert!(matches!(refused, ReceiptError::Forged { .. }), "{refused}");
+    }
+    let elsewhere = Receipt { node: *stranger.public(), deployment: "other".parse().unwrap(), ..good.clone() };
+    assert!(matches!(site.accept(&elsewhere.to_file(&stranger)).await, Err(ReceiptError::Foreign { .. })));
+    assert!(matches!(site.accept(&good.to_file(&stranger)).await, Err(ReceiptError::Forged { .. })));
+    for place in 0..receipt_file.len() {
+        for flip in [0x01, 0x20, 0x80] {
+            let mut altered = receipt_file.clone();
+            altered[place] ^= flip;
+            let refused = site.accept(&altered).await.expect_err("an altered receipt");
+            assert!(matches!(refused, ReceiptError::Damaged | ReceiptError::Forged { .. }), "byte {place}: {refused}");
+        }
+    }
+    assert!(site.accept(&receipt_file).await.is_ok(), "the control");
+}
+
+#[tokio::test]
+async fn another_store_takes_a_bundle_in_once_and_goes_on_where_it_stopped() {
+    let site = Site::new().await;
+    let bundle = site.export_edge().await;
+    let there = Memory::default();
+    put(&there, "kolla/database_password", "one").await;
+    let checks = Checks { now: 300, ..Checks::default() };
+    let opened = verify(&there, &bundle.bytes, &checks).await.unwrap().open(&site.identities()).unwrap();
+    let planned = plan(&there, &opened).await.unwrap();
+    let changes: Vec<_> = planned.steps.iter().map(|s| s.change).collect();
+    assert_eq!(changes, [Change::Keep, Change::Create]);
+    // Someone writes between plan and act: nothing of theirs is overwritten.
+    put(&there, "kolla/nova_password", "theirs").await;
+    let refused = apply(&there, &opened, &planned, 300).await.unwrap_err();
+    assert!(matches!(refused, ImportError::Store { written: 0, wanted: 2, .. }), "{refused}");
+    let planned = plan(&there, &opened).await.unwrap();
+    assert_eq!(planned.steps[1].change, Change::Replace);
+    assert_eq!(apply(&there, &opened, &planned, 300).await.unwrap(), 1);
+    let older = site.export_edge().await;
+    let newer = site.export_edge().await;
+    let opened = verify(&there, &newer.bytes, &checks).await.unwrap().open(&site.identities()).unwrap();
+    let planned = plan(&there, &opened).await.unwrap();
+    assert_eq!(apply(&there, &opened, &planned, 300).await.unwrap(), 0);
+    let refused = verify(&there, &older.bytes, &checks).await.unwrap_err();
+    assert!(matches!(refused, ImportError::Bundle(OpenError::Stale(_))), "{refused}");
+}
+
+#[tokio::test]
+async fn a_custodians_bundle_makes_a_new_authority_with_the_same_versions() {
+    let site = Site::new().await;
+    put(&site.store, "kolla/database_password", "second").await;
+    put(&site.store, "kolla/database_password", "third").await;
+    site.store.destroy(&path("kolla/database_password"), &[Version(1)]).await.unwrap();
+    put(&site.store, "donjon-private/kolla/labels/database_password", "label").await;
+    site.export_edge().await;
+    let bundle = site.export_custodians().await;
+    assert!(bundle.manifest.entries.iter().all(|e| !e.path.as_str().contains("/signing/")), "the key never travels");
+
+    let new = Memory::default();
+    let checks = Checks { now: 300, ..Checks::default() };
+    let opened = verify(&new, &bundle.bytes, &checks).await.unwrap().open(&site.identities()).unwrap();
+    for _ in 0..2 {
+        restore(&new, &site.places, &opened, 300).await.unwrap();
+    }
+    let read = async |number| new.read(&path("kolla/database_password"), Which::Number(Version(number))).await.unwrap();
+    assert!(read(1).await.is_none());
+    assert_eq!(read(2).await.unwrap().document.text().expose(), br#"{"password":"second"}"#); // EXPOSE: a test value
+    assert_eq!(read(3).await.unwrap().document.text().expose(), br#"{"password":"third"}"#); // EXPOSE: a test value
+    assert!(new.read(&path("donjon-private/kolla/labels/database_password"), Which::Latest).await.unwrap().is_some());
+
+    // The old authority learns of it by file, and may then end.
+    assert!(!standing(&site.store, &site.places).await.unwrap().may_end());
+    let restored = restore(&new, &site.places, &opened, 301).await.unwrap();
+    assert_eq!(site.accept(&restored.receipt).await.unwrap().act, Act::Reopened);
+    assert!(standing(&site.store, &site.places).await.unwrap().may_end());
+    assert_ne!(restored.authority.public(), site.authority.public());
+
+    // Its bundles are newer than all of the old one's.
+    let recipients = Recipients::parse([site.reader.to_public().to_string().as_str()]).unwrap();
+    let closure = latest(&["kolla/nova_password"]);
+    let request = Request { scope: edge(), closure: &closure, recipients: &recipients, lifetime: 1000 };
+    let next = export(&new, &site.places, &restored.authority, &request, 400).await.unwrap();
+    assert!(next.manifest.epoch > Epoch(1_000_000));
+
+    // A value written since would be lost.
+    put(&site.store, "kolla/database_password", "fourth").await;
+    let now = standing(&site.store, &site.places).await.unwrap();
+    assert_eq!(now.custodians.as_ref().unwrap().changed_since, ["kolla/database_password"]);
+    assert!(!now.may_end());
+}
+
+#[tokio::test]
+async fn a_store_with_other_values_is_not_restored_over() {
+    let site = Site::new().await;
+    let bundle = site.export_custodians().await;
+    let new = Memory::default();
+    put(&new, "kolla/nova_password", "another").await;
+    let checks = Checks { now: 300, ..Checks::default() };
+    let opened = verify(&new, &bundle.bytes, &checks).await.unwrap().open(&site.identities()).unwrap();
+    let refused = restore(&new, &site.places, &opened, 300).await.unwrap_err();
+    assert!(matches!(refused, ImportError::Occupied { .. }), "{refused}");
+    assert!(new.read(&path("kolla/database_password"), Which::Latest).await.unwrap().is_none(), "nothing was written");
+}
+
+#[tokio::test]
+async fn a_drill_proves_that_the_custodians_can_come_back() {
+    let site = Site::new().await;
+    let bundle = site.export_custodians().await;
+    let run = async |file: &[u8], identities: &Identities| {
+        drill(&site.store, &site.places, &site.authority, file, identities, 500).await
+    };
+    let stranger = Identities::one(x25519::Identity::generate());
+    assert!(matches!(run(&bundle.bytes, &stranger).await, Err(DrillError::Bundle(OpenError::WrongIdentity))));
+    assert!(run(&site.export_edge().await.bytes, &site.identities()).await.unwrap_err().is_for_a_site());
+    assert!(!standing(&site.store, &site.places).await.unwrap().may_end());
+    assert_eq!(run(&bundle.bytes, &site.identities()).await.unwrap().age, 300);
+    assert!(standing(&site.store, &site.places).await.unwrap().may_end());
+}
+
+#[tokio::test]
+async fn a_site_follows_the_authority_to_its_next_key() {
+    let site = Site::new().await;
+    site.import(&site.export_edge().await.bytes, 300).unwrap();
+    let bundle = site.export_custodians().await;
+    let new = Memory::default();
+    let checks = Checks { now: 300, ..Checks::default() };
+    let opened = verify(&new, &bundle.bytes, &checks).await.unwrap().open(&site.identities()).unwrap();
+    let restored = restore(&new, &site.places, &opened, 300).await.unwrap();
+    let chain = site.authority.succeed(&site.places, restored.authority.public(), 310);
+    Authority::adopt_chain(&new, &site.places, chain).await.unwrap();
+    let authority = Authority::read(&new, &site.places).await.unwrap().unwrap();
+    let recipients = Recipients::parse([site.reader.to_public().to_string().as_str()]).unwrap();
+    let closure = latest(&["kolla/nova_password"]);
+    let request = Request { scope: edge(), closure: &closure, recipients: &recipients, lifetime: 1000 };
+    let next = export(&new, &site.places, &authority, &request, 400).await.unwrap();
+    site.import(&next.bytes, 400).unwrap();
+    let retired = site.export_edge().await;
+    assert!(matches!(site.import(&retired.bytes, 400).unwrap_err(), ImportError::Bundle(OpenError::Forged { .. })));
+}
+
+proptest! {
+    #[test]
+    fn any_closure_is_exported_exactly(chosen in proptest::collection::btree_set(0..12_usize, 0..12)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let site = Site::new().await;
+            for i in 0..12 {
+                put(&site.store, &format!("kolla/s{i}"), &format!("value {i}")).await;
+            }
+            let names: Vec<_> = chosen.iter().map(|i| format!("kolla/s{i}")).collect();
+            let closure: Vec<_> = names.iter().map(String::as_str).collect();
+            let bundle = site.export(edge(), &latest(&closure)).await.unwrap();
+            let opened = super::bundle::Opened::from_file(
+                &bundle.bytes,
+                &Checks { now: 300, ..Checks::default() },
+                &site.identities(),
+            )
+            .unwrap();
+            let read: Vec<_> = opened.records().iter().map(|r| r.path.to_string()).collect();
+            assert_eq!(read, names);
+            for (i, record) in chosen.iter().zip(opened.records()) {
+                let wanted = format!(r#"{{"password":"value {i}"}}"#);
+                assert_eq!(record.document.text().expose(), wanted.as_bytes()); // EXPOSE: a test value
+            }
+        });
+    }
+}
