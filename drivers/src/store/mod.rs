@@ -3,6 +3,7 @@
 //! A record is a JSON object at a path. Every driver passes the same conformance kit. Whole numbers beyond 2^53 are
 //! written as text: OpenBao reads numbers as 64-bit floats.
 
+pub mod bundle;
 pub mod conformance;
 pub mod document;
 pub mod memory;
