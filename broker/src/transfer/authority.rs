@@ -113,7 +113,7 @@ mod tests {
     #[tokio::test]
     async fn two_at_once_end_with_one_key() {
         let store = Memory::default();
-        let places = Places::new("kolla".parse().unwrap());
+        let places = Places::new("kolla".parse().unwrap()).unwrap();
         let (one, two) = tokio::join!(Authority::ensure(&store, &places, 1), Authority::ensure(&store, &places, 2));
         assert_eq!(one.unwrap().public(), two.unwrap().public());
     }

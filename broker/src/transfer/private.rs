@@ -9,6 +9,7 @@
 //! ```
 
 use super::bundle::Scope;
+use crate::records::{Layout, layout::Reserved};
 use donjon_drivers::{
     material::Material,
     store::{Document, Expected, RecordPath, Store, StoreError, Which, document::NoObject},
@@ -19,34 +20,29 @@ use std::io;
 
 /// The paths of one deployment's transfer records.
 #[derive(Debug, Clone)]
-pub struct Places {
-    deployment: DeploymentName,
-}
+pub struct Places(Layout);
 
 impl Places {
     /// The paths of a deployment.
-    pub fn new(deployment: DeploymentName) -> Self {
-        Self { deployment }
+    pub fn new(deployment: DeploymentName) -> Result<Self, Reserved> {
+        Layout::new(deployment).map(Self)
     }
 
     /// Whose paths these are.
     pub fn deployment(&self) -> &DeploymentName {
-        &self.deployment
+        self.0.deployment()
     }
 
     /// The three folders in which a deployment has records: what consumers read, what every reader may read, what none may.
     pub(super) fn folders(&self) -> [RecordPath; 3] {
-        let deployment = &self.deployment;
-        [
-            path(deployment.as_str()),
-            path(&format!("donjon-public/{deployment}")),
-            path(&format!("donjon-private/{deployment}")),
-        ]
+        let deployment = self.deployment();
+        let below = |folder| path(&format!("{folder}/{deployment}"));
+        [self.0.folder(), below("donjon-public"), below("donjon-private")]
     }
 
     /// What consumers read.
     pub(super) fn public_folder(&self) -> RecordPath {
-        path(self.deployment.as_str())
+        self.0.folder()
     }
 
     /// Whether a record stays where it is, even when everything is exported: what makes this store the authority.
@@ -83,7 +79,7 @@ impl Places {
     }
 
     fn private(&self, name: &str) -> RecordPath {
-        path(&format!("donjon-private/{}/{name}", self.deployment))
+        self.0.private(name)
     }
 }
 

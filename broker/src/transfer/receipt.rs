@@ -102,7 +102,7 @@ impl Receipt {
         let json = file.strip_prefix(MAGIC).filter(|json| json.len() <= LONGEST).ok_or_else(damaged)?;
         let envelope = Envelope::from_json(json).map_err(|_| damaged())?;
         let receipt: Self = serde_json::from_slice(envelope.unverified_payload()).map_err(|_| damaged())?;
-        if receipt.format != FORMAT {
+        if receipt.format != FORMAT || !receipt.scope.fits() {
             return Err(damaged());
         }
         let signed = envelope.is(KIND) && envelope.verify(&receipt.node).is_ok();

@@ -52,7 +52,7 @@ fn edge() -> Scope {
 impl Site {
     async fn new() -> Self {
         let store = Memory::default();
-        let places = Places::new("kolla".parse().unwrap());
+        let places = Places::new("kolla".parse().unwrap()).unwrap();
         put(&store, "kolla/database_password", "one").await;
         put(&store, "kolla/nova_password", "two").await;
         put(&store, "kolla/keystone_admin_password", "not for the edge").await;

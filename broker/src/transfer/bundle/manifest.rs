@@ -53,6 +53,11 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// Whether its names together are short enough to be a path in a store.
+    pub(crate) fn fits(&self) -> bool {
+        self.parts().iter().map(|part| part.len()).sum::<usize>() <= LONGEST_SCOPE
+    }
+
     /// Site, role and host as the digests bind them; empty where there is none.
     pub(super) fn parts(&self) -> [&str; 3] {
         match self {
@@ -145,6 +150,8 @@ fn write_path<S: Serializer>(path: &RecordPath, to: S) -> Result<S::Ok, S::Error
 fn read_path<'de, D: Deserializer<'de>>(from: D) -> Result<RecordPath, D::Error> {
     String::deserialize(from)?.parse().map_err(|_| de::Error::custom("no path of a record"))
 }
+
+const LONGEST_SCOPE: usize = 256;
 
 /// 32 bytes as 64 lower-case hexadecimal digits.
 pub(crate) mod hexadecimal {

@@ -110,7 +110,7 @@ impl<'a> Sealed<'a> {
         let envelope = Envelope::from_json(envelope).map_err(|_| damaged("its manifest cannot be read"))?;
         let manifest: Manifest = serde_json::from_slice(envelope.unverified_payload())
             .map_err(|_| damaged("its manifest cannot be read"))?;
-        if manifest.format != FORMAT || manifest.entries.len() > MOST_ENTRIES {
+        if manifest.format != FORMAT || manifest.entries.len() > MOST_ENTRIES || !manifest.scope.fits() {
             return Err(damaged("its manifest cannot be read"));
         }
         Ok(Self { envelope, manifest, payload })

@@ -68,6 +68,9 @@ pub struct SealedBundle {
 /// Encrypts, signs and assembles a bundle.
 pub fn seal(sealing: &Sealing<'_>) -> Result<SealedBundle, SealError> {
     check_items(sealing.items)?;
+    if !sealing.scope.fits() {
+        return Err(SealError::LongScope);
+    }
     if sealing.not_after <= sealing.created {
         return Err(SealError::AlreadyStale);
     }
@@ -147,6 +150,9 @@ pub enum SealError {
     /// It would end before it begins.
     #[error("the bundle would be stale when it is made")]
     AlreadyStale,
+    /// The names of site, role and host are too long.
+    #[error("the names of site, role and host are longer than 256 characters together")]
+    LongScope,
     /// More than the format allows.
     #[error(
         "the bundle would hold more than {MOST_ENTRIES} records, a record of more than {LONGEST_RECORD} bytes, or more than {LONGEST_FILE} bytes"

@@ -2,11 +2,12 @@
 
 use super::ImportError;
 use crate::transfer::{
-    bundle::{Accepted, Checks, Epoch, ManifestDigest, Opened, Sealed, Verified},
+    bundle::{Accepted, Checks, Epoch, ManifestDigest, OpenError, Opened, Record, Sealed, Verified},
     key::PublicKey,
     private::{self, Places},
 };
 use donjon_drivers::store::{Expected, RecordPath, Store, StoreError, Version, Which};
+use donjon_policies::name::DeploymentName;
 use serde::{Deserialize, Serialize};
 
 /// What an import would do.
@@ -52,8 +53,7 @@ struct Known {
 /// Checks a file against what the store remembers, and what is asked for besides.
 pub async fn verify<'a>(store: &dyn Store, file: &'a [u8], asked: &Checks<'_>) -> Result<Verified<'a>, ImportError> {
     let sealed = Sealed::parse(file)?;
-    let places = Places::new(asked.deployment.unwrap_or(sealed.claimed_deployment()).clone());
-    let path = places.import(sealed.claimed_scope());
+    let path = places(asked.deployment.unwrap_or(sealed.claimed_deployment()))?.import(sealed.claimed_scope());
     let (known, _) = private::read::<Known>(store, &path).await.map_err(ImportError::unwritten(0))?;
     let Some(known) = known else { return Ok(sealed.verify(asked)?) };
     let accepted = Accepted { epoch: known.epoch, digest: known.digest };
@@ -92,7 +92,7 @@ pub async fn apply(store: &dyn Store, opened: &Opened, plan: &Plan, now: i64) ->
     }
     let manifest = opened.manifest();
     let known = Known { format: 1, pin: manifest.authority, epoch: manifest.epoch, digest: opened.digest(), at: now };
-    let path = Places::new(manifest.deployment.clone()).import(&manifest.scope);
+    let path = places(&manifest.deployment)?.import(&manifest.scope);
     let remember = async {
         let (_, expected) = private::read::<Known>(store, &path).await?;
         private::write(store, &path, &known, expected).await
@@ -101,7 +101,11 @@ pub async fn apply(store: &dyn Store, opened: &Opened, plan: &Plan, now: i64) ->
     Ok(written)
 }
 
-async fn write(store: &dyn Store, step: &Step, record: &crate::transfer::bundle::Record) -> Result<(), StoreError> {
+fn places(deployment: &DeploymentName) -> Result<Places, OpenError> {
+    Places::new(deployment.clone()).map_err(|_| OpenError::Damaged { what: "it names a deployment that cannot be" })
+}
+
+async fn write(store: &dyn Store, step: &Step, record: &Record) -> Result<(), StoreError> {
     let version = store.write(&record.path, &record.document, step.expected).await?;
     let back = store.read(&record.path, Which::Number(version)).await?;
     match back.is_some_and(|back| back.document.text().matches(record.document.text())) {
