@@ -5,9 +5,17 @@ use donjon::{
     cli::{Arguments, context::Output},
     failure::Exit,
 };
+use donjon_drivers::memory::{Wiping, harden};
 use std::process::ExitCode;
 
+#[global_allocator]
+static MEMORY: Wiping = Wiping;
+
 fn main() -> ExitCode {
+    if let Err(error) = harden() {
+        anstream::eprintln!("error: cannot switch core dumps off: {error}");
+        return ExitCode::from(u8::from(Exit::Bug));
+    }
     let arguments = Arguments::parse();
     let output = arguments.output;
     match arguments.run() {

@@ -6,6 +6,7 @@
 pub mod fs;
 pub mod host;
 pub mod material;
+pub mod memory;
 pub mod service;
 pub mod store;
 pub mod target;

@@ -1,0 +1,31 @@
+# Two commands for a stranger: `make demo` shows the main job, `make test` proves it.
+# Both install what a bare Debian 12 with a Rust toolchain lacks (packages by apt, so as root; the rest below target/).
+
+TOOLS ?= $(CURDIR)/target/tools
+export DONJON_TEST_TOOLS = $(TOOLS)
+
+.PHONY: all build setup test lint deny demo bench
+
+all: build
+
+build:
+	cargo build --release --locked -p donjon
+
+setup:
+	tests/setup/packages.sh
+	tests/setup/tools.sh $(TOOLS)
+	tests/setup/debian-root.sh $(TOOLS)/debian-root
+
+test: setup
+	cargo build --locked --workspace --all-targets
+	cargo test --locked --workspace
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+deny:
+	cargo deny --locked check bans licenses sources
+
+demo: setup build
+	tests/demo.sh

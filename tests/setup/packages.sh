@@ -1,0 +1,20 @@
+#!/bin/sh
+# Installs the Debian packages that the tests use, where they are missing. Needs root.
+set -eu
+wanted="mariadb-server mariadb-client podman runc crun debootstrap openssh-client openssh-server python3-venv iproute2 git gcc libc6-dev procps"
+missing=""
+for package in $wanted; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"
+done
+[ -z "$missing" ] && exit 0
+echo "installing:$missing"
+# No service of the system is started: the tests start their own.
+if [ ! -e /usr/sbin/policy-rc.d ]; then
+    printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
+    chmod 755 /usr/sbin/policy-rc.d
+    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get -q update
+# shellcheck disable=SC2086
+apt-get -q install -y --no-install-recommends $missing
