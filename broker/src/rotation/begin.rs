@@ -1,7 +1,7 @@
 //! Beginning a rotation: look before anything changes, then the journal, then the claim.
 
 use super::{
-    Journal, Subject, checkpoint,
+    Journal, Rotation, Subject, checkpoint,
     journal::{FORMAT, Held},
     probe,
 };
@@ -47,7 +47,9 @@ pub async fn preflight(store: &dyn Store, layout: &Layout, subject: &Subject) ->
     };
     let held = held.ok_or_else(missing)?;
     let old = held.record.value.material();
-    let survey = probe::survey(subject, &[old]).await.map_err(|f| f.state("nothing was changed"))?;
+    let administrator = administrator(store, layout, subject, old, None).await?;
+    let survey =
+        probe::survey(subject, &administrator.values(), &[old]).await.map_err(|f| f.state("nothing was changed"))?;
     let found = probe::logins(subject, &survey.accounts, &survey.entries, old)
         .await
         .map_err(|error| probe::failed(subject, &error).state("nothing was changed"))?;
@@ -91,7 +93,7 @@ pub async fn begin(
         id: format!("{}.{now}.{:08x}", subject.secret, rand::random::<u32>()),
         secret: subject.secret.clone(),
         target: subject.target_name.clone(),
-        user: subject.user.clone(),
+        users: subject.users.clone(),
         state: State::Planned,
         history: vec![(State::Planned, now)],
         broker: broker.to_owned(),
@@ -141,6 +143,54 @@ fn taken(subject: &Subject, id: &str) -> Failure {
         .hint("`donjon rotate status` shows it; `donjon rotate resume` goes on with one that was interrupted")
 }
 
+/// The values that the administrator of a target may have, the likeliest first.
+#[derive(Debug)]
+pub struct AdministratorValues(Vec<Material>);
+
+impl AdministratorValues {
+    /// To log in with.
+    pub fn values(&self) -> Vec<&Material> {
+        self.0.iter().collect()
+    }
+}
+
+/// Reads what the administrator may log in with: the values of the rotation where it is itself what is rotated, else what
+/// the store serves for it and served before.
+pub async fn administrator(
+    store: &dyn Store,
+    layout: &Layout,
+    subject: &Subject,
+    old: &Material,
+    new: Option<&Material>,
+) -> Result<AdministratorValues, Failure> {
+    let secret = &subject.administrator.secret;
+    if *secret == subject.secret {
+        return Ok(AdministratorValues([new, Some(old)].into_iter().flatten().map(Material::duplicate).collect()));
+    }
+    let failed = |error: StoreError| {
+        translate::store(
+            format!("cannot read `{secret}`, which the administrator of `{}` logs in with", subject.target_name),
+            &error,
+        )
+    };
+    let current = secrets::read(store, layout, secret, Which::Latest).await.map_err(failed)?;
+    let current = current.ok_or_else(|| {
+        Failure::new(
+            Exit::NotThere,
+            format!("there is no secret `{secret}`, which the administrator of `{}` logs in with", subject.target_name),
+        )
+        .state("nothing was changed")
+    })?;
+    let before = match current.version {
+        Version(1) => None,
+        Version(number) => {
+            secrets::read(store, layout, secret, Which::Number(Version(number - 1))).await.map_err(failed)?
+        }
+    };
+    let values = [Some(current), before].into_iter().flatten();
+    Ok(AdministratorValues(values.map(|held| held.record.value.material().duplicate()).collect()))
+}
+
 /// The old and the new value of a rotation, read from where the journal says they are.
 #[derive(Debug)]
 pub struct Values {
@@ -148,10 +198,13 @@ pub struct Values {
     pub old: Material,
     /// What is to be current.
     pub new: Material,
+    /// What the administrator of the target may log in with.
+    pub administrator: AdministratorValues,
 }
 
 /// Reads both values. The new one is pending, or already published.
-pub async fn values(store: &dyn Store, layout: &Layout, journal: &Journal) -> Result<Values, Failure> {
+pub async fn values(rotation: &Rotation<'_>) -> Result<Values, Failure> {
+    let (store, layout, journal) = (rotation.store, rotation.layout, rotation.journal());
     let failed =
         |error: StoreError| translate::store(format!("cannot read the values of `{}`", journal.secret), &error);
     let lost = |which: &str| {
@@ -174,5 +227,7 @@ pub async fn values(store: &dyn Store, layout: &Layout, journal: &Journal) -> Re
             .ok_or_else(|| lost("new"))?,
         (None, None) => return Err(lost("new")),
     };
-    Ok(Values { old: old.record.value.material().duplicate(), new: new.record.value.material().duplicate() })
+    let (old, new) = (old.record.value.material().duplicate(), new.record.value.material().duplicate());
+    let administrator = administrator(store, layout, rotation.subject, &old, Some(&new)).await?;
+    Ok(Values { old, new, administrator })
 }

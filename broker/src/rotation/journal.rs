@@ -23,8 +23,8 @@ pub struct Journal {
     pub secret: SecretName,
     /// Where its value must be accepted.
     pub target: TargetName,
-    /// The user whose accounts have the value.
-    pub user: String,
+    /// The users whose accounts have the value.
+    pub users: Vec<String>,
     /// Where it stands.
     pub state: State,
     /// Every state it was in, and when, in microseconds since 1970.

@@ -28,7 +28,8 @@ pub async fn logins(
     let mut found = Found::default();
     for node in subject.target.nodes() {
         for account in accounts {
-            match subject.target.login(node, account, entries, value).await? {
+            let among: Vec<Account> = entries.iter().filter(|entry| entry.user == account.user).cloned().collect();
+            match subject.target.login(node, account, &among, value).await? {
                 Login::Accepted => found.accepted.push((node.clone(), account.clone())),
                 Login::Refused => found.refused.push((node.clone(), account.clone())),
                 // No consumer can get in there either, so there is nothing to prove.
@@ -40,14 +41,26 @@ pub async fn logins(
     Ok(found)
 }
 
-/// Every account of the user, refusing to go on where a change would not be safe.
-pub async fn survey(subject: &Subject, values: &[&Material]) -> Result<Survey, Failure> {
-    let admin = Admin { user: &subject.user, values };
-    let survey = subject.target.survey(&admin, &subject.user, values).await.map_err(|error| failed(subject, &error))?;
+/// Every account of the users, refusing to go on where a change would not be safe.
+pub async fn survey(subject: &Subject, admin: &[&Material], known: &[&Material]) -> Result<Survey, Failure> {
+    let admin = Admin { user: &subject.administrator.user, values: admin };
+    let mut survey = Survey { accounts: Vec::new(), entries: Vec::new(), hazards: Vec::new() };
+    for user in &subject.users {
+        let found = subject.target.survey(&admin, user, known).await.map_err(|error| failed(subject, &error))?;
+        survey.accounts.extend(found.accounts);
+        survey.entries.extend(found.entries);
+        survey
+            .hazards
+            .extend(found.hazards.into_iter().filter(|hazard| !survey.hazards.contains(hazard)).collect::<Vec<_>>());
+    }
     if survey.accounts.is_empty() {
         return Err(Failure::new(
             Exit::NotThere,
-            format!("`{}` has no account of `{}` that authenticates by a password", subject.target_name, subject.user),
+            format!(
+                "`{}` has no account of {} that authenticates by a password",
+                subject.target_name,
+                subject.users.join(", ")
+            ),
         ));
     }
     if survey.hazards.is_empty() {

@@ -13,8 +13,10 @@ pub struct Subject {
     pub target_name: TargetName,
     /// The target.
     pub target: Arc<dyn Target>,
-    /// The user whose accounts have the value.
-    pub user: String,
+    /// The users whose accounts have the value. One that the target does not know is passed over.
+    pub users: Vec<String>,
+    /// Who changes the accounts there.
+    pub administrator: Administrator,
     /// The views that the secret is part of, with their templates.
     pub views: Vec<(SecretName, String)>,
     /// The consumers, in the order in which they restart.
@@ -23,6 +25,15 @@ pub struct Subject {
     pub keep_previous: Duration,
     /// For how long sessions from before the restarts may stay before the rotation says that it waits.
     pub drain: Duration,
+}
+
+/// Who changes accounts on a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Administrator {
+    /// Its account name.
+    pub user: String,
+    /// The secret that holds its value; it may be the one that is rotated.
+    pub secret: SecretName,
 }
 
 /// One consumer on one host.

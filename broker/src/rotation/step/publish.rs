@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 
 /// Publishes the new value.
 pub async fn publish(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
-    let both = values(rotation.store, rotation.layout, rotation.journal()).await?;
+    let both = values(rotation).await?;
     // Publishing a value that the target does not accept is the fault this project is for.
     declare::still_both(rotation, &both).await?;
     let version = record(rotation, &both.new, Origin::Rotated, rotation.journal().old).await?;

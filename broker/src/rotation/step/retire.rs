@@ -4,22 +4,17 @@ use crate::{
     daemon::translate,
     failure::{Exit, Failure},
     records::labels::{self, Labels},
-    rotation::{
-        Rotation,
-        begin::{Values, values},
-        checkpoint, probe,
-        step::declare::declare,
-    },
+    rotation::{Rotation, begin::values, checkpoint, probe, step::declare::declare},
 };
 use donjon_drivers::{material::Material, store::StoreError};
 use donjon_policies::transition::Event;
 
 /// Removes the old value and sees it refused everywhere.
 pub async fn remove_old(rotation: &Rotation<'_>) -> Result<Event, Failure> {
-    let Values { old, new } = values(rotation.store, rotation.layout, rotation.journal()).await?;
-    probe::survey(rotation.subject, &[&new, &old]).await?;
-    declare(rotation, &[&new, &old], &[&new], "rotation.old-removed").await?;
-    alone(rotation, &new, &old).await?;
+    let both = values(rotation).await?;
+    probe::survey(rotation.subject, &both.administrator.values(), &[&both.new, &both.old]).await?;
+    declare(rotation, &both, &[&both.new], "rotation.old-removed").await?;
+    alone(rotation, &both.new, &both.old).await?;
     checkpoint::reached("rotation.old-refused");
     Ok(Event::OldRefused)
 }

@@ -13,7 +13,6 @@ use crate::{
     },
 };
 use donjon_drivers::{
-    material::Material,
     service::ServiceError,
     target::{Admin, Mark, Session},
 };
@@ -23,14 +22,14 @@ use tokio::time::Instant;
 
 /// Marks where the sessions of consumers that still have the old value end.
 pub async fn prepare(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
-    let both = values(rotation.store, rotation.layout, rotation.journal()).await?;
+    let both = values(rotation).await?;
     rotation.held.journal.marks = marks(rotation, &both).await?;
     Ok(Event::RestartsBegun)
 }
 
 /// Restarts every consumer that is not proven yet, then waits until no session from before is left.
 pub async fn roll(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
-    let both = values(rotation.store, rotation.layout, rotation.journal()).await?;
+    let both = values(rotation).await?;
     declare::still_both(rotation, &both).await?;
     for instance in rotation.subject.instances.clone() {
         let known = rotation
@@ -72,7 +71,7 @@ pub async fn restart(rotation: &Rotation<'_>, both: &Values, instance: &Instance
             (None, Err(error)) => error.to_string(),
             (None, Ok(())) if instance.proof == Proof::Check => return Ok(()),
             (None, Ok(())) if logged_in(rotation, both, &before).await? => return Ok(()),
-            (None, Ok(())) => format!("no login of `{}` came after its restart", rotation.subject.user),
+            (None, Ok(())) => format!("no login of `{}` came after its restart", rotation.subject.users.join(", ")),
         };
         if Instant::now() >= deadline {
             return Err(Failure::new(
@@ -115,7 +114,7 @@ async fn drained(rotation: &mut Rotation<'_>, both: &Values) -> Result<(), Failu
                 .collect();
             let failure = Failure::new(
                 Exit::Waiting,
-                format!("sessions of `{}` from before the rotation are still open", rotation.subject.user),
+                format!("sessions of `{}` from before the rotation are still open", rotation.subject.users.join(", ")),
             );
             let failure = failure.cause(named.join(", ")).hint("restart what holds them, then `donjon rotate resume`");
             rotation.held.journal.waiting = Some(format!("sessions from before are open: {}", named.join(", ")));
@@ -131,36 +130,29 @@ async fn sessions(
     both: &Values,
     until: &BTreeMap<String, Mark>,
 ) -> Result<Vec<(String, Session)>, Failure> {
-    let (known, subject) = ([&both.new, &both.old], rotation.subject);
+    let (known, subject) = (both.administrator.values(), rotation.subject);
+    let admin = Admin { user: &subject.administrator.user, values: &known };
     let mut found = Vec::new();
     for node in subject.target.nodes() {
         let Some(mark) = until.get(&node.name) else { continue };
-        let sessions = subject
-            .target
-            .sessions(&admin(rotation, &known), node, &subject.user, *mark)
-            .await
-            .map_err(|error| probe::failed(subject, &error))?;
-        found.extend(sessions.into_iter().map(|session| (node.name.clone(), session)));
+        for user in &subject.users {
+            let sessions = subject.target.sessions(&admin, node, user, *mark).await;
+            let sessions = sessions.map_err(|error| probe::failed(subject, &error))?;
+            found.extend(sessions.into_iter().map(|session| (node.name.clone(), session)));
+        }
     }
     Ok(found)
 }
 
 async fn marks(rotation: &Rotation<'_>, both: &Values) -> Result<BTreeMap<String, Mark>, Failure> {
-    let (known, subject) = ([&both.new, &both.old], rotation.subject);
+    let (known, subject) = (both.administrator.values(), rotation.subject);
+    let admin = Admin { user: &subject.administrator.user, values: &known };
     let mut marks = BTreeMap::new();
     for node in subject.target.nodes() {
-        let mark = subject
-            .target
-            .mark(&admin(rotation, &known), node)
-            .await
-            .map_err(|error| probe::failed(subject, &error))?;
+        let mark = subject.target.mark(&admin, node).await.map_err(|error| probe::failed(subject, &error))?;
         marks.insert(node.name.clone(), mark);
     }
     Ok(marks)
-}
-
-fn admin<'a>(rotation: &'a Rotation<'_>, values: &'a [&'a Material]) -> Admin<'a> {
-    Admin { user: &rotation.subject.user, values }
 }
 
 fn remember(rotation: &mut Rotation<'_>, instance: &Instance) {

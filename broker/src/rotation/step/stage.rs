@@ -28,7 +28,7 @@ pub async fn stage(rotation: &Rotation<'_>) -> Result<Event, Failure> {
         secrets::write_at(rotation.store, &path, &record, Expected::Absent).await.map_err(failed)?;
         checkpoint::reached("rotation.pending-written");
     }
-    let values = crate::rotation::begin::values(rotation.store, rotation.layout, rotation.journal()).await?;
+    let values = crate::rotation::begin::values(rotation).await?;
     if values.old.matches(&values.new) {
         return Err(Failure::new(Exit::Bug, format!("the new value of `{secret}` is the old one")));
     }

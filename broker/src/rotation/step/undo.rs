@@ -5,10 +5,7 @@ use crate::{
     daemon::translate,
     failure::Failure,
     records::{epoch, secrets},
-    rotation::{
-        Rotation,
-        begin::{Values, values},
-    },
+    rotation::{Rotation, begin::values},
 };
 use donjon_drivers::store::{Which, secret::Origin};
 use donjon_policies::transition::{Event, State};
@@ -20,9 +17,9 @@ pub async fn abort(rotation: &Rotation<'_>) -> Result<Event, Failure> {
     let pending = rotation.layout.pending(&rotation.subject.secret);
     let failed = |error| translate::store("cannot read the pending value", &error);
     if staged && rotation.store.read(&pending, Which::Latest).await.map_err(failed)?.is_some() {
-        let Values { old, new } = values(rotation.store, rotation.layout, rotation.journal()).await?;
-        declare(rotation, &[&old, &new], &[&old], "rotation.declared").await?;
-        retire::alone(rotation, &old, &new).await?;
+        let both = values(rotation).await?;
+        declare(rotation, &both, &[&both.old], "rotation.declared").await?;
+        retire::alone(rotation, &both.old, &both.new).await?;
     }
     retire::release(rotation, |labels| labels).await?;
     Ok(Event::OldAlone)
@@ -30,7 +27,7 @@ pub async fn abort(rotation: &Rotation<'_>) -> Result<Event, Failure> {
 
 /// Publishes the old value again, returns every touched consumer to it, and removes the new one.
 pub async fn restore(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
-    let both = values(rotation.store, rotation.layout, rotation.journal()).await?;
+    let both = values(rotation).await?;
     let failed = |error| translate::store("cannot publish the old value again", &error);
     let newest = secrets::read(rotation.store, rotation.layout, &rotation.subject.secret, Which::Latest)
         .await
@@ -47,7 +44,7 @@ pub async fn restore(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
         roll::restart(rotation, &both, instance).await?;
         rotation.told(format!("{} on {}: back on the old value", instance.service, instance.host));
     }
-    declare(rotation, &[&both.old, &both.new], &[&both.old], "rotation.declared").await?;
+    declare(rotation, &both, &[&both.old], "rotation.declared").await?;
     retire::alone(rotation, &both.old, &both.new).await?;
     retire::release(rotation, |labels| labels).await?;
     Ok(Event::OldAlone)

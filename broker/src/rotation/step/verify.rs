@@ -8,7 +8,7 @@ use donjon_policies::transition::Event;
 
 /// Tries both values everywhere.
 pub async fn verify(rotation: &Rotation<'_>) -> Result<Event, Failure> {
-    let both = values(rotation.store, rotation.layout, rotation.journal()).await?;
+    let both = values(rotation).await?;
     let journal = rotation.journal();
     for (value, which) in [(&both.new, "new"), (&both.old, "old")] {
         let found = probe::logins(rotation.subject, &journal.accounts, &journal.entries, value)
