@@ -18,3 +18,4 @@ pub mod records;
 pub mod rotation;
 pub mod socket;
 pub mod transfer;
+pub mod views;

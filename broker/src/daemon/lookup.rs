@@ -6,6 +6,7 @@ use crate::{
     failure::{Exit, Failure},
     records::{epoch, secrets},
     socket::message::{Asked, VersionAsked},
+    views::{self, RefreshError, Refreshed, ViewError},
 };
 use donjon_drivers::{
     material::Material,
@@ -66,17 +67,32 @@ pub async fn put(daemon: &Daemon, actor: Actor, given: &str, value: Material) ->
     let name = name(given)?;
     let store = daemon.store()?;
     daemon.record(actor, Act::Put, std::slice::from_ref(&name), Outcome::Intent)?;
-    let record = SecretRecord {
-        name: name.clone(),
-        value: SecretValue::Whole(value),
-        created: jiff::Timestamp::now().as_second(),
-        origin: Origin::Put,
-    };
+    let record =
+        SecretRecord { name: name.clone(), value: SecretValue::Whole(value), created: now(), origin: Origin::Put };
     let failed = |error| translate::store(format!("cannot store `{name}`"), &error);
     let version = secrets::write(&*store, &daemon.layout, &record).await.map_err(failed)?;
+    refresh_views(daemon, &*store, &name).await?;
     epoch::bump(&*store, &daemon.layout).await.map_err(failed)?;
     daemon.record(actor, Act::Put, std::slice::from_ref(&name), Outcome::Done)?;
     Ok((json!({"version": version}), Vec::new()))
+}
+
+/// Brings the views of a secret up to date; one that lacks another secret still is left for later.
+pub async fn refresh_views(daemon: &Daemon, store: &dyn Store, secret: &SecretName) -> Result<(), Failure> {
+    let deployment = daemon.deployment()?;
+    for view in deployment.views_of(secret) {
+        let refreshed = views::refresh(store, &daemon.layout, &view, &deployment.views[&view], now()).await;
+        match refreshed {
+            Ok(Refreshed::Written | Refreshed::Unchanged) | Err(RefreshError::View(ViewError::Missing(_))) => {}
+            Err(RefreshError::Store(error)) => {
+                return Err(translate::store(format!("cannot write the view `{view}`"), &error));
+            }
+            Err(RefreshError::View(error)) => {
+                return Err(Failure::new(Exit::Usage, format!("cannot assemble the view `{view}`")).because(&error));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Every secret there is.
@@ -195,6 +211,10 @@ async fn read_one(
         .part(part)
         .ok_or_else(|| Failure::new(Exit::NotThere, format!("`{name}` is no key pair, so it has no such part")))?;
     Ok((material, held.version))
+}
+
+fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
 }
 
 const MOST_RACES: usize = 8;

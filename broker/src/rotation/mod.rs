@@ -19,7 +19,6 @@ pub mod plan;
 pub mod probe;
 pub mod step;
 pub mod subject;
-pub mod views;
 
 pub use drive::Rotation;
 pub use journal::Journal;

@@ -4,7 +4,8 @@ use crate::{
     daemon::translate,
     failure::{Exit, Failure},
     records::{epoch, secrets},
-    rotation::{Rotation, begin::values, checkpoint, step::declare, views},
+    rotation::{Rotation, begin::values, checkpoint, step::declare},
+    views::{self, RefreshError},
 };
 use donjon_drivers::{
     material::Material,
@@ -13,8 +14,7 @@ use donjon_drivers::{
         secret::{Origin, SecretRecord, SecretValue},
     },
 };
-use donjon_policies::{deployment::placeholders, name::SecretName, transition::Event};
-use std::collections::BTreeMap;
+use donjon_policies::{name::SecretName, transition::Event};
 
 /// Publishes the new value.
 pub async fn publish(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
@@ -69,36 +69,17 @@ pub async fn record(
     };
     checkpoint::reached("rotation.record-written");
     for (view, template) in &rotation.subject.views {
-        assemble(rotation, view, template, value).await?;
+        let refreshed =
+            views::refresh(rotation.store, rotation.layout, view, template, (rotation.clock)() / 1_000_000).await;
+        refreshed.map_err(|error| unassembled(view, &error))?;
         checkpoint::reached("rotation.view-written");
     }
     Ok(version)
 }
 
-async fn assemble(rotation: &Rotation<'_>, view: &SecretName, template: &str, value: &Material) -> Result<(), Failure> {
-    let failed = |error: StoreError| translate::store(format!("cannot publish the view `{view}`"), &error);
-    let mut others = BTreeMap::new();
-    for placeholder in placeholders(template).filter_map(Result::ok).filter(|p| p.secret != rotation.subject.secret) {
-        if let Some(held) =
-            secrets::read(rotation.store, rotation.layout, &placeholder.secret, Which::Latest).await.map_err(failed)?
-        {
-            others.insert(placeholder.secret, held.record.value);
-        }
+fn unassembled(view: &SecretName, error: &RefreshError) -> Failure {
+    match error {
+        RefreshError::Store(error) => translate::store(format!("cannot publish the view `{view}`"), error),
+        RefreshError::View(_) => Failure::new(Exit::Usage, format!("cannot publish the view `{view}`")).because(error),
     }
-    let mut parts: BTreeMap<SecretName, &Material> =
-        others.iter().map(|(name, value)| (name.clone(), value.material())).collect();
-    parts.insert(rotation.subject.secret.clone(), value);
-    let assembled = views::assemble(template, &parts)
-        .map_err(|error| Failure::new(Exit::Usage, format!("cannot assemble the view `{view}`")).because(&error))?;
-    let newest = secrets::read(rotation.store, rotation.layout, view, Which::Latest).await.map_err(failed)?;
-    if newest.is_some_and(|held| held.record.value.material().matches(&assembled)) {
-        return Ok(());
-    }
-    let record = SecretRecord {
-        name: view.clone(),
-        value: SecretValue::Whole(assembled),
-        created: (rotation.clock)() / 1_000_000,
-        origin: Origin::Assembled,
-    };
-    secrets::write(rotation.store, rotation.layout, &record).await.map(|_| ()).map_err(failed)
 }

@@ -1,0 +1,7 @@
+//! Views: values assembled from secrets, such as a database URL, each with a record of its own.
+
+mod assemble;
+mod refresh;
+
+pub use assemble::{ViewError, assemble};
+pub use refresh::{RefreshError, Refreshed, refresh};
