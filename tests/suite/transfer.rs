@@ -1,0 +1,174 @@
+//! Transfer over a real OpenBao: into another store, back as a new authority, and the formats of old.
+
+use donjon::transfer::{
+    Places,
+    authority::Authority,
+    bundle::{Checks, Epoch, Identities, OpenError, Opened, Recipients, Scope},
+    export::{Request, Wanted, everything, export},
+    import::{
+        ImportError,
+        restore::restore,
+        store::{Change, apply, plan, verify},
+    },
+    key::PublicKey,
+};
+use donjon_drivers::{
+    material::Material,
+    store::{Document, Expected, RecordPath, Store, Version, VersionState, Which, memory::Memory},
+};
+use donjon_tests::openbao::OpenBao;
+use std::path::PathBuf;
+
+fn path(text: &str) -> RecordPath {
+    text.parse().unwrap()
+}
+
+async fn put(store: &dyn Store, at: &str, value: &str, expected: Expected) {
+    let document = Document::from_json(Material::from(format!(r#"{{"password":"{value}"}}"#))).unwrap();
+    store.write(&path(at), &document, expected).await.unwrap();
+}
+
+async fn value(store: &dyn Store, at: &str, which: Which) -> Option<serde_json::Value> {
+    store.read(&path(at), which).await.unwrap().map(|stored| stored.document.parse().unwrap())
+}
+
+fn edge() -> Scope {
+    Scope::Site { site: "edge1".parse().unwrap(), role: "compute".parse().unwrap(), host: None }
+}
+
+struct Reader {
+    identities: Identities,
+    recipients: Recipients,
+}
+
+impl Reader {
+    fn new() -> Self {
+        let key = age::x25519::Identity::generate();
+        let recipients = Recipients::parse([key.to_public().to_string().as_str()]).unwrap();
+        Self { identities: Identities::one(key), recipients }
+    }
+}
+
+#[tokio::test]
+async fn a_bundle_goes_into_a_real_vault_whole_or_not_at_all() {
+    let (source, places, reader) = (Memory::default(), Places::new("kolla".parse().unwrap()).unwrap(), Reader::new());
+    put(&source, "kolla/database_password", "one", Expected::Absent).await;
+    put(&source, "kolla/nova_password", "two", Expected::Absent).await;
+    let authority = Authority::ensure(&source, &places, 100).await.unwrap();
+    let closure =
+        ["kolla/database_password", "kolla/nova_password"].map(|p| Wanted { path: path(p), which: Which::Latest });
+    let request = Request { scope: edge(), closure: &closure, recipients: &reader.recipients, lifetime: 1000 };
+    let bundle = export(&source, &places, &authority, &request, 200).await.unwrap();
+
+    let server = OpenBao::start().await;
+    let store = server.store();
+    let checks = Checks { now: 300, ..Checks::default() };
+    let open = async |file: &[u8]| -> Result<Opened, ImportError> {
+        Ok(verify(store.as_ref(), file, &checks).await?.open(&reader.identities)?)
+    };
+    let mut altered = bundle.bytes.clone();
+    *altered.last_mut().unwrap() ^= 1;
+    let refused = open(&altered).await.unwrap_err();
+    assert!(matches!(refused, ImportError::Bundle(OpenError::Damaged { .. })), "{refused}");
+    assert!(store.versions(&path("kolla/nova_password")).await.unwrap().is_empty(), "nothing was written");
+
+    let opened = open(&bundle.bytes).await.unwrap();
+    let planned = plan(store.as_ref(), &opened).await.unwrap();
+    assert!(planned.steps.iter().all(|step| step.change == Change::Create));
+    assert_eq!(apply(store.as_ref(), &opened, &planned, 300).await.unwrap(), 2);
+    assert_eq!(value(store.as_ref(), "kolla/nova_password", Which::Latest).await.unwrap()["password"], "two");
+
+    let again = plan(store.as_ref(), &opened).await.unwrap();
+    assert!(again.steps.iter().all(|step| step.change == Change::Keep));
+    let newer = export(&source, &places, &authority, &request, 210).await.unwrap();
+    let newer = open(&newer.bytes).await.unwrap();
+    apply(store.as_ref(), &newer, &plan(store.as_ref(), &newer).await.unwrap(), 310).await.unwrap();
+    let refused = open(&bundle.bytes).await.unwrap_err();
+    assert!(matches!(refused, ImportError::Bundle(OpenError::Stale(_))), "{refused}");
+}
+
+#[tokio::test]
+async fn everything_comes_back_in_a_real_vault_with_its_version_numbers() {
+    let (old, new) = tokio::join!(OpenBao::start(), OpenBao::start());
+    let (old, new) = (old.store(), new.store());
+    let (places, reader) = (Places::new("kolla".parse().unwrap()).unwrap(), Reader::new());
+    put(old.as_ref(), "kolla/database_password", "one", Expected::Absent).await;
+    for (value, number) in [("two", 1), ("three", 2)] {
+        put(old.as_ref(), "kolla/database_password", value, Expected::Newest(Version(number))).await;
+    }
+    put(old.as_ref(), "donjon-private/kolla/labels/database_password", "label", Expected::Absent).await;
+    old.destroy(&path("kolla/database_password"), &[Version(1)]).await.unwrap();
+    let authority = Authority::ensure(old.as_ref(), &places, 100).await.unwrap();
+    let closure = everything(old.as_ref(), &places).await.unwrap();
+    let request =
+        Request { scope: Scope::Custodians {}, closure: &closure, recipients: &reader.recipients, lifetime: 1000 };
+    let bundle = export(old.as_ref(), &places, &authority, &request, 200).await.unwrap();
+
+    let checks = Checks { now: 300, ..Checks::default() };
+    let opened = verify(new.as_ref(), &bundle.bytes, &checks).await.unwrap().open(&reader.identities).unwrap();
+    let restored = restore(new.as_ref(), &places, &opened, 300).await.unwrap();
+    restore(new.as_ref(), &places, &opened, 301).await.unwrap();
+    assert_eq!(restored.records, 2);
+    let states: Vec<_> = new.versions(&path("kolla/database_password")).await.unwrap();
+    let states: Vec<_> = states.iter().map(|info| (info.version.0, info.state)).collect();
+    let wanted = [(1, VersionState::Destroyed), (2, VersionState::Present), (3, VersionState::Present)];
+    assert_eq!(states, wanted);
+    let read = async |n| value(new.as_ref(), "kolla/database_password", Which::Number(Version(n))).await;
+    assert_eq!(read(2).await.unwrap()["password"], "two");
+    assert_eq!(read(3).await.unwrap()["password"], "three");
+    assert_eq!(read(1).await, None);
+    assert_ne!(restored.authority.public(), authority.public());
+}
+
+fn fixtures() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/bundle-v1"))
+}
+
+/// Bundles of version 1 are readable for ever. The file, its identity and its key belong to this test alone.
+#[test]
+fn a_bundle_of_version_1_is_readable() {
+    let read = |name: &str| std::fs::read(fixtures().join(name)).unwrap();
+    let authority = PublicKey::from_pem(&read("authority.pem")).unwrap();
+    let identities = Identities::parse(&Material::new(read("identity"))).unwrap();
+    let (deployment, site) = ("kolla".parse().unwrap(), "edge1".parse().unwrap());
+    let checks = Checks {
+        pin: Some(&authority),
+        deployment: Some(&deployment),
+        site: Some(&site),
+        now: 1_700_000_001,
+        ..Checks::default()
+    };
+    let opened = Opened::from_file(&read("bundle"), &checks, &identities).unwrap();
+    assert_eq!(opened.manifest().epoch, Epoch(1));
+    let records = opened.records();
+    assert_eq!(records[0].path, path("kolla/database_password"));
+    let first: serde_json::Value = records[0].document.parse().unwrap();
+    assert_eq!(first["password"], "fixture-one");
+    assert_eq!(records[1].version, Version(1));
+}
+
+/// Makes the fixture. It was run once; a change of format gets a new folder, and this one stays.
+#[tokio::test]
+#[ignore = "makes the fixture, which is made once"]
+async fn make_the_fixture_of_version_1() {
+    assert!(!fixtures().exists(), "a fixture is never made again");
+    let (source, places) = (Memory::default(), Places::new("kolla".parse().unwrap()).unwrap());
+    put(&source, "kolla/database_password", "fixture-one", Expected::Absent).await;
+    put(&source, "kolla/keystone.database.connection", "mysql+pymysql://fixture", Expected::Absent).await;
+    let authority = Authority::ensure(&source, &places, 100).await.unwrap();
+    let key = age::x25519::Identity::generate();
+    let recipients = Recipients::parse([key.to_public().to_string().as_str()]).unwrap();
+    let closure = ["kolla/database_password", "kolla/keystone.database.connection"]
+        .map(|p| Wanted { path: path(p), which: Which::Latest });
+    let hundred_years = 100 * 366 * 86400;
+    let request = Request { scope: edge(), closure: &closure, recipients: &recipients, lifetime: hundred_years };
+    let bundle = export(&source, &places, &authority, &request, 1_700_000_000).await.unwrap();
+    std::fs::create_dir_all(fixtures()).unwrap();
+    let write = |name: &str, content: &[u8]| {
+        donjon_drivers::fs::write_new(&fixtures().join(name), content, 0o644).unwrap();
+    };
+    write("bundle", &bundle.bytes);
+    write("authority.pem", authority.public().to_pem().as_bytes());
+    use age::secrecy::ExposeSecret;
+    write("identity", format!("# of a test, and of nothing else\n{}\n", key.to_string().expose_secret()).as_bytes());
+}
