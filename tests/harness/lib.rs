@@ -1,6 +1,18 @@
 //! What tests share: real servers, started and stopped by their own id.
 
+pub mod mariadb;
 pub mod openbao;
 pub mod port;
 pub mod process;
+pub mod proxy;
 pub mod tools;
+pub mod wait;
+
+use std::path::PathBuf;
+
+/// A folder for what is slow to make and can be used again.
+pub fn cache_folder() -> PathBuf {
+    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/test-cache"));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder.canonicalize().unwrap()
+}

@@ -1,10 +1,19 @@
-//! A child that ends with the test, by its own id.
+//! A child that ends with the test: by its own id, and by the kernel where the test itself is killed.
 
+use rustix::process::{Pid, Signal};
 use std::{
+    ffi::OsStr,
     io,
-    process::{Child, Command},
+    process::{Child, Command, ExitStatus},
     time::{Duration, Instant},
 };
+
+/// A command whose process the kernel kills when the thread that starts it ends.
+pub fn tied(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
+}
 
 /// Ends the child when dropped.
 #[derive(Debug)]
@@ -19,6 +28,17 @@ impl Guard {
     /// Its id.
     pub fn id(&self) -> u32 {
         self.0.id()
+    }
+
+    /// Whether it has ended, and how.
+    pub fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.0.try_wait()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        let id = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw);
+        rustix::process::kill_process(id.ok_or(io::ErrorKind::InvalidInput)?, signal).map_err(Into::into)
     }
 
     /// Ends it at once, as a power failure would.

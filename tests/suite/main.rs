@@ -2,4 +2,5 @@
 
 mod catalogues;
 mod stores;
+mod targets;
 mod transfer;

@@ -83,6 +83,12 @@ impl Privilege {
         plugins
     }
 
+    /// Whether the account could accept two values at once.
+    pub(super) fn changeable(&self) -> Result<(), Unchangeable> {
+        let any = Material::new(Vec::new());
+        self.accepting(&[&any, &any]).map(|_| ())
+    }
+
     /// The chain that accepts these values, in the plugin in use, and the socket where it was accepted before.
     pub(super) fn accepting(&self, values: &[&Material]) -> Result<Vec<Entry>, Unchangeable> {
         if let Some(plugin) = self.chain.iter().find_map(|entry| match entry {
@@ -93,6 +99,7 @@ impl Privilege {
         }
         let plugin = match self.plugins().as_slice() {
             [] => return Err(Unchangeable::NoValue),
+            [Plugin::Ed25519] if values.len() > 1 => return Err(Unchangeable::OneAtATime),
             [plugin] => *plugin,
             [..] => return Err(Unchangeable::Mixed),
         };
@@ -111,6 +118,10 @@ pub(super) enum Unchangeable {
     /// Values by two plugins.
     #[error("its values are of two plugins, which some clients cannot follow")]
     Mixed,
+    /// Two values where the second could not be proven: to reach it, the server changes the plugin twice, which the SQL
+    /// client used here does not follow.
+    #[error("it is of the plugin ed25519, where a second value cannot be proven; one value at a time is possible")]
+    OneAtATime,
     /// A plugin that this driver does not know.
     #[error("it uses the plugin {0}, which this driver does not know")]
     Unknown(String),

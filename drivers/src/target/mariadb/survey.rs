@@ -87,7 +87,7 @@ pub(super) async fn is_clustered(connection: &mut Connection) -> Result<bool, Fa
 fn unsafe_to_change(row: &Privilege, known: &[&Material], state: &State, encrypted: bool) -> Vec<String> {
     let account = &row.account;
     let mut found = Vec::new();
-    if let Err(why) = row.accepting(&[]) {
+    if let Err(why) = row.changeable() {
         found.push(format!("{account}: {why}"));
     }
     let mut values = 0;

@@ -1,0 +1,237 @@
+//! A real MariaDB server in a folder of its own, with its general log and its binlog on.
+
+use crate::{
+    port,
+    process::{Guard, tied},
+    wait,
+};
+use donjon_drivers::target::mariadb::Member;
+use mysql_async::{Conn, OptsBuilder, Value, prelude::Queryable};
+use sha1::{Digest, Sha1};
+use std::{
+    fs,
+    net::Ipv4Addr,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+use tempfile::TempDir;
+
+/// A server.
+#[derive(Debug)]
+pub struct MariaDb {
+    /// Its port on 127.0.0.1.
+    pub port: u16,
+    folder: TempDir,
+    extra: Vec<String>,
+    process: Guard,
+}
+
+impl MariaDb {
+    /// Starts one with nobody but the harness's own account in it.
+    pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts one with more arguments, such as `--plugin-load-add=auth_ed25519`.
+    pub async fn start_with(extra: &[&str]) -> Self {
+        let folder = tempfile::Builder::new().prefix("mariadb.").tempdir().unwrap();
+        // The server's socket must be reachable for other users, as it is in real life.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        run(Command::new("cp").arg("-a").arg(template()).arg(folder.path().join("data")));
+        let extra: Vec<String> = extra.iter().map(|&argument| argument.to_owned()).collect();
+        let port = port::free();
+        let process = spawn(folder.path(), port, &extra);
+        let mut server = Self { port, folder, extra, process };
+        server.ready().await;
+        server
+    }
+
+    /// Its socket.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("socket")
+    }
+
+    /// The folder in which everything of it lies.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// It as a node of a target.
+    pub fn member(&self, name: &str) -> Member {
+        Member {
+            name: name.to_owned(),
+            address: Ipv4Addr::LOCALHOST.to_string(),
+            port: self.port,
+            socket: Some(self.socket()),
+            tls_ca: None,
+        }
+    }
+
+    /// Runs a statement as the harness, which no rotation touches.
+    pub async fn sql(&self, statement: &str) -> Vec<Vec<String>> {
+        self.try_sql(statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"))
+    }
+
+    /// As [`Self::sql`], with the server's error.
+    pub async fn try_sql(&self, statement: &str) -> Result<Vec<Vec<String>>, mysql_async::Error> {
+        let opts = OptsBuilder::default()
+            .socket(Some(self.socket().to_string_lossy()))
+            .user(Some(HARNESS))
+            .pass(Some(HARNESS_VALUE))
+            .max_allowed_packet(Some(1 << 24))
+            .wait_timeout(Some(60));
+        let mut connection = Conn::new(opts).await?;
+        let rows: Vec<mysql_async::Row> = connection.query(statement).await?;
+        connection.disconnect().await?;
+        Ok(rows.into_iter().map(|row| row.unwrap().into_iter().map(text).collect()).collect())
+    }
+
+    /// Creates an account, or changes it, to accept one value by its hash, with all rights.
+    pub async fn account(&self, user: &str, host: &str, value: &str) {
+        let name = format!("`{}`@`{}`", user.replace('`', "``"), host.replace('`', "``"));
+        let hash = native_hash(value);
+        self.sql(&format!("CREATE USER IF NOT EXISTS {name}")).await;
+        self.sql(&format!("ALTER USER {name} IDENTIFIED VIA mysql_native_password USING '{hash}'")).await;
+        self.sql(&format!("GRANT ALL ON *.* TO {name} WITH GRANT OPTION")).await;
+    }
+
+    /// Whether these bytes stand in any file of the server: logs, binlogs, tables.
+    pub fn holds(&self, needle: &[u8]) -> Vec<PathBuf> {
+        let search = aho_corasick::AhoCorasick::new([needle]).unwrap();
+        let mut found = Vec::new();
+        let mut folders = vec![self.folder.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+                let kind = entry.file_type().unwrap();
+                if kind.is_dir() {
+                    folders.push(entry.path());
+                } else if kind.is_file() && search.is_match(&fs::read(entry.path()).unwrap_or_default()) {
+                    found.push(entry.path());
+                }
+            }
+        }
+        found
+    }
+
+    /// Stops answering without closing anything; [`Self::resume`] ends that.
+    pub fn pause(&self) {
+        self.process.signal(rustix::process::Signal::STOP).unwrap();
+    }
+
+    /// Answers again.
+    pub fn resume(&self) {
+        self.process.signal(rustix::process::Signal::CONT).unwrap();
+    }
+
+    /// Kills it as a power cut would.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again on what it has on disk, at the same port.
+    pub async fn restart(&mut self) {
+        self.process.kill();
+        self.process = spawn(self.folder.path(), self.port, &self.extra);
+        self.ready().await;
+    }
+
+    async fn ready(&mut self) {
+        wait::until("MariaDB to answer", Duration::from_secs(30), async || {
+            if let Some(status) = self.process.ended().unwrap() {
+                let log = fs::read_to_string(self.folder.path().join("error.log")).unwrap_or_default();
+                panic!("mariadbd ended with {status}: {log}");
+            }
+            self.try_sql("SELECT 1").await.ok()
+        })
+        .await;
+    }
+}
+
+/// What `mysql_native_password` stores of a value, so that tests can set one without saying it.
+pub fn native_hash(value: &str) -> String {
+    format!("*{}", hex::encode_upper(Sha1::digest(Sha1::digest(value))))
+}
+
+/// The harness's own way in.
+const HARNESS: &str = "harness";
+const HARNESS_VALUE: &str = "value-of-the-harness";
+
+fn spawn(folder: &Path, port: u16, extra: &[String]) -> Guard {
+    let log = fs::OpenOptions::new().create(true).append(true).open(folder.join("error.log")).unwrap();
+    let own = |name: &str| folder.join(name).display().to_string();
+    let mut command = tied("mariadbd");
+    command
+        .arg("--no-defaults")
+        .args(as_root())
+        .arg(format!("--datadir={}", own("data")))
+        .arg(format!("--socket={}", own("socket")))
+        .arg(format!("--pid-file={}", own("pid")))
+        .arg(format!("--general-log-file={}", own("general.log")))
+        .arg(format!("--log-bin={}", own("binlog")))
+        .arg(format!("--port={port}"))
+        .args(["--bind-address=127.0.0.1", "--server-id=1", "--general-log=1", "--skip-stack-trace"])
+        .args(["--innodb-buffer-pool-size=16M", "--innodb-log-file-size=8M", "--innodb-flush-log-at-trx-commit=0"])
+        .args(extra)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log);
+    Guard::start(&mut command).unwrap()
+}
+
+/// A data folder as `mariadb-install-db` makes it, made once.
+fn template() -> PathBuf {
+    let cache = crate::cache_folder();
+    let version = Command::new("mariadbd").arg("--version").output().expect("mariadb-server is installed").stdout;
+    let name = format!("mariadb-{}", hex::encode(&Sha1::digest(version)[..6]));
+    let made = cache.join(name);
+    if !made.exists() {
+        let own = tempfile::Builder::new().prefix("mariadb-new.").tempdir_in(&cache).unwrap();
+        let data = own.path().join("data");
+        let first = own.path().join("first.sql");
+        let statement = format!(
+            "FLUSH PRIVILEGES;\n\
+             CREATE USER {HARNESS}@localhost IDENTIFIED VIA mysql_native_password USING '{}';\n\
+             GRANT ALL ON *.* TO {HARNESS}@localhost WITH GRANT OPTION;\n",
+            native_hash(HARNESS_VALUE)
+        );
+        donjon_drivers::fs::replace(&first, statement.as_bytes()).unwrap();
+        run(Command::new("mariadb-install-db")
+            .arg("--no-defaults")
+            .args(as_root())
+            .args(["--skip-test-db", "--auth-root-authentication-method=socket", "--auth-root-socket-user=root"])
+            .arg(format!("--extra-file={}", first.display()))
+            .arg(format!("--datadir={}", data.display())));
+        // Another test may have been faster; its folder is as good.
+        let _ = fs::rename(&data, &made);
+    }
+    made
+}
+
+fn as_root() -> Option<&'static str> {
+    rustix::process::geteuid().is_root().then_some("--user=root")
+}
+
+fn run(command: &mut Command) {
+    let done = command.output().unwrap();
+    assert!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stderr));
+}
+
+fn text(value: Value) -> String {
+    match value {
+        Value::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        other @ (Value::NULL
+        | Value::Int(_)
+        | Value::UInt(_)
+        | Value::Float(_)
+        | Value::Double(_)
+        | Value::Date(..)
+        | Value::Time(..)) => other.as_sql(true),
+    }
+}
