@@ -28,6 +28,7 @@ enum Command {
     Put(command::put::Put),
     List(command::list::List),
     History(command::history::History),
+    Rotate(command::rotate::Rotate),
     Audit(command::audit::Audit),
     Completion(command::completion::Completion),
 }
@@ -45,6 +46,7 @@ impl Arguments {
             Command::Put(put) => put.run(&context),
             Command::List(list) => list.run(&context),
             Command::History(history) => history.run(&context),
+            Command::Rotate(rotate) => rotate.run(&context),
             Command::Audit(audit) => audit.run(&context),
             Command::Completion(completion) => completion.run(),
         }

@@ -1,6 +1,6 @@
 //! One request, one answer: who may ask is decided here, once.
 
-use super::{Daemon, Holding, generation, lookup, lookup::Answered};
+use super::{Daemon, Holding, generation, lookup, lookup::Answered, rotate};
 use crate::{
     audit::Actor,
     failure::{Exit, Failure},
@@ -78,6 +78,11 @@ async fn answer(
         },
         Request::List => lookup::list(daemon, actor).await,
         Request::History { name } => lookup::history(daemon, actor, &name).await,
+        Request::RotatePlan(asked) => rotate::plan(daemon, &asked),
+        Request::RotateApply(asked) => rotate::apply(daemon, actor, &asked, tell).await,
+        Request::RotateResume => rotate::resume(daemon, actor, tell).await,
+        Request::RotateAbort => rotate::abort(daemon, actor, tell).await,
+        Request::RotateStatus => rotate::status(daemon).await,
         Request::Down { .. } => {
             daemon.ending.notify_one();
             Ok((json!({}), Vec::new()))
@@ -87,11 +92,6 @@ async fn answer(
             generation::generate(daemon, actor, asked, tell).await
         }
         Request::Unseal
-        | Request::RotatePlan(_)
-        | Request::RotateApply(_)
-        | Request::RotateResume
-        | Request::RotateAbort
-        | Request::RotateStatus
         | Request::Scan { .. }
         | Request::ExportBundle(_)
         | Request::Import(_)

@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod generation;
 pub mod lookup;
+pub mod rotate;
 pub mod run;
 pub mod start;
 pub mod state;

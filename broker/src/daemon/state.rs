@@ -18,6 +18,10 @@ pub struct Daemon {
     pub home: Home,
     /// Where its records are.
     pub layout: Layout,
+    /// This process, as journals name it.
+    pub id: String,
+    /// Held while a rotation is driven: one at a time.
+    pub rotating: tokio::sync::Mutex<()>,
     /// Its audit log.
     pub audit: Log,
     /// Wakes the accept loop to end.
@@ -42,7 +46,16 @@ pub enum Holding {
 impl Daemon {
     /// A daemon whose store is in some state.
     pub fn new(home: Home, layout: Layout, audit: Log, holding: Holding) -> Self {
-        Self { home, layout, audit, ending: Notify::new(), holding: RwLock::new(holding) }
+        let id = format!("{:016x}", rand::random::<u64>());
+        Self {
+            home,
+            layout,
+            id,
+            rotating: tokio::sync::Mutex::new(()),
+            audit,
+            ending: Notify::new(),
+            holding: RwLock::new(holding),
+        }
     }
 
     /// The store as it is now.

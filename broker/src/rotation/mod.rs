@@ -15,6 +15,7 @@ pub mod begin;
 pub mod checkpoint;
 pub mod drive;
 pub mod journal;
+pub mod open;
 pub mod plan;
 pub mod probe;
 pub mod step;

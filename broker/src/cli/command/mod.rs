@@ -8,5 +8,6 @@ pub mod get;
 pub mod history;
 pub mod list;
 pub mod put;
+pub mod rotate;
 pub mod status;
 pub mod up;

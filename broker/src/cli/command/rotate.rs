@@ -1,0 +1,164 @@
+//! `donjon rotate`: plan, apply, resume, abort, status.
+
+use crate::{
+    cli::{Context, progress::Progress, show},
+    failure::{Exit, Failure},
+    socket::message::{Request, RotateAsked},
+};
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+/// Rotate secrets without an outage.
+///
+/// Old and new stay valid until every consumer is proven on the new value. What is interrupted, by whatever, goes on with
+/// `donjon rotate resume`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  donjon rotate plan database_password\n  donjon rotate apply database_password\n  donjon rotate status\n  donjon rotate resume"
+)]
+pub struct Rotate {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Show what a rotation would change, in which order, what restarts, and what it costs. Changes nothing.
+    Plan(Asked),
+    /// Rotate.
+    Apply(Asked),
+    /// Go on with what was interrupted.
+    Resume,
+    /// Go back, where no consumer can have read a new value.
+    Abort,
+    /// Show the rotations that have not ended. Exit code 13 where there are any.
+    Status,
+    /// Renew the broker's own credential, unseal shares, barrier key and CA.
+    Broker,
+}
+
+#[derive(Debug, Args)]
+struct Asked {
+    /// The secrets.
+    names: Vec<String>,
+    /// Every secret that may be rotated in bulk.
+    #[arg(long, conflicts_with = "names")]
+    all: bool,
+    /// Accept the outage that the plan shows.
+    #[arg(long)]
+    accept_outage: bool,
+    /// The old value is known to others: remove it first.
+    #[arg(long)]
+    compromised: bool,
+    /// An account that nobody can try from here, and that you have tried yourself.
+    #[arg(long = "vouch", value_name = "USER@HOST")]
+    vouched: Vec<String>,
+    /// With plan: exit code 12 where there is something to do.
+    #[arg(long)]
+    detailed_exitcode: bool,
+}
+
+impl Rotate {
+    /// Asks the daemon.
+    pub fn run(self, context: &Context) -> Result<(), Failure> {
+        let (request, detailed) = match self.what {
+            What::Plan(asked) => {
+                let detailed = asked.detailed_exitcode;
+                (Request::RotatePlan(asked.into()), detailed)
+            }
+            What::Apply(asked) => (Request::RotateApply(asked.into()), false),
+            What::Resume => (Request::RotateResume, false),
+            What::Abort => (Request::RotateAbort, false),
+            What::Status => (Request::RotateStatus, false),
+            What::Broker => return Err(Failure::new(Exit::Refused, "`rotate broker` is refused: this version renews the broker's own credentials by `donjon down` and `donjon up --from`").state("nothing was changed")),
+        };
+        let mut progress = Progress::new(context.output);
+        let reply = context.client()?.ask(&request, Vec::new(), &mut |event| progress.tell(&event));
+        progress.end();
+        let value = reply?.value;
+        match request {
+            Request::RotatePlan(_) => show_plan(context, &value, detailed),
+            Request::RotateStatus => show_status(context, &value),
+            _ => show::answer(context.output, &value, || rotations(&value)),
+        }
+    }
+}
+
+impl From<Asked> for RotateAsked {
+    fn from(asked: Asked) -> Self {
+        Self {
+            names: asked.names,
+            all: asked.all,
+            accept_outage: asked.accept_outage,
+            compromised: asked.compromised,
+            vouched: asked.vouched,
+        }
+    }
+}
+
+fn show_plan(context: &Context, plan: &Value, detailed: bool) -> Result<(), Failure> {
+    let secrets = items(&plan["secrets"]);
+    show::answer(context.output, plan, || {
+        let restarts = |s: &Value| {
+            items(&s["restarts"])
+                .iter()
+                .map(|r| format!("{}@{}", text(&r["service"]), text(&r["host"])))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let users = |s: &Value| items(&s["users"]).iter().map(text).collect::<Vec<_>>().join(", ");
+        let row = |s: &Value| {
+            vec![
+                text(&s["secret"]),
+                text(&s["strategy"]),
+                text(&s["outage"]),
+                format!("{} on {}", users(s), text(&s["target"])),
+                restarts(s),
+            ]
+        };
+        let mut shown = show::table(
+            &["SECRET", "STRATEGY", "OUTAGE", "ACCOUNTS", "RESTARTS, IN ORDER"],
+            &secrets.iter().map(row).collect::<Vec<_>>(),
+        );
+        let left = items(&plan["left"]);
+        if !left.is_empty() {
+            let row = |l: &Value| vec![text(&l["secret"]), text(&l["why"])];
+            shown += "\n";
+            shown += &show::table(&["LEFT ALONE", "WHY"], &left.iter().map(row).collect::<Vec<_>>());
+        }
+        shown
+    })?;
+    if detailed && !secrets.is_empty() { Err(Failure::new(Exit::Due, "there is something to do")) } else { Ok(()) }
+}
+
+fn show_status(context: &Context, value: &Value) -> Result<(), Failure> {
+    show::answer(context.output, value, || match items(&value["rotations"]) {
+        [] => "no rotation is under way\n".to_owned(),
+        _ => rotations(value),
+    })?;
+    match items(&value["rotations"]) {
+        [] => Ok(()),
+        _ => Err(Failure::new(Exit::Waiting, "rotations have not ended")
+            .hint("`donjon rotate resume` goes on, `donjon rotate abort` goes back")),
+    }
+}
+
+fn rotations(value: &Value) -> String {
+    let row = |r: &Value| {
+        let took = r["microseconds"].as_i64().map_or_else(String::new, |us| format!("{:.1} s", us as f64 / 1e6));
+        let waiting = r["waiting"].as_str().map_or_else(|| text(&r["meaning"]), |w| format!("waits: {w}"));
+        vec![text(&r["secret"]), text(&r["state"]), took, waiting]
+    };
+    show::table(
+        &["SECRET", "STATE", "TOOK", "MEANING"],
+        &items(&value["rotations"]).iter().map(row).collect::<Vec<_>>(),
+    )
+}
+
+fn items(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,167 @@
+//! `rotate`: plan, apply, resume, abort and status, for a caller on the socket.
+
+use super::{Daemon, lookup::Answered, translate};
+use crate::{
+    audit::{Act, Actor, Outcome},
+    failure::{Exit, Failure},
+    generation,
+    rotation::{
+        Rotation, Subject, begin,
+        journal::Held,
+        open,
+        plan::{self, Planned},
+    },
+    socket::message::{Event, RotateAsked},
+};
+use donjon_drivers::store::{Store, secret::SecretValue};
+use donjon_policies::{catalogue::Catalogue, deployment::Deployment, name::SecretName};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tokio::sync::mpsc::UnboundedSender;
+
+/// What would change. Nothing is looked at but the catalogue and the deployment file.
+pub fn plan(daemon: &Daemon, asked: &RotateAsked) -> Answered {
+    let (deployment, catalogue) = described(daemon)?;
+    Ok((json!(plan::plan(&catalogue, &deployment, asked)?), Vec::new()))
+}
+
+/// Rotates what was asked, one secret after the other.
+pub async fn apply(daemon: &Arc<Daemon>, actor: Actor, asked: &RotateAsked, tell: &UnboundedSender<Event>) -> Answered {
+    let (deployment, catalogue) = described(daemon)?;
+    let plan = plan::plan(&catalogue, &deployment, asked)?;
+    let store = daemon.store()?;
+    let _one = alone(daemon)?;
+    let names: Vec<SecretName> = plan.secrets.iter().map(|p| p.secret.clone()).collect();
+    daemon.record(actor, Act::Rotate, &names, Outcome::Intent)?;
+    let mut done = Vec::new();
+    for planned in &plan.secrets {
+        let subject = open::subject(&catalogue, &deployment, planned)?;
+        let began = async {
+            let preflight = begin::preflight(&*store, &daemon.layout, &subject).await?;
+            begin::begin(&*store, &daemon.layout, &subject, &daemon.id, preflight, &asked.vouched, now()).await
+        };
+        let ended = match began.await {
+            Ok(held) => drive(daemon, &*store, &catalogue, &subject, held, tell, Way::On).await,
+            Err(failure) => Err(failure),
+        };
+        daemon.record(actor, Act::Rotate, std::slice::from_ref(&planned.secret), outcome(&ended))?;
+        done.push(ended?);
+    }
+    Ok((json!({"rotations": done}), Vec::new()))
+}
+
+/// Goes on with every rotation that has not ended.
+pub async fn resume(daemon: &Arc<Daemon>, actor: Actor, tell: &UnboundedSender<Event>) -> Answered {
+    unfinished(daemon, actor, tell, Way::On).await
+}
+
+/// Goes back with every rotation that has not ended and where no consumer can have read the new value.
+pub async fn abort(daemon: &Arc<Daemon>, actor: Actor, tell: &UnboundedSender<Event>) -> Answered {
+    unfinished(daemon, actor, tell, Way::Back).await
+}
+
+/// The rotations that have not ended.
+pub async fn status(daemon: &Daemon) -> Answered {
+    let store = daemon.store()?;
+    let journals = Held::unfinished(&*store, &daemon.layout)
+        .await
+        .map_err(|error| translate::store("cannot read the journals", &error))?;
+    let shown: Vec<Value> = journals.iter().map(|held| describe(&held.journal)).collect();
+    Ok((json!({"rotations": shown}), Vec::new()))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    On,
+    Back,
+}
+
+async fn unfinished(daemon: &Arc<Daemon>, actor: Actor, tell: &UnboundedSender<Event>, way: Way) -> Answered {
+    let (deployment, catalogue) = described(daemon)?;
+    let store = daemon.store()?;
+    let _one = alone(daemon)?;
+    let journals = Held::unfinished(&*store, &daemon.layout)
+        .await
+        .map_err(|error| translate::store("cannot read the journals", &error))?;
+    let mut done = Vec::new();
+    for held in journals {
+        let secret = held.journal.secret.clone();
+        daemon.record(actor, Act::Rotate, std::slice::from_ref(&secret), Outcome::Intent)?;
+        let asked = RotateAsked { names: vec![secret.to_string()], ..RotateAsked::default() };
+        let planned: Vec<Planned> = plan::plan(&catalogue, &deployment, &asked)?.secrets;
+        let [planned] = planned.as_slice() else { return Err(Failure::new(Exit::Bug, "one name gave several plans")) };
+        let subject = open::subject(&catalogue, &deployment, planned)?;
+        let ended = drive(daemon, &*store, &catalogue, &subject, held, tell, way).await;
+        daemon.record(actor, Act::Rotate, std::slice::from_ref(&secret), outcome(&ended))?;
+        done.push(ended?);
+    }
+    Ok((json!({"rotations": done}), Vec::new()))
+}
+
+async fn drive(
+    daemon: &Daemon,
+    store: &dyn Store,
+    catalogue: &Catalogue,
+    subject: &Subject,
+    held: Held,
+    tell: &UnboundedSender<Event>,
+    way: Way,
+) -> Result<Value, Failure> {
+    let make = || -> Result<SecretValue, Failure> {
+        let entry = catalogue
+            .entry(&subject.secret)
+            .ok_or_else(|| Failure::new(Exit::Bug, "a planned secret is not in the catalogue"))?;
+        let unmade = |error| {
+            Failure::new(Exit::Failed, format!("cannot make a new value of `{}`", subject.secret)).because(&error)
+        };
+        generation::make(entry.recipe.clone(), &generation::System, now() / 1_000_000).map_err(unmade)
+    };
+    // The caller may have left; the rotation goes on.
+    let told = |event| drop(tell.send(event));
+    let mut rotation = Rotation { store, layout: &daemon.layout, subject, make: &make, clock: &now, tell: &told, held };
+    rotation.take_over(&daemon.id).await?;
+    let ended = match way {
+        Way::On => rotation.drive().await,
+        Way::Back => rotation.abort().await,
+    };
+    ended.map(describe)
+}
+
+fn describe(journal: &crate::rotation::Journal) -> Value {
+    let (began, last) = (journal.history.first(), journal.history.last());
+    json!({
+        "id": journal.id,
+        "secret": journal.secret,
+        "state": journal.state,
+        "meaning": journal.state.meaning(),
+        "waiting": journal.waiting,
+        "accounts": journal.accounts.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "restarted": journal.restarted,
+        "began": began.map(|(_, at)| at),
+        "since": last.map(|(_, at)| at),
+        "microseconds": began.zip(last).map(|((_, began), (_, last))| last - began),
+    })
+}
+
+fn described(daemon: &Daemon) -> Result<(Deployment, Catalogue), Failure> {
+    let deployment = daemon.deployment()?;
+    let catalogue = crate::config::catalogue(&deployment.catalogue)?;
+    Ok((deployment, catalogue))
+}
+
+/// One rotation at a time in one broker.
+fn alone(daemon: &Daemon) -> Result<tokio::sync::MutexGuard<'_, ()>, Failure> {
+    daemon.rotating.try_lock().map_err(|_| {
+        Failure::new(Exit::Conflict, "a rotation is under way in this daemon")
+            .state("nothing was changed by this command")
+            .hint("`donjon rotate status` shows it")
+    })
+}
+
+fn outcome(ended: &Result<Value, Failure>) -> Outcome {
+    if ended.is_ok() { Outcome::Done } else { Outcome::Failed }
+}
+
+fn now() -> i64 {
+    jiff::Timestamp::now().as_microsecond()
+}
