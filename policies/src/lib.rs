@@ -2,11 +2,13 @@
 //!
 //! Pure: no I/O, no clock, no randomness, no secret bytes.
 
+pub mod access;
 pub mod catalogue;
 pub mod deployment;
 pub mod document;
 pub mod name;
 pub mod recipe;
+pub mod schedule;
 pub mod strategy;
 pub mod survey;
 pub mod transition;
