@@ -1,5 +1,6 @@
 //! What tests share: real servers, started and stopped by their own id.
 
+pub mod donjon;
 pub mod mariadb;
 pub mod openbao;
 pub mod port;
