@@ -4,3 +4,4 @@ mod catalogues;
 mod stores;
 mod targets;
 mod transfer;
+mod vault_policies;
