@@ -158,7 +158,7 @@ def everything(path, timeout):
             chunk = wanted[start:start + AT_ONCE]
             for (name, _part), material in zip(chunk, broker.read(chunk, epoch)[1]):
                 value = material.decode("utf-8", "surrogateescape")
-                values.append(value)
+                values.extend(masking.alone(value))
                 if 0 < len(value) < masking.SHORTEST:
                     short.append(name)
         # What a rotation has replaced shows up in the old half of a diff.
@@ -172,7 +172,7 @@ def everything(path, timeout):
 def previous(broker, name, epoch):
     """The value before the current one, as long as it is kept."""
     try:
-        return [broker.read([(name, "whole")], epoch, "previous")[1][0].decode("utf-8", "surrogateescape")]
+        return masking.alone(broker.read([(name, "whole")], epoch, "previous")[1][0].decode("utf-8", "surrogateescape"))
     except daemon.BrokerError as error:
         if error.code == 4:
             return []

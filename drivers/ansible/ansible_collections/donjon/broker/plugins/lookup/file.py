@@ -86,10 +86,10 @@ class LookupModule(LookupBase):
         require_mask(self.get_option("unmasked"))
         try:
             values = daemon.read_pinned(wanted, self.get_option("socket"), self.get_option("timeout"))
-        except daemon.BrokerError as error:
+            known = dict(zip(wanted, values))
+            return [self._filled(str(term), text, known) for term, text in zip(terms, contents)]
+        except (daemon.BrokerError, reference.NoSuchKey) as error:
             raise AnsibleError(str(error)) from None
-        known = dict(zip(wanted, values))
-        return [self._filled(str(term), text, known) for term, text in zip(terms, contents)]
 
     @staticmethod
     def _filled(term, text, values):

@@ -31,6 +31,9 @@ options:
     type: str
     choices: [whole, private_key, public_key]
     default: whole
+  key:
+    description: Of a repository of keys (Keystone's Fernet keys), the number of one.
+    type: str
   encoding:
     description:
       - How the value is written into the text around it. V(url) percent-encodes everything but letters, digits and C(_.-~), for
@@ -90,7 +93,7 @@ _raw:
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.donjon.broker.plugins.plugin_utils import daemon, masking
-from ansible_collections.donjon.broker.plugins.plugin_utils.reference import encode
+from ansible_collections.donjon.broker.plugins.plugin_utils.reference import NoSuchKey, encode, pick
 
 
 class LookupModule(LookupBase):
@@ -113,9 +116,10 @@ class LookupModule(LookupBase):
                 self.get_option("timeout"),
                 self.get_option("epoch"),
             )
-        except daemon.BrokerError as error:
+            picked = [pick(term, value, self.get_option("key")) for term, value in zip(terms, values)]
+        except (daemon.BrokerError, NoSuchKey) as error:
             raise AnsibleError(str(error)) from None
-        return [encode(value, self.get_option("encoding")) for value in values]
+        return [encode(value, self.get_option("encoding")) for value in picked]
 
 
 def require_mask(unmasked):

@@ -80,6 +80,15 @@ class Mask:
         return thing
 
 
+def alone(value):
+    """A value, and where it is a repository of keys, each of them: files hold them one by one."""
+    try:
+        keys = json.loads(value) if value.startswith("{") else {}
+    except ValueError:
+        keys = {}
+    return [value] + [key for key in keys.values() if isinstance(key, str)]
+
+
 def forms(value):
     """Every text that gives C(value) away."""
     found = {value, value.strip()}

@@ -15,6 +15,7 @@ import urllib.parse
 EXPRESSION = re.compile(
     r"\{\{ lookup\('donjon\.broker\.secret', '(?P<name>[A-Za-z0-9_][A-Za-z0-9_.-]*)'"
     r"(?:, part='(?P<part>private_key|public_key)')?"
+    r"(?:, key='(?P<key>[0-9]+)')?"
     r"(?:, encoding='(?P<encoding>url|json)')?\) \}\}"
 )
 
@@ -28,6 +29,20 @@ def encode(value, encoding):
     return value
 
 
+class NoSuchKey(Exception):
+    """A value is no repository of keys, or has none of that number. Holds no values."""
+
+
+def pick(name, value, key):
+    """One key of a repository, which is a JSON object of number to key; the value itself without a C(key)."""
+    if key is None:
+        return value
+    try:
+        return json.loads(value)[key]
+    except (ValueError, TypeError, KeyError):
+        raise NoSuchKey("`%s` has no key %s" % (name, key)) from None
+
+
 def wanted(text):
     """The (name, part) pairs that C(text) refers to, each once, in order."""
     found = {}
@@ -38,7 +53,12 @@ def wanted(text):
 
 def resolve(text, values):
     """C(text) with each reference replaced by its value from C(values), a mapping of (name, part)."""
-    return EXPRESSION.sub(lambda match: encode(values[(match["name"], match["part"] or "whole")], match["encoding"]), text)
+
+    def value(match):
+        whole = values[(match["name"], match["part"] or "whole")]
+        return encode(pick(match["name"], whole, match["key"]), match["encoding"])
+
+    return EXPRESSION.sub(value, text)
 
 
 def resolve_all(thing, values):

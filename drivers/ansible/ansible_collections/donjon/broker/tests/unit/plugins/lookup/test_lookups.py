@@ -55,13 +55,16 @@ class Exactly(unittest.TestCase):
                 self.assertEqual(json.load(out), values)
 
     def test_parts_encodings_and_many_names(self):
-        with Site() as site, StandIn({"k": "priv\nate", "u": "a b/ä"}, public={"k": "pub"}) as broker:
+        with Site() as site, StandIn(
+            {"k": "priv\nate", "u": "a b/ä", "r": '{"0":"staged","1":"primary"}'}, public={"k": "pub"}
+        ) as broker:
             code, said = site.play(
                 WRITE
                 % """
                 'pair': lookup('donjon.broker.secret', 'k', part='public_key'),
                 'url': 'mysql://u:' ~ lookup('donjon.broker.secret', 'u', encoding='url') ~ '@h',
                 'json': lookup('donjon.broker.secret', 'k', encoding='json'),
+                'key': lookup('donjon.broker.secret', 'r', key='1'),
                 'both': query('donjon.broker.secret', 'k', 'u')
                 """.replace("\n", " "),
                 broker=broker,
@@ -70,9 +73,17 @@ class Exactly(unittest.TestCase):
             with open(site.path("out"), encoding="utf-8") as out:
                 got = json.load(out)
             self.assertEqual(
-                got, {"pair": "pub", "url": "mysql://u:a%20b%2F%C3%A4@h", "json": "priv\\nate", "both": ["priv\nate", "a b/ä"]}
+                got,
+                {
+                    "pair": "pub",
+                    "url": "mysql://u:a%20b%2F%C3%A4@h",
+                    "json": "priv\\nate",
+                    "key": "primary",
+                    "both": ["priv\nate", "a b/ä"],
+                },
             )
-            self.assertEqual(len([r for r in broker.requests if r["op"] == "read" and len(r["names"]) == 2]), 2)
+            asked = [[name["name"] for name in request["names"]] for request in broker.requests if request["op"] == "read"]
+            self.assertEqual(asked.count(["k", "u"]), 1)
 
     def test_files_of_references_keep_all_else(self):
         with Site() as site, StandIn(dict(AWKWARD, k="line 1\nline 2\n")) as broker:
@@ -112,6 +123,14 @@ SHOW = """
 
 
 class Refusals(unittest.TestCase):
+    def test_a_key_that_is_not_in_the_repository(self):
+        for value in ('{"0":"canary"}', "canary", "[]", '"canary"'):
+            with Site() as site, StandIn({"gone": value}) as broker:
+                code, said = site.play(SHOW.replace("'gone'", "'gone', key='7'"), broker=broker)
+                self.assertNotEqual(code, 0)
+                self.assertIn("`gone` has no key 7", said)
+                self.assertNotIn("canary", said)
+
     def test_no_mask(self):
         with Site() as site, StandIn({"gone": "canary-canary"}) as broker:
             code, said = site.play(SHOW, broker=broker, ANSIBLE_CALLBACKS_ENABLED=None)

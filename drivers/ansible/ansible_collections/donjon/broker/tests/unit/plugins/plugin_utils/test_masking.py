@@ -15,7 +15,7 @@ import urllib.parse
 
 import yaml
 
-from ansible_collections.donjon.broker.plugins.plugin_utils.masking import Mask
+from ansible_collections.donjon.broker.plugins.plugin_utils.masking import Mask, alone
 
 AWKWARD = "q'u\"o\\te: #{}&/ %é$z"
 KEY = "-----BEGIN PRIVATE KEY-----\n" + "\n".join("%064d" % (line * 7919) for line in range(1, 12)) + "\nQUJDREVGRw==\n-----END PRIVATE KEY-----\n"
@@ -59,6 +59,11 @@ class Forms(unittest.TestCase):
             if not line.startswith("-----"):
                 self.assertNotIn(line, shown)
         self.assertIn("-----BEGIN PRIVATE KEY-----", shown)
+
+    def test_the_keys_of_a_repository_are_values_of_their_own(self):
+        self.assertEqual(alone('{"0":"a","1":"b"}'), ['{"0":"a","1":"b"}', "a", "b"])
+        for value in ("", "x", "{", "[1]", '{"0":1}'):
+            self.assertEqual(alone(value), [value])
 
     def test_the_longest_value_wins(self):
         self.assertEqual(Mask(["abcd", "abcdefgh"]).text("abcdefgh abcd abcdef"), "******** ******** ********ef")
