@@ -18,4 +18,5 @@ pub mod records;
 pub mod rotation;
 pub mod socket;
 pub mod transfer;
+pub mod wire;
 pub mod views;

@@ -124,7 +124,7 @@ impl Donjon {
 
     /// The daemon's process id, where one answers.
     pub fn daemon(&self) -> Option<i32> {
-        let ran = self.run(&["status", "-o", "json"]);
+        let ran = self.run(&["status", "--output", "json"]);
         let status: Value = serde_json::from_str(&ran.out).ok()?;
         status["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok())
     }

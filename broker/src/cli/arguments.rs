@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand};
 #[command(name = "donjon", version, max_term_width = 120, arg_required_else_help = true, after_help = EXAMPLES)]
 pub struct Arguments {
     /// How to show answers.
-    #[arg(long, short, global = true, value_enum, default_value_t = Output::Table)]
+    #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
     pub output: Output,
     #[command(subcommand)]
     command: Command,
@@ -28,6 +28,7 @@ enum Command {
     Put(command::put::Put),
     List(command::list::List),
     History(command::history::History),
+    Wire(command::wire::Wire),
     Rotate(command::rotate::Rotate),
     Audit(command::audit::Audit),
     Completion(command::completion::Completion),
@@ -46,6 +47,7 @@ impl Arguments {
             Command::Put(put) => put.run(&context),
             Command::List(list) => list.run(&context),
             Command::History(history) => history.run(&context),
+            Command::Wire(wire) => wire.run(&context),
             Command::Rotate(rotate) => rotate.run(&context),
             Command::Audit(audit) => audit.run(&context),
             Command::Completion(completion) => completion.run(),

@@ -47,7 +47,7 @@ impl Get {
         };
         if context.output == Output::Json {
             return Err(Failure::new(Exit::Usage, "`get` prints the value itself, not JSON")
-                .hint("`donjon history NAME -o json` shows what is known about it"));
+                .hint("`donjon history NAME --output json` shows what is known about it"));
         }
         let request =
             Request::Read { names: vec![Asked { name: self.name, part }], version: self.version, epoch: None };

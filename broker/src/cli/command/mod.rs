@@ -11,3 +11,4 @@ pub mod put;
 pub mod rotate;
 pub mod status;
 pub mod up;
+pub mod wire;

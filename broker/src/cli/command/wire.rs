@@ -1,0 +1,196 @@
+//! `donjon wire`: files of references for a deployer.
+
+use crate::{
+    cli::{Context, show},
+    failure::{Exit, Failure},
+    socket::message::Request,
+    wire::{
+        Placeholders, environment, kolla,
+        tree::{self, Change, Given},
+    },
+};
+use clap::{Args, Subcommand};
+use donjon_drivers::fs;
+use donjon_policies::{catalogue::Catalogue, name::SecretName};
+use serde_json::json;
+use std::{
+    collections::BTreeSet,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+/// Give a deployer references instead of values.
+#[derive(Debug, Args)]
+pub struct Wire {
+    #[command(subcommand)]
+    deployer: Deployer,
+}
+
+#[derive(Debug, Subcommand)]
+enum Deployer {
+    Kolla(Kolla),
+    Tripleo(Tripleo),
+}
+
+/// Write a passwords.yml of lookups for kolla-ansible.
+///
+/// kolla-ansible loads it unchanged. What an operator supplies (a registry's password) is empty until it has been put.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  donjon wire kolla -o /etc/kolla/passwords.yml\n  donjon run --deploy -- kolla-ansible deploy"
+)]
+struct Kolla {
+    /// The file to write. It is replaced whole.
+    #[arg(long = "file", short = 'o', value_name = "FILE")]
+    file: PathBuf,
+}
+
+/// Write a heat environment of placeholders, or turn those of a config-download tree into lookups.
+///
+/// Heat gets placeholders because it percent-encodes what it puts into URLs. What it makes of them is downloaded, and its tree
+/// is rewritten here before Ansible runs. A placeholder that cannot be turned is an error, and nothing is changed.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  donjon wire tripleo --environment passwords.yaml\n  donjon wire tripleo ~/overcloud-deploy/overcloud/config-download/overcloud"
+)]
+#[group(required = true, multiple = true)]
+struct Tripleo {
+    /// A config-download tree.
+    folder: Option<PathBuf>,
+    /// The heat environment to write.
+    #[arg(long, value_name = "FILE")]
+    environment: Option<PathBuf>,
+}
+
+impl Wire {
+    /// Writes.
+    pub fn run(self, context: &Context) -> Result<(), Failure> {
+        match self.deployer {
+            Deployer::Kolla(kolla) => kolla.run(context),
+            Deployer::Tripleo(tripleo) => tripleo.run(context),
+        }
+    }
+}
+
+impl Kolla {
+    fn run(self, context: &Context) -> Result<(), Failure> {
+        let catalogue = catalogue("kolla-ansible")?;
+        let file = kolla::passwords(&catalogue, &stored(context)?);
+        replace(&self.file, file.as_bytes(), READABLE)?;
+        let path = self.file.display();
+        show::answer(context.output, &json!({"file": path.to_string()}), || {
+            format!("{path} holds references to {} secrets and no value\n", catalogue.current().count())
+        })
+    }
+}
+
+impl Tripleo {
+    fn run(self, context: &Context) -> Result<(), Failure> {
+        let catalogue = catalogue("tripleo")?;
+        let placeholders = Placeholders::of(&catalogue);
+        // First what can be refused.
+        let planned = self.folder.as_deref().map(|folder| planned(folder, &placeholders)).transpose()?;
+        if let Some(file) = &self.environment {
+            replace(file, environment::environment(&catalogue, &placeholders).as_bytes(), READABLE)?;
+        }
+        let changes = planned.unwrap_or_default();
+        if let Some(folder) = &self.folder {
+            for change in &changes {
+                let path = folder.join(&change.path);
+                let mode = std::fs::metadata(&path).map_or(PRIVATE, |found| found.permissions().mode() & 0o777);
+                replace(&path, change.text.as_bytes(), mode)?;
+            }
+        }
+        let all = json!({
+            "environment": self.environment.as_ref().map(|file| file.display().to_string()),
+            "changed": changes.iter().map(described).collect::<Vec<_>>(),
+        });
+        show::answer(context.output, &all, || told(&self, &changes, &placeholders))
+    }
+}
+
+fn told(asked: &Tripleo, changes: &[Change], placeholders: &Placeholders) -> String {
+    let mut text = String::new();
+    if let Some(file) = &asked.environment {
+        text += &format!("{} holds {} placeholders and no value\n", file.display(), placeholders.iter().count());
+    }
+    if asked.folder.is_some() {
+        let rows: Vec<Vec<String>> = changes
+            .iter()
+            .map(|c| vec![c.path.display().to_string(), c.references.to_string(), c.lookups.to_string()])
+            .collect();
+        text += &match rows.is_empty() {
+            true => "nothing to change: no placeholder is there\n".to_owned(),
+            false => show::table(&["FILE", "REFERENCES", "LOOKUPS OF FILES"], &rows),
+        };
+    }
+    text
+}
+
+fn described(change: &Change) -> serde_json::Value {
+    json!({"file": change.path.display().to_string(), "references": change.references, "lookups": change.lookups})
+}
+
+fn planned(folder: &Path, placeholders: &Placeholders) -> Result<Vec<Change>, Failure> {
+    let mut files = Vec::new();
+    gather(folder, Path::new(""), &mut files)?;
+    tree::plan(&files, placeholders).map_err(|faults| {
+        let mut failure = Failure::new(Exit::Failed, format!("{} cannot be wired", folder.display()));
+        failure.causes = faults.iter().map(ToString::to_string).collect();
+        failure.state("no file was changed").hint(
+            "let a task read such a file with lookup('file', …), or take the secret out of it; then run this again",
+        )
+    })
+}
+
+/// Every file below a folder but git's own; links are not followed.
+fn gather(root: &Path, below: &Path, files: &mut Vec<Given>) -> Result<(), Failure> {
+    let folder = root.join(below);
+    let failed = |error: &std::io::Error| {
+        let failure = Failure::new(Exit::NotThere, format!("cannot read {}", folder.display())).because(error);
+        failure.state("no file was changed")
+    };
+    let mut entries: Vec<_> = std::fs::read_dir(&folder).and_then(Iterator::collect).map_err(|error| failed(&error))?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        let path = below.join(entry.file_name());
+        let kind = entry.file_type().map_err(|error| failed(&error))?;
+        if kind.is_dir() && entry.file_name() != ".git" {
+            gather(root, &path, files)?;
+        } else if kind.is_file() {
+            let content = fs::read(&root.join(&path)).map_err(|error| {
+                Failure::new(Exit::Failed, "cannot read the tree").because(&error).state("no file was changed")
+            })?;
+            files.push(Given { path, content });
+        }
+    }
+    Ok(())
+}
+
+fn catalogue(name: &str) -> Result<Catalogue, Failure> {
+    Catalogue::named(name).map_err(|error| Failure::new(Exit::Bug, "a built-in catalogue is broken").because(&error))
+}
+
+/// What is in the store, so that what an operator has put is referred to. Without a daemon nothing has been put.
+fn stored(context: &Context) -> Result<BTreeSet<SecretName>, Failure> {
+    let mut client = match context.client() {
+        Ok(client) => client,
+        Err(failure) if failure.code == Exit::Unavailable => return Ok(BTreeSet::new()),
+        Err(failure) => return Err(failure),
+    };
+    let reply = client.ask_quietly(&Request::List, Vec::new())?;
+    let secrets = reply.value["secrets"].as_array().map(Vec::as_slice).unwrap_or_default();
+    Ok(secrets.iter().filter_map(|secret| secret["name"].as_str()?.parse().ok()).collect())
+}
+
+fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), Failure> {
+    fs::replace_with_mode(path, content, mode).map_err(|error| {
+        Failure::new(Exit::Failed, format!("cannot write {}", path.display()))
+            .because(&error)
+            .state("the file is as it was")
+    })
+}
+
+/// References are no secrets; kolla warns about a file that others may write.
+const READABLE: u32 = 0o644;
+const PRIVATE: u32 = 0o600;

@@ -1,0 +1,29 @@
+//! References instead of values: what `donjon wire` writes for a deployer.
+//!
+//! kolla-ansible loads `passwords.yml` as extra variables, which are templates: [`kolla`] writes one of lookups. Heat is no
+//! Ansible, and percent-encodes what it puts into URLs: [`environment`] gives it [`placeholder`]s of letters, digits and `_`, and
+//! [`tree`] turns these into lookups in what config-download writes, before Ansible reads it.
+//!
+//! ```text
+//! catalogue ─▶ Reference ─▶ kolla: passwords.yml of expressions
+//!                  │
+//!                  └─▶ Placeholder ─▶ heat environment ─▶ (heat) ─▶ config-download tree
+//!                                                                        │ tree: by file
+//!                                                                        │ document: by scalar of a YAML file
+//!                                                                        ▼ weave: by place in a text
+//!                                                              the same tree of expressions
+//! ```
+//!
+//! All of this is pure; the command reads and writes the files. No value is ever at hand here.
+
+pub mod document;
+pub mod environment;
+pub mod kolla;
+pub mod lookups;
+pub mod placeholder;
+pub mod reference;
+pub mod tree;
+pub mod weave;
+
+pub use placeholder::Placeholders;
+pub use reference::{Encoding, Piece, Reference};
