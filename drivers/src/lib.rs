@@ -7,6 +7,8 @@ pub mod fs;
 pub mod host;
 pub mod material;
 pub mod memory;
+pub mod options;
+pub mod registry;
 pub mod service;
 pub mod store;
 pub mod target;

@@ -1,5 +1,9 @@
 //! Hosts: where a command runs.
 
+pub mod local;
+pub mod registry;
+pub mod ssh;
+
 use crate::material::Material;
 use async_trait::async_trait;
 use std::time::Duration;

@@ -1,5 +1,11 @@
 //! Services: what restarts, when it started, and whether it is well.
 
+pub mod command;
+pub mod container;
+pub mod place;
+pub mod registry;
+pub mod systemd;
+
 use crate::host::HostError;
 use async_trait::async_trait;
 

@@ -5,6 +5,7 @@
 
 pub mod conformance;
 pub mod mariadb;
+pub mod registry;
 
 use crate::material::Material;
 use async_trait::async_trait;

@@ -10,6 +10,7 @@ mod declare;
 mod entry;
 mod hash;
 mod login;
+mod options;
 mod privilege;
 mod server;
 mod session;
@@ -17,4 +18,5 @@ mod statement;
 mod survey;
 mod way;
 
+pub(super) use options::DRIVER;
 pub use server::{Limits, MariaDb, Member};

@@ -1,0 +1,100 @@
+//! The options of the driver `mariadb`.
+
+use super::{Limits, MariaDb, Member};
+use crate::{
+    options::{Description, Kind, Need},
+    registry::{Driver, typed},
+    target::Target,
+};
+use serde::Deserialize;
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+
+/// The driver `mariadb`.
+pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
+    name: "mariadb",
+    help: "MariaDB 10.4 or newer, alone or as a Galera cluster",
+    options: &[
+        Description {
+            name: "nodes",
+            kind: Kind::Maps(NODE),
+            need: Need::Required,
+            help: "every node, not the address that a load balancer has for them",
+        },
+        Description {
+            name: "connect_timeout",
+            kind: Kind::Number(1, 300),
+            need: Need::Number(5),
+            help: "how long connecting and logging in may take, in seconds",
+        },
+        Description {
+            name: "statement_timeout",
+            kind: Kind::Number(1, 3600),
+            need: Need::Number(15),
+            help: "how long one statement may take, in seconds",
+        },
+    ],
+    open: |_, checked| {
+        let options: Options = typed(checked)?;
+        let mut names = BTreeSet::new();
+        if let Some(twice) = options.nodes.iter().find(|node| !names.insert(&node.name)) {
+            return Err(format!("two nodes are called `{}`", twice.name));
+        }
+        let limits = Limits {
+            connect: Duration::from_secs(options.connect_timeout),
+            statement: Duration::from_secs(options.statement_timeout),
+        };
+        Ok(Arc::new(MariaDb::new(options.nodes.into_iter().map(Node::member).collect(), limits)))
+    },
+};
+
+const NODE: &[Description] = &[
+    Description { name: "name", kind: Kind::Text, need: Need::Required, help: "its name" },
+    Description {
+        name: "address",
+        kind: Kind::Text,
+        need: Need::Required,
+        help: "where it listens: a name or address",
+    },
+    Description { name: "port", kind: Kind::Number(1, 65535), need: Need::Number(3306), help: "its port" },
+    Description {
+        name: "socket",
+        kind: Kind::Path,
+        need: Need::Optional,
+        help: "its own socket; only from there can user@localhost be proven",
+    },
+    Description {
+        name: "host",
+        kind: Kind::Choice(&["local"]),
+        need: Need::Text("local"),
+        help: "the host on which that socket lies; only the deployment host itself for now",
+    },
+    Description {
+        name: "tls_ca",
+        kind: Kind::Path,
+        need: Need::Optional,
+        help: "the authority that signed its certificate; without it, TCP connections are in clear",
+    },
+];
+
+#[derive(Deserialize)]
+struct Options {
+    nodes: Vec<Node>,
+    connect_timeout: u64,
+    statement_timeout: u64,
+}
+
+#[derive(Deserialize)]
+struct Node {
+    name: String,
+    address: String,
+    port: u16,
+    socket: Option<PathBuf>,
+    tls_ca: Option<PathBuf>,
+}
+
+impl Node {
+    fn member(self) -> Member {
+        let Self { name, address, port, socket, tls_ca } = self;
+        Member { name, address, port, socket, tls_ca }
+    }
+}

@@ -1,0 +1,8 @@
+//! The table of target drivers.
+
+use super::{Target, mariadb};
+use crate::registry::Table;
+use std::sync::Arc;
+
+/// Every target driver. Beside its options, each gets its name in the deployment file.
+pub static TARGETS: Table<String, Arc<dyn Target>> = Table { family: "target", drivers: &[mariadb::DRIVER] };
