@@ -30,6 +30,7 @@ enum Command {
     History(command::history::History),
     Wire(command::wire::Wire),
     Rotate(command::rotate::Rotate),
+    Scan(command::scan::Scan),
     Audit(command::audit::Audit),
     Completion(command::completion::Completion),
 }
@@ -49,6 +50,7 @@ impl Arguments {
             Command::History(history) => history.run(&context),
             Command::Wire(wire) => wire.run(&context),
             Command::Rotate(rotate) => rotate.run(&context),
+            Command::Scan(scan) => scan.run(&context),
             Command::Audit(audit) => audit.run(&context),
             Command::Completion(completion) => completion.run(),
         }

@@ -42,6 +42,10 @@ impl Progress {
                 bar.set_length(total);
                 bar.set_position(done);
                 bar.set_message(event.text.clone());
+            } else if event.done.is_some() {
+                // Nobody knows of how much.
+                bar.set_message(event.text.clone());
+                bar.tick();
             } else {
                 bar.println(&event.text);
             }

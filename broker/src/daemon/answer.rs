@@ -1,6 +1,6 @@
 //! One request, one answer: who may ask is decided here, once.
 
-use super::{Daemon, Holding, generation, lookup, lookup::Answered, rotate};
+use super::{Daemon, Holding, generation, lookup, lookup::Answered, rotate, scan};
 use crate::{
     audit::Actor,
     failure::{Exit, Failure},
@@ -91,11 +91,10 @@ async fn answer(
             let asked = generation::Asked { catalogue, text: catalogue_text, names };
             generation::generate(daemon, actor, asked, tell).await
         }
-        Request::Unseal
-        | Request::Scan { .. }
-        | Request::ExportBundle(_)
-        | Request::Import(_)
-        | Request::Receipt(_) => Err(Failure::new(Exit::Usage, "this daemon does not know how yet")),
+        Request::Scan { paths } => scan::scan(daemon, actor, &paths, tell).await,
+        Request::Unseal | Request::ExportBundle(_) | Request::Import(_) | Request::Receipt(_) => {
+            Err(Failure::new(Exit::Usage, "this daemon does not know how yet"))
+        }
     }
 }
 

@@ -5,6 +5,7 @@ pub mod generation;
 pub mod lookup;
 pub mod rotate;
 pub mod run;
+pub mod scan;
 pub mod start;
 pub mod state;
 pub mod translate;

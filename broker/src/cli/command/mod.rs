@@ -9,6 +9,7 @@ pub mod history;
 pub mod list;
 pub mod put;
 pub mod rotate;
+pub mod scan;
 pub mod status;
 pub mod up;
 pub mod wire;

@@ -1,0 +1,117 @@
+//! `donjon scan`: where stored values lie in clear.
+
+use crate::{
+    cli::{Context, progress::Progress, show},
+    failure::{Exit, Failure},
+    socket::message::Request,
+};
+use clap::Args;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// Look for stored values in files, folders and the git histories in them.
+///
+/// Current, previous and pending values are looked for as they are, in base64, in hex, percent-encoded, escaped for JSON
+/// and quoted for YAML or a shell. Names and places are printed, never a value. Symbolic links inside a folder are not
+/// followed. Ends with 7 when something was found, and with 1 when a place could not be searched.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  donjon scan /etc/kolla ~/config-download\n  donjon scan -o json /var/log | jq .report.findings"
+)]
+pub struct Scan {
+    /// Files and folders.
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+}
+
+impl Scan {
+    /// Asks the daemon, which does the searching, and shows what it found.
+    pub fn run(self, context: &Context) -> Result<(), Failure> {
+        let paths = self.paths.iter().map(|path| absolute(path)).collect::<Result<_, _>>()?;
+        let mut progress = Progress::new(context.output);
+        let reply = context.client()?.ask(&Request::Scan { paths }, Vec::new(), &mut |event| progress.tell(&event));
+        progress.end();
+        let reply = reply?.value;
+        show::answer(context.output, &reply, || people(&reply))?;
+        verdict(&reply)
+    }
+}
+
+/// A link that is named is meant to be followed, other than one inside a folder.
+fn absolute(path: &Path) -> Result<String, Failure> {
+    let refused = |why: &(dyn std::error::Error + 'static)| {
+        Failure::new(Exit::Usage, format!("cannot search {}", path.display())).because(why)
+    };
+    // The daemon may see more than this user: what cannot be resolved here is left to it.
+    let whole = match std::fs::canonicalize(path) {
+        Ok(whole) => whole,
+        Err(_) => std::path::absolute(path).map_err(|error| refused(&error))?,
+    };
+    whole.into_os_string().into_string().map_err(|_| {
+        Failure::new(Exit::Usage, format!("cannot search {}", path.display()))
+            .cause("the path is not UTF-8 text")
+            .hint("name the folder above it")
+    })
+}
+
+fn people(reply: &Value) -> String {
+    let report = &reply["report"];
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let rows: Vec<Vec<String>> = list(&report["findings"])
+        .iter()
+        .map(|f| {
+            vec![word(&f["secret"]), word(&f["standing"]), word(&f["encoding"]), f["offset"].to_string(), place(f)]
+        })
+        .collect();
+    let mut text = String::new();
+    if !rows.is_empty() {
+        text += &show::table(&["SECRET", "VALUE", "ENCODING", "OFFSET", "WHERE"], &rows);
+        let rest = report["found"].as_u64().unwrap_or(0) - rows.len() as u64;
+        if rest > 0 {
+            text += &format!("… and {rest} more\n");
+        }
+    }
+    for place in list(&report["unsearched"]) {
+        text += &format!("could not look at {}: {}\n", word(&place["path"]), word(&place["reason"]));
+    }
+    for not in list(&reply["not_looked_for"]) {
+        let why = match not["why"].as_str() {
+            Some("too_short") => "its value is shorter than 8 bytes",
+            Some("no_secret") => "it is an identifier",
+            Some("assembled") => "it is assembled from other secrets, which were",
+            Some(_) | None => "",
+        };
+        text += &format!("not looked for: {} ({why})\n", word(&not["secret"]));
+    }
+    text + &format!(
+        "looked for {} secrets in {} files and {} git objects, {} bytes; {} links not followed\n",
+        reply["looked_for"], report["files"], report["objects"], report["bytes"], report["links"]
+    )
+}
+
+fn place(finding: &Value) -> String {
+    let word = |key: &str| finding[key].as_str();
+    match (word("object"), word("path")) {
+        (None, path) => path.unwrap_or_default().to_owned(),
+        (Some(object), path) => {
+            let mut text =
+                format!("{} {} {object}", word("repository").unwrap_or_default(), word("kind").unwrap_or_default());
+            path.into_iter().for_each(|path| text += &format!(" {path}"));
+            word("commit").into_iter().for_each(|commit| text += &format!(" (commit {commit})"));
+            text
+        }
+    }
+}
+
+fn verdict(reply: &Value) -> Result<(), Failure> {
+    let count = |key: &str| reply["report"][key].as_u64().unwrap_or(0);
+    match (count("found"), count("unsearched_count")) {
+        (0, 0) => Ok(()),
+        (0, places) => Err(Failure::new(Exit::Failed, format!("{places} places could not be searched"))
+            .state("nothing was found in the places that could be searched")),
+        (found, _) => Err(Failure::new(Exit::Found, format!("stored values lie in clear in {found} places"))
+            .state("nothing was changed")
+            .hint("remove them, then rotate what others may have read: `donjon rotate apply --compromised NAME`")),
+    }
+}
