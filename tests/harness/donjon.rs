@@ -84,13 +84,16 @@ impl Donjon {
 
     /// Writes the deployment file.
     pub fn describe(&self, yaml: &str) {
-        donjon_drivers::fs::replace(&self.home().join("donjon.yaml"), yaml.as_bytes()).expect("the home can be written");
+        donjon_drivers::fs::replace(&self.home().join("donjon.yaml"), yaml.as_bytes())
+            .expect("the home can be written");
     }
 
     /// The command, for a test that spawns it itself.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
-        for name in ["VAULT_ADDR", "BAO_ADDR", "VAULT_TOKEN", "BAO_TOKEN", "FAILPOINTS", "DONJON_CONFIG", "DONJON_SOCKET"] {
+        for name in
+            ["VAULT_ADDR", "BAO_ADDR", "VAULT_TOKEN", "BAO_TOKEN", "FAILPOINTS", "DONJON_CONFIG", "DONJON_SOCKET"]
+        {
             command.env_remove(name);
         }
         command.args(arguments).env("DONJON_HOME", self.home()).env("NO_COLOR", "1").envs(&self.environment);

@@ -1,8 +1,10 @@
 //! What tests share: real servers, started and stopped by their own id.
 
+pub mod debian_root;
 pub mod donjon;
 pub mod mariadb;
 pub mod openbao;
+pub mod podman;
 pub mod port;
 pub mod process;
 pub mod proxy;

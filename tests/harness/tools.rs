@@ -9,7 +9,8 @@ pub fn program(name: &str) -> PathBuf {
     path
 }
 
-fn folder() -> PathBuf {
+/// The folder itself.
+pub fn folder() -> PathBuf {
     std::env::var_os("DONJON_TEST_TOOLS")
         .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/tools")), PathBuf::from)
 }

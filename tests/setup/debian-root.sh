@@ -17,10 +17,11 @@ debootstrap --variant=minbase \
     --include=systemd,systemd-sysv,dbus,openssh-server,python3,python3-pymysql,mariadb-client-core \
     "$release" "$work" "$mirror"
 
-# Nothing of the build machine, and nothing that a test does not start itself.
+# Nothing of the build machine, nothing that a test does not start itself, and nothing that would set up this machine's kernel.
 rm -rf "$work"/var/cache/apt/archives/*.deb "$work"/var/lib/apt/lists/* "$work"/etc/ssh/ssh_host_*
 : > "$work/etc/machine-id"
-for unit in ssh.service apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer e2scrub_all.timer; do
+for unit in ssh.service apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer e2scrub_all.timer \
+    systemd-sysctl.service systemd-modules-load.service systemd-binfmt.service systemd-remount-fs.service; do
     ln -sf /dev/null "$work/etc/systemd/system/$unit"
 done
 chmod 755 "$work"

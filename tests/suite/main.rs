@@ -1,6 +1,7 @@
 //! The suite: one binary for every test that needs real parts.
 
 mod catalogues;
+mod services;
 mod stores;
 mod targets;
 mod transfer;

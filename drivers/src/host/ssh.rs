@@ -117,8 +117,9 @@ impl Host for Ssh {
         let unreachable = |source| HostError::Unreachable { host: self.name.clone(), source };
         let program = command.words.first().copied().unwrap_or_default();
         fs::private_folder(&self.control).map_err(|error| unreachable(io::Error::other(error)))?;
+        let within = command.within + Duration::from_secs(self.login.connect);
         let words = self.login.before.iter().map(String::as_str).chain(command.words.iter().copied());
-        let line = line(words, command.within).map_err(|source| HostError::NotRunnable {
+        let line = line(words, within).map_err(|source| HostError::NotRunnable {
             host: self.name.clone(),
             program: program.to_owned(),
             source,
@@ -126,7 +127,6 @@ impl Host for Ssh {
         let mut arguments = self.arguments();
         arguments.push(line);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let within = command.within + Duration::from_secs(self.login.connect);
         let ended = local::run(&self.name, &arguments, &["SSH_AUTH_SOCK"], command.input, within).await;
         match ended {
             Ok(Output { code: Some(OWN_ERROR), err, .. }) => Err(unreachable(io::Error::other(said(&err)))),
