@@ -19,5 +19,6 @@ pub mod rotation;
 pub mod scan;
 pub mod socket;
 pub mod transfer;
+pub mod vault;
 pub mod views;
 pub mod wire;

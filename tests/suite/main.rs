@@ -1,6 +1,9 @@
 //! The suite: one binary for every test that needs real parts.
 
 mod catalogues;
+mod existing;
+mod exposure;
+mod lifecycle;
 mod services;
 mod stores;
 mod targets;

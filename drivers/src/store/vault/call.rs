@@ -25,6 +25,8 @@ pub enum Method {
     Post,
     /// Remove.
     Delete,
+    /// Names below a path.
+    List,
 }
 
 impl Call {
@@ -53,6 +55,7 @@ impl Endpoint for Call {
             Method::Get => RequestMethod::GET,
             Method::Post => RequestMethod::POST,
             Method::Delete => RequestMethod::DELETE,
+            Method::List => RequestMethod::LIST,
         }
     }
 

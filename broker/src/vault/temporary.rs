@@ -1,0 +1,464 @@
+//! The temporary Vault: made once, brought back as often as it must be, destroyed at the end.
+
+use super::{
+    binary,
+    custody::{Custody, Mode},
+    error::VaultError,
+    launch::{self, Running},
+    place::Place,
+    process::Process,
+    server::{Revoked, Server, Token},
+    setup,
+    shares::{self, Offered},
+    state::{Phase, State},
+    step::{Step, Watcher},
+};
+use donjon_drivers::{
+    fs::{self, FileError},
+    material::Material,
+    store::vault::{Address, Connection, Trust, Vault},
+};
+use std::{
+    ffi::OsString,
+    io::ErrorKind,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use tokio::sync::watch;
+
+/// What a bring-up needs to know.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The Vault's folder.
+    pub folder: PathBuf,
+    /// Who is to hold the shares; `None` for "as it is", and for a new one this host.
+    pub custody: Option<Custody>,
+    /// DONJON_VAULT_BIN.
+    pub named: Option<OsString>,
+    /// PATH.
+    pub search: Option<OsString>,
+}
+
+/// Whether the Vault serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It does.
+    Ready,
+    /// It waits for shares.
+    Waiting {
+        /// How many were given.
+        given: usize,
+        /// How many it takes.
+        needed: usize,
+        /// What for.
+        why: Why,
+    },
+    /// Its server has died and is being brought back.
+    Down,
+}
+
+/// What shares are needed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// The Vault is sealed.
+    Sealed,
+    /// The Vault is open, but the broker that had a credential for it has died.
+    NoCredential,
+}
+
+/// A temporary Vault. Whoever holds it calls [`Temporary::tend`] in the background.
+pub struct Temporary {
+    pub(super) place: Place,
+    pub(super) state: State,
+    pub(super) connection: Arc<Connection>,
+    pub(super) watcher: Watcher,
+    settings: Settings,
+    process: Mutex<Arc<Process>>,
+    standing: watch::Sender<Standing>,
+    offered: tokio::sync::Mutex<Offered>,
+    renewal: Mutex<Instant>,
+}
+
+impl Temporary {
+    /// Makes the Vault, or brings it back: alone in host mode, as far as waiting for shares with custodians.
+    pub async fn bring_up(settings: Settings, watcher: Watcher) -> Result<Arc<Self>, VaultError> {
+        let place = Place::new(&settings.folder);
+        fs::private_folder(place.folder())?;
+        match State::read(&place)? {
+            Some(state) if state.phase == Phase::Ready => {
+                if settings.custody.as_ref().is_some_and(|custody| !state.fits(custody)) {
+                    return Err(VaultError::OtherCustody);
+                }
+                Self::come_back(settings, place, state, watcher).await
+            }
+            Some(_) => {
+                watcher(Step::Clearing);
+                launch::end_leftover(&place).await?;
+                clear(&place)?;
+                Self::make(settings, place, watcher).await
+            }
+            None if place.storage().exists() => {
+                Err(VaultError::Storage { storage: place.storage(), found: "is there, but its state.json is gone" })
+            }
+            None => Self::make(settings, place, watcher).await,
+        }
+    }
+
+    async fn make(settings: Settings, place: Place, watcher: Watcher) -> Result<Arc<Self>, VaultError> {
+        let custody = settings.custody.clone().unwrap_or(Custody::Host);
+        let binary = binary::find(settings.named.as_deref(), settings.search.as_deref())?;
+        let mut state = State::making(&custody);
+        state.write(&place)?;
+        watcher(Step::Starting);
+        let running = launch::start(&place, &binary, custody.mode()).await?;
+        let connection = Arc::new(Connection::open(&running.address)?);
+        let made = fill(&place, &custody, &mut state, &connection, binary.flavour, &watcher).await;
+        let lives = match made {
+            Ok(lives) => lives,
+            Err(error) => {
+                running.process.stop().await?;
+                return Err(error);
+            }
+        };
+        watcher(Step::Ready);
+        Ok(Arc::new(Self::new(settings, place, state, connection, running, watcher, Standing::Ready, lives)))
+    }
+
+    async fn come_back(
+        settings: Settings,
+        place: Place,
+        state: State,
+        watcher: Watcher,
+    ) -> Result<Arc<Self>, VaultError> {
+        let found = launch::find(&place).await?;
+        let was_running = found.is_some();
+        let running = match found {
+            Some(running) => {
+                watcher(Step::Found);
+                running
+            }
+            None => {
+                watcher(Step::Starting);
+                let binary = binary::find(settings.named.as_deref(), settings.search.as_deref())?;
+                launch::start(&place, &binary, state.mode).await?
+            }
+        };
+        let connection = Arc::new(Connection::open(&running.address)?);
+        let waiting = Standing::Waiting { given: 0, needed: state.threshold, why: Why::Sealed };
+        let vault = Self::new(settings, place, state, connection, running, watcher, waiting, Duration::ZERO);
+        match vault.settle().await {
+            Ok(()) => Ok(Arc::new(vault)),
+            Err(error) => {
+                if !was_running {
+                    vault.stop().await?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is a part of the whole, and both callers have them at hand")]
+    fn new(
+        settings: Settings,
+        place: Place,
+        state: State,
+        connection: Arc<Connection>,
+        running: Running,
+        watcher: Watcher,
+        standing: Standing,
+        lives: Duration,
+    ) -> Self {
+        Self {
+            place,
+            state,
+            connection,
+            watcher,
+            settings,
+            process: Mutex::new(running.process),
+            standing: watch::Sender::new(standing),
+            offered: tokio::sync::Mutex::default(),
+            renewal: Mutex::new(Instant::now() + lives / 3),
+        }
+    }
+
+    /// Whether it serves.
+    pub fn standing(&self) -> Standing {
+        *self.standing.borrow()
+    }
+
+    /// Follows whether it serves.
+    pub fn follow(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
+    }
+
+    /// Who holds the shares.
+    pub fn mode(&self) -> Mode {
+        self.state.mode
+    }
+
+    /// The store in it. It stays the same over restarts; while the Vault does not serve, it says so.
+    pub fn store(&self) -> Vault {
+        let mount = setup::MOUNT.parse().unwrap_or_else(|_| unreachable!("`donjon` is a path"));
+        Vault::new(Arc::clone(&self.connection), mount)
+    }
+
+    /// The connection with the broker's token.
+    pub fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    /// The id of the server's process.
+    pub fn pid(&self) -> i32 {
+        self.process().mark().pid
+    }
+
+    /// The address of the server, and the file with the authority to trust there.
+    pub fn whereabouts(&self) -> (String, PathBuf) {
+        (self.connection.place(), self.place.authority())
+    }
+
+    /// Takes a custodian's share in. With enough of them the Vault is opened, and all are forgotten whatever comes of it.
+    pub async fn offer(&self, share: Material) -> Result<Standing, VaultError> {
+        let mut offered = self.offered.lock().await;
+        let standing = self.standing();
+        let why = match standing {
+            Standing::Waiting { why, .. } => why,
+            Standing::Ready | Standing::Down => return Ok(standing),
+        };
+        let given = offered.add(&self.state, share)?;
+        let needed = self.state.threshold;
+        self.stand(Standing::Waiting { given, needed, why });
+        if given >= needed {
+            let opened = self.open(&offered.take()).await;
+            if opened.is_err() {
+                self.stand(Standing::Waiting { given: 0, needed, why });
+            }
+            opened?;
+        }
+        Ok(self.standing())
+    }
+
+    /// Ends the server. Its storage stays, and a later bring-up brings it back.
+    pub async fn stop(&self) -> Result<(), VaultError> {
+        Ok(self.process().stop().await?)
+    }
+
+    /// Ends the server and removes all that was in it, its keys first of all.
+    pub async fn destroy(&self) -> Result<(), VaultError> {
+        if self.connection.has_token() {
+            // The token dies with the storage in any case; a server that is down cannot revoke it.
+            let _ = Server(&self.connection).revoke_own().await;
+            self.connection.forget_token();
+        }
+        self.process().kill().await?;
+        // From here on nothing in it counts: a daemon that dies now leaves something that the next one wipes.
+        State { phase: Phase::Making, ..self.state.clone() }.write(&self.place)?;
+        clear(&self.place)?;
+        remove(&self.place.identity())?;
+        remove(&self.place.state())?;
+        Ok(fs::sync_folder(self.place.folder())?)
+    }
+
+    /// Brings it as far as it can come without custodians: after a start, or when it was found running.
+    pub(super) async fn settle(&self) -> Result<(), VaultError> {
+        let server = Server(&self.connection);
+        let seal = server.seal().await.map_err(VaultError::call("ask the Vault server whether it is sealed"))?;
+        if !seal.initialized {
+            return Err(VaultError::Storage { storage: self.place.storage(), found: "is empty" });
+        }
+        match self.state.mode {
+            Mode::Host => {
+                if seal.sealed {
+                    self.unseal(&[shares::of_host(&self.place)?]).await?;
+                }
+                self.log_in().await?;
+                self.stand(Standing::Ready);
+                (self.watcher)(Step::Ready);
+            }
+            Mode::Custodians => {
+                let why = match (seal.sealed, self.connection.has_token()) {
+                    (false, true) if self.renew().await.is_ok() => {
+                        self.stand(Standing::Ready);
+                        return Ok(());
+                    }
+                    (true, _) => Why::Sealed,
+                    (false, _) => Why::NoCredential,
+                };
+                let given = self.offered.lock().await.count();
+                self.stand(Standing::Waiting { given, needed: self.state.threshold, why });
+                (self.watcher)(Step::Waiting);
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts the server again and settles it.
+    pub(super) async fn restart(&self) -> Result<(), VaultError> {
+        let binary = binary::find(self.settings.named.as_deref(), self.settings.search.as_deref())?;
+        (self.watcher)(Step::Starting);
+        let running = launch::start(&self.place, &binary, self.state.mode).await?;
+        self.connection.move_to(&running.address)?;
+        *self.process.lock().unwrap_or_else(PoisonError::into_inner) = running.process;
+        self.settle().await
+    }
+
+    /// Makes the broker's token live longer. An error leaves open whether it still lives.
+    pub(super) async fn renew(&self) -> Result<(), VaultError> {
+        let token = Server(&self.connection).renew().await.map_err(VaultError::call("renew the broker's token"))?;
+        self.renewed(&token);
+        Ok(())
+    }
+
+    /// When the token is to be renewed.
+    pub(super) fn renewal(&self) -> Instant {
+        *self.renewal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn stand(&self, standing: Standing) {
+        self.standing.send_replace(standing);
+    }
+
+    pub(super) fn process(&self) -> Arc<Process> {
+        Arc::clone(&self.process.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn renewed(&self, token: &Token) {
+        let due = Instant::now() + Duration::from_secs(token.lives) / 3;
+        *self.renewal.lock().unwrap_or_else(PoisonError::into_inner) = due;
+    }
+
+    async fn unseal(&self, shares: &[Material]) -> Result<(), VaultError> {
+        (self.watcher)(Step::Unsealing);
+        unseal(&self.connection, shares).await
+    }
+
+    async fn log_in(&self) -> Result<(), VaultError> {
+        (self.watcher)(Step::LoggingIn);
+        let credential = shares::credential(&self.place)?;
+        let token = Server(&self.connection).login(&credential).await;
+        let token = token.map_err(VaultError::call("log the broker in"))?;
+        self.renewed(&token);
+        self.connection.use_token(token.token);
+        Ok(())
+    }
+
+    /// Opens it with enough shares, and gives the broker a credential where it has none.
+    async fn open(&self, shares: &[Material]) -> Result<(), VaultError> {
+        let server = Server(&self.connection);
+        let seal = server.seal().await.map_err(VaultError::call("ask the Vault server whether it is sealed"))?;
+        if seal.sealed {
+            self.unseal(shares).await?;
+        }
+        if !self.connection.has_token() || self.renew().await.is_err() {
+            let socket = Address {
+                url: "http://localhost".to_owned(),
+                trust: Trust::Socket(self.place.socket()),
+                namespace: None,
+            };
+            let socket = Connection::open(&socket)?;
+            let root = Server(&socket).root_from(shares).await;
+            let root = root.map_err(VaultError::call("make a root token from the shares"))?;
+            let token = setup::credential(&self.connection, &self.place, Mode::Custodians, &root).await;
+            // Root goes whether the credential was made or not.
+            revoke_root(&self.connection, &root).await?;
+            let token = token?;
+            self.renewed(&token);
+            self.connection.use_token(token.token);
+        }
+        self.stand(Standing::Ready);
+        (self.watcher)(Step::Ready);
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Temporary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Temporary")
+            .field("place", &self.place)
+            .field("standing", &self.standing())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Initialises a new server and prepares it for the broker. Gives back how long the broker's token lives.
+async fn fill(
+    place: &Place,
+    custody: &Custody,
+    state: &mut State,
+    connection: &Connection,
+    flavour: binary::Flavour,
+    watcher: &Watcher,
+) -> Result<Duration, VaultError> {
+    let (count, threshold) = custody.shares();
+    watcher(Step::Initialising);
+    let initialised = Server(connection).initialise(count, threshold).await;
+    let initialised = initialised.map_err(VaultError::call("initialise the Vault server"))?;
+    state.shares = shares::keep(place, custody, &initialised.shares)?;
+    watcher(Step::SharesKept);
+    unseal(connection, &initialised.shares).await?;
+    drop(initialised.shares);
+    let root = initialised.root;
+    watcher(Step::Preparing);
+    connection.use_token(root.duplicate());
+    let prepared = setup::prepare(connection, place, flavour).await;
+    connection.forget_token();
+    prepared.map_err(VaultError::call("prepare the Vault server"))?;
+    let token = setup::credential(connection, place, custody.mode(), &root).await?;
+    watcher(Step::RevokingRoot);
+    revoke_root(connection, &root).await?;
+    let lives = Duration::from_secs(token.lives);
+    connection.use_token(token.token);
+    state.phase = Phase::Ready;
+    state.write(place)?;
+    Ok(lives)
+}
+
+async fn unseal(connection: &Connection, shares: &[Material]) -> Result<(), VaultError> {
+    let seal = Server(connection).unseal(shares).await.map_err(VaultError::call("unseal the Vault server"))?;
+    if seal.sealed {
+        return Err(VaultError::StillSealed);
+    }
+    let active = Server(connection).active(ACTIVE_WITHIN).await;
+    active.map_err(VaultError::call("wait until the Vault server serves"))
+}
+
+async fn revoke_root(connection: &Connection, root: &Material) -> Result<(), VaultError> {
+    match Server(connection).revoke(root).await.map_err(VaultError::call("revoke the root token"))? {
+        Revoked::Refused => Ok(()),
+        Revoked::StillValid => Err(VaultError::RootStillValid),
+    }
+}
+
+/// Removes everything but the logs, the identity and the state.
+fn clear(place: &Place) -> Result<(), VaultError> {
+    for folder in [place.shares(), place.storage()] {
+        match std::fs::remove_dir_all(&folder) {
+            Err(source) if source.kind() != ErrorKind::NotFound => {
+                return Err(FileError::Io { act: "remove", path: folder, source }.into());
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    let files = [
+        place.credential(),
+        place.socket(),
+        place.process(),
+        place.configuration(),
+        place.authority(),
+        place.certificate(),
+    ];
+    files.iter().try_for_each(|path| remove(path))?;
+    Ok(fs::sync_folder(place.folder())?)
+}
+
+fn remove(path: &std::path::Path) -> Result<(), FileError> {
+    match std::fs::remove_file(path) {
+        Err(source) if source.kind() != ErrorKind::NotFound => {
+            Err(FileError::Io { act: "remove", path: path.to_path_buf(), source })
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+const ACTIVE_WITHIN: Duration = Duration::from_secs(60);

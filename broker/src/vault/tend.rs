@@ -1,0 +1,89 @@
+//! Looking after a temporary Vault: its token renewed, its server brought back.
+
+use super::{
+    custody::Mode,
+    error::VaultError,
+    server::Server,
+    step::Step,
+    temporary::{Standing, Temporary},
+};
+use donjon_drivers::store::vault::{CallError, Reason};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+impl Temporary {
+    /// Looks after it until the caller drops this. After [`Temporary::stop`] or [`Temporary::destroy`] the caller has to.
+    pub async fn tend(self: Arc<Self>) {
+        loop {
+            let process = self.process();
+            tokio::select! {
+                () = process.ended() => self.bring_back().await,
+                () = tokio::time::sleep(LOOK_EVERY) => self.look().await,
+            }
+        }
+    }
+
+    /// The server has died: it is started again, as often as it takes.
+    async fn bring_back(&self) {
+        self.stand(Standing::Down);
+        (self.watcher)(Step::Died);
+        let mut pause = FIRST_PAUSE;
+        while let Err(error) = self.restart().await {
+            tracing::warn!(error = %chain(&error), "the Vault server could not be brought back");
+            (self.watcher)(Step::Retrying);
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Sees that it is not sealed, and that the token lives.
+    async fn look(&self) {
+        let looked = match self.standing() {
+            Standing::Ready => self.look_at_ready().await,
+            Standing::Down => self.settle().await,
+            // Somebody may have unsealed it by hand, but a credential still takes shares.
+            Standing::Waiting { .. } => Ok(()),
+        };
+        if let Err(error) = looked {
+            tracing::warn!(error = %chain(&error), "the Vault server was looked after in vain; trying again");
+        }
+    }
+
+    async fn look_at_ready(&self) -> Result<(), VaultError> {
+        let seal = Server(&self.connection).seal().await;
+        let seal = seal.map_err(VaultError::call("ask the Vault server whether it is sealed"))?;
+        if seal.sealed {
+            return self.settle().await;
+        }
+        if Instant::now() < self.renewal() {
+            return Ok(());
+        }
+        match self.renew().await {
+            // The token has died: a host logs in again, custodians are needed for another.
+            Err(VaultError::Call { source: CallError::Refused { reason: Reason::Denied, .. }, .. }) => {
+                if self.mode() == Mode::Custodians {
+                    self.connection.forget_token();
+                }
+                self.settle().await
+            }
+            other => other,
+        }
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}
+
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);

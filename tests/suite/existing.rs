@@ -1,0 +1,54 @@
+//! A Vault that is already there: used, refused where it cannot hold records, never stopped.
+
+use donjon::vault::existing::{Existing, ExistingError, Named};
+use donjon_drivers::{
+    material::Material,
+    store::{
+        Store, conformance,
+        vault::{Call, Trust},
+    },
+};
+use donjon_tests::openbao::OpenBao;
+use std::sync::Arc;
+
+fn named(server: &OpenBao, folder: &tempfile::TempDir, mount: &str) -> Named {
+    let Trust::Only(authority) = &server.address().trust else { panic!("the server has its own authority") };
+    let path = folder.path().join("ca.pem");
+    donjon_drivers::fs::replace(&path, authority).expect("a temporary file can be written");
+    Named {
+        url: server.address().url.clone(),
+        token: server.root().duplicate(),
+        authority: Some(path),
+        namespace: None,
+        mount: mount.to_owned(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_keeps_records_and_goes_on_without_the_broker() {
+    let (server, folder) = (OpenBao::start().await, tempfile::tempdir().unwrap());
+    let existing = Existing::open(named(&server, &folder, "kv")).await.unwrap();
+    let tending = tokio::spawn(existing.clone().tend());
+    let store: Arc<dyn Store> = Arc::new(existing.store());
+    conformance::check(&store, &"kit".parse().unwrap()).await.unwrap();
+    tending.abort();
+    drop((store, existing));
+    assert!(Existing::open(named(&server, &folder, "kv")).await.is_ok(), "it is still there");
+}
+
+#[tokio::test]
+async fn one_that_cannot_hold_records_is_refused() {
+    let (server, folder) = (OpenBao::start().await, tempfile::tempdir().unwrap());
+    let none = Existing::open(named(&server, &folder, "nothing")).await;
+    assert!(matches!(none, Err(ExistingError::NoMount { .. })), "{none:?}");
+    let old = Material::from(r#"{"type":"kv","options":{"version":"1"}}"#.to_owned());
+    server.connection().call(Call::post("sys/mounts/old", old)).await.unwrap();
+    let old = Existing::open(named(&server, &folder, "old")).await;
+    assert!(matches!(old, Err(ExistingError::NoMount { .. })), "no versions, no compare-and-set: {old:?}");
+    let stranger = Named { token: Material::from("s.x".to_owned()), ..named(&server, &folder, "kv") };
+    let denied = Existing::open(stranger).await;
+    assert!(matches!(denied, Err(ExistingError::Call(_))), "{denied:?}");
+    server.seal().await;
+    let sealed = Existing::open(named(&server, &folder, "kv")).await;
+    assert!(matches!(sealed, Err(ExistingError::Sealed { .. })), "{sealed:?}");
+}

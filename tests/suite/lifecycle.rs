@@ -1,0 +1,246 @@
+//! The temporary Vault's life, on a real OpenBao: made, killed in every way, brought back, destroyed.
+
+use age::x25519;
+use donjon::vault::{Settings, Standing, Step, Temporary, VaultError, Watcher, Why, shares};
+use donjon_drivers::store::{Store, StoreError, Which};
+use donjon_tests::{
+    process::wait_for,
+    temporary::{Custodians, Home, holds, kill, path, quiet, servers_of, stands, write},
+};
+use std::{sync::Arc, time::Duration};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn host_mode_daemon_killed() {
+    let home = Home::make();
+    let vault = home.up(None).await;
+    assert_eq!(vault.standing(), Standing::Ready);
+    write(&vault, 1).await;
+    let pid = vault.pid();
+    drop(vault);
+    let vault = home.up(None).await;
+    assert_eq!((vault.standing(), vault.pid()), (Standing::Ready, pid), "the server was found again");
+    holds(&vault, [1]).await;
+    write(&vault, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn host_mode_vault_killed() {
+    let home = Home::make();
+    let vault = home.up(None).await;
+    let tending = tokio::spawn(Arc::clone(&vault).tend());
+    for n in 1..=3 {
+        write(&vault, n).await;
+        kill(vault.pid());
+        stands(&vault, |standing| *standing == Standing::Down).await;
+        stands(&vault, |standing| *standing == Standing::Ready).await;
+        holds(&vault, 1..=n).await;
+    }
+    tending.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn host_mode_both_killed() {
+    let home = Home::make();
+    let vault = home.up(None).await;
+    write(&vault, 1).await;
+    let (pid, (url, _)) = (vault.pid(), vault.whereabouts());
+    drop(vault);
+    kill(pid);
+    let vault = home.up(None).await;
+    assert_eq!(vault.standing(), Standing::Ready);
+    assert_ne!(vault.pid(), pid);
+    assert_eq!(vault.whereabouts().0, url, "clients find it where it was");
+    holds(&vault, [1]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn custodians_daemon_killed() {
+    let (home, people) = (Home::make(), Custodians::three());
+    let vault = home.up(Some(people.custody())).await;
+    write(&vault, 1).await;
+    drop(vault);
+    let vault = home.up(None).await;
+    assert_eq!(vault.standing(), Standing::Waiting { given: 0, needed: 2, why: Why::NoCredential });
+    let read = vault.store().read(&path(1), Which::Latest).await;
+    assert!(matches!(read, Err(StoreError::Denied { .. })), "without a credential: {read:?}");
+    people.open(&home, &vault).await;
+    holds(&vault, [1]).await;
+    write(&vault, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn custodians_vault_killed() {
+    let (home, people) = (Home::make(), Custodians::three());
+    let vault = home.up(Some(people.custody())).await;
+    let tending = tokio::spawn(Arc::clone(&vault).tend());
+    write(&vault, 1).await;
+    kill(vault.pid());
+    stands(&vault, |standing| matches!(standing, Standing::Waiting { why: Why::Sealed, .. })).await;
+    let read = vault.store().read(&path(1), Which::Latest).await;
+    assert!(matches!(read, Err(StoreError::Sealed)), "{read:?}");
+    people.open(&home, &vault).await;
+    holds(&vault, [1]).await;
+    tending.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn custodians_both_killed() {
+    let (home, people) = (Home::make(), Custodians::three());
+    let vault = home.up(Some(people.custody())).await;
+    write(&vault, 1).await;
+    let pid = vault.pid();
+    drop(vault);
+    kill(pid);
+    let vault = home.up(Some(people.custody())).await;
+    assert_eq!(vault.standing(), Standing::Waiting { given: 0, needed: 2, why: Why::Sealed });
+    people.open(&home, &vault).await;
+    holds(&vault, [1]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_share_is_told_and_does_no_harm() {
+    let (home, people, other) = (Home::make(), Custodians::three(), Home::make());
+    let vault = home.up(Some(people.custody())).await;
+    drop(vault);
+    let stranger = x25519::Identity::generate();
+    assert!(shares::opened_by(&home.place(), &stranger).unwrap().is_empty(), "a stranger opens no share");
+    let elsewhere = other.up(Some(people.custody())).await;
+    let vault = home.up(None).await;
+    let foreign = vault.offer(people.share(&other, 0)).await;
+    assert!(matches!(foreign, Err(VaultError::Share(shares::ShareError::Foreign))), "{foreign:?}");
+    vault.offer(people.share(&home, 1)).await.unwrap();
+    let twice = vault.offer(people.share(&home, 1)).await;
+    assert!(matches!(twice, Err(VaultError::Share(shares::ShareError::Twice))), "{twice:?}");
+    assert_eq!(vault.offer(people.share(&home, 0)).await.unwrap(), Standing::Ready);
+    drop(elsewhere);
+}
+
+/// Stops a bring-up at each of its steps in turn, as a kill would, and brings up again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bring_up_that_ends_half_way_is_made_again() {
+    let people = Custodians::three();
+    for custody in [None, Some(people.custody())] {
+        let mut points = 0;
+        for point in 0.. {
+            let home = Home::make();
+            let (told, mut tells) = tokio::sync::mpsc::unbounded_channel();
+            let watcher: Watcher = Arc::new(move |step| {
+                // The test may have seen enough.
+                let _ = told.send(step);
+            });
+            let bringing = tokio::spawn(Temporary::bring_up(home.settings(custody.clone()), watcher));
+            let mut reached = None;
+            for _ in 0..=point {
+                reached = tells.recv().await;
+            }
+            bringing.abort();
+            let ended = matches!(bringing.await, Ok(Ok(_)));
+            let vault = home.up(custody.clone()).await;
+            if vault.standing() != Standing::Ready {
+                people.open(&home, &vault).await;
+            }
+            write(&vault, 1).await;
+            holds(&vault, [1]).await;
+            assert_eq!(servers_of(&home.vault()).len(), 1, "one server runs after {reached:?}");
+            vault.destroy().await.unwrap();
+            assert!(servers_of(&home.vault()).is_empty());
+            points = point;
+            if ended || reached == Some(Step::Ready) {
+                break;
+            }
+        }
+        assert!(points >= 5, "only {points} steps were seen");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_missing_or_changed_is_told_and_nothing_is_wiped() {
+    let home = Home::make();
+    let vault = home.up(None).await;
+    write(&vault, 1).await;
+    vault.stop().await.unwrap();
+    drop(vault);
+    let (place, up) = (home.place(), || Temporary::bring_up(home.settings(None), quiet()));
+
+    let people = Custodians::three();
+    let other = Temporary::bring_up(home.settings(Some(people.custody())), quiet()).await;
+    assert!(matches!(other, Err(VaultError::OtherCustody)), "{other:?}");
+
+    let aside = home.folder.path().join("aside");
+    std::fs::rename(place.state(), &aside).unwrap();
+    let lost = up().await;
+    assert!(matches!(lost, Err(VaultError::Storage { .. })), "the state is lost: {lost:?}");
+    std::fs::rename(&aside, place.state()).unwrap();
+
+    std::fs::rename(place.identity(), &aside).unwrap();
+    let lost = up().await;
+    assert!(matches!(lost, Err(VaultError::Share(_))), "the identity is lost: {lost:?}");
+    use age::secrecy::ExposeSecret;
+    let stranger = x25519::Identity::generate().to_string();
+    donjon_drivers::fs::replace(&place.identity(), stranger.expose_secret().as_bytes()).unwrap();
+    let wrong = up().await;
+    assert!(matches!(wrong, Err(VaultError::Share(_))), "another identity: {wrong:?}");
+    std::fs::rename(&aside, place.identity()).unwrap();
+
+    std::fs::rename(place.storage(), &aside).unwrap();
+    let lost = up().await;
+    assert!(matches!(lost, Err(VaultError::Storage { .. })), "the storage is lost: {lost:?}");
+    assert!(servers_of(&home.vault()).is_empty(), "what was started in vain is ended");
+    std::fs::remove_dir_all(place.storage()).unwrap();
+    std::fs::rename(&aside, place.storage()).unwrap();
+
+    let vault = up().await.unwrap();
+    holds(&vault, [1]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_hangs_is_replaced_and_a_taken_port_avoided() {
+    let home = Home::make();
+    let vault = home.up(None).await;
+    write(&vault, 1).await;
+    let (pid, (url, _)) = (vault.pid(), vault.whereabouts());
+    drop(vault);
+    let stopped = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(stopped, rustix::process::Signal::STOP).unwrap();
+    let vault = home.up(None).await;
+    assert_ne!(vault.pid(), pid, "it was ended and another started");
+    holds(&vault, [1]).await;
+
+    let pid = vault.pid();
+    drop(vault);
+    kill(pid);
+    let mut taken = None;
+    wait_for("the port is free", Duration::from_secs(5), || {
+        taken = std::net::TcpListener::bind(url.trim_start_matches("https://")).ok();
+        taken.is_some()
+    });
+    let vault = home.up(None).await;
+    assert_ne!(vault.whereabouts().0, url);
+    holds(&vault, [1]).await;
+}
+
+#[tokio::test]
+async fn without_a_server_program_the_error_says_how_to_get_one() {
+    let home = Home::make();
+    let settings = Settings { named: None, search: Some("/nowhere".into()), ..home.settings(None) };
+    let none = Temporary::bring_up(settings, quiet()).await;
+    assert!(matches!(none, Err(VaultError::Binary(_))), "{none:?}");
+    let vault = home.up(None).await;
+    assert_eq!(vault.standing(), Standing::Ready, "with one, the same home comes up");
+}
+
+#[tokio::test]
+#[ignore = "a measurement, run by name"]
+async fn from_nothing_to_the_first_write() {
+    let mut times = Vec::new();
+    for _ in 0..10 {
+        let home = Home::make();
+        let started = std::time::Instant::now();
+        let vault = home.up(None).await;
+        write(&vault, 1).await;
+        times.push(started.elapsed());
+        vault.destroy().await.unwrap();
+    }
+    times.sort();
+    println!("from nothing to the first write: median {:?}, all {times:?}", (times[4] + times[5]) / 2);
+}
