@@ -8,7 +8,7 @@ use donjon_drivers::{
         vault::{Address, Call, CallError, Connection, Method, Reason, Trust, Vault},
     },
 };
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use serde::Deserialize;
 use std::{
     process::{Command, Stdio},
@@ -121,6 +121,8 @@ fn certificates() -> (String, String, String) {
     let made = || -> Result<_, rcgen::Error> {
         let mut authority = CertificateParams::new(Vec::new())?;
         authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        // OpenSSL takes a certificate whose issuer has its own name for a self-signed one.
+        authority.distinguished_name.push(DnType::CommonName, "authority of a test");
         let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
         let key = KeyPair::generate()?;
         let certificate = CertificateParams::new(vec!["127.0.0.1".to_owned()])?.signed_by(&key, &authority)?;

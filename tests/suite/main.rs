@@ -3,6 +3,7 @@
 mod catalogues;
 mod existing;
 mod exposure;
+mod formats;
 mod lifecycle;
 mod services;
 mod stores;
