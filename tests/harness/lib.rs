@@ -1,5 +1,7 @@
 //! What tests share: real servers, started and stopped by their own id.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics where it stands")]
+
 pub mod debian_root;
 pub mod donjon;
 pub mod mariadb;

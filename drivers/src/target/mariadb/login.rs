@@ -57,9 +57,9 @@ impl Attempt<'_> {
         // without a name goes; where this process cannot become that, a wrong value must be refused for the right one to count.
         if way::can_be_nobody() && self.account.user != "nobody" {
             let way = Way::Socket { path: path.clone(), peer: Peer::Nobody };
-            match self.try_way(&way, self.value).await? {
-                Found::Absent(why) if why.kind() == io::ErrorKind::PermissionDenied => {}
-                found => return self.conclude(found),
+            let found = self.try_way(&way, self.value).await?;
+            if !matches!(&found, Found::Absent(why) if why.kind() == io::ErrorKind::PermissionDenied) {
+                return self.conclude(found);
             }
         }
         let way = Way::Socket { path: path.clone(), peer: Peer::Own };

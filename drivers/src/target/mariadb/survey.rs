@@ -80,7 +80,9 @@ pub(super) async fn privileges(connection: &mut Connection, node: &Node) -> Resu
 
 /// Whether the node is one of a Galera cluster.
 pub(super) async fn is_clustered(connection: &mut Connection) -> Result<bool, Fault> {
-    Ok(State::of(connection).await?.clustered())
+    let mut state = State(BTreeMap::new());
+    state.hear(connection, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('wsrep_on', 'wsrep_provider')").await?;
+    Ok(state.clustered())
 }
 
 /// Why it is not safe to change one account.
@@ -123,21 +125,16 @@ struct State(BTreeMap<String, String>);
 
 impl State {
     async fn of(connection: &mut Connection) -> Result<Self, Fault> {
-        let mut said = BTreeMap::new();
+        let mut state = Self(BTreeMap::new());
         // SHOW is answered by a node outside the primary component too; SELECT is not.
         for sql in [
             "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('read_only', 'super_read_only', 'strict_password_validation', \
-             'skip_grant_tables', 'wsrep_on', 'wsrep_provider', 'default_password_lifetime', 'timestamp')",
+             'skip_grant_tables', 'wsrep_on', 'wsrep_provider', 'default_password_lifetime')",
             "SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_ready', 'wsrep_cluster_status', 'wsrep_local_state', \
              'wsrep_local_state_comment')",
         ] {
-            for row in connection.rows(sql).await? {
-                if let [Some(name), Some(value)] = row.as_slice() {
-                    said.insert(name.to_ascii_lowercase(), value.clone());
-                }
-            }
+            state.hear(connection, sql).await?;
         }
-        let mut state = Self(said);
         if state.is_ready() {
             let plugins = "SELECT COUNT(*), UNIX_TIMESTAMP() FROM information_schema.PLUGINS \
                            WHERE PLUGIN_TYPE = 'PASSWORD VALIDATION' AND PLUGIN_STATUS = 'ACTIVE'";
@@ -147,6 +144,15 @@ impl State {
             }
         }
         Ok(state)
+    }
+
+    async fn hear(&mut self, connection: &mut Connection, sql: &str) -> Result<(), Fault> {
+        for row in connection.rows(sql).await? {
+            if let [Some(name), Some(value)] = row.as_slice() {
+                self.0.insert(name.to_ascii_lowercase(), value.clone());
+            }
+        }
+        Ok(())
     }
 
     fn said(&self, name: &str) -> &str {

@@ -1,58 +1,15 @@
-//! The MariaDB target on real servers.
+//! What the MariaDB driver sees, changes and proves.
 
+use super::scene::{ADMIN, ADMIN_VALUE, account, declare, driver, material, session, start, survey};
 use donjon_drivers::{
     material::Material,
     target::{
-        Account, Admin, Login, Node, Survey, Target, TargetError, conformance,
+        Admin, Login, Node, Target, TargetError, conformance,
         mariadb::{Limits, MariaDb as Driver},
     },
 };
 use donjon_tests::mariadb::{MariaDb, native_hash};
-use mysql_async::{Conn, OptsBuilder};
 use std::time::{Duration, Instant};
-
-/// An administrator who is none of the accounts under test.
-const ADMIN: &str = "keeper";
-const ADMIN_VALUE: &str = "keeper-value-1";
-
-fn material(text: &str) -> Material {
-    Material::from(text.to_owned())
-}
-
-fn account(user: &str, host: &str) -> Account {
-    Account { user: user.into(), host: host.into() }
-}
-
-fn driver(server: &MariaDb) -> Driver {
-    Driver::new(vec![server.member("db1")], Limits::default())
-}
-
-async fn start(extra: &[&str]) -> MariaDb {
-    let server = MariaDb::start_with(extra).await;
-    server.account(ADMIN, "localhost", ADMIN_VALUE).await;
-    server
-}
-
-async fn survey(driver: &Driver, user: &str, known: &[&Material]) -> Survey {
-    let value = material(ADMIN_VALUE);
-    driver.survey(&Admin { user: ADMIN, values: &[&value] }, user, known).await.unwrap()
-}
-
-async fn declare(driver: &Driver, account: &Account, values: &[&Material]) -> Result<(), TargetError> {
-    let value = material(ADMIN_VALUE);
-    driver.declare(&Admin { user: ADMIN, values: &[&value] }, account, values).await
-}
-
-/// A session that stays open.
-async fn session(server: &MariaDb, user: &str, value: &str) -> Conn {
-    let opts = OptsBuilder::default()
-        .ip_or_hostname("127.0.0.1")
-        .tcp_port(server.port)
-        .prefer_socket(false)
-        .user(Some(user))
-        .pass(Some(value));
-    Conn::new(opts).await.unwrap()
-}
 
 async fn conforms(server: &MariaDb, user: &str) {
     let (driver, keeper) = (driver(server), material(ADMIN_VALUE));
