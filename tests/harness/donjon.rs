@@ -5,7 +5,9 @@ use rustix::process::{Pid, Signal};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
+    fs::Permissions,
     io::Write,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
@@ -62,7 +64,9 @@ impl Default for Donjon {
 impl Donjon {
     /// A home without a daemon.
     pub fn new() -> Self {
-        let home = tempfile::Builder::new().prefix("donjon.").tempdir().expect("a temporary folder can be made");
+        let private = Permissions::from_mode(0o700);
+        let home = tempfile::Builder::new().prefix("donjon.").permissions(private).tempdir();
+        let home = home.expect("a temporary folder can be made");
         let bin = tools::program("bao").display().to_string();
         Self { home, environment: BTreeMap::from([("DONJON_VAULT_BIN".to_owned(), bin)]) }
     }

@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics where it stands")]
 
+mod bad_input;
 mod catalogues;
 mod existing;
 mod exposure;
 mod formats;
 mod lifecycle;
+mod rotation;
 mod services;
 mod stores;
 mod targets;

@@ -11,8 +11,8 @@ use crate::{
 };
 use donjon_drivers::material::Material;
 use serde_json::json;
-use std::sync::Arc;
-use tokio::{net::UnixStream, sync::mpsc};
+use std::{sync::Arc, time::Duration};
+use tokio::{io::AsyncReadExt, net::UnixStream, sync::mpsc};
 
 /// Serves one connection until the peer leaves.
 pub async fn serve(daemon: Arc<Daemon>, mut stream: UnixStream) -> Result<(), FrameError> {
@@ -22,7 +22,12 @@ pub async fn serve(daemon: Arc<Daemon>, mut stream: UnixStream) -> Result<(), Fr
     if actor.uid != own && actor.uid != 0 {
         let refused = Failure::new(Exit::NotAllowed, format!("uid {} may not ask this daemon", actor.uid))
             .cause(format!("it serves uid {own} and root"));
-        return Message::new(&Answer::Error(refused), Vec::new())?.send(&mut stream).await;
+        Message::new(&Answer::Error(refused), Vec::new())?.send(&mut stream).await?;
+        // What it sent is read and dropped: closing over it would take the refusal away from the peer.
+        let (mut asked, mut nowhere) = ((&mut stream).take(LONGEST_REFUSED), tokio::io::sink());
+        let rest = tokio::io::copy(&mut asked, &mut nowhere);
+        let _ = tokio::time::timeout(REFUSED_WAIT, rest).await;
+        return Ok(());
     }
     loop {
         let message = match Message::receive(&mut stream).await {
@@ -105,3 +110,6 @@ fn status(daemon: &Daemon) -> serde_json::Value {
     };
     json!({"state": state, "store": driver, "deployment": daemon.layout.deployment(), "pid": std::process::id(), "version": env!("CARGO_PKG_VERSION")})
 }
+
+const LONGEST_REFUSED: u64 = 1 << 20;
+const REFUSED_WAIT: Duration = Duration::from_secs(1);

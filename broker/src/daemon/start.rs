@@ -28,6 +28,8 @@ pub fn foreground(home: &Home, up: &Up) -> Result<(), Failure> {
 }
 
 fn start(home: &Home, up: &Up) -> Result<(), Failure> {
+    #[cfg(feature = "failpoints")]
+    let _points = fail::FailScenario::setup();
     donjon_drivers::fs::private_folder(home.folder())
         .map_err(|error| translate::file("cannot use DONJON_HOME", &error))?;
     let _lock = lock(home)?;

@@ -1,0 +1,132 @@
+//! What people type wrong and what breaks around them: each a clear error, its exit code, and nothing lost.
+
+use donjon_tests::donjon::{Donjon, binary};
+use std::{os::unix::fs::PermissionsExt, process::Command};
+
+/// What every error shows: what happened, and what to do or why.
+#[track_caller]
+fn well_formed(error: &str) {
+    assert!(error.starts_with("error: "), "{error}");
+    assert!(error.contains("\nhint:  ") || error.contains("\ncaused by:\n  1: "), "{error}");
+    assert!(!error.contains("panicked"), "{error}");
+}
+
+#[test]
+fn nobody_listens() {
+    let donjon = Donjon::new();
+    for arguments in [&["get", "x"][..], &["list"], &["rotate", "status"], &["history", "x"]] {
+        well_formed(&donjon.run(arguments).failed(6));
+    }
+    // As with `vault status`, whatever is wrong there is 1.
+    well_formed(&donjon.run(&["status"]).failed(1));
+}
+
+#[test]
+fn an_unknown_name_has_the_nearest_one() {
+    let donjon = Donjon::new();
+    donjon.up();
+    donjon.run_with_input(&["put", "database_password"], b"a-value-long-enough").ok();
+    let error = donjon.run(&["get", "database_pasword"]).failed(4);
+    well_formed(&error);
+    assert!(error.contains("`database_password`"), "{error}");
+    let error = donjon.run(&["generate", "--catalogue", "kola-ansible"]).failed(2);
+    assert!(error.contains("kolla-ansible"), "{error}");
+    let error = donjon.run(&["generate", "nova_pasword", "--catalogue", "kolla-ansible"]).failed(4);
+    assert!(error.contains("nova_"), "{error}");
+    well_formed(&donjon.run(&["get", "../escape"]).failed(2));
+    well_formed(&donjon.run(&["get", "database_password", "--version", "7"]).failed(4));
+    well_formed(&donjon.run(&["get", "database_password", "--version", "previous"]).failed(4));
+}
+
+#[test]
+fn a_malformed_deployment_file_is_told_with_its_lines_and_nothing_starts() {
+    let donjon = Donjon::new();
+    donjon.describe("deployment: site1\nservices:\n  web: {driver: systemd, hosts: [nowhere], batch: 0}\n");
+    let error = donjon.run(&["up"]).failed(2);
+    well_formed(&error);
+    assert!(error.contains("nowhere") && error.contains("batch 0"), "every mistake at once: {error}");
+    donjon.describe("deployment: [\n");
+    let error = donjon.run(&["up"]).failed(2);
+    assert!(error.contains("line"), "{error}");
+    assert_eq!(donjon.daemon(), None);
+}
+
+#[test]
+fn the_socket_of_another_user_is_out_of_reach() {
+    let donjon = Donjon::new();
+    donjon.up();
+    donjon.run_with_input(&["put", "x"], b"a-value-long-enough").ok();
+    let as_nobody = || {
+        // Nobody may not enter this test's own build folder; the binary is reached through a copy.
+        let copy = tempfile::tempdir().expect("a temporary folder can be made");
+        std::fs::set_permissions(copy.path(), std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+        let program = copy.path().join("donjon");
+        std::fs::copy(binary(), &program).expect("it can be copied");
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "nobody", "--regid", "nogroup", "--clear-groups"]).arg(&program);
+        let output = command.args(["get", "x"]).env("DONJON_HOME", donjon.home()).output().expect("setpriv is there");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned(), output.stdout)
+    };
+    let (code, error, out) = as_nobody();
+    assert_eq!((code, out.as_slice()), (Some(3), &b""[..]), "{error}");
+    well_formed(&error);
+    // Even where the folders are open, the kernel says who asks.
+    for folder in [donjon.home().to_path_buf(), donjon.home().join("run")] {
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+    }
+    std::fs::set_permissions(donjon.home().join("run/donjon.sock"), std::fs::Permissions::from_mode(0o777))
+        .expect("ours");
+    let (code, error, out) = as_nobody();
+    assert_eq!((code, out.as_slice()), (Some(3), &b""[..]), "{error}");
+    assert!(error.contains("may not ask this daemon"), "{error}");
+    std::fs::set_permissions(donjon.home(), std::fs::Permissions::from_mode(0o700)).expect("it is ours");
+    std::fs::set_permissions(donjon.home().join("run"), std::fs::Permissions::from_mode(0o700)).expect("it is ours");
+}
+
+#[test]
+fn a_second_daemon_in_one_home_is_refused_and_a_second_up_finds_the_first() {
+    let donjon = Donjon::new();
+    donjon.up();
+    let first = donjon.daemon();
+    well_formed(&donjon.run(&["up", "--foreground"]).failed(5));
+    assert!(donjon.run(&["up"]).ok().contains("already"));
+    assert_eq!(donjon.daemon(), first);
+}
+
+#[test]
+fn a_home_that_others_can_enter_is_refused() {
+    let donjon = Donjon::new();
+    std::fs::set_permissions(donjon.home(), std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let error = donjon.run(&["up"]).failed(1);
+    assert!(error.contains("755"), "{error}");
+    std::fs::set_permissions(donjon.home(), std::fs::Permissions::from_mode(0o700)).expect("it is ours");
+}
+
+#[test]
+fn what_must_not_change_is_refused_by_name() {
+    let donjon = Donjon::new();
+    donjon.up();
+    let error = donjon.run(&["rotate", "apply", "cinder_rbd_secret_uuid"]).failed(8);
+    well_formed(&error);
+    assert!(error.contains("lose data"), "{error}");
+    assert!(donjon.run(&["rotate", "apply", "database_password", "--compromised"]).failed(8).contains("--compromised"));
+    donjon.run(&["rotate", "apply"]).failed(2);
+}
+
+#[test]
+fn a_value_survives_exactly_and_nothing_is_an_argument() {
+    let donjon = Donjon::new();
+    donjon.up();
+    for (name, value) in [
+        ("a", &b"$#'\"\\ \t%@:/"[..]),
+        ("b", b"\xff\x00\xfe"),
+        ("c", b""),
+        ("d", b"two\nlines"),
+        ("e", "ü€\u{1f512}".as_bytes()),
+    ] {
+        donjon.run_with_input(&["put", name], value).ok();
+        let mut command = donjon.command(&["get", name]);
+        assert_eq!(command.output().expect("donjon is built").stdout, value, "{name}");
+    }
+    assert_eq!(donjon.run(&["put", "a", "a-value-as-an-argument"]).code, 2);
+}

@@ -1,0 +1,256 @@
+//! MySQL root rotates on a real MariaDB with its journal in a real OpenBao, whatever is killed or lost on the way.
+
+use donjon::rotation::checkpoint::POINTS;
+use donjon_tests::{
+    donjon::{Donjon, Ran, runs},
+    mariadb::MariaDb,
+    process::wait_for,
+    proxy::{Act, Proxy},
+};
+use mysql_async::{Conn, OptsBuilder};
+use std::{fs::Permissions, os::unix::fs::PermissionsExt, path::Path, process::Stdio, time::Duration};
+use tempfile::TempDir;
+
+const OLD: &str = "the-first-root-password-4711";
+
+const ACCOUNTS: [&str; 3] = ["localhost", "127.0.0.1", "%"];
+
+/// A server with MySQL's usual root accounts, and a donjon that knows it.
+async fn plain_site() -> (MariaDb, Donjon) {
+    let server = MariaDb::start().await;
+    for host in ACCOUNTS {
+        server.account("root", host, OLD).await;
+    }
+    let donjon = described(&server, &server.socket());
+    (server, donjon)
+}
+
+/// A donjon that reaches a server's own socket at some path.
+fn described(server: &MariaDb, socket: &Path) -> Donjon {
+    let donjon = Donjon::new();
+    donjon.describe(&format!(
+        "deployment: site1
+targets:
+  mariadb:
+    driver: mariadb
+    nodes:
+      - {{name: db1, address: 127.0.0.1, port: {port}, socket: {socket}}}
+views:
+  root_url: 'mysql+pymysql://root:{{database_password:url}}@127.0.0.1:{port}/mysql'
+",
+        port = server.port,
+        socket = socket.display(),
+    ));
+    donjon.up();
+    donjon.run_with_input(&["put", "database_password"], OLD.as_bytes()).ok();
+    donjon
+}
+
+/// A folder that the server's user may enter.
+fn open_folder() -> TempDir {
+    let folder = tempfile::Builder::new().prefix("proxy.").tempdir().expect("a temporary folder can be made");
+    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("it is ours");
+    folder
+}
+
+/// A fresh login over TCP as 127.0.0.1, or over the socket as localhost.
+async fn logs_in(port: u16, socket: Option<&Path>, password: &str) -> bool {
+    let options = OptsBuilder::default()
+        .user(Some("root"))
+        .pass(Some(password))
+        .ip_or_hostname("127.0.0.1")
+        .tcp_port(port)
+        .prefer_socket(false);
+    let options = match socket {
+        Some(socket) => options.socket(Some(socket.display().to_string())).prefer_socket(true),
+        None => options,
+    };
+    match Conn::new(options).await {
+        Ok(conn) => {
+            // It was let in; how it leaves does not matter.
+            let _ = conn.disconnect().await;
+            true
+        }
+        Err(_) => false,
+    }
+}
+
+/// What the store serves works everywhere, and every other value is refused.
+async fn settled(server: &MariaDb, donjon: &Donjon, others: &[String]) -> String {
+    let served = donjon.run(&["get", "database_password"]).ok();
+    for socket in [None, Some(server.socket())] {
+        assert!(logs_in(server.port, socket.as_deref(), &served).await, "the served value logs in ({socket:?})");
+        for other in others {
+            assert!(!logs_in(server.port, socket.as_deref(), other).await, "an earlier value is refused ({socket:?})");
+        }
+    }
+    assert!(donjon.run(&["get", "root_url"]).ok().contains(&format!(":{served}@")), "the view follows");
+    donjon.run(&["rotate", "status"]).ok();
+    served
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_rotates_and_the_old_value_is_refused() {
+    let (server, donjon) = plain_site().await;
+    assert!(logs_in(server.port, None, OLD).await && !logs_in(server.port, None, "wrong").await, "the control");
+    let plan = donjon.run(&["rotate", "plan", "database_password", "-o", "json"]).json();
+    assert_eq!(plan["secrets"][0]["outage"], "none");
+    assert_eq!(donjon.run(&["rotate", "plan", "database_password", "--detailed-exitcode"]).code, 12);
+    let applied = donjon.run(&["rotate", "apply", "database_password", "-o", "json"]).json();
+    assert_eq!(applied["rotations"][0]["state"], "retired");
+    let new = settled(&server, &donjon, &[OLD.to_owned()]).await;
+    assert_ne!(new, OLD);
+    assert_eq!(donjon.run(&["get", "database_password", "--version", "previous"]).ok(), OLD);
+    // Nothing the server wrote holds either value; the control is a statement that does.
+    server.sql("create user canary@localhost identified by 'canary-in-clear-0815'").await;
+    assert!(!server.holds(b"canary-in-clear-0815").is_empty(), "the control is seen");
+    assert!(server.holds(new.as_bytes()).is_empty(), "the new value is in no file of the server");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_every_point_it_resumes_and_loses_nothing() {
+    let (server, mut donjon) = plain_site().await;
+    let mut seen = vec![OLD.to_owned()];
+    let mut hit = Vec::new();
+    for point in POINTS.iter().filter(|point| !NEEDS_CONSUMER.contains(point)) {
+        let pid = donjon.daemon().expect("it runs");
+        donjon_tests::donjon::end(pid, rustix::process::Signal::KILL);
+        donjon.set("FAILPOINTS", &format!("{point}=return"));
+        donjon.up();
+        donjon.unset("FAILPOINTS");
+        let victim = donjon.daemon().expect("it runs");
+        let died: Ran = donjon.run(&["rotate", "apply", "database_password"]);
+        assert_eq!(died.code, 6, "{point}: {died:#?}");
+        wait_for("the killed daemon", Duration::from_secs(5), || !runs(victim));
+        assert!(donjon.log().contains(&format!("checkpoint {point}: killed")), "{point} was hit");
+        hit.push(*point);
+
+        donjon.up();
+        // Before anything is mended: what the store serves is accepted, at every point.
+        let served = donjon.run(&["get", "database_password"]).ok();
+        assert!(logs_in(server.port, None, &served).await, "{point}: the served value logs in before resume");
+        let resumed = donjon.run(&["rotate", "resume", "-o", "json"]).json();
+        let new = settled(&server, &donjon, &seen).await;
+        // Killed before its last journal write, it has ended already or ends now; either way the value is a new one.
+        assert!(!seen.contains(&new), "{point}: {resumed}");
+        seen.push(new);
+    }
+    println!("points hit: {}", hit.join(" "));
+    assert_eq!(hit.len(), POINTS.len() - NEEDS_CONSUMER.len());
+}
+
+/// These are reached only where a consumer restarts.
+const NEEDS_CONSUMER: &[&str] = &["rotation.restarted", "rotation.acknowledged"];
+
+/// Each statement that changes an account, in turn: it never arrives, its reply is lost, or its reply is held while the
+/// broker is killed. Publishing first, the fault of TripleO and kolla-ansible, would show as a served value that is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_or_held_reply_at_any_statement_loses_nothing() {
+    let server = MariaDb::start().await;
+    for host in ACCOUNTS {
+        server.account("root", host, OLD).await;
+    }
+    let folder = open_folder();
+    let path = folder.path().join("socket");
+    let proxy = Proxy::unix(&path, server.socket()).await;
+    let donjon = described(&server, &path);
+    let mut seen = vec![OLD.to_owned()];
+    let mut landed = Vec::new();
+    for act in [Act::LoseStatement, Act::LoseReply, Act::HoldReply] {
+        for statement in 0..2 * ACCOUNTS.len() {
+            let before = donjon.run(&["get", "database_password"]).ok();
+            proxy.set("ALTER USER", statement, act);
+            let mut apply = donjon
+                .command(&["rotate", "apply", "database_password"])
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("donjon is built");
+            wait_for("the fault to land", Duration::from_secs(20), || proxy.has_acted());
+            if act == Act::HoldReply {
+                donjon.kill_daemon();
+            }
+            let code = apply.wait().expect("a child can be waited for").code();
+            assert_eq!(code, Some(6), "{act:?} at statement {statement}");
+            proxy.release();
+            donjon.up();
+            let served = donjon.run(&["get", "database_password"]).ok();
+            assert!(
+                logs_in(server.port, None, &served).await,
+                "{act:?} at statement {statement}: the served value logs in before resume"
+            );
+            assert!(
+                logs_in(server.port, Some(&server.socket()), &served).await,
+                "{act:?} at statement {statement}: also as localhost"
+            );
+            if statement < ACCOUNTS.len() {
+                assert_eq!(served, before, "nothing is published before every account accepts it");
+            }
+            donjon.run(&["rotate", "resume"]).ok();
+            let new = settled(&server, &donjon, &seen).await;
+            seen.push(new);
+            landed.push(format!("{act:?}@{statement}"));
+        }
+    }
+    println!("faults landed: {}", landed.join(" "));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_that_nobody_has_seen_can_be_aborted() {
+    let (server, mut donjon) = plain_site().await;
+    donjon.kill_daemon();
+    donjon.set("FAILPOINTS", "rotation.moved.verified=return");
+    donjon.up();
+    donjon.unset("FAILPOINTS");
+    donjon.run(&["rotate", "apply", "database_password"]).failed(6);
+    donjon.up();
+    assert_eq!(donjon.run(&["rotate", "status"]).code, 13);
+    assert_eq!(donjon.run(&["rotate", "apply", "database_password"]).code, 5, "a second one waits for the first");
+    let aborted = donjon.run(&["rotate", "abort", "-o", "json"]).json();
+    assert_eq!(aborted["rotations"][0]["state"], "aborted");
+    assert_eq!(settled(&server, &donjon, &[]).await, OLD);
+    donjon.run(&["rotate", "apply", "database_password"]).ok();
+    assert_ne!(settled(&server, &donjon, &[OLD.to_owned()]).await, OLD);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_published_rotation_cannot_be_aborted_but_goes_on() {
+    let (server, mut donjon) = plain_site().await;
+    donjon.kill_daemon();
+    donjon.set("FAILPOINTS", "rotation.moved.published=return");
+    donjon.up();
+    donjon.unset("FAILPOINTS");
+    donjon.run(&["rotate", "apply", "database_password"]).failed(6);
+    donjon.up();
+    let refused = donjon.run(&["rotate", "abort"]).failed(5);
+    assert!(refused.contains("consumers may have read the new value"), "{refused}");
+    donjon.run(&["rotate", "resume"]).ok();
+    settled(&server, &donjon, &[OLD.to_owned()]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_has_another_password_stops_it_before_anything_changes() {
+    let (server, donjon) = plain_site().await;
+    server.account("root", "127.0.0.1", "changed-by-someone-else").await;
+    let before = server.sql("select user, host, priv from mysql.global_priv order by user, host").await;
+    let refused = donjon.run(&["rotate", "apply", "database_password"]);
+    assert_ne!(refused.code, 0);
+    assert!(refused.err.contains("nothing was changed"), "{}", refused.err);
+    assert_eq!(server.sql("select user, host, priv from mysql.global_priv order by user, host").await, before);
+    assert_eq!(donjon.run(&["get", "database_password"]).ok(), OLD);
+    donjon.run(&["rotate", "status"]).ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_hangs_or_is_gone_is_told_and_waited_for() {
+    let (mut server, donjon) = plain_site().await;
+    server.kill();
+    let refused = donjon.run(&["rotate", "apply", "database_password"]).failed(6);
+    assert!(refused.contains("did not answer") && refused.contains("nothing was changed"), "{refused}");
+    server.restart().await;
+    server.pause();
+    let refused = donjon.run(&["rotate", "apply", "database_password"]).failed(6);
+    assert!(refused.contains("did not answer"), "{refused}");
+    server.resume();
+    donjon.run(&["rotate", "apply", "database_password"]).ok();
+    settled(&server, &donjon, &[OLD.to_owned()]).await;
+}
