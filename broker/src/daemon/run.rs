@@ -1,7 +1,10 @@
 //! The accept loop: a private socket, one task per connection, an orderly end.
 
-use super::{Daemon, answer, translate};
-use crate::failure::{Exit, Failure};
+use super::{Daemon, Holding, answer, translate};
+use crate::{
+    failure::{Exit, Failure},
+    records::expire,
+};
 use std::{io::ErrorKind, sync::Arc, time::Duration};
 use tokio::{
     net::UnixListener,
@@ -28,6 +31,7 @@ pub async fn serve(daemon: Arc<Daemon>, listener: UnixListener) -> Result<(), Fa
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
     let mut sync = tokio::time::interval(Duration::from_secs(1));
+    let mut tidy = tokio::time::interval(Duration::from_secs(600));
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -48,6 +52,7 @@ pub async fn serve(daemon: Arc<Daemon>, listener: UnixListener) -> Result<(), Fa
             _ = sync.tick() => if let Err(error) = daemon.audit.sync() {
                 tracing::error!(%error, "the audit log cannot be made durable");
             },
+            _ = tidy.tick() => drop(tokio::spawn(destroy_expired(daemon.clone()))),
             () = daemon.ending.notified() => break,
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
@@ -56,4 +61,15 @@ pub async fn serve(daemon: Arc<Daemon>, listener: UnixListener) -> Result<(), Fa
     // The socket is removed by who holds the lock; what is gone already needs no removal.
     let _ = std::fs::remove_file(daemon.home.socket());
     daemon.audit.sync().map_err(|error| translate::audit(&error))
+}
+
+/// Destroys previous versions whose time has come. What fails now is tried again in the next round.
+async fn destroy_expired(daemon: Arc<Daemon>) {
+    let Holding::Open(store) = daemon.holding() else { return };
+    match expire::expire(&*store, &daemon.layout, jiff::Timestamp::now().as_second()).await {
+        Ok(destroyed) => destroyed
+            .iter()
+            .for_each(|(name, version)| tracing::info!(%name, %version, "a previous version was destroyed")),
+        Err(error) => tracing::warn!(%error, "previous versions could not be destroyed"),
+    }
 }
