@@ -51,6 +51,11 @@ impl Home {
             .map_or_else(|| self.run().join("donjon.sock"), PathBuf::from)
     }
 
+    /// The folder of the sockets of connections to other hosts.
+    pub fn connections(&self) -> PathBuf {
+        self.run().join("ssh")
+    }
+
     /// The lock that one daemon holds.
     pub fn lock(&self) -> PathBuf {
         self.0.join("daemon.lock")

@@ -19,6 +19,9 @@ pub struct Deployment {
     /// How long the previous value is kept after a rotation, in days.
     #[serde(default = "default_keep_previous")]
     pub keep_previous: u32,
+    /// How long sessions from before the restarts may stay before a rotation says that it waits for them, in seconds.
+    #[serde(default = "default_drain")]
+    pub drain: u32,
     /// Where commands run. `local` is always there.
     #[serde(default)]
     pub hosts: BTreeMap<HostName, Driven>,
@@ -88,9 +91,23 @@ pub struct Service {
     /// How long it may take to be well again after a restart, in seconds.
     #[serde(default = "default_settle")]
     pub settle: u32,
+    /// What proves that it runs on a new value.
+    #[serde(default)]
+    pub proof: Proof,
     /// The driver's options, as they stand.
     #[serde(flatten)]
     pub options: BTreeMap<String, Setting>,
+}
+
+/// What proves that a service runs on a new value.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Proof {
+    /// A session at the target that began after its restart, beside its health check.
+    #[default]
+    Session,
+    /// Its health check alone, which must log in by itself: for services that keep no session open.
+    Check,
 }
 
 /// What a role may read: secrets and views by name.
@@ -136,6 +153,7 @@ impl Deployment {
             deployment,
             catalogue: default_catalogue(),
             keep_previous: default_keep_previous(),
+            drain: default_drain(),
             hosts: BTreeMap::new(),
             targets: BTreeMap::new(),
             services: BTreeMap::new(),
@@ -251,6 +269,10 @@ fn default_catalogue() -> String {
 
 fn default_keep_previous() -> u32 {
     7
+}
+
+fn default_drain() -> u32 {
+    60
 }
 
 fn default_batch() -> u32 {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics where it stands")]
 
+pub mod consumer;
 pub mod debian_root;
 pub mod donjon;
 pub mod mariadb;

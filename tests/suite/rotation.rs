@@ -2,6 +2,7 @@
 
 use donjon::rotation::checkpoint::POINTS;
 use donjon_tests::{
+    consumer::Consumer,
     donjon::{Donjon, Ran, runs},
     mariadb::MariaDb,
     process::wait_for,
@@ -21,13 +22,13 @@ async fn plain_site() -> (MariaDb, Donjon) {
     for host in ACCOUNTS {
         server.account("root", host, OLD).await;
     }
-    let donjon = described(&server, &server.socket());
+    let donjon = Donjon::new();
+    described(&donjon, &server, &server.socket(), "");
     (server, donjon)
 }
 
-/// A donjon that reaches a server's own socket at some path.
-fn described(server: &MariaDb, socket: &Path) -> Donjon {
-    let donjon = Donjon::new();
+/// Brings a donjon up that reaches a server's own socket at some path, and stores the password that works.
+fn described(donjon: &Donjon, server: &MariaDb, socket: &Path, services: &str) {
     donjon.describe(&format!(
         "deployment: site1
 targets:
@@ -37,13 +38,25 @@ targets:
       - {{name: db1, address: 127.0.0.1, port: {port}, socket: {socket}}}
 views:
   root_url: 'mysql+pymysql://root:{{database_password:url}}@127.0.0.1:{port}/mysql'
-",
+{services}",
         port = server.port,
         socket = socket.display(),
     ));
     donjon.up();
     donjon.run_with_input(&["put", "database_password"], OLD.as_bytes()).ok();
-    donjon
+}
+
+/// As [`plain_site`], with a consumer that logs in every 20 ms and restarts in each rotation.
+async fn consumed_site() -> (MariaDb, Donjon, Consumer) {
+    let server = MariaDb::start().await;
+    for host in ACCOUNTS {
+        server.account("root", host, OLD).await;
+    }
+    let donjon = Donjon::new();
+    let consumer = Consumer::new(&donjon, server.port);
+    described(&donjon, &server, &server.socket(), &consumer.service());
+    consumer.start();
+    (server, donjon, consumer)
 }
 
 /// A folder that the server's user may enter.
@@ -93,10 +106,10 @@ async fn settled(server: &MariaDb, donjon: &Donjon, others: &[String]) -> String
 async fn root_rotates_and_the_old_value_is_refused() {
     let (server, donjon) = plain_site().await;
     assert!(logs_in(server.port, None, OLD).await && !logs_in(server.port, None, "wrong").await, "the control");
-    let plan = donjon.run(&["rotate", "plan", "database_password", "-o", "json"]).json();
+    let plan = donjon.run(&["rotate", "plan", "database_password", "--output", "json"]).json();
     assert_eq!(plan["secrets"][0]["outage"], "none");
     assert_eq!(donjon.run(&["rotate", "plan", "database_password", "--detailed-exitcode"]).code, 12);
-    let applied = donjon.run(&["rotate", "apply", "database_password", "-o", "json"]).json();
+    let applied = donjon.run(&["rotate", "apply", "database_password", "--output", "json"]).json();
     assert_eq!(applied["rotations"][0]["state"], "retired");
     let new = settled(&server, &donjon, &[OLD.to_owned()]).await;
     assert_ne!(new, OLD);
@@ -109,10 +122,10 @@ async fn root_rotates_and_the_old_value_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_every_point_it_resumes_and_loses_nothing() {
-    let (server, mut donjon) = plain_site().await;
+    let (server, mut donjon, consumer) = consumed_site().await;
     let mut seen = vec![OLD.to_owned()];
     let mut hit = Vec::new();
-    for point in POINTS.iter().filter(|point| !NEEDS_CONSUMER.contains(point)) {
+    for point in POINTS {
         let pid = donjon.daemon().expect("it runs");
         donjon_tests::donjon::end(pid, rustix::process::Signal::KILL);
         donjon.set("FAILPOINTS", &format!("{point}=return"));
@@ -129,18 +142,43 @@ async fn killed_at_every_point_it_resumes_and_loses_nothing() {
         // Before anything is mended: what the store serves is accepted, at every point.
         let served = donjon.run(&["get", "database_password"]).ok();
         assert!(logs_in(server.port, None, &served).await, "{point}: the served value logs in before resume");
-        let resumed = donjon.run(&["rotate", "resume", "-o", "json"]).json();
+        let resumed = donjon.run(&["rotate", "resume", "--output", "json"]).json();
         let new = settled(&server, &donjon, &seen).await;
         // Killed before its last journal write, it has ended already or ends now; either way the value is a new one.
         assert!(!seen.contains(&new), "{point}: {resumed}");
         seen.push(new);
     }
     println!("points hit: {}", hit.join(" "));
-    assert_eq!(hit.len(), POINTS.len() - NEEDS_CONSUMER.len());
+    let report = consumer.report();
+    println!("consumer: {report:?}");
+    assert!(report.started > POINTS.len(), "it restarted in each rotation");
+    assert_eq!(report.denied, 0, "no login of the consumer was denied, with whatever the store has offered it");
 }
 
-/// These are reached only where a consumer restarts.
-const NEEDS_CONSUMER: &[&str] = &["rotation.restarted", "rotation.acknowledged"];
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_logs_in_every_20_ms_sees_no_denied_login() {
+    let (server, donjon, consumer) = consumed_site().await;
+    let denied = async || server.sql("show global status like 'Access_denied_errors'").await[0][1].clone();
+    for _ in 0..3 {
+        let logins = consumer.report().logins;
+        wait_for("the consumer to log in for a while", Duration::from_secs(20), || {
+            consumer.report().logins >= logins + 25
+        });
+        let before = denied().await;
+        donjon.run(&["rotate", "apply", "database_password"]).ok();
+        let after = denied().await;
+        println!(
+            "denied by the server's own count: {before} before, {after} after; the broker's own proof of refusal included"
+        );
+    }
+    let report = consumer.report();
+    assert_eq!((report.started, report.denied), (4, 0), "{report:?}");
+    // The control: a client with a removed value is seen as denied.
+    for host in ACCOUNTS {
+        server.account("root", host, "changed-behind-its-back").await;
+    }
+    wait_for("the consumer to report a denied login", Duration::from_secs(10), || consumer.report().denied > 0);
+}
 
 /// Each statement that changes an account, in turn: it never arrives, its reply is lost, or its reply is held while the
 /// broker is killed. Publishing first, the fault of TripleO and kolla-ansible, would show as a served value that is refused.
@@ -153,7 +191,8 @@ async fn a_lost_or_held_reply_at_any_statement_loses_nothing() {
     let folder = open_folder();
     let path = folder.path().join("socket");
     let proxy = Proxy::unix(&path, server.socket()).await;
-    let donjon = described(&server, &path);
+    let donjon = Donjon::new();
+    described(&donjon, &server, &path, "");
     let mut seen = vec![OLD.to_owned()];
     let mut landed = Vec::new();
     for act in [Act::LoseStatement, Act::LoseReply, Act::HoldReply] {
@@ -205,7 +244,7 @@ async fn a_rotation_that_nobody_has_seen_can_be_aborted() {
     donjon.up();
     assert_eq!(donjon.run(&["rotate", "status"]).code, 13);
     assert_eq!(donjon.run(&["rotate", "apply", "database_password"]).code, 5, "a second one waits for the first");
-    let aborted = donjon.run(&["rotate", "abort", "-o", "json"]).json();
+    let aborted = donjon.run(&["rotate", "abort", "--output", "json"]).json();
     assert_eq!(aborted["rotations"][0]["state"], "aborted");
     assert_eq!(settled(&server, &donjon, &[]).await, OLD);
     donjon.run(&["rotate", "apply", "database_password"]).ok();

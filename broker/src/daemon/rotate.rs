@@ -35,7 +35,7 @@ pub async fn apply(daemon: &Arc<Daemon>, actor: Actor, asked: &RotateAsked, tell
     daemon.record(actor, Act::Rotate, &names, Outcome::Intent)?;
     let mut done = Vec::new();
     for planned in &plan.secrets {
-        let subject = open::subject(&catalogue, &deployment, planned)?;
+        let subject = open::subject(&catalogue, &deployment, planned, &daemon.home.connections())?;
         let began = async {
             let preflight = begin::preflight(&*store, &daemon.layout, &subject).await?;
             begin::begin(&*store, &daemon.layout, &subject, &daemon.id, preflight, &asked.vouched, now()).await
@@ -90,7 +90,7 @@ async fn unfinished(daemon: &Arc<Daemon>, actor: Actor, tell: &UnboundedSender<E
         let asked = RotateAsked { names: vec![secret.to_string()], ..RotateAsked::default() };
         let planned: Vec<Planned> = plan::plan(&catalogue, &deployment, &asked)?.secrets;
         let [planned] = planned.as_slice() else { return Err(Failure::new(Exit::Bug, "one name gave several plans")) };
-        let subject = open::subject(&catalogue, &deployment, planned)?;
+        let subject = open::subject(&catalogue, &deployment, planned, &daemon.home.connections())?;
         let ended = drive(daemon, &*store, &catalogue, &subject, held, tell, way).await;
         daemon.record(actor, Act::Rotate, std::slice::from_ref(&secret), outcome(&ended))?;
         done.push(ended?);

@@ -94,8 +94,9 @@ async fn started(instance: &Instance, since: i64) -> Option<String> {
 }
 
 async fn logged_in(rotation: &Rotation<'_>, both: &Values, before: &BTreeMap<String, Mark>) -> Result<bool, Failure> {
-    let everything = rotation.subject.target.nodes().iter().map(|node| (node.name.clone(), Mark(u64::MAX))).collect();
-    let sessions = sessions(rotation, both, &everything).await?;
+    // Only sessions up to a mark are told, so the mark is one of now.
+    let now = marks(rotation, both).await?;
+    let sessions = sessions(rotation, both, &now).await?;
     Ok(sessions.iter().any(|(node, session)| before.get(node).is_some_and(|mark| session.mark > *mark)))
 }
 
