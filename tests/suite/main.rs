@@ -10,6 +10,7 @@ mod formats;
 mod lifecycle;
 mod rotation;
 mod services;
+mod reader;
 mod stores;
 mod targets;
 mod transfer;

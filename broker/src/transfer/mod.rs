@@ -12,6 +12,7 @@ pub mod drill;
 pub mod envelope;
 pub mod export;
 pub mod import;
+pub(crate) mod json;
 pub mod key;
 pub mod ledger;
 mod private;

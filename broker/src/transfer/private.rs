@@ -8,7 +8,7 @@
 //! donjon-private/<deployment>/imports/<site>/<role>/any|host.<host>   the last bundle that this store took in
 //! ```
 
-use super::bundle::Scope;
+use super::{bundle::Scope, json};
 use crate::records::{Layout, layout::Reserved};
 use donjon_drivers::{
     material::Material,
@@ -16,7 +16,6 @@ use donjon_drivers::{
 };
 use donjon_policies::name::DeploymentName;
 use serde::{Serialize, de::DeserializeOwned};
-use std::io;
 
 /// The paths of one deployment's transfer records.
 #[derive(Debug, Clone)]
@@ -147,26 +146,10 @@ pub(super) async fn write<T: Serialize>(
     store.write(path, &document(value).map_err(unwritable)?, expected).await.map(drop)
 }
 
-/// A record with secrets in it, written into a buffer that never moves.
-pub(super) fn document<T: Serialize>(value: &T) -> Result<Document, NoObject> {
-    let mut size = Count(0);
-    serde_json::to_writer(&mut size, value).map_err(|_| NoObject)?;
-    let mut json = Vec::with_capacity(size.0);
-    serde_json::to_writer(&mut json, value).map_err(|_| NoObject)?;
-    Document::from_json(Material::new(json))
-}
-
-struct Count(usize);
-
-impl io::Write for Count {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+/// A record with secrets in it.
+fn document<T: Serialize>(value: &T) -> Result<Document, NoObject> {
+    let mut json = json::exact(value).map_err(|_| NoObject)?;
+    Document::from_json(Material::new(std::mem::take(&mut *json)))
 }
 
 /// Secret bytes as hexadecimal text inside a private record.

@@ -1,0 +1,204 @@
+//! KV version 2, reading: a version of a record, a record's versions, a folder's names.
+
+use super::{
+    answer::Answer,
+    grants::{Decision, Grants},
+    lookup::Lookup,
+    request::{Entry, Query},
+    witness::Outcome,
+};
+use donjon_drivers::store::{RecordPath, StoreError, Version, VersionInfo, VersionState, Which};
+use donjon_policies::name::RoleName;
+use hyper::Method;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::IntErrorKind,
+};
+
+#[derive(Serialize)]
+struct Data<'a> {
+    data: &'a RawValue,
+    metadata: VersionOf,
+}
+
+#[derive(Serialize)]
+struct VersionOf {
+    created_time: String,
+    custom_metadata: Option<()>,
+    deletion_time: &'static str,
+    destroyed: bool,
+    version: u64,
+}
+
+#[derive(Serialize)]
+struct Metadata {
+    cas_required: bool,
+    created_time: String,
+    current_metadata_version: u64,
+    current_version: u64,
+    custom_metadata: Option<()>,
+    delete_version_after: &'static str,
+    max_versions: u64,
+    metadata_cas_required: bool,
+    oldest_version: u64,
+    updated_time: String,
+    versions: BTreeMap<u64, VersionLine>,
+}
+
+#[derive(Serialize)]
+struct VersionLine {
+    created_time: String,
+    deletion_time: &'static str,
+    destroyed: bool,
+}
+
+#[derive(Serialize)]
+struct Keys {
+    keys: BTreeSet<String>,
+}
+
+/// What is asked of a metadata path.
+pub(super) enum Wish {
+    Versions,
+    Names,
+    Nothing(Answer),
+}
+
+/// One version of a record.
+pub(super) async fn data(lookup: &dyn Lookup, path: &RecordPath, query: &Query) -> (Outcome, Answer) {
+    let which = match which(query) {
+        Ok(which) => which,
+        Err(answer) => return (Outcome::Refused, answer),
+    };
+    let found = async {
+        let Some(stored) = lookup.read(path, which).await? else { return Ok(None) };
+        let versions = lookup.versions(path).await?;
+        Ok(Some((stored, versions)))
+    };
+    let (stored, versions) = match found.await {
+        Ok(Some(found)) => found,
+        Ok(None) => return (Outcome::Missing, Answer::missing()),
+        Err(error) => return (Outcome::Failed, failure(&error)),
+    };
+    let created = versions.iter().find(|info| info.version == stored.version).map_or(0, |info| info.created);
+    let metadata = VersionOf {
+        created_time: time(created),
+        custom_metadata: None,
+        deletion_time: "",
+        destroyed: false,
+        version: stored.version.0,
+    };
+    // EXPOSE: into the answer to a role that was granted this record
+    match serde_json::from_slice::<&RawValue>(stored.document.text().expose()) {
+        Ok(data) => (Outcome::Done, Answer::data(Data { data, metadata })),
+        Err(_) => (Outcome::Failed, Answer::failed()),
+    }
+}
+
+fn which(query: &Query) -> Result<Which, Answer> {
+    let refused = |text| Err(Answer::errors(400, &[text]));
+    match query.version.as_slice() {
+        [] => Ok(Which::Latest),
+        [one] if one.is_empty() => Ok(Which::Latest),
+        [one] => match one.parse::<i64>() {
+            Ok(number) => {
+                Ok(u64::try_from(number).ok().filter(|n| *n > 0).map_or(Which::Latest, |n| Which::Number(Version(n))))
+            }
+            Err(error) => {
+                refused(match matches!(error.kind(), IntErrorKind::PosOverflow | IntErrorKind::NegOverflow) {
+                    true => OUT_OF_RANGE,
+                    false => NO_NUMBER,
+                })
+            }
+        },
+        _ => refused(TWO_NUMBERS),
+    }
+}
+
+/// Whether versions or names are asked for.
+pub(super) fn wish(method: &Method, query: &Query) -> Wish {
+    match (method.as_str(), query.list.as_deref()) {
+        ("LIST", _) | ("GET", Some("true" | "1" | "t" | "T" | "TRUE" | "True")) => Wish::Names,
+        ("GET", None | Some("" | "false" | "0" | "f" | "F" | "FALSE" | "False")) => Wish::Versions,
+        ("GET", Some(_)) => Wish::Nothing(Answer::errors(400, &[])),
+        _ => Wish::Nothing(Answer::denied()),
+    }
+}
+
+/// A record's versions.
+pub(super) async fn versions(lookup: &dyn Lookup, path: &RecordPath) -> (Outcome, Answer) {
+    match lookup.versions(path).await {
+        Ok(versions) => match (versions.first(), versions.last()) {
+            (Some(first), Some(last)) => (Outcome::Done, Answer::data(metadata(&versions, first, last))),
+            _ => (Outcome::Missing, Answer::missing()),
+        },
+        Err(error) => (Outcome::Failed, failure(&error)),
+    }
+}
+
+fn metadata(versions: &[VersionInfo], first: &VersionInfo, last: &VersionInfo) -> Metadata {
+    let line = |info: &VersionInfo| {
+        let destroyed = info.state == VersionState::Destroyed;
+        (info.version.0, VersionLine { created_time: time(info.created), deletion_time: "", destroyed })
+    };
+    Metadata {
+        cas_required: false,
+        created_time: time(first.created),
+        current_metadata_version: 0,
+        current_version: last.version.0,
+        custom_metadata: None,
+        delete_version_after: "0s",
+        max_versions: 0,
+        metadata_cas_required: false,
+        oldest_version: if first.version.0 > 1 { first.version.0 } else { 0 },
+        updated_time: time(last.created),
+        versions: versions.iter().map(line).collect(),
+    }
+}
+
+/// The names in a folder that are there and that the role may read. OpenBao shows those that it may not, too.
+pub(super) async fn names(lookup: &dyn Lookup, grants: &Grants, role: &RoleName, entry: &Entry) -> (Outcome, Answer) {
+    let folder = match entry {
+        Entry::Root => None,
+        Entry::Named(path) | Entry::Folder(path) => Some(path),
+        Entry::Unnamed => return (Outcome::Refused, Answer::denied()),
+    };
+    let mut keys = grants.below(role, folder);
+    if keys.is_empty() {
+        return (Outcome::Refused, Answer::denied());
+    }
+    if let Some(folder) = folder {
+        match lookup.list(folder).await {
+            Ok(there) => keys.retain(|name| there.contains(name)),
+            Err(error) => return (Outcome::Failed, failure(&error)),
+        }
+    }
+    if keys.is_empty() { (Outcome::Missing, Answer::missing()) } else { (Outcome::Done, Answer::data(Keys { keys })) }
+}
+
+/// Whether a role may read a record; what is no record is nobody's.
+pub(super) fn granted<'a>(grants: &Grants, role: &RoleName, path: Option<&'a RecordPath>) -> Option<&'a RecordPath> {
+    path.filter(|path| grants.decide(role, path) == Decision::Granted)
+}
+
+fn failure(error: &StoreError) -> Answer {
+    match error {
+        StoreError::Sealed => Answer::errors(503, &["Vault is sealed"]),
+        StoreError::Unreachable { .. }
+        | StoreError::Denied { .. }
+        | StoreError::Conflict { .. }
+        | StoreError::Full { .. }
+        | StoreError::Damaged { .. }
+        | StoreError::Answer { .. } => Answer::failed(),
+    }
+}
+
+pub(super) fn time(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
+}
+
+const NO_NUMBER: &str = "Field validation failed: error converting input for field \"version\": '' cannot parse value as 'int': strconv.ParseInt: invalid syntax";
+const OUT_OF_RANGE: &str = "Field validation failed: error converting input for field \"version\": '' cannot parse value as 'int': strconv.ParseInt: value out of range";
+const TWO_NUMBERS: &str = "Field validation failed: error converting input for field \"version\": '' expected type 'int', got unconvertible type '[]string'";

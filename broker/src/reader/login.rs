@@ -1,0 +1,241 @@
+//! Logging in with an AppRole, and what a token can say and do about itself.
+
+use super::{
+    answer::Answer,
+    kv::time,
+    roles::{Role, Roles},
+    tokens::{Token, Tokens},
+    witness::Outcome,
+};
+use donjon_drivers::material::Material;
+use donjon_policies::name::RoleName;
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, IgnoredAny},
+};
+use std::fmt;
+
+#[derive(Deserialize, Default)]
+struct Credential {
+    #[serde(default)]
+    role_id: Loose,
+    #[serde(default)]
+    secret_id: Loose,
+}
+
+/// A text as OpenBao reads one: numbers and truth values become text, too.
+#[derive(Default)]
+enum Loose {
+    #[default]
+    Absent,
+    Text(Material),
+    Map,
+    List,
+}
+
+#[derive(Serialize)]
+struct Auth<'a> {
+    #[serde(serialize_with = "shown")]
+    client_token: &'a Material,
+    accessor: &'a str,
+    policies: [&'a str; 2],
+    token_policies: [&'a str; 2],
+    metadata: Meta<'a>,
+    lease_duration: u32,
+    renewable: bool,
+    entity_id: &'static str,
+    token_type: &'static str,
+    orphan: bool,
+    mfa_requirement: Option<()>,
+    num_uses: u32,
+}
+
+#[derive(Serialize)]
+struct Meta<'a> {
+    role_name: &'a RoleName,
+}
+
+#[derive(Serialize)]
+struct SelfData<'a> {
+    accessor: &'a str,
+    creation_time: i64,
+    creation_ttl: u32,
+    display_name: &'static str,
+    entity_id: &'static str,
+    expire_time: String,
+    explicit_max_ttl: u32,
+    #[serde(serialize_with = "shown")]
+    id: &'a Material,
+    issue_time: String,
+    meta: Meta<'a>,
+    num_uses: u32,
+    orphan: bool,
+    path: &'static str,
+    policies: [&'a str; 2],
+    renewable: bool,
+    ttl: i64,
+    r#type: &'static str,
+}
+
+/// Checks a credential; gives a token, and whose it is.
+pub(super) fn login<'a>(
+    roles: &'a Roles,
+    tokens: &mut Tokens,
+    body: &Material,
+    now: i64,
+) -> (Option<&'a RoleName>, Outcome, Answer) {
+    let refused = |answer| (None, Outcome::Refused, answer);
+    let (role_id, secret_id) = match credential(body) {
+        Ok(both) => both,
+        Err(answer) => return refused(answer),
+    };
+    let Some(role) = roles.check(&role_id, &secret_id) else {
+        return refused(Answer::errors(400, &["invalid role or secret ID"]));
+    };
+    match tokens.issue(role, now) {
+        Ok((secret, token)) => (Some(&role.name), Outcome::Done, granted(&secret, &token, now)),
+        Err(_) => (Some(&role.name), Outcome::Failed, Answer::failed()),
+    }
+}
+
+fn credential(body: &Material) -> Result<(Material, Material), Answer> {
+    // EXPOSE: parsed in place; the secret-id lands in a Material
+    let body = body.expose().trim_ascii();
+    let undecoded = || Answer::errors(400, &["failed to decode JSON input"]);
+    let read: Credential = match body {
+        b"" | b"null" => Credential::default(),
+        // The decoder refuses more than 128 levels.
+        [b'{', ..] => serde_json::from_slice(body).map_err(|_| undecoded())?,
+        _ => return Err(undecoded()),
+    };
+    let role_id = read.role_id.text(ROLE_ID_MAP, ROLE_ID_LIST)?;
+    let secret_id = read.secret_id.text(SECRET_ID_MAP, SECRET_ID_LIST)?;
+    let present = |text: Option<Material>| text.filter(|text| !text.is_empty());
+    let role_id = present(role_id).ok_or_else(|| Answer::errors(500, &["missing role_id"]))?;
+    // OpenBao says this of a known role-id only, and so tells which ones there are.
+    let secret_id = present(secret_id).ok_or_else(|| Answer::errors(400, &["missing secret_id"]))?;
+    Ok((role_id, secret_id))
+}
+
+/// What a token says of itself.
+pub(super) fn lookup(shown: &Material, token: &Token, now: i64) -> Answer {
+    Answer::data(SelfData {
+        accessor: &token.accessor,
+        creation_time: token.issued,
+        creation_ttl: token.ttl,
+        display_name: "approle",
+        entity_id: "",
+        expire_time: time(token.expires),
+        explicit_max_ttl: 0,
+        id: shown,
+        issue_time: time(token.issued),
+        meta: Meta { role_name: &token.role },
+        num_uses: 0,
+        orphan: true,
+        path: "auth/approle/login",
+        policies: policies(token),
+        renewable: true,
+        ttl: token.expires - now,
+        r#type: "service",
+    })
+}
+
+/// Lets a token live longer.
+pub(super) fn renew(tokens: &mut Tokens, role: &Role, shown: &Material, token: &Token, now: i64) -> (Outcome, Answer) {
+    match tokens.renew(token, role, now) {
+        Ok(renewed) => (Outcome::Done, granted(shown, &renewed, now)),
+        Err(_) => (Outcome::Failed, Answer::failed()),
+    }
+}
+
+/// Ends a token.
+pub(super) fn revoke(tokens: &mut Tokens, token: &Token) -> (Outcome, Answer) {
+    match tokens.end(token) {
+        Ok(()) => (Outcome::Done, Answer::done()),
+        Err(_) => (Outcome::Failed, Answer::failed()),
+    }
+}
+
+fn granted(secret: &Material, token: &Token, now: i64) -> Answer {
+    Answer::auth(Auth {
+        client_token: secret,
+        accessor: &token.accessor,
+        policies: policies(token),
+        token_policies: policies(token),
+        metadata: Meta { role_name: &token.role },
+        lease_duration: u32::try_from(token.expires - now).unwrap_or(0),
+        renewable: true,
+        entity_id: "",
+        token_type: "service",
+        orphan: true,
+        mfa_requirement: None,
+        num_uses: 0,
+    })
+}
+
+fn policies(token: &Token) -> [&str; 2] {
+    ["default", token.role.as_str()]
+}
+
+fn shown<S: Serializer>(token: &&Material, to: S) -> Result<S::Ok, S::Error> {
+    // EXPOSE: the token goes to the one who logged in, or who showed it
+    to.serialize_str(token.expose_text().map_err(serde::ser::Error::custom)?)
+}
+
+impl Loose {
+    fn text(self, map: &'static str, list: &'static str) -> Result<Option<Material>, Answer> {
+        match self {
+            Self::Absent => Ok(None),
+            Self::Text(text) => Ok(Some(text)),
+            Self::Map => Err(Answer::errors(500, &[map])),
+            Self::List => Err(Answer::errors(500, &[list])),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Loose {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> de::Visitor<'de> for Any {
+            type Value = Loose;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Loose, E> {
+                Ok(Loose::Text(Material::new(text.as_bytes().to_vec())))
+            }
+            fn visit_string<E: de::Error>(self, text: String) -> Result<Loose, E> {
+                Ok(Loose::Text(Material::from(text)))
+            }
+            fn visit_bool<E: de::Error>(self, truth: bool) -> Result<Loose, E> {
+                self.visit_str(if truth { "1" } else { "0" })
+            }
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Loose, E> {
+                self.visit_string(number.to_string())
+            }
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Loose, E> {
+                self.visit_string(number.to_string())
+            }
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Loose, E> {
+                self.visit_string(number.to_string())
+            }
+            fn visit_unit<E: de::Error>(self) -> Result<Loose, E> {
+                Ok(Loose::Absent)
+            }
+            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Loose, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Loose::Map)
+            }
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut list: A) -> Result<Loose, A::Error> {
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Loose::List)
+            }
+        }
+        from.deserialize_any(Any)
+    }
+}
+
+const ROLE_ID_MAP: &str = "Field validation failed: error converting input for field \"role_id\": '' expected type 'string', got unconvertible type 'map[string]interface {}'";
+const ROLE_ID_LIST: &str = "Field validation failed: error converting input for field \"role_id\": '' expected type 'string', got unconvertible type '[]interface {}'";
+const SECRET_ID_MAP: &str = "Field validation failed: error converting input for field \"secret_id\": '' expected type 'string', got unconvertible type 'map[string]interface {}'";
+const SECRET_ID_LIST: &str = "Field validation failed: error converting input for field \"secret_id\": '' expected type 'string', got unconvertible type '[]interface {}'";

@@ -1,0 +1,233 @@
+//! What was asked: a method, one canonical path, a token. Paths have one spelling before anything is decided on them.
+
+use donjon_drivers::{material::Material, store::RecordPath};
+use hyper::{HeaderMap, Method, Uri};
+use percent_encoding::percent_decode_str;
+
+/// A request whose head was understood.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) method: Method,
+    pub(super) route: Route,
+    pub(super) query: Query,
+    pub(super) token: Option<Material>,
+    pub(super) namespace: Namespace,
+    /// An answer wrapped in a token was asked for, which there is none of here.
+    pub(super) wrapped: bool,
+    pub(super) body: Material,
+}
+
+/// What a path means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Route {
+    Health,
+    SealStatus,
+    Init,
+    Leader,
+    Login,
+    LookupSelf,
+    RenewSelf,
+    RevokeSelf,
+    /// All mounts.
+    Mounts,
+    /// The mount of a path.
+    Mount {
+        ours: bool,
+    },
+    /// A version of a record; `None` for what is no path of one.
+    Data(Option<RecordPath>),
+    /// A record's versions, or a folder's names.
+    Metadata(Entry),
+    /// Another spelling of this path.
+    Elsewhere(String),
+    /// Something below `/v1/` that is not served here.
+    Unknown,
+    /// Outside `/v1/`.
+    Outside,
+}
+
+/// What a metadata path names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Entry {
+    /// The mount itself.
+    Root,
+    /// A record, or a folder written without its slash.
+    Named(RecordPath),
+    /// A folder, written with its slash.
+    Folder(RecordPath),
+    /// No path.
+    Unnamed,
+}
+
+/// The parameters that count.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Query {
+    /// Each `version`, as typed.
+    pub(super) version: Vec<String>,
+    /// The last `list`, as typed.
+    pub(super) list: Option<String>,
+}
+
+/// Which namespace was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Namespace {
+    /// None was named.
+    Unnamed,
+    /// The one there is.
+    Root,
+    /// Another.
+    Other,
+}
+
+impl Asked {
+    pub(super) fn new(mount: &RecordPath, method: Method, uri: &Uri, headers: &HeaderMap, body: Material) -> Self {
+        Self {
+            method,
+            route: route(mount, uri.path()),
+            query: query(uri.query().unwrap_or_default()),
+            token: token(headers),
+            namespace: namespace(headers),
+            wrapped: headers.contains_key("x-vault-wrap-ttl"),
+            body,
+        }
+    }
+}
+
+fn route(mount: &RecordPath, raw: &str) -> Route {
+    // Decoded once; what still holds a `%` after that is no name.
+    let Ok(path) = percent_decode_str(raw).decode_utf8() else { return Route::Outside };
+    let Some(below) = path.strip_prefix("/v1/") else { return Route::Outside };
+    if below.is_empty() {
+        return Route::Unknown;
+    }
+    match canonical(below) {
+        Some(clean) if clean == below => known(mount, below),
+        Some(clean) => Route::Elsewhere(format!("/v1/{clean}")),
+        None => known(mount, below),
+    }
+}
+
+/// The one spelling of a path, where it is made of names; `None` where it is not.
+fn canonical(path: &str) -> Option<String> {
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in path.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => drop(segments.pop()),
+            name => segments.push(name),
+        }
+    }
+    let clean: RecordPath = segments.join("/").parse().ok()?;
+    let slash = if path.ends_with('/') { "/" } else { "" };
+    Some(format!("{clean}{slash}"))
+}
+
+fn known(mount: &RecordPath, path: &str) -> Route {
+    match path {
+        "sys/health" => Route::Health,
+        "sys/seal-status" => Route::SealStatus,
+        "sys/init" => Route::Init,
+        "sys/leader" => Route::Leader,
+        "auth/approle/login" => Route::Login,
+        "auth/token/lookup-self" => Route::LookupSelf,
+        "auth/token/renew-self" => Route::RenewSelf,
+        "auth/token/revoke-self" => Route::RevokeSelf,
+        "sys/internal/ui/mounts" => Route::Mounts,
+        other => match other.strip_prefix("sys/internal/ui/mounts/") {
+            Some(asked) => Route::Mount { ours: below(mount, asked).is_some() },
+            None => below(mount, other).map_or(Route::Unknown, in_mount),
+        },
+    }
+}
+
+fn below<'a>(mount: &RecordPath, path: &'a str) -> Option<&'a str> {
+    let rest = path.strip_prefix(mount.as_str())?;
+    if rest.is_empty() { Some("") } else { rest.strip_prefix('/') }
+}
+
+fn in_mount(path: &str) -> Route {
+    let (engine, rest) = path.split_once('/').unwrap_or((path, ""));
+    match engine {
+        "data" => Route::Data(rest.parse().ok()),
+        "metadata" if rest.is_empty() => Route::Metadata(Entry::Root),
+        "metadata" => match rest.strip_suffix('/') {
+            Some(folder) => Route::Metadata(folder.parse().map_or(Entry::Unnamed, Entry::Folder)),
+            None => Route::Metadata(rest.parse().map_or(Entry::Unnamed, Entry::Named)),
+        },
+        _ => Route::Unknown,
+    }
+}
+
+fn query(text: &str) -> Query {
+    let mut query = Query::default();
+    for pair in text.split('&') {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let value = percent_decode_str(value).decode_utf8_lossy().into_owned();
+        match name {
+            "version" => query.version.push(value),
+            "list" => query.list = Some(value),
+            _ => {}
+        }
+    }
+    query
+}
+
+fn token(headers: &HeaderMap) -> Option<Material> {
+    let text = |name| headers.get(name).and_then(|value: &hyper::header::HeaderValue| value.to_str().ok());
+    let own = text("x-vault-token").map(str::trim).filter(|token| !token.is_empty());
+    let token = own.or_else(|| text("authorization")?.strip_prefix("Bearer ").map(str::trim))?;
+    Some(Material::new(token.as_bytes().to_vec()))
+}
+
+fn namespace(headers: &HeaderMap) -> Namespace {
+    match headers.get("x-vault-namespace").map(|value| value.as_bytes().trim_ascii()) {
+        None | Some(b"") => Namespace::Unnamed,
+        Some(b"/" | b"root" | b"root/") => Namespace::Root,
+        Some(_) => Namespace::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn of(path: &str) -> Route {
+        route(&"donjon".parse().unwrap(), path)
+    }
+
+    fn data(path: &str) -> Route {
+        Route::Data(Some(path.parse().unwrap()))
+    }
+
+    #[test]
+    fn a_record_has_one_spelling_and_others_lead_to_it() {
+        assert_eq!(of("/v1/donjon/data/kolla/a"), data("kolla/a"));
+        assert_eq!(of("/v1/donjon/data/kolla%2Fa"), data("kolla/a"));
+        assert_eq!(of("/v1/donjon/data/kolla/%61"), data("kolla/a"));
+        for alias in [
+            "//donjon/data/kolla/a",
+            "/donjon/./data/kolla/a",
+            "/donjon/data/x/../kolla//a",
+            "/%2e/donjon/data/kolla/a",
+        ] {
+            let asked = format!("/v1{alias}");
+            assert_eq!(of(&asked), Route::Elsewhere("/v1/donjon/data/kolla/a".into()), "{asked}");
+        }
+        for nothing in ["kolla/%2561", "kolla/a/", "kolla/-a", "", "a%00", "kolla/a b"] {
+            assert_eq!(of(&format!("/v1/donjon/data/{nothing}")), Route::Data(None), "{nothing}");
+        }
+        assert_eq!(of("/v1/donjons/data/kolla/a"), Route::Unknown);
+        assert_eq!(of("/v2/donjon/data/kolla/a"), Route::Outside);
+        assert_eq!(of("/v1/../v1/donjon/data/kolla/a"), Route::Elsewhere("/v1/v1/donjon/data/kolla/a".into()));
+    }
+
+    proptest! {
+        #[test]
+        fn no_path_panics_and_a_redirection_leads_nowhere_else(path in "[ -~]{0,60}") {
+            if let Route::Elsewhere(clean) = of(&format!("/v1/{path}")) {
+                prop_assert!(!matches!(of(&clean), Route::Elsewhere(_)), "{}", clean);
+            }
+        }
+    }
+}

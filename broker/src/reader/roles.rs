@@ -1,0 +1,191 @@
+//! AppRoles of a node: made here, so that no secret-id ever travels; kept as a digest; checked in constant time.
+
+use super::grants::Grants;
+use aws_lc_rs::digest::{SHA256, digest};
+use donjon_drivers::{
+    fs::{self, FileError},
+    material::Material,
+    store::RecordPath,
+};
+use donjon_policies::name::RoleName;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+
+/// The roles of a node.
+#[derive(Debug, Clone, Default)]
+pub struct Roles(Vec<Role>);
+
+/// One AppRole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Role {
+    /// Its name.
+    pub name: RoleName,
+    /// Its role-id, which is no secret.
+    pub role_id: String,
+    /// The SHA-256 of its secret-id; those have 122 random bits, so that no slow hash is needed.
+    #[serde(with = "crate::transfer::bundle::hexadecimal")]
+    secret_id: [u8; 32],
+    /// The records it may read.
+    pub reads: Vec<String>,
+    /// How long its tokens live, in seconds.
+    pub token_ttl: u32,
+    /// How long its tokens live at most, renewals included, in seconds.
+    pub token_max_ttl: u32,
+}
+
+/// What a consumer logs in with. It is shown once.
+#[derive(Debug)]
+pub struct Credential {
+    /// The role-id.
+    pub role_id: String,
+    /// The secret-id.
+    pub secret_id: Material,
+}
+
+#[derive(Serialize, Deserialize)]
+struct OnDisk {
+    format: u32,
+    roles: Vec<Role>,
+}
+
+impl Role {
+    /// A new role with a new credential.
+    pub fn generate(name: RoleName, reads: &BTreeSet<RecordPath>) -> Result<(Self, Credential), RolesError> {
+        let role_id = random_uuid()?;
+        let secret_id = Material::from(random_uuid()?);
+        let role = Self {
+            name,
+            role_id: role_id.clone(),
+            // EXPOSE: digested
+            secret_id: sha256(secret_id.expose()),
+            reads: reads.iter().map(ToString::to_string).collect(),
+            token_ttl: TOKEN_TTL,
+            token_max_ttl: TOKEN_MAX_TTL,
+        };
+        Ok((role, Credential { role_id, secret_id }))
+    }
+
+    /// What names the credential of this role: a token that was given for another one is good no longer.
+    pub(super) fn credential(&self) -> &[u8; 32] {
+        &self.secret_id
+    }
+}
+
+impl Roles {
+    /// These roles.
+    pub fn new(roles: impl IntoIterator<Item = Role>) -> Self {
+        Self(roles.into_iter().collect())
+    }
+
+    /// Reads a node's roles; none where there is no such file.
+    pub fn read(file: &Path) -> Result<Self, RolesError> {
+        if !file.exists() {
+            return Ok(Self::default());
+        }
+        let read = serde_json::from_slice::<OnDisk>(&fs::read_private(file)?).ok().filter(|r| r.format == FORMAT);
+        read.map(|read| Self(read.roles)).ok_or_else(|| RolesError::Damaged { file: file.into() })
+    }
+
+    /// Writes a node's roles.
+    pub fn write(&self, file: &Path) -> Result<(), RolesError> {
+        let json = serde_json::to_vec_pretty(&OnDisk { format: FORMAT, roles: self.0.clone() })
+            .expect("strings and numbers always have a JSON text");
+        Ok(fs::replace(file, &json)?)
+    }
+
+    /// A role by name.
+    pub fn named(&self, name: &RoleName) -> Option<&Role> {
+        self.0.iter().find(|role| role.name == *name)
+    }
+
+    /// Adds a role, or replaces the one of that name.
+    pub fn set(&mut self, role: Role) {
+        self.0.retain(|known| known.name != role.name);
+        self.0.push(role);
+    }
+
+    /// The role that this credential belongs to. Unknown role-ids take the same path, and the same time, as known ones.
+    pub(super) fn check(&self, role_id: &Material, secret_id: &Material) -> Option<&Role> {
+        // EXPOSE: digested, so that the comparison depends on no length
+        let (asked, shown) = (sha256(role_id.expose()), sha256(secret_id.expose()));
+        let mut found = 0_u64;
+        for (place, role) in (1..).zip(&self.0) {
+            let fits: Choice = sha256(role.role_id.as_bytes()).ct_eq(&asked) & role.secret_id.ct_eq(&shown);
+            found.conditional_assign(&place, fits);
+        }
+        let place = usize::try_from(found).ok()?.checked_sub(1)?;
+        self.0.get(place)
+    }
+
+    /// Who may read what.
+    pub fn grants(&self) -> Grants {
+        let paths = |role: &Role| role.reads.iter().filter_map(|path| path.parse().ok()).collect();
+        Grants::new(self.0.iter().map(|role| (role.name.clone(), paths(role))))
+    }
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    out
+}
+
+fn random_uuid() -> Result<String, RolesError> {
+    let mut bytes = [0; 16];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| RolesError::Chance)?;
+    Ok(uuid::Builder::from_random_bytes(bytes).into_uuid().to_string())
+}
+
+/// Why roles cannot be read, written or made.
+#[derive(Debug, thiserror::Error)]
+pub enum RolesError {
+    /// The file failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The file cannot be understood.
+    #[error("{} is damaged", file.display())]
+    Damaged {
+        /// Which file.
+        file: PathBuf,
+    },
+    /// The operating system gave no randomness.
+    #[error("the operating system gave no randomness")]
+    Chance,
+}
+
+const FORMAT: u32 = 1;
+const TOKEN_TTL: u32 = 3600;
+const TOKEN_MAX_TTL: u32 = 32 * 86400;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_both_halves_of_one_credential_are_a_login() {
+        let (a, ours) = Role::generate("a".parse().unwrap(), &BTreeSet::new()).unwrap();
+        let (b, theirs) = Role::generate("b".parse().unwrap(), &BTreeSet::new()).unwrap();
+        let roles = Roles::new([a.clone(), b]);
+        let id = |credential: &Credential| Material::from(credential.role_id.clone());
+        assert_eq!(roles.check(&id(&ours), &ours.secret_id), Some(&a));
+        assert_eq!(roles.check(&id(&ours), &theirs.secret_id), None);
+        assert_eq!(roles.check(&Material::from(String::new()), &ours.secret_id), None);
+        assert_eq!(roles.check(&id(&ours), &Material::from(String::new())), None);
+    }
+
+    #[test]
+    fn the_file_holds_no_secret_id() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("roles.json");
+        let (role, credential) = Role::generate("a".parse().unwrap(), &["d/x".parse().unwrap()].into()).unwrap();
+        Roles::new([role.clone()]).write(&file).unwrap();
+        assert_eq!(Roles::read(&file).unwrap().named(&role.name), Some(&role));
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains(&credential.role_id), "the control");
+        assert!(!text.contains(credential.secret_id.expose_text().unwrap())); // EXPOSE: searched for
+    }
+}

@@ -1,0 +1,238 @@
+//! Tokens: random, kept as digests, good until their time is over, and known again after a restart of the server.
+//!
+//! The file is a log of JSON lines, one for each token given, renewed or given up; it is written anew when it is
+//! read. A line that was cut short by a crash is a token that nobody got.
+
+use super::roles::{Role, Roles};
+use aws_lc_rs::digest::{SHA256, digest};
+use donjon_drivers::{
+    fs::{self, FileError},
+    material::Material,
+};
+use donjon_policies::name::RoleName;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    fs::{File, OpenOptions},
+    io::Write,
+    path::{Path, PathBuf},
+};
+use zeroize::Zeroizing;
+
+/// The tokens of a node.
+#[derive(Debug)]
+pub struct Tokens {
+    known: BTreeMap<Digest, Token>,
+    log: Option<Log>,
+}
+
+#[derive(Debug)]
+struct Log {
+    path: PathBuf,
+    file: File,
+}
+
+/// What is known of a token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Token {
+    digest: Digest,
+    pub(super) role: RoleName,
+    /// Of which credential of the role.
+    credential: Digest,
+    pub(super) accessor: String,
+    /// In seconds since 1970.
+    pub(super) issued: i64,
+    /// From this second on it is refused.
+    pub(super) expires: i64,
+    pub(super) ttl: u32,
+    /// It was given up.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    ended: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+struct Digest(#[serde(with = "crate::transfer::bundle::hexadecimal")] [u8; 32]);
+
+impl Tokens {
+    /// Tokens that are forgotten with the process.
+    pub fn in_memory() -> Self {
+        Self { known: BTreeMap::new(), log: None }
+    }
+
+    /// Reads a node's tokens, and goes on writing to the same file.
+    pub fn open(path: &Path, now: i64) -> Result<Self, TokensError> {
+        let mut known = BTreeMap::new();
+        if path.exists() {
+            let text = fs::read_private(path)?;
+            for line in text.split(|byte| *byte == b'\n') {
+                if let Ok(token) = serde_json::from_slice::<Token>(line) {
+                    known.insert(token.digest, token);
+                }
+            }
+        }
+        known.retain(|_, token| !token.ended && now < token.expires);
+        let text: Vec<u8> = known.values().flat_map(line).collect();
+        fs::replace(path, &text)?;
+        let io = |source| FileError::Io { act: "open", path: path.into(), source };
+        let file = OpenOptions::new().append(true).open(path).map_err(io)?;
+        Ok(Self { known, log: Some(Log { path: path.into(), file }) })
+    }
+
+    /// A new token for a role. It is durable before anyone has it.
+    pub(super) fn issue(&mut self, role: &Role, now: i64) -> Result<(Material, Token), TokensError> {
+        let secret = Material::new(format!("s.{}", &*random_hex()?).into_bytes());
+        let token = Token {
+            digest: digest_of(&secret),
+            role: role.name.clone(),
+            credential: Digest(*role.credential()),
+            accessor: random_hex()?[..24].to_owned(),
+            issued: now,
+            expires: now + i64::from(role.token_ttl.min(role.token_max_ttl)),
+            ttl: role.token_ttl,
+            ended: false,
+        };
+        self.known.retain(|_, known| now < known.expires);
+        if self.known.len() >= MOST_TOKENS {
+            return Err(TokensError::TooMany);
+        }
+        self.keep(&token)?;
+        self.known.insert(token.digest, token.clone());
+        Ok((secret, token))
+    }
+
+    /// The token, if it is still good for a role that is still there with the same credential.
+    pub(super) fn check(&self, shown: &Material, roles: &Roles, now: i64) -> Option<&Token> {
+        let token = self.known.get(&digest_of(shown)).filter(|token| now < token.expires)?;
+        let role = roles.named(&token.role)?;
+        (token.credential.0 == *role.credential()).then_some(token)
+    }
+
+    /// Lets a token live longer, up to its role's bound. It must have been checked just before.
+    pub(super) fn renew(&mut self, token: &Token, role: &Role, now: i64) -> Result<Token, TokensError> {
+        let end = token.issued + i64::from(role.token_max_ttl);
+        let expires = (now + i64::from(role.token_ttl)).min(end).max(token.expires);
+        let renewed = Token { expires, ..token.clone() };
+        self.keep(&renewed)?;
+        self.known.insert(renewed.digest, renewed.clone());
+        Ok(renewed)
+    }
+
+    /// Ends a token.
+    pub(super) fn end(&mut self, token: &Token) -> Result<(), TokensError> {
+        self.known.remove(&token.digest);
+        self.keep(&Token { ended: true, ..token.clone() })
+    }
+
+    fn keep(&mut self, token: &Token) -> Result<(), TokensError> {
+        let Some(log) = &mut self.log else { return Ok(()) };
+        let written = log.file.write_all(&line(token)).and_then(|()| log.file.sync_data());
+        Ok(written.map_err(|source| FileError::Io { act: "write", path: log.path.clone(), source })?)
+    }
+}
+
+fn line(token: &Token) -> Vec<u8> {
+    let mut line = serde_json::to_vec(token).expect("strings and numbers always have a JSON text");
+    line.push(b'\n');
+    line
+}
+
+fn digest_of(token: &Material) -> Digest {
+    let mut out = [0; 32];
+    // EXPOSE: digested; tokens have 192 random bits
+    out.copy_from_slice(digest(&SHA256, token.expose()).as_ref());
+    Digest(out)
+}
+
+fn random_hex() -> Result<Zeroizing<String>, TokensError> {
+    let mut bytes = Zeroizing::new([0; 24]);
+    aws_lc_rs::rand::fill(bytes.as_mut()).map_err(|_| TokensError::Chance)?;
+    Ok(Zeroizing::new(hex::encode(bytes.as_slice())))
+}
+
+/// Why a token could not be given, renewed or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum TokensError {
+    /// The file failed.
+    #[error("cannot keep the tokens")]
+    File(#[from] FileError),
+    /// There are too many at once.
+    #[error("there are {MOST_TOKENS} live tokens already")]
+    TooMany,
+    /// The operating system gave no randomness.
+    #[error("the operating system gave no randomness")]
+    Chance,
+}
+
+const MOST_TOKENS: usize = 100_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn role(name: &str) -> Role {
+        Role::generate(name.parse().unwrap(), &BTreeSet::new()).unwrap().0
+    }
+
+    #[test]
+    fn a_token_outlives_the_server_and_not_its_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tokens");
+        let role = role("a");
+        let roles = Roles::new([role.clone()]);
+        let (secret, token) = Tokens::open(&file, 1000).unwrap().issue(&role, 1000).unwrap();
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains(&token.accessor), "the control");
+        assert!(!text.contains(&secret.expose_text().unwrap()[2..])); // EXPOSE: searched for
+        let end = 1000 + i64::from(role.token_ttl);
+        let tokens = Tokens::open(&file, 1001).unwrap();
+        assert!(tokens.check(&secret, &roles, end - 1).is_some());
+        assert!(tokens.check(&secret, &roles, end).is_none(), "the last second is not its own");
+        assert!(Tokens::open(&file, end).unwrap().check(&secret, &roles, 1001).is_none());
+    }
+
+    #[test]
+    fn a_torn_line_is_nobodys_token_and_hurts_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tokens");
+        let role = role("a");
+        let roles = Roles::new([role.clone()]);
+        let (secret, _) = Tokens::open(&file, 0).unwrap().issue(&role, 0).unwrap();
+        let mut text = std::fs::read(&file).unwrap();
+        text.extend_from_slice(b"{\"digest\":\"00");
+        fs::replace(&file, &text).unwrap();
+        let mut tokens = Tokens::open(&file, 0).unwrap();
+        assert!(tokens.check(&secret, &roles, 1).is_some());
+        let (second, _) = tokens.issue(&role, 1).unwrap();
+        assert!(Tokens::open(&file, 1).unwrap().check(&second, &roles, 1).is_some());
+    }
+
+    #[test]
+    fn a_new_credential_a_lost_role_and_giving_up_end_a_token() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tokens");
+        let old = role("a");
+        let roles = Roles::new([old.clone()]);
+        let mut tokens = Tokens::open(&file, 0).unwrap();
+        let (secret, token) = tokens.issue(&old, 0).unwrap();
+        assert!(tokens.check(&secret, &Roles::new([role("a")]), 1).is_none());
+        assert!(tokens.check(&secret, &Roles::default(), 1).is_none());
+        assert!(tokens.check(&secret, &roles, 1).is_some());
+        tokens.end(&token).unwrap();
+        assert!(tokens.check(&secret, &roles, 1).is_none());
+        assert!(Tokens::open(&file, 0).unwrap().check(&secret, &roles, 1).is_none());
+    }
+
+    #[test]
+    fn a_renewal_ends_where_the_role_says() {
+        let role = role("a");
+        let mut tokens = Tokens::in_memory();
+        let (_, token) = tokens.issue(&role, 0).unwrap();
+        let most = i64::from(role.token_max_ttl);
+        assert_eq!(tokens.renew(&token, &role, 10).unwrap().expires, 10 + i64::from(role.token_ttl));
+        assert_eq!(tokens.renew(&token, &role, most - 1).unwrap().expires, most);
+        let first = tokens.renew(&token, &role, -100).unwrap();
+        assert_eq!(first.expires, token.expires, "a clock that jumps back shortens nothing");
+    }
+}

@@ -1,0 +1,139 @@
+//! The reader: beside a real OpenBao, request by request, and read by unchanged clients.
+
+mod clients;
+mod parity;
+
+use donjon::{
+    reader::{Credential, OfStore, Outcome, Reader, Role, Roles, Seen, Tokens, Unwitnessed, Witness, server},
+    transfer::{
+        Places,
+        authority::Authority,
+        bundle::{Checks, Identities, Recipients, Scope},
+        export::{Request, Wanted, export},
+        import::node::Node,
+    },
+};
+use donjon_drivers::{
+    material::Material,
+    store::{
+        Document, Expected, RecordPath, Store, Which,
+        bundle::Bundle,
+        memory::Memory,
+        secret::{Origin, SecretRecord, SecretValue},
+    },
+};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
+use tokio::{sync::oneshot, task::JoinHandle};
+
+const MOUNT: &str = "kv";
+const VALUE: &str = "correct-horse-4711";
+const CONNECTION: &str = "mysql+pymysql://keystone:correct-horse-4711@10.0.0.2/keystone";
+/// What the role may read. `kolla/missing` is granted, and not there; `kolla/other` is there, and not granted.
+const GRANTED: [&str; 4] =
+    ["kolla/database_password", "kolla/keystone.database.connection", "kolla/folder/deeper", "kolla/missing"];
+
+fn path(text: &str) -> RecordPath {
+    text.parse().unwrap()
+}
+
+/// The records of both servers.
+fn records() -> Vec<(RecordPath, Document)> {
+    let named =
+        [("database_password", VALUE), ("keystone.database.connection", CONNECTION), ("other", "not-for-this-role")];
+    let mut all: Vec<_> =
+        named.into_iter().map(|(name, value)| (path(&format!("kolla/{name}")), record(name, value))).collect();
+    all.push((path("kolla/folder/deeper"), record("deeper", "deep")));
+    all
+}
+
+fn record(name: &str, value: &str) -> Document {
+    let value = SecretValue::Whole(Material::from(value.to_owned()));
+    let record = SecretRecord { name: name.parse().unwrap(), value, created: 1_700_000_000, origin: Origin::Generated };
+    record.to_document().unwrap()
+}
+
+fn now() -> i64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs().try_into().unwrap()
+}
+
+/// A reader of a bundle that was exported, imported and opened. It ends when dropped.
+struct Served {
+    url: String,
+    credential: Credential,
+    witness: Arc<Lines>,
+    end: Option<oneshot::Sender<()>>,
+    task: Option<JoinHandle<()>>,
+    _folder: tempfile::TempDir,
+}
+
+#[derive(Default)]
+struct Lines(Mutex<Vec<(Option<String>, Outcome)>>);
+
+impl Lines {
+    fn has(&self, path: &str, outcome: Outcome) -> bool {
+        self.0.lock().unwrap().iter().any(|line| *line == (Some(path.to_owned()), outcome))
+    }
+}
+
+impl Witness for Lines {
+    fn record(&self, seen: &Seen<'_>) -> Result<(), Unwitnessed> {
+        let path = seen.path.map(ToString::to_string);
+        self.0.lock().unwrap().push((path, seen.outcome));
+        Ok(())
+    }
+}
+
+impl Served {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let bundle = opened_bundle(&folder.path().join("node")).await;
+        let reads: BTreeSet<_> = GRANTED.into_iter().map(path).collect();
+        let (role, credential) = Role::generate("keystone".parse().unwrap(), &reads).unwrap();
+        let tokens = Tokens::open(&folder.path().join("node/tokens"), now()).unwrap();
+        let witness = Arc::new(Lines::default());
+        let lookup = Arc::new(OfStore(Arc::new(bundle)));
+        let reader = Reader::new(path(MOUNT), lookup, Roles::new([role]), tokens, witness.clone(), now);
+        let listening = server::Listening::bind("127.0.0.1:0".parse().unwrap(), None).await.unwrap();
+        let url = listening.url();
+        let (end, ended) = oneshot::channel::<()>();
+        let ended = async move { drop(ended.await) };
+        let task = tokio::spawn(listening.serve(Arc::new(reader), server::Limits::default(), ended));
+        Self { url, credential, witness, end: Some(end), task: Some(task), _folder: folder }
+    }
+
+    /// The secret-id, for a client's configuration.
+    fn secret_id(&self) -> &str {
+        self.credential.secret_id.expose_text().unwrap() // EXPOSE: a credential of one test
+    }
+
+    async fn end(mut self) {
+        drop(self.end.take());
+        if let Some(task) = self.task.take() {
+            tokio::time::timeout(std::time::Duration::from_secs(5), task).await.expect("it drains").unwrap();
+        }
+    }
+}
+
+async fn opened_bundle(folder: &std::path::Path) -> Bundle {
+    let (store, places) = (Memory::default(), Places::new("kolla".parse().unwrap()).unwrap());
+    let mut closure = Vec::new();
+    for (path, document) in records() {
+        store.write(&path, &document, Expected::Absent).await.unwrap();
+        closure.push(Wanted { path, which: Which::Latest });
+    }
+    let authority = Authority::ensure(&store, &places, now()).await.unwrap();
+    let key = age::x25519::Identity::generate();
+    let recipients = Recipients::parse([key.to_public().to_string().as_str()]).unwrap();
+    let scope = Scope::Site { site: "edge1".parse().unwrap(), role: "keystone".parse().unwrap(), host: None };
+    let request = Request { scope, closure: &closure, recipients: &recipients, lifetime: 1000 };
+    let bundle = export(&store, &places, &authority, &request, now()).await.unwrap();
+    let mut node = Node::open(folder).unwrap();
+    let checks = Checks { now: now(), ..Checks::default() };
+    let opened = node.verify(&bundle.bytes, &checks).unwrap().open(&Identities::one(key)).unwrap();
+    node.accept(&bundle.bytes, &opened, now()).unwrap();
+    let created = opened.manifest().created;
+    Bundle::new(created, opened.into_records().into_iter().map(|r| (r.path, r.version, r.document)))
+}

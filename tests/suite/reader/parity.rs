@@ -1,0 +1,322 @@
+//! The same request to a real OpenBao and to the reader: the same status, the same errors, the same shape.
+
+use super::{GRANTED, MOUNT, Served, records};
+use donjon_drivers::{
+    material::Material,
+    store::{
+        Expected,
+        vault::{Call, Method, Trust},
+    },
+};
+use donjon_tests::openbao::OpenBao;
+use reqwest::{Certificate, Client, redirect};
+use serde_json::Value;
+use std::{collections::BTreeSet, fmt::Write};
+
+struct Side {
+    client: Client,
+    url: String,
+    role_id: String,
+    secret_id: String,
+    token: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Compared {
+    /// Status and the whole of the errors; of a success, every field's name and kind.
+    All,
+    /// The status alone, for a message that repeats input there and not here.
+    Status,
+}
+
+struct Asked {
+    method: &'static str,
+    path: String,
+    headers: Vec<(&'static str, &'static str)>,
+    body: Option<&'static str>,
+    compared: Compared,
+}
+
+impl Side {
+    async fn ask(&self, asked: &Asked) -> (u16, Value) {
+        let fill = |text: &str| {
+            let text = text.replace("{token}", &self.token).replace("{role_id}", &self.role_id);
+            text.replace("{secret_id}", &self.secret_id)
+        };
+        let method = reqwest::Method::from_bytes(asked.method.as_bytes()).unwrap();
+        let mut request = self.client.request(method, format!("{}{}", self.url, asked.path));
+        for (name, value) in &asked.headers {
+            request = request.header(*name, fill(value));
+        }
+        if let Some(body) = asked.body {
+            request = request.body(fill(body));
+        }
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        let text = answer.text().await.unwrap();
+        (status, serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+
+    async fn login(&mut self) {
+        let body = Some(r#"{"role_id":"{role_id}","secret_id":"{secret_id}"}"#);
+        let asked = Asked { method: "POST", path: LOGIN.into(), headers: vec![], body, compared: Compared::All };
+        let (status, answer) = self.ask(&asked).await;
+        assert_eq!(status, 200, "{answer}");
+        self.token = answer["auth"]["client_token"].as_str().unwrap().to_owned();
+    }
+}
+
+fn client(trust: Option<&Trust>) -> Client {
+    let builder = Client::builder().redirect(redirect::Policy::none());
+    match trust {
+        Some(Trust::Only(pem)) => builder.tls_certs_only([Certificate::from_pem(pem).unwrap()]).build().unwrap(),
+        _ => builder.build().unwrap(),
+    }
+}
+
+/// An OpenBao with the same records, and a role with the same grants.
+async fn openbao(server: &OpenBao) -> Side {
+    let store = server.store();
+    for (path, document) in records() {
+        store.write(&path, &document, Expected::Absent).await.unwrap();
+    }
+    let mut policy = String::new();
+    for path in GRANTED {
+        for engine in ["data", "metadata"] {
+            writeln!(policy, r#"path "{MOUNT}/{engine}/{path}" {{ capabilities = ["read"] }}"#).unwrap();
+        }
+    }
+    for folder in ["", "kolla/", "kolla/folder/"] {
+        writeln!(policy, r#"path "{MOUNT}/metadata/{folder}" {{ capabilities = ["list"] }}"#).unwrap();
+    }
+    let connection = server.connection();
+    let post = async |path: &str, body: Value| {
+        connection.call(Call::post(path, Material::from(body.to_string()))).await.unwrap()
+    };
+    post("sys/auth/approle", serde_json::json!({"type": "approle"})).await;
+    post("sys/policies/acl/keystone", serde_json::json!({"policy": policy})).await;
+    post("auth/approle/role/keystone", serde_json::json!({"token_policies": "keystone", "token_ttl": "1h"})).await;
+    let role: Value =
+        connection.call(Call::new(Method::Get, "auth/approle/role/keystone/role-id")).await.unwrap().parse().unwrap();
+    let secret: Value = post("auth/approle/role/keystone/secret-id", serde_json::json!({})).await.parse().unwrap();
+    let text = |answer: &Value, field: &str| {
+        answer.get("data").unwrap_or(answer)[field].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    };
+    let mut side = Side {
+        client: client(Some(&server.address().trust)),
+        url: server.address().url.clone(),
+        role_id: text(&role, "role_id"),
+        secret_id: text(&secret, "secret_id"),
+        token: String::new(),
+    };
+    side.login().await;
+    side
+}
+
+async fn reader(served: &Served) -> Side {
+    let mut side = Side {
+        client: client(None),
+        url: served.url.clone(),
+        role_id: served.credential.role_id.clone(),
+        secret_id: served.secret_id().to_owned(),
+        token: String::new(),
+    };
+    side.login().await;
+    side
+}
+
+fn requests() -> Vec<Asked> {
+    let mut all = Vec::new();
+    let mut add = |method, path: &str, headers: &[(&'static str, &'static str)], body, compared| {
+        all.push(Asked { method, path: path.replace("{mount}", MOUNT), headers: headers.to_vec(), body, compared });
+    };
+    use Compared::{All, Status};
+    let good = [("X-Vault-Token", "{token}")];
+    for path in [
+        "data/kolla/database_password",
+        "data/kolla/database_password?version=1",
+        "data/kolla/database_password?version=0",
+        "data/kolla/database_password?version=-1",
+        "data/kolla/database_password?version=",
+        "data/kolla/database_password?version=%31",
+        "data/kolla/database_password?version=9",
+        "data/kolla/database_password?version=canary",
+        "data/kolla/database_password?version=99999999999999999999",
+        "data/kolla/database_password?version=1&version=2",
+        "data/kolla/database_password/",
+        "data/kolla/other",
+        "data/kolla/missing",
+        "data/kolla",
+        "data/",
+        "data",
+        "data/kolla%2Fdatabase_password",
+        "data/kolla/%64atabase_password",
+        "data/kolla/%2564atabase_password",
+        "data/kolla//database_password",
+        "data/Kolla/database_password",
+        "metadata/kolla/database_password",
+        "metadata/kolla/other",
+        "metadata/kolla/missing",
+        "metadata/kolla",
+        "metadata/kolla/",
+        "metadata/kolla?list=true",
+        "metadata/kolla/?list=true",
+        "metadata/kolla/?list=1",
+        "metadata/kolla/?list=canary",
+        "metadata/?list=true",
+        "metadata/kolla/folder/?list=true",
+        "metadata/elsewhere/?list=true",
+        "config",
+        "subkeys/kolla/database_password",
+        "",
+    ] {
+        add("GET", &format!("/v1/{{mount}}/{path}"), &good, None, All);
+    }
+    for path in ["metadata/kolla", "metadata/kolla/", "metadata/kolla/database_password", "metadata", "data/kolla"] {
+        add("LIST", &format!("/v1/{{mount}}/{path}"), &good, None, All);
+    }
+    let record = "/v1/{mount}/data/kolla/database_password";
+    for (name, value) in [
+        ("X-Vault-Token", "wrong"),
+        ("X-Vault-Token", "{token}."),
+        ("X-Vault-Token", ""),
+        ("Authorization", "Bearer {token}"),
+        ("Authorization", "Bearer wrong"),
+        ("Authorization", "Basic {token}"),
+        ("X-Other", "nothing"),
+    ] {
+        add("GET", record, &[(name, value)], None, All);
+    }
+    for value in ["", "/", "root", "team"] {
+        add("GET", record, &[good[0], ("X-Vault-Namespace", value)], None, All);
+        add("GET", "/v1/sys/health", &[("X-Vault-Namespace", value)], None, All);
+        add("POST", LOGIN, &[("X-Vault-Namespace", value)], Some(r#"{"role_id":"x","secret_id":"y"}"#), All);
+    }
+    add("GET", record, &[good[0], ("X-Vault-Request", "true")], None, All);
+    add("GET", record, &[("X-Vault-Token", "wrong"), ("Authorization", "Bearer {token}")], None, All);
+    for (method, body) in
+        [("POST", Some(r#"{"data":{"a":"b"}}"#)), ("PUT", Some(r#"{"data":{"a":"b"}}"#)), ("DELETE", None)]
+    {
+        add(method, record, &good, body, All);
+        add(method, record, &[], body, All);
+        add(method, "/v1/{mount}/metadata/kolla/database_password", &good, body, All);
+    }
+    for path in ["sys/mounts", "sys/nope", "nope/data/x", "auth/approle/role/keystone", "auth/nope/login", "identity/x"]
+    {
+        add("GET", &format!("/v1/{path}"), &good, None, All);
+        add("GET", &format!("/v1/{path}"), &[], None, All);
+    }
+    for path in ["/v2/nope", "/v1", "/v1/"] {
+        add("GET", path, &[], None, All);
+    }
+    add("GET", "/v1/sys/health", &[], None, All);
+    add("POST", "/v1/sys/health", &[], None, All);
+    add("GET", "/v1/sys/seal-status", &[], None, Status);
+    add("POST", "/v1/sys/seal-status", &[], None, All);
+    add("GET", "/v1/sys/init", &[], None, All);
+    add("GET", "/v1/sys/leader", &[], None, All);
+    add("PUT", "/v1/sys/seal", &good, None, All);
+    for headers in [&good[..], &[], &[("X-Vault-Token", "wrong")]] {
+        add("GET", "/v1/sys/internal/ui/mounts", headers, None, Status);
+        add("GET", "/v1/sys/internal/ui/mounts/{mount}", headers, None, All);
+        add("GET", "/v1/sys/internal/ui/mounts/{mount}/kolla/other", headers, None, All);
+        add("GET", "/v1/sys/internal/ui/mounts/nope/x", headers, None, Status);
+        add("GET", "/v1/auth/token/lookup-self", headers, None, All);
+    }
+    for body in [
+        r#"{}"#,
+        r#"null"#,
+        r#"{"role_id":""}"#,
+        r#"{"role_id":null}"#,
+        r#"{"role_id":["a"]}"#,
+        r#"{"role_id":{"a":"b"}}"#,
+        r#"{"role_id":5,"secret_id":{"a":"canary"}}"#,
+        r#"{"role_id":5,"secret_id":["canary"]}"#,
+        r#"{"role_id":true,"secret_id":"x"}"#,
+        r#"{"role_id":"{role_id}"}"#,
+        r#"{"role_id":"{role_id}","secret_id":""}"#,
+        r#"{"role_id":"{role_id}","secret_id":"wrong"}"#,
+        r#"{"role_id":"wrong","secret_id":"{secret_id}"}"#,
+        r#"{"role_id":"{role_id}","secret_id":"{secret_id}"}"#,
+    ] {
+        add("POST", LOGIN, &[], Some(body), All);
+        add("PUT", LOGIN, &[], Some(body), All);
+    }
+    for body in ["{bad canary", "[]", "[1", r#"{"role_id":"a"} canary"#] {
+        add("POST", LOGIN, &[], Some(body), Status);
+    }
+    add("POST", LOGIN, &[], None, All);
+    add("POST", "/v1/auth/token/renew-self", &good, None, All);
+    add("POST", "/v1/auth/token/revoke-self", &good, None, All);
+    add("GET", "/v1/auth/token/lookup-self", &good, None, All);
+    add("GET", record, &good, None, All);
+    all
+}
+
+/// Names and kinds of all fields. Below `versions` the names are numbers.
+fn shape(value: &Value, at: &str, out: &mut BTreeSet<String>) {
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    out.insert(format!("{at}: {kind}"));
+    if let Value::Object(fields) = value {
+        for (name, value) in fields {
+            shape(value, &format!("{at}.{name}"), out);
+        }
+    }
+}
+
+/// The names of a list, but the one that the role may not read: the reader does not show it.
+fn names(answer: &Value) -> Vec<&str> {
+    let names = answer["data"]["keys"].as_array().into_iter().flatten();
+    names.filter_map(Value::as_str).filter(|name| *name != "other").collect()
+}
+
+#[tokio::test]
+async fn every_answer_is_openbaos() {
+    let server = OpenBao::start().await;
+    let served = Served::start().await;
+    let (theirs, ours) = (openbao(&server).await, reader(&served).await);
+    let mut differences = Vec::new();
+    let requests = requests();
+    let mut reached = BTreeSet::new();
+    for asked in &requests {
+        let ((their_status, their_answer), (our_status, our_answer)) = tokio::join!(theirs.ask(asked), ours.ask(asked));
+        reached.insert(their_status);
+        let mut differ = |what: &str| {
+            let Asked { method, path, headers, body, .. } = asked;
+            differences.push(format!("{method} {path} {headers:?} {body:?}: {what}\n  theirs {their_status} {their_answer}\n  ours   {our_status} {our_answer}"));
+        };
+        if their_status != our_status {
+            differ("status");
+        } else if asked.compared == Compared::All {
+            let (mut their_shape, mut our_shape) = (BTreeSet::new(), BTreeSet::new());
+            shape(&their_answer, "", &mut their_shape);
+            shape(&our_answer, "", &mut our_shape);
+            if their_answer.get("errors") != our_answer.get("errors") {
+                differ("errors");
+            } else if their_shape != our_shape {
+                let differing: Vec<_> = their_shape.symmetric_difference(&our_shape).collect();
+                differ(&format!("fields {differing:?}"));
+            } else if their_answer["data"]["data"] != our_answer["data"]["data"] {
+                differ("the record");
+            } else if names(&their_answer) != names(&our_answer) {
+                differ("the names");
+            }
+        }
+        let ours = our_answer.to_string();
+        if our_status >= 400 && ours.contains("canary") {
+            differ("input comes back");
+        }
+    }
+    assert!(differences.is_empty(), "{} of {}:\n{}", differences.len(), requests.len(), differences.join("\n"));
+    assert!(reached.is_superset(&[200, 204, 307, 400, 403, 404, 405, 500].into()), "all kinds of answers: {reached:?}");
+    served.end().await;
+}
+
+const LOGIN: &str = "/v1/auth/approle/login";
