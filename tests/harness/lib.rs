@@ -5,6 +5,7 @@
 pub mod consumer;
 pub mod debian_root;
 pub mod donjon;
+pub mod galera;
 pub mod mariadb;
 pub mod openbao;
 pub mod podman;

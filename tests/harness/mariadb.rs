@@ -36,12 +36,16 @@ impl MariaDb {
 
     /// Starts one with more arguments, such as `--plugin-load-add=auth_ed25519`.
     pub async fn start_with(extra: &[&str]) -> Self {
+        Self::start_on(&template(), port::free(), extra).await
+    }
+
+    /// Starts one on a copy of a data folder, at a port.
+    pub(crate) async fn start_on(data: &Path, port: u16, extra: &[&str]) -> Self {
         let folder = tempfile::Builder::new().prefix("mariadb.").tempdir().unwrap();
         // The server's socket must be reachable for other users, as it is in real life.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        run(Command::new("cp").arg("-a").arg(template()).arg(folder.path().join("data")));
+        run(Command::new("cp").arg("-a").arg(data).arg(folder.path().join("data")));
         let extra: Vec<String> = extra.iter().map(|&argument| argument.to_owned()).collect();
-        let port = port::free();
         let process = spawn(folder.path(), port, &extra);
         let mut server = Self { port, folder, extra, process };
         server.ready().await;
@@ -128,6 +132,12 @@ impl MariaDb {
     /// Answers again.
     pub fn resume(&self) {
         self.process.signal(rustix::process::Signal::CONT).unwrap();
+    }
+
+    /// Stops it as its own service manager would, and waits for it.
+    pub async fn stop(&mut self) {
+        self.process.signal(rustix::process::Signal::TERM).unwrap();
+        wait::until("MariaDB to stop", Duration::from_secs(30), async || self.process.ended().unwrap()).await;
     }
 
     /// Kills it as a power cut would.

@@ -1,6 +1,7 @@
 //! Targets on real servers.
 
 mod faults;
+mod galera;
 mod mariadb;
 mod names;
 mod plaintext;

@@ -1,0 +1,67 @@
+//! A real Galera cluster of three on loopback. The others begin as copies of the first, so that none needs a full transfer.
+
+use crate::{mariadb::MariaDb, port, wait};
+use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
+
+/// The nodes, the first of which began the cluster.
+pub async fn start(setup: &[&str]) -> [MariaDb; 3] {
+    let group = [port::free(), port::free(), port::free()];
+    let everyone = format!("gcomm://{}", group.map(|port| format!("127.0.0.1:{port}")).join(","));
+    let mut seed = MariaDb::start_with(&words(&arguments("seed", group[0], "gcomm://"))).await;
+    ready(&seed).await;
+    for statement in setup {
+        seed.sql(statement).await;
+    }
+    seed.stop().await;
+    let data = seed.folder().join("data");
+    let first = MariaDb::start_on(&data, port::free(), &words(&arguments("n1", group[0], "gcomm://"))).await;
+    ready(&first).await;
+    for leftover in ["gvwstate.dat", "galera.cache"] {
+        let _ = fs::remove_file(data.join(leftover));
+    }
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o777)).unwrap();
+    let second = MariaDb::start_on(&data, port::free(), &words(&arguments("n2", group[1], &everyone))).await;
+    ready(&second).await;
+    let third = MariaDb::start_on(&data, port::free(), &words(&arguments("n3", group[2], &everyone))).await;
+    ready(&third).await;
+    [first, second, third]
+}
+
+/// Waits until a node takes part.
+pub async fn ready(node: &MariaDb) {
+    wait::until("a node to be synced", Duration::from_secs(60), async || {
+        let rows = node.try_sql("SHOW STATUS LIKE 'wsrep_local_state_comment'").await.ok()?;
+        (rows[0][1] == "Synced").then_some(())
+    })
+    .await;
+}
+
+/// Cuts a node off from the others, or joins it again.
+pub async fn isolate(node: &MariaDb, cut: bool) {
+    node.sql(&format!("SET GLOBAL wsrep_provider_options = 'gmcast.isolate={}'", u8::from(cut))).await;
+}
+
+fn arguments(name: &str, group: u16, cluster: &str) -> Vec<String> {
+    let provider = format!(
+        "--wsrep-provider-options=base_port={group};gmcast.listen_addr=tcp://127.0.0.1:{group};\
+         ist.recv_addr=127.0.0.1:{};gcache.size=8M",
+        port::free()
+    );
+    vec![
+        "--binlog-format=ROW".into(),
+        "--innodb-autoinc-lock-mode=2".into(),
+        "--wsrep-on=ON".into(),
+        "--wsrep-provider=/usr/lib/galera/libgalera_smm.so".into(),
+        "--wsrep-cluster-name=test".into(),
+        "--wsrep-sst-method=rsync".into(),
+        format!("--wsrep-node-name={name}"),
+        format!("--wsrep-node-address=127.0.0.1:{group}"),
+        format!("--wsrep-sst-receive-address=127.0.0.1:{}", port::free()),
+        format!("--wsrep-cluster-address={cluster}"),
+        provider,
+    ]
+}
+
+fn words(arguments: &[String]) -> Vec<&str> {
+    arguments.iter().map(String::as_str).collect()
+}
