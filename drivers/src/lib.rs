@@ -5,6 +5,7 @@
 
 pub mod fs;
 pub mod host;
+pub mod identity;
 pub mod material;
 pub mod memory;
 pub mod options;

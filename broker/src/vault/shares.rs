@@ -9,10 +9,11 @@ use crate::transfer::bundle::RecipientError;
 use age::x25519;
 use donjon_drivers::{
     fs::{self, FileError},
+    identity::{self, IdentityError},
     material::Material,
 };
 use sha2::{Digest, Sha256};
-use std::{io::ErrorKind, path::PathBuf, str::FromStr};
+use std::{io::ErrorKind, path::PathBuf};
 
 /// A share, the identity or the credential cannot be kept or opened.
 #[derive(Debug, thiserror::Error)]
@@ -39,12 +40,9 @@ pub enum ShareError {
         /// Why.
         source: Box<age::DecryptError>,
     },
-    /// The identity file holds no identity.
-    #[error("{} holds no age identity", path.display())]
-    NoIdentity {
-        /// The file.
-        path: PathBuf,
-    },
+    /// The host identity cannot be used.
+    #[error("the host identity cannot be used")]
+    Identity(#[from] IdentityError),
     /// It is no share of this Vault.
     #[error("this is no unseal share of this Vault")]
     Foreign,
@@ -56,7 +54,7 @@ pub enum ShareError {
 /// Encrypts each share to its recipient and writes all durably. Gives back their digests, in order.
 pub fn keep(place: &Place, custody: &Custody, shares: &[Material]) -> Result<Vec<String>, ShareError> {
     let recipients = match custody {
-        Custody::Host => vec![host_identity(place)?.to_public()],
+        Custody::Host => vec![identity::read_or_make(&place.identity())?.to_public()],
         Custody::Custodians { .. } => {
             custody.keys().iter().map(|key| custody::recipient(key)).collect::<Result<_, _>>()?
         }
@@ -70,7 +68,7 @@ pub fn keep(place: &Place, custody: &Custody, shares: &[Material]) -> Result<Vec
 
 /// The share that the host identity opens.
 pub fn of_host(place: &Place) -> Result<Material, ShareError> {
-    open_with(&identity(place)?, &share_file(place, 0))
+    open_with(&identity::read(&place.identity())?, &share_file(place, 0))
 }
 
 /// The shares that one identity opens: what a custodian does, on whatever machine the files were carried to.
@@ -90,12 +88,12 @@ pub fn opened_by(place: &Place, identity: &x25519::Identity) -> Result<Vec<Mater
 
 /// Keeps the broker's credential for the host mode.
 pub fn keep_credential(place: &Place, credential: &Material) -> Result<(), ShareError> {
-    seal_to(&identity(place)?.to_public(), credential, &place.credential())
+    seal_to(&identity::read(&place.identity())?.to_public(), credential, &place.credential())
 }
 
 /// The broker's credential in host mode.
 pub fn credential(place: &Place) -> Result<Material, ShareError> {
-    open_with(&identity(place)?, &place.credential())
+    open_with(&identity::read(&place.identity())?, &place.credential())
 }
 
 /// Shares collected until there are enough.
@@ -132,32 +130,6 @@ fn share_file(place: &Place, number: usize) -> PathBuf {
 fn digest(share: &Material) -> String {
     // EXPOSE: digested; 33 random bytes cannot be found from it
     hex::encode(Sha256::digest(share.expose()))
-}
-
-/// The host identity, made on first use.
-fn host_identity(place: &Place) -> Result<x25519::Identity, ShareError> {
-    match identity(place) {
-        Err(ShareError::File(FileError::Io { source, .. })) if source.kind() == ErrorKind::NotFound => {
-            let identity = x25519::Identity::generate();
-            use secrecy::ExposeSecret;
-            let secret = identity.to_string();
-            // EXPOSE: the one key that this mode keeps in clear, in a file that only its owner reads
-            let text = Material::from(format!("# public key: {}\n{}\n", identity.to_public(), secret.expose_secret()));
-            // EXPOSE: as above
-            fs::replace(&place.identity(), text.expose())?;
-            Ok(identity)
-        }
-        other => other,
-    }
-}
-
-fn identity(place: &Place) -> Result<x25519::Identity, ShareError> {
-    let path = place.identity();
-    let file = Material::new(fs::read_private(&path)?);
-    // EXPOSE: parsed into a key that wipes itself
-    let text = file.expose_text().unwrap_or_default();
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
-    line.and_then(|line| x25519::Identity::from_str(line).ok()).ok_or(ShareError::NoIdentity { path })
 }
 
 fn seal_to(recipient: &x25519::Recipient, secret: &Material, path: &std::path::Path) -> Result<(), ShareError> {

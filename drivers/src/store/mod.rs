@@ -6,6 +6,7 @@
 pub mod bundle;
 pub mod conformance;
 pub mod document;
+pub mod file;
 pub mod memory;
 pub mod path;
 pub mod secret;
