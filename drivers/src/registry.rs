@@ -49,10 +49,14 @@ impl<C, T> Table<C, T> {
 
     /// A sample of every driver, for the deployment file.
     pub fn sample(&self) -> String {
-        let one = |driver: &Driver<C, T>| {
-            format!("# {}\ndriver: {}\n{}", driver.help, driver.name, options::sample(driver.options, 0))
-        };
-        self.drivers.iter().map(one).collect::<Vec<_>>().join("\n")
+        self.drivers.iter().map(Driver::sample).collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl<C, T> Driver<C, T> {
+    /// A sample of this driver, for the deployment file.
+    pub fn sample(&self) -> String {
+        format!("# {}\ndriver: {}\n{}", self.help, self.name, options::sample(self.options, 0))
     }
 }
 

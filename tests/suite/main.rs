@@ -4,13 +4,14 @@
 
 mod bad_input;
 mod catalogues;
+mod drivers;
 mod existing;
 mod exposure;
 mod formats;
 mod lifecycle;
+mod reader;
 mod rotation;
 mod services;
-mod reader;
 mod stores;
 mod targets;
 mod transfer;

@@ -9,7 +9,10 @@ use donjon_drivers::{
     },
 };
 use donjon_tests::mariadb::{MariaDb, native_hash};
-use std::time::{Duration, Instant};
+use std::{
+    os::unix::fs::PermissionsExt,
+    time::{Duration, Instant},
+};
 
 async fn conforms(server: &MariaDb, user: &str) {
     let (driver, keeper) = (driver(server), material(ADMIN_VALUE));
@@ -121,6 +124,28 @@ async fn the_way_in_by_socket_is_kept_and_never_taken_for_a_value() {
     assert_eq!([login(&old).await, login(&new).await], [Login::Refused, Login::Accepted]);
     let shown = server.sql("SHOW CREATE USER root@localhost").await.concat().concat();
     assert!(shown.contains("OR unix_socket"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_socket_that_lets_this_process_in_anyway_proves_nothing() {
+    let server = start(&[]).await;
+    // Nobody else can come to the socket, so the driver has to go as itself.
+    std::fs::set_permissions(server.folder(), PermissionsExt::from_mode(0o700)).unwrap();
+    let hash = native_hash("value-1");
+    server
+        .sql(&format!("ALTER USER root@localhost IDENTIFIED VIA mysql_native_password USING '{hash}' OR unix_socket"))
+        .await;
+    server.account("app", "localhost", "value-1").await;
+    let driver = driver(&server);
+    let login = async |user: &str, value: &str| {
+        let entry = account(user, "localhost");
+        driver.login(&driver.nodes()[0], &entry, std::slice::from_ref(&entry), &material(value)).await.unwrap()
+    };
+    for value in ["value-1", "value-2"] {
+        let found = login("root", value).await;
+        assert!(matches!(&found, Login::Unprovable(why) if why.contains("any value")), "{found:?}");
+    }
+    assert_eq!([login("app", "value-1").await, login("app", "value-2").await], [Login::Accepted, Login::Refused]);
 }
 
 #[tokio::test]
