@@ -14,6 +14,7 @@ pub mod daemon;
 pub mod failure;
 pub mod generation;
 pub mod home;
+pub mod lifecycle;
 pub mod reader;
 pub mod records;
 pub mod rotation;

@@ -22,6 +22,7 @@ pub struct Arguments {
 enum Command {
     Up(command::up::Up),
     Down(command::down::Down),
+    Unseal(command::unseal::Unseal),
     Status(command::status::Status),
     Generate(command::generate::Generate),
     Get(command::get::Get),
@@ -42,6 +43,7 @@ impl Arguments {
         match self.command {
             Command::Up(up) => up.run(&context),
             Command::Down(down) => down.run(&context),
+            Command::Unseal(unseal) => unseal.run(&context),
             Command::Status(status) => status.run(&context),
             Command::Generate(generate) => generate.run(&context),
             Command::Get(get) => get.run(&context),

@@ -1,6 +1,6 @@
 //! One request, one answer: who may ask is decided here, once.
 
-use super::{Daemon, Holding, generation, lookup, lookup::Answered, rotate, scan};
+use super::{Daemon, generation, lifecycle, lookup, lookup::Answered, rotate, scan};
 use crate::{
     audit::Actor,
     failure::{Exit, Failure},
@@ -10,7 +10,6 @@ use crate::{
     },
 };
 use donjon_drivers::material::Material;
-use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use tokio::{io::AsyncReadExt, net::UnixStream, sync::mpsc};
 
@@ -75,7 +74,9 @@ async fn answer(
     tell: &mpsc::UnboundedSender<Event>,
 ) -> Answered {
     match request {
-        Request::Status => Ok((status(daemon), Vec::new())),
+        Request::Status => Ok((lifecycle::status(daemon), Vec::new())),
+        Request::Unseal => lifecycle::unseal(daemon, actor, materials).await,
+        Request::Down { force } => lifecycle::down(daemon, actor, force).await,
         Request::Read { names, version, epoch } => lookup::read(daemon, actor, &names, version, epoch).await,
         Request::Put { name } => match <[Material; 1]>::try_from(materials) {
             Ok([value]) => lookup::put(daemon, actor, &name, value).await,
@@ -88,27 +89,15 @@ async fn answer(
         Request::RotateResume => rotate::resume(daemon, actor, tell).await,
         Request::RotateAbort => rotate::abort(daemon, actor, tell).await,
         Request::RotateStatus => rotate::status(daemon).await,
-        Request::Down { .. } => {
-            daemon.ending.notify_one();
-            Ok((json!({}), Vec::new()))
-        }
         Request::Generate { catalogue, catalogue_text, names } => {
             let asked = generation::Asked { catalogue, text: catalogue_text, names };
             generation::generate(daemon, actor, asked, tell).await
         }
         Request::Scan { paths } => scan::scan(daemon, actor, &paths, tell).await,
-        Request::Unseal | Request::ExportBundle(_) | Request::Import(_) | Request::Receipt(_) => {
+        Request::ExportBundle(_) | Request::Import(_) | Request::Receipt(_) => {
             Err(Failure::new(Exit::Usage, "this daemon does not know how yet"))
         }
     }
-}
-
-fn status(daemon: &Daemon) -> serde_json::Value {
-    let (state, driver) = match daemon.holding() {
-        Holding::Sealed { needed, got } => (json!({"sealed": {"needed": needed, "got": got}}), None),
-        Holding::Open(store) => (json!("ready"), Some(store.capabilities().driver)),
-    };
-    json!({"state": state, "store": driver, "deployment": daemon.layout.deployment(), "pid": std::process::id(), "version": env!("CARGO_PKG_VERSION")})
 }
 
 const LONGEST_REFUSED: u64 = 1 << 20;

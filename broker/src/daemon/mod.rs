@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod generation;
+pub mod lifecycle;
 pub mod lookup;
 pub mod rotate;
 pub mod run;
@@ -10,4 +11,4 @@ pub mod start;
 pub mod state;
 pub mod translate;
 
-pub use state::{Daemon, Holding};
+pub use state::Daemon;

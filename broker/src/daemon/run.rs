@@ -1,6 +1,6 @@
 //! The accept loop: a private socket, one task per connection, an orderly end.
 
-use super::{Daemon, Holding, answer, translate};
+use super::{Daemon, answer, state::Ending, translate};
 use crate::{
     failure::{Exit, Failure},
     records::expire,
@@ -30,6 +30,7 @@ pub async fn serve(daemon: Arc<Daemon>, listener: UnixListener) -> Result<(), Fa
     let no_signals = |error: std::io::Error| Failure::new(Exit::Bug, "cannot listen for signals").because(&error);
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+    let mut ending = daemon.ending.subscribe();
     let mut sync = tokio::time::interval(Duration::from_secs(1));
     let mut tidy = tokio::time::interval(Duration::from_secs(600));
     loop {
@@ -53,10 +54,14 @@ pub async fn serve(daemon: Arc<Daemon>, listener: UnixListener) -> Result<(), Fa
                 tracing::error!(%error, "the audit log cannot be made durable");
             },
             _ = tidy.tick() => drop(tokio::spawn(destroy_expired(daemon.clone()))),
-            () = daemon.ending.notified() => break,
+            _ = ending.changed() => break,
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
+    }
+    if *daemon.ending.borrow() != Ending::Destroyed {
+        daemon.ending.send_replace(Ending::Stop);
+        daemon.backing.stop().await?;
     }
     // The socket is removed by who holds the lock; what is gone already needs no removal.
     let _ = std::fs::remove_file(daemon.home.socket());
@@ -65,7 +70,7 @@ pub async fn serve(daemon: Arc<Daemon>, listener: UnixListener) -> Result<(), Fa
 
 /// Destroys previous versions whose time has come. What fails now is tried again in the next round.
 async fn destroy_expired(daemon: Arc<Daemon>) {
-    let Holding::Open(store) = daemon.holding() else { return };
+    let Ok(store) = daemon.store() else { return };
     match expire::expire(&*store, &daemon.layout, jiff::Timestamp::now().as_second()).await {
         Ok(destroyed) => destroyed
             .iter()

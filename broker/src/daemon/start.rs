@@ -1,17 +1,21 @@
 //! Starting the daemon: the lock, the store, the socket, and a report to whoever started it.
 
-use super::{Daemon, Holding, run, translate};
+use super::{Daemon, run, translate};
 use crate::{
     audit::{Act, Actor, Log, Outcome},
     cli::command::up::{Kind, Report, Up, report},
     failure::{Exit, Failure},
     home::Home,
+    lifecycle::{self, Backing, Wanted},
     records::Layout,
+    socket::message::Event,
+    vault::Step,
 };
-use donjon_drivers::store::Store;
+use donjon_drivers::material::Material;
 use rustix::fs::FlockOperation;
 use std::{
     fs::{File, OpenOptions},
+    io::Read,
     os::unix::fs::OpenOptionsExt,
     sync::Arc,
 };
@@ -48,8 +52,8 @@ fn start(home: &Home, up: &Up) -> Result<(), Failure> {
         .map_err(|error| Failure::new(Exit::Bug, "cannot start the runtime").because(&error))?;
     runtime.block_on(async {
         let audit = Log::open(&home.audit()).map_err(|error| translate::audit(&error))?;
-        let holding = open_store(home, up).await?;
-        let daemon = Arc::new(Daemon::new(home.clone(), layout, audit, holding));
+        let backing = open_store(home, up).await?;
+        let daemon = Arc::new(Daemon::new(home.clone(), layout, audit, backing));
         let own =
             Actor { uid: rustix::process::geteuid().as_raw(), pid: rustix::process::getpid().as_raw_nonzero().get() };
         daemon.record(own, Act::Up, &[], Outcome::Done)?;
@@ -61,16 +65,31 @@ fn start(home: &Home, up: &Up) -> Result<(), Failure> {
     })
 }
 
-async fn open_store(home: &Home, up: &Up) -> Result<Holding, Failure> {
-    match up.store {
-        Kind::File => Err(Failure::new(Exit::Usage, "the file store is not there yet")),
-        Kind::Vault => {
-            let _ = home;
-            let store: Arc<dyn Store> = Arc::new(donjon_drivers::store::memory::Memory::default());
-            Ok(Holding::Open(store))
-        }
-    }
+async fn open_store(home: &Home, up: &Up) -> Result<Backing, Failure> {
+    let token = up.token_on_stdin.then(read_token).transpose()?;
+    let wanted = Wanted {
+        folder: up.store == Kind::File,
+        custodians: &up.custodian,
+        threshold: up.threshold,
+        token: token.filter(|token| !token.is_empty()),
+    };
+    let watcher = Arc::new(|step: Step| {
+        tracing::info!("{step}");
+        report(&Report::Step(Event::text(step.to_string())));
+    });
+    lifecycle::open(home, wanted, watcher).await
 }
+
+/// The token for a Vault that is already there: it came through a pipe, not through this process's environment.
+fn read_token() -> Result<Material, Failure> {
+    let mut token = Vec::with_capacity(LONGEST_TOKEN);
+    let unread =
+        |error: std::io::Error| Failure::new(Exit::Bug, "cannot read the token from standard input").because(&error);
+    std::io::stdin().lock().take(LONGEST_TOKEN as u64).read_to_end(&mut token).map_err(unread)?;
+    Ok(Material::new(token))
+}
+
+const LONGEST_TOKEN: usize = 4096;
 
 /// One daemon per home: the second finds the lock held.
 fn lock(home: &Home) -> Result<File, Failure> {

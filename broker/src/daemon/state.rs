@@ -1,16 +1,17 @@
-//! What the daemon holds: its home, its store once it is open, the audit log, and whether it is to end.
+//! What the daemon holds: its home, what stands behind its store, the audit log, and whether it is to end.
 
 use super::translate;
 use crate::{
     audit::{Act, Actor, Log, Outcome},
     failure::{Exit, Failure},
     home::Home,
+    lifecycle::Backing,
     records::Layout,
 };
 use donjon_drivers::store::Store;
 use donjon_policies::{deployment::Deployment, name::SecretName};
-use std::sync::{Arc, PoisonError, RwLock};
-use tokio::sync::Notify;
+use std::sync::Arc;
+use tokio::sync::{Mutex, watch};
 
 /// The daemon.
 pub struct Daemon {
@@ -21,62 +22,36 @@ pub struct Daemon {
     /// This process, as journals name it.
     pub id: String,
     /// Held while a rotation is driven: one at a time.
-    pub rotating: tokio::sync::Mutex<()>,
+    pub rotating: Mutex<()>,
     /// Its audit log.
     pub audit: Log,
-    /// Wakes the accept loop to end.
-    pub ending: Notify,
-    holding: RwLock<Holding>,
+    /// What stands behind its store.
+    pub backing: Backing,
+    /// Whether it is to end.
+    pub ending: watch::Sender<Ending>,
 }
 
-/// The store, as far as it is open.
-#[derive(Clone)]
-pub enum Holding {
-    /// It waits for unseal shares.
-    Sealed {
-        /// How many it needs.
-        needed: u32,
-        /// How many it has.
-        got: u32,
-    },
-    /// It is open.
-    Open(Arc<dyn Store>),
+/// Whether the daemon is to end, and what becomes of what it has started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It goes on.
+    No,
+    /// It ends, and stops what it has started; a later `up` brings that back.
+    Stop,
+    /// It ends, and what it has started is destroyed already.
+    Destroyed,
 }
 
 impl Daemon {
-    /// A daemon whose store is in some state.
-    pub fn new(home: Home, layout: Layout, audit: Log, holding: Holding) -> Self {
+    /// A daemon with an open or sealed store.
+    pub fn new(home: Home, layout: Layout, audit: Log, backing: Backing) -> Self {
         let id = format!("{:016x}", rand::random::<u64>());
-        Self {
-            home,
-            layout,
-            id,
-            rotating: tokio::sync::Mutex::new(()),
-            audit,
-            ending: Notify::new(),
-            holding: RwLock::new(holding),
-        }
-    }
-
-    /// The store as it is now.
-    pub fn holding(&self) -> Holding {
-        self.holding.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// The store has changed its state.
-    pub fn hold(&self, holding: Holding) {
-        *self.holding.write().unwrap_or_else(PoisonError::into_inner) = holding;
+        Self { home, layout, id, rotating: Mutex::new(()), audit, backing, ending: watch::Sender::new(Ending::No) }
     }
 
     /// The open store, or why there is none.
     pub fn store(&self) -> Result<Arc<dyn Store>, Failure> {
-        match self.holding() {
-            Holding::Open(store) => Ok(store),
-            Holding::Sealed { needed, got } => Err(Failure::new(Exit::Unavailable, "the store is sealed")
-                .cause(format!("{got} of {needed} unseal shares were given"))
-                .state("nothing is lost")
-                .hint("custodians: `donjon unseal -i IDENTITY`")),
-        }
+        self.backing.store()
     }
 
     /// The deployment file as it is now.

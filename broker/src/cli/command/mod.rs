@@ -11,5 +11,6 @@ pub mod put;
 pub mod rotate;
 pub mod scan;
 pub mod status;
+pub mod unseal;
 pub mod up;
 pub mod wire;

@@ -27,8 +27,8 @@ impl Status {
         let text = |key: &str| reply.value[key].as_str().unwrap_or("-").to_owned();
         show::answer(context.output, &reply.value, || {
             let state = match sealed.is_object() {
-                true => format!("sealed: {} of {} unseal shares given", sealed["got"], sealed["needed"]),
-                false => "ready".to_owned(),
+                true => format!("sealed: {} of {} unseal shares given", sealed["given"], sealed["needed"]),
+                false => text("state"),
             };
             format!(
                 "{state}\nstore       {}\ndeployment  {}\nhome        {}\ndaemon      pid {}, version {}\n",

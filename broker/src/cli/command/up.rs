@@ -5,8 +5,10 @@ use crate::{
     daemon,
     failure::{Exit, Failure},
     socket::message::{Event, Request},
+    vault::place::Place,
 };
 use clap::{Args, ValueEnum};
+use donjon_drivers::material::Material;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::{
@@ -37,6 +39,9 @@ pub struct Up {
     /// How many custodians it takes to unseal.
     #[arg(long, value_name = "K", requires = "custodian")]
     pub threshold: Option<u32>,
+    /// Read the token for a Vault that is already there from standard input.
+    #[arg(long, hide = true, requires = "foreground")]
+    pub token_on_stdin: bool,
 }
 
 /// Which store to bring up.
@@ -77,6 +82,9 @@ impl Up {
         let status = context.client()?.ask_quietly(&Request::Status, Vec::new())?.value;
         show::answer(context.output, &status, || match status["state"]["sealed"].is_object() {
             true => "donjon is up, sealed: custodians run `donjon unseal -i IDENTITY`\n".to_owned(),
+            false if status["host_identity"] == true => {
+                format!("donjon is up (pid {})\n{}", status["pid"], host_identity(context))
+            }
             false => format!("donjon is up (pid {})\n", status["pid"]),
         })
     }
@@ -94,7 +102,16 @@ impl Up {
         if let Some(threshold) = self.threshold {
             command.arg("--threshold").arg(threshold.to_string());
         }
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().map_err(bug)?;
+        // A token in the environment of a daemon could be read there for as long as it runs; a pipe is empty once read.
+        let token =
+            ["BAO_TOKEN", "VAULT_TOKEN"].into_iter().find_map(|name| std::env::var(name).ok()).map(Material::from);
+        command.arg("--token-on-stdin").env_remove("BAO_TOKEN").env_remove("VAULT_TOKEN");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).spawn().map_err(bug)?;
+        let mut pipe = child.stdin.take().ok_or_else(|| Failure::new(Exit::Bug, "the daemon has no standard input"))?;
+        if let Some(token) = token {
+            pipe.write_all(token.expose()).map_err(bug)?; // EXPOSE: through a pipe, to the daemon alone
+        }
+        drop(pipe);
         let reports =
             child.stdout.take().ok_or_else(|| Failure::new(Exit::Bug, "the daemon has no standard output"))?;
         for line in BufReader::new(reports).lines() {
@@ -113,6 +130,15 @@ impl Up {
         Err(Failure::new(Exit::Failed, "the daemon ended before it was ready")
             .hint(format!("{} says why", context.home.log().display())))
     }
+}
+
+/// What the default mode means.
+fn host_identity(context: &Context) -> String {
+    let identity = Place::new(&context.home.vault()).identity();
+    format!(
+        "note: the unseal share and the broker's credential are encrypted to the identity in {}.\n      Whoever can read that file and the Vault's storage can open the store; `--custodian` avoids it.\n",
+        identity.display()
+    )
 }
 
 /// Tells the process that started this daemon, or the person who watches it in the foreground.

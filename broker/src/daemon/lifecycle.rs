@@ -1,0 +1,81 @@
+//! `status`, `unseal` and `down`, for a caller on the socket.
+
+use super::{Daemon, lookup::Answered, state::Ending, translate};
+use crate::{
+    audit::{Act, Actor, Outcome},
+    failure::{Exit, Failure},
+    lifecycle::Backing,
+    records::secrets,
+    vault::Why,
+};
+use donjon_drivers::material::Material;
+use serde_json::{Value, json};
+
+/// How things are.
+pub fn status(daemon: &Daemon) -> Value {
+    let (state, trouble) = match (daemon.backing.sealing(), daemon.store()) {
+        (Some(sealing), _) => {
+            let why = match sealing.why {
+                Why::Sealed => "sealed",
+                Why::NoCredential => "no-credential",
+            };
+            (json!({"sealed": {"needed": sealing.needed, "given": sealing.given, "why": why}}), None)
+        }
+        (None, Ok(_)) => (json!("ready"), None),
+        (None, Err(failure)) => (json!("unavailable"), Some(failure.message)),
+    };
+    let (store, place) = match &daemon.backing {
+        Backing::Temporary { vault, .. } => ("temporary Vault", Some(vault.whereabouts().0)),
+        Backing::Existing { place, .. } => ("Vault that was there already", Some(place.clone())),
+        Backing::Folder { .. } => ("encrypted folder", None),
+    };
+    json!({
+        "state": state,
+        "trouble": trouble,
+        "store": store,
+        "place": place,
+        "host_identity": daemon.backing.host_mode(),
+        "deployment": daemon.layout.deployment(),
+        "pid": std::process::id(),
+        "version": env!("CARGO_PKG_VERSION"),
+    })
+}
+
+/// Takes unseal shares in.
+pub async fn unseal(daemon: &Daemon, actor: Actor, shares: Vec<Material>) -> Answered {
+    if shares.is_empty() {
+        return Err(Failure::new(Exit::NotAllowed, "no share was given").state("nothing was changed"));
+    }
+    daemon.record(actor, Act::Unseal, &[], Outcome::Intent)?;
+    for share in shares {
+        let taken = daemon.backing.unseal(share).await;
+        daemon.record(actor, Act::Unseal, &[], if taken.is_ok() { Outcome::Done } else { Outcome::Failed })?;
+        taken?;
+    }
+    Ok((status(daemon), Vec::new()))
+}
+
+/// Ends the daemon; a temporary Vault is destroyed, where its secrets are safe elsewhere or the operator says so.
+pub async fn down(daemon: &Daemon, actor: Actor, force: bool) -> Answered {
+    let temporary = matches!(daemon.backing, Backing::Temporary { .. });
+    if temporary && !force {
+        safe_elsewhere(daemon).await?;
+    }
+    daemon.record(actor, Act::Down, &[], Outcome::Intent)?;
+    daemon.backing.destroy().await?;
+    daemon.ending.send_replace(Ending::Destroyed);
+    Ok((json!({"destroyed": temporary}), Vec::new()))
+}
+
+async fn safe_elsewhere(daemon: &Daemon) -> Result<(), Failure> {
+    let store = daemon.store()?;
+    let failed = |error| translate::store("cannot see whether the secrets are safe elsewhere", &error);
+    let names = secrets::names(&*store, &daemon.layout).await.map_err(failed)?;
+    if names.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Waiting, format!("the temporary Vault holds the only copy of {} secrets", names.len()))
+        .cause("no site has sent a receipt for its bundle, and no custodians' bundle has been reopened")
+        .state("nothing was changed")
+        .hint("`donjon export bundle`, then the site's receipt or `donjon up --from`; or `donjon down --force` to lose them"))
+}

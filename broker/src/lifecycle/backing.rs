@@ -1,0 +1,122 @@
+//! What stands behind the daemon's store, and how it is now.
+
+use super::vault_trouble;
+use crate::{
+    failure::{Exit, Failure},
+    vault::{Standing, Temporary, Why, custody::Mode},
+};
+use donjon_drivers::{material::Material, store::Store};
+use std::sync::Arc;
+use tokio::task::AbortHandle;
+
+/// What stands behind the store.
+#[derive(Clone)]
+pub enum Backing {
+    /// A Vault that this daemon brought up.
+    Temporary {
+        /// The Vault.
+        vault: Arc<Temporary>,
+        /// The store in it.
+        store: Arc<dyn Store>,
+        /// What brings it back when it dies; it ends before the Vault is ended on purpose.
+        tending: AbortHandle,
+    },
+    /// A Vault that was already there.
+    Existing {
+        /// Its address.
+        place: String,
+        /// The store in it.
+        store: Arc<dyn Store>,
+    },
+    /// An encrypted folder.
+    Folder {
+        /// The store in it.
+        store: Arc<dyn Store>,
+    },
+}
+
+/// How far shares have come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sealing {
+    /// How many were given.
+    pub given: usize,
+    /// How many it takes.
+    pub needed: usize,
+    /// What for.
+    pub why: Why,
+}
+
+impl Backing {
+    /// The store, or why it cannot be used now.
+    pub fn store(&self) -> Result<Arc<dyn Store>, Failure> {
+        match self {
+            Self::Existing { store, .. } | Self::Folder { store } => Ok(store.clone()),
+            Self::Temporary { vault, store, .. } => match vault.standing() {
+                Standing::Ready => Ok(store.clone()),
+                Standing::Waiting { given, needed, why } => Err(Sealing { given, needed, why }.failure()),
+                Standing::Down => Err(Failure::new(Exit::Unavailable, "the Vault server has died")
+                    .state("what was acknowledged is safe on its disk; it is being brought back")
+                    .hint("try again in a moment; `donjon status` shows how it is")),
+            },
+        }
+    }
+
+    /// The shares that are waited for, if any.
+    pub fn sealing(&self) -> Option<Sealing> {
+        let Self::Temporary { vault, .. } = self else { return None };
+        match vault.standing() {
+            Standing::Waiting { given, needed, why } => Some(Sealing { given, needed, why }),
+            Standing::Ready | Standing::Down => None,
+        }
+    }
+
+    /// Whether a temporary Vault is opened by this host alone.
+    pub fn host_mode(&self) -> bool {
+        matches!(self, Self::Temporary { vault, .. } if vault.mode() == Mode::Host)
+    }
+
+    /// Takes a custodian's share in.
+    pub async fn unseal(&self, share: Material) -> Result<(), Failure> {
+        let Self::Temporary { vault, .. } = self else {
+            return Err(Failure::new(Exit::Usage, "this store has no unseal shares").state("nothing was changed"));
+        };
+        vault.offer(share).await.map(|_| ()).map_err(|error| vault_trouble("the share was not taken", &error))
+    }
+
+    /// Ends what this daemon has started; its storage stays.
+    pub async fn stop(&self) -> Result<(), Failure> {
+        match self {
+            Self::Temporary { vault, tending, .. } => {
+                tending.abort();
+                vault.stop().await.map_err(|error| vault_trouble("the Vault server did not end", &error))
+            }
+            Self::Existing { .. } | Self::Folder { .. } => Ok(()),
+        }
+    }
+
+    /// Ends what this daemon has started, and removes all that was in it.
+    pub async fn destroy(&self) -> Result<(), Failure> {
+        match self {
+            Self::Temporary { vault, tending, .. } => {
+                tending.abort();
+                let destroyed = vault.destroy().await;
+                destroyed.map_err(|error| vault_trouble("the temporary Vault could not be removed whole", &error))
+            }
+            Self::Existing { .. } | Self::Folder { .. } => Ok(()),
+        }
+    }
+}
+
+impl Sealing {
+    /// As an error for whoever wanted the store.
+    pub fn failure(self) -> Failure {
+        let message = match self.why {
+            Why::Sealed => "the store is sealed",
+            Why::NoCredential => "the store is open, but the broker that had a credential for it has died",
+        };
+        Failure::new(Exit::Unavailable, message)
+            .cause(format!("{} of {} unseal shares were given", self.given, self.needed))
+            .state("nothing is lost")
+            .hint("custodians: `donjon unseal -i IDENTITY`")
+    }
+}

@@ -1,0 +1,86 @@
+//! Opening the store that `up` was asked for.
+
+use super::{Backing, vault_trouble};
+use crate::{
+    failure::{Exit, Failure},
+    home::Home,
+    vault::{
+        Custody, Existing, Settings, Temporary, VaultError, Watcher,
+        existing::{ExistingError, Named},
+    },
+};
+use donjon_drivers::material::Material;
+use std::{env, sync::Arc};
+
+/// What was asked for.
+pub struct Wanted<'a> {
+    /// An encrypted folder instead of a Vault.
+    pub folder: bool,
+    /// The custodians' age keys.
+    pub custodians: &'a [String],
+    /// How many of them unseal.
+    pub threshold: Option<u32>,
+    /// The token for a Vault that is already there, where it did not come by the environment.
+    pub token: Option<Material>,
+}
+
+/// Opens it. Steps are told to the watcher.
+pub async fn open(home: &Home, wanted: Wanted<'_>, watcher: Watcher) -> Result<Backing, Failure> {
+    if wanted.folder {
+        return Err(Failure::new(Exit::Usage, "the file store is not there yet"));
+    }
+    if let Some(named) = named(wanted.token)? {
+        return existing(named).await;
+    }
+    let custody = match wanted.custodians {
+        [] => None,
+        keys => Some(
+            Custody::custodians(keys.iter().map(String::as_str), wanted.threshold)
+                .map_err(|error| vault_trouble("cannot bring up a temporary Vault", &VaultError::from(error)))?,
+        ),
+    };
+    let settings = Settings {
+        folder: home.vault(),
+        custody,
+        named: env::var_os("DONJON_VAULT_BIN").filter(|named| !named.is_empty()),
+        search: env::var_os("PATH"),
+    };
+    let vault = Temporary::bring_up(settings, watcher)
+        .await
+        .map_err(|error| vault_trouble("cannot bring up a temporary Vault", &error))?;
+    let tending = tokio::spawn(vault.clone().tend()).abort_handle();
+    let store = Arc::new(vault.store());
+    Ok(Backing::Temporary { vault, store, tending })
+}
+
+fn named(token: Option<Material>) -> Result<Option<Named>, Failure> {
+    // EXPOSE: becomes the token of the connection, which is Material again
+    let token = token.and_then(|token| token.expose_text().ok().map(str::to_owned));
+    let variable = |name: &str| match (name, &token) {
+        ("BAO_TOKEN" | "VAULT_TOKEN", Some(token)) => Some(token.clone()),
+        (name, _) => env::var(name).ok(),
+    };
+    Named::from_variables(variable).map_err(|error| existing_trouble(&error))
+}
+
+async fn existing(named: Named) -> Result<Backing, Failure> {
+    let existing = Existing::open(named).await.map_err(|error| existing_trouble(&error))?;
+    let (place, store) = (existing.place(), Arc::new(existing.store()));
+    tokio::spawn(existing.tend());
+    Ok(Backing::Existing { place, store })
+}
+
+fn existing_trouble(error: &ExistingError) -> Failure {
+    let code = match error {
+        ExistingError::NoToken { .. }
+        | ExistingError::Authority(_)
+        | ExistingError::Address(_)
+        | ExistingError::Mount(_)
+        | ExistingError::NoMount { .. } => Exit::Usage,
+        ExistingError::Call(_) | ExistingError::Sealed { .. } => Exit::Unavailable,
+    };
+    Failure::new(code, "cannot use the Vault that BAO_ADDR or VAULT_ADDR names")
+        .because(error)
+        .state("nothing was started or changed")
+        .hint("unset BAO_ADDR and VAULT_ADDR for a temporary Vault on this host")
+}
