@@ -3,12 +3,12 @@
 use super::{Daemon, run, translate};
 use crate::{
     audit::{Act, Actor, Log, Outcome},
-    cli::command::up::{Kind, Report, Up, report},
+    cli::command::up::{DYING, Kind, Report, Up, pause, report},
     failure::{Exit, Failure},
     home::Home,
     lifecycle::{self, Backing, Wanted},
     records::Layout,
-    socket::message::Event,
+    socket::{client::Client, message::Event},
     vault::Step,
 };
 use donjon_drivers::material::Material;
@@ -18,6 +18,7 @@ use std::{
     io::Read,
     os::unix::fs::OpenOptionsExt,
     sync::Arc,
+    time::Instant,
 };
 
 /// Runs the daemon until it is told to end.
@@ -98,7 +99,14 @@ fn lock(home: &Home) -> Result<File, Failure> {
     };
     let file =
         OpenOptions::new().create(true).append(true).mode(0o600).open(home.lock()).map_err(|error| failed(&error))?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+    let end = Instant::now() + DYING;
+    let mut locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
+    // A daemon that has just been killed holds it for a moment; one that answers keeps it.
+    while locked == Err(rustix::io::Errno::WOULDBLOCK) && Instant::now() < end && Client::connect(home).is_err() {
+        pause();
+        locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
+    }
+    match locked {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => {
             Err(Failure::new(Exit::Conflict, "another daemon runs in this DONJON_HOME")

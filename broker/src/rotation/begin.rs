@@ -15,7 +15,7 @@ use donjon_drivers::{
     store::{Rotation as Allowed, Store, StoreError, Version, Which},
     target::{Account, Survey},
 };
-use donjon_policies::transition::State;
+use donjon_policies::{name::SecretName, transition::State};
 use std::collections::BTreeMap;
 
 /// What a look at the target found before anything was changed.
@@ -39,6 +39,9 @@ pub async fn preflight(store: &dyn Store, layout: &Layout, subject: &Subject) ->
             .hint("`donjon up` without `--store file` brings up a temporary Vault"));
     }
     let failed = |error: StoreError| translate::store(format!("cannot rotate `{}`", subject.secret), &error);
+    if let Some(id) = labels::read(store, layout, &subject.secret).await.map_err(failed)?.labels.rotation {
+        return Err(taken(&subject.secret, &id));
+    }
     let held = secrets::read(store, layout, &subject.secret, Which::Latest).await.map_err(failed)?;
     let missing = || {
         Failure::new(Exit::NotThere, format!("there is no secret `{}`", subject.secret))
@@ -84,10 +87,6 @@ pub async fn begin(
             .hint(format!("remove accounts that nobody uses, or say that you have tried them: {}", vouch.join(" "))));
     }
     let failed = |error: StoreError| translate::store(format!("cannot rotate `{}`", subject.secret), &error);
-    let held_by = labels::read(store, layout, &subject.secret).await.map_err(failed)?;
-    if let Some(id) = &held_by.labels.rotation {
-        return Err(taken(subject, id));
-    }
     let journal = Journal {
         format: FORMAT,
         id: format!("{}.{now}.{:08x}", subject.secret, rand::random::<u32>()),
@@ -125,9 +124,7 @@ pub async fn claim(store: &dyn Store, layout: &Layout, journal: &Journal) -> Res
     let held = labels::read(store, layout, &journal.secret).await.map_err(failed)?;
     match &held.labels.rotation {
         Some(id) if *id == journal.id => Ok(()),
-        Some(id) => Err(Failure::new(Exit::Conflict, format!("`{}` is being rotated already ({id})", journal.secret))
-            .state("nothing was changed")
-            .hint("`donjon rotate status` shows it")),
+        Some(id) => Err(taken(&journal.secret, id)),
         None => {
             let claimed = labels::Labels { rotation: Some(journal.id.clone()), ..held.labels.clone() };
             labels::write(store, layout, &journal.secret, &held, &claimed).await.map_err(failed)?;
@@ -137,8 +134,8 @@ pub async fn claim(store: &dyn Store, layout: &Layout, journal: &Journal) -> Res
     }
 }
 
-fn taken(subject: &Subject, id: &str) -> Failure {
-    Failure::new(Exit::Conflict, format!("`{}` is being rotated already ({id})", subject.secret))
+fn taken(secret: &SecretName, id: &str) -> Failure {
+    Failure::new(Exit::Conflict, format!("`{secret}` is being rotated already ({id})"))
         .state("nothing was changed")
         .hint("`donjon rotate status` shows it; `donjon rotate resume` goes on with one that was interrupted")
 }

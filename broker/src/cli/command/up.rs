@@ -10,10 +10,11 @@ use crate::{
 use clap::{Args, ValueEnum};
 use donjon_drivers::material::Material;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, IsTerminal, Write, stdout},
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 /// Bring up the daemon and its store: a temporary Vault on this host.
@@ -71,8 +72,7 @@ impl Up {
         if self.foreground {
             return daemon::start::foreground(&context.home, &self);
         }
-        if let Ok(mut client) = context.client() {
-            let status = client.ask_quietly(&Request::Status, Vec::new())?.value;
+        if let Some(status) = running(context)? {
             return show::answer(context.output, &status, || format!("donjon is up already (pid {})\n", status["pid"]));
         }
         let mut progress = Progress::new(context.output);
@@ -131,6 +131,28 @@ impl Up {
             .hint(format!("{} says why", context.home.log().display())))
     }
 }
+
+/// The status of a daemon that runs. One that has just been killed still holds its socket for a moment.
+fn running(context: &Context) -> Result<Option<Value>, Failure> {
+    let end = Instant::now() + DYING;
+    loop {
+        let Ok(mut client) = context.client() else { return Ok(None) };
+        match client.ask_quietly(&Request::Status, Vec::new()) {
+            Ok(reply) => return Ok(Some(reply.value)),
+            Err(failure) if Instant::now() >= end => return Err(failure),
+            Err(_) => pause(),
+        }
+    }
+}
+
+/// Between two looks at something that takes a moment.
+pub(crate) fn pause() {
+    #[expect(clippy::disallowed_methods, reason = "the pause between two looks at a bounded condition")]
+    std::thread::sleep(Duration::from_millis(20));
+}
+
+/// How long a killed daemon may hold its socket and its lock.
+pub(crate) const DYING: Duration = Duration::from_secs(3);
 
 /// What the default mode means.
 fn host_identity(context: &Context) -> String {
