@@ -1,0 +1,6 @@
+//! Ansible: the collection's own tests, kolla-ansible's own roles and a config-download tree, on references alone.
+
+mod kolla;
+mod plugins;
+mod site;
+mod tripleo;
