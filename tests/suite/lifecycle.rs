@@ -2,7 +2,10 @@
 
 use age::x25519;
 use donjon::vault::{Settings, Standing, Step, Temporary, VaultError, Watcher, Why, shares};
-use donjon_drivers::store::{Store, StoreError, Which};
+use donjon_drivers::{
+    material::Material,
+    store::{Store, StoreError, Which, vault::Call},
+};
 use donjon_tests::{
     process::wait_for,
     temporary::{Custodians, Home, holds, kill, path, quiet, servers_of, stands, write},
@@ -51,6 +54,52 @@ async fn host_mode_both_killed() {
     assert_ne!(vault.pid(), pid);
     assert_eq!(vault.whereabouts().0, url, "clients find it where it was");
     holds(&vault, [1]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_has_died_is_replaced() {
+    let people = Custodians::three();
+    for custody in [None, Some(people.custody())] {
+        let home = Home::make();
+        let vault = home.up(custody.clone()).await;
+        write(&vault, 1).await;
+        vault.refresh().await.unwrap();
+        holds(&vault, [1]).await;
+        let revoke = Call::post("auth/token/revoke-self", Material::from("{}".to_owned()));
+        vault.connection().call(revoke).await.unwrap();
+        let read = vault.store().read(&path(1), Which::Latest).await;
+        assert!(matches!(read, Err(StoreError::Denied { .. })), "the control: {read:?}");
+        vault.refresh().await.unwrap();
+        if custody.is_some() {
+            assert_eq!(vault.standing(), Standing::Waiting { given: 0, needed: 2, why: Why::NoCredential });
+            people.open(&home, &vault).await;
+        }
+        assert_eq!(vault.standing(), Standing::Ready);
+        holds(&vault, [1]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_stopped_or_destroyed_is_not_brought_back() {
+    let home = Home::make();
+    let vault = home.up(None).await;
+    let tending = tokio::spawn(Arc::clone(&vault).tend());
+    write(&vault, 1).await;
+    vault.stop().await.unwrap();
+    tokio::time::timeout(Duration::from_secs(5), tending).await.expect("it is looked after no more").unwrap();
+    assert!(servers_of(&home.vault()).is_empty());
+    drop(vault);
+
+    let vault = home.up(None).await;
+    holds(&vault, [1]).await;
+    let tending = tokio::spawn(Arc::clone(&vault).tend());
+    vault.destroy().await.unwrap();
+    tokio::time::timeout(Duration::from_secs(5), tending).await.expect("it is looked after no more").unwrap();
+    assert!(servers_of(&home.vault()).is_empty());
+    let left: Vec<_> = std::fs::read_dir(home.vault()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| name.to_string_lossy().ends_with(".log")), "only logs are left: {left:?}");
+    let vault = home.up(None).await;
+    assert!(vault.store().read(&path(1), Which::Latest).await.unwrap().is_none(), "the next one is empty");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

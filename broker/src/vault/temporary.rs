@@ -78,6 +78,15 @@ pub struct Temporary {
     standing: watch::Sender<Standing>,
     offered: tokio::sync::Mutex<Offered>,
     renewal: Mutex<Instant>,
+    /// Held while the server is started again or ended for good.
+    server: tokio::sync::Mutex<Course>,
+}
+
+/// Whether the server is to be brought back when it dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Course {
+    GoingOn,
+    Over,
 }
 
 impl Temporary {
@@ -178,7 +187,8 @@ impl Temporary {
             process: Mutex::new(running.process),
             standing: watch::Sender::new(standing),
             offered: tokio::sync::Mutex::default(),
-            renewal: Mutex::new(Instant::now() + lives / 3),
+            renewal: Mutex::new(renew_in(lives)),
+            server: tokio::sync::Mutex::new(Course::GoingOn),
         }
     }
 
@@ -239,8 +249,9 @@ impl Temporary {
         Ok(self.standing())
     }
 
-    /// Ends the server. Its storage stays, and a later bring-up brings it back.
+    /// Ends the server for good. Its storage stays, and a later bring-up brings it back.
     pub async fn stop(&self) -> Result<(), VaultError> {
+        *self.server.lock().await = Course::Over;
         Ok(self.process().stop().await?)
     }
 
@@ -251,6 +262,7 @@ impl Temporary {
             let _ = Server(&self.connection).revoke_own().await;
             self.connection.forget_token();
         }
+        *self.server.lock().await = Course::Over;
         self.process().kill().await?;
         // From here on nothing in it counts: a daemon that dies now leaves something that the next one wipes.
         State { phase: Phase::Making, ..self.state.clone() }.write(&self.place)?;
@@ -293,14 +305,21 @@ impl Temporary {
         Ok(())
     }
 
-    /// Starts the server again and settles it.
-    pub(super) async fn restart(&self) -> Result<(), VaultError> {
+    /// Starts the server again and settles it, unless it was ended for good.
+    pub(super) async fn restart(&self) -> Result<Course, VaultError> {
+        let course = self.server.lock().await;
+        if *course == Course::Over {
+            return Ok(Course::Over);
+        }
+        (self.watcher)(Step::Died);
         let binary = binary::find(self.settings.named.as_deref(), self.settings.search.as_deref())?;
         (self.watcher)(Step::Starting);
         let running = launch::start(&self.place, &binary, self.state.mode).await?;
         self.connection.move_to(&running.address)?;
         *self.process.lock().unwrap_or_else(PoisonError::into_inner) = running.process;
-        self.settle().await
+        drop(course);
+        self.settle().await?;
+        Ok(Course::GoingOn)
     }
 
     /// Makes the broker's token live longer. An error leaves open whether it still lives.
@@ -324,7 +343,7 @@ impl Temporary {
     }
 
     fn renewed(&self, token: &Token) {
-        let due = Instant::now() + Duration::from_secs(token.lives) / 3;
+        let due = renew_in(Duration::from_secs(token.lives));
         *self.renewal.lock().unwrap_or_else(PoisonError::into_inner) = due;
     }
 
@@ -459,6 +478,11 @@ fn remove(path: &std::path::Path) -> Result<(), FileError> {
         }
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+/// Renewed early and often: the clock that this is measured by stands still while a host sleeps, the token's does not.
+fn renew_in(lives: Duration) -> Instant {
+    Instant::now() + (lives / 3).min(Duration::from_secs(60))
 }
 
 const ACTIVE_WITHIN: Duration = Duration::from_secs(60);

@@ -5,7 +5,7 @@ use super::{
     error::VaultError,
     server::Server,
     step::Step,
-    temporary::{Standing, Temporary},
+    temporary::{Course, Standing, Temporary},
 };
 use donjon_drivers::store::vault::{CallError, Reason};
 use std::{
@@ -14,24 +14,28 @@ use std::{
 };
 
 impl Temporary {
-    /// Looks after it until the caller drops this. After [`Temporary::stop`] or [`Temporary::destroy`] the caller has to.
+    /// Looks after it until it is stopped or destroyed, or the caller drops this.
     pub async fn tend(self: Arc<Self>) {
         loop {
             let process = self.process();
             tokio::select! {
-                () = process.ended() => self.bring_back().await,
+                () = process.ended() => if self.bring_back().await == Course::Over {
+                    return;
+                },
                 () = tokio::time::sleep(LOOK_EVERY) => self.look().await,
             }
         }
     }
 
     /// The server has died: it is started again, as often as it takes.
-    async fn bring_back(&self) {
+    async fn bring_back(&self) -> Course {
         self.stand(Standing::Down);
-        (self.watcher)(Step::Died);
         let mut pause = FIRST_PAUSE;
-        while let Err(error) = self.restart().await {
-            tracing::warn!(error = %chain(&error), "the Vault server could not be brought back");
+        loop {
+            match self.restart().await {
+                Ok(course) => return course,
+                Err(error) => tracing::warn!(error = %chain(&error), "the Vault server could not be brought back"),
+            }
             (self.watcher)(Step::Retrying);
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -57,9 +61,11 @@ impl Temporary {
         if seal.sealed {
             return self.settle().await;
         }
-        if Instant::now() < self.renewal() {
-            return Ok(());
-        }
+        if Instant::now() < self.renewal() { Ok(()) } else { self.refresh().await }
+    }
+
+    /// Makes the broker's token live longer, or gets another where it has died: it was revoked, or this host slept.
+    pub async fn refresh(&self) -> Result<(), VaultError> {
         match self.renew().await {
             // The token has died: a host logs in again, custodians are needed for another.
             Err(VaultError::Call { source: CallError::Refused { reason: Reason::Denied, .. }, .. }) => {
