@@ -26,6 +26,11 @@ impl Home {
         Self { folder: tempfile::tempdir().expect("a temporary folder can be made") }
     }
 
+    /// An empty one in some folder.
+    pub fn at(folder: &Path) -> Self {
+        Self { folder: tempfile::tempdir_in(folder).expect("a temporary folder can be made") }
+    }
+
     /// The Vault's folder.
     pub fn vault(&self) -> PathBuf {
         self.folder.path().join("vault")

@@ -9,6 +9,7 @@ mod drivers;
 mod existing;
 mod exposure;
 mod formats;
+mod full;
 mod lifecycle;
 mod reader;
 mod rotation;

@@ -96,3 +96,46 @@ async fn a_version_deleted_by_someone_else_is_gone_and_its_number_known() {
     assert_eq!(versions[0].state, VersionState::Destroyed);
     assert!(versions[0].created > 1_700_000_000, "the time of writing is known");
 }
+
+/// Four processes write one record of one folder; each says which versions it got.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_that_race_for_a_folder_never_win_together() {
+    use donjon_drivers::store::file::File;
+    if let Some(folder) = std::env::var_os("DONJON_TEST_RACE") {
+        let store = File::open(std::path::Path::new(&folder)).await.unwrap();
+        let path = "a".parse().unwrap();
+        let mut won = 0;
+        while won < 25 {
+            let newest = store.versions(&path).await.unwrap().last().map(|v| v.version);
+            let expected = newest.map_or(Expected::Absent, Expected::Newest);
+            match store.write(&path, &document(&format!("{{\"by\":{}}}", std::process::id())), expected).await {
+                Ok(version) => {
+                    println!("won {version}");
+                    won += 1;
+                }
+                Err(StoreError::Conflict { .. }) => {}
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("store");
+    let racers: Vec<std::process::Child> = (0..4)
+        .map(|_| {
+            let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+            let test = "stores::processes_that_race_for_a_folder_never_win_together";
+            command.args(["--exact", test, "--nocapture"]).env("DONJON_TEST_RACE", &folder);
+            command.stdout(std::process::Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    let mut versions = Vec::new();
+    for racer in racers {
+        let output = racer.wait_with_output().unwrap();
+        assert!(output.status.success());
+        let text = String::from_utf8(output.stdout).unwrap();
+        versions.extend(text.lines().filter_map(|line| line.strip_prefix("won ")?.parse::<u64>().ok()));
+    }
+    versions.sort_unstable();
+    assert_eq!(versions, (1..=100).collect::<Vec<u64>>(), "every version was won once");
+}

@@ -210,7 +210,7 @@ impl Temporary {
     /// The store in it. It stays the same over restarts; while the Vault does not serve, it says so.
     pub fn store(&self) -> Vault {
         let mount = setup::MOUNT.parse().unwrap_or_else(|_| unreachable!("`donjon` is a path"));
-        Vault::new(Arc::clone(&self.connection), mount)
+        Vault::new(Arc::clone(&self.connection), mount).on_disk(self.place.folder().to_path_buf())
     }
 
     /// The connection with the broker's token.

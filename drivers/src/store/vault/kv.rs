@@ -16,7 +16,11 @@ use jiff::Timestamp;
 use rustify::endpoint::Endpoint;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use vaultrs::api::kv2::requests::{
     DeleteSecretMetadataRequest, DestroySecretVersionsRequest, ListSecretsRequest, ReadSecretMetadataRequest,
     ReadSecretRequest,
@@ -27,12 +31,20 @@ use vaultrs::api::kv2::requests::{
 pub struct Vault {
     connection: Arc<Connection>,
     mount: RecordPath,
+    disk: Option<PathBuf>,
 }
 
 impl Vault {
     /// The records below a mount.
     pub fn new(connection: Arc<Connection>, mount: RecordPath) -> Self {
-        Self { connection, mount }
+        Self { connection, mount, disk: None }
+    }
+
+    /// The server keeps its storage and its audit log on this disk. It answers a full disk with an internal error and
+    /// no more, so that is looked up here.
+    #[must_use]
+    pub fn on_disk(self, folder: PathBuf) -> Self {
+        Self { disk: Some(folder), ..self }
     }
 
     async fn call<E: Endpoint>(
@@ -58,6 +70,9 @@ impl Vault {
                 Reason::Conflict => StoreError::Conflict { path },
                 Reason::Sealed | Reason::Uninitialised => StoreError::Sealed,
                 Reason::Full => StoreError::Full { place },
+                Reason::Other if status == 500 && self.disk.as_deref().is_some_and(is_full) => {
+                    StoreError::Full { place }
+                }
                 Reason::NotReady => StoreError::Unreachable { place, source: Box::new(error) },
                 Reason::NothingThere | Reason::Gone | Reason::TooLarge | Reason::BadRequest | Reason::Other => {
                     StoreError::Answer { path, status }
@@ -166,6 +181,11 @@ impl Store for Vault {
         let request = DeleteSecretMetadataRequest { mount: self.mount.to_string(), path: path.to_string() };
         self.call(path, request).await.map(drop)
     }
+}
+
+/// Whether a disk has less room than an audit line and a transaction take.
+fn is_full(folder: &Path) -> bool {
+    rustix::fs::statvfs(folder).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < 1 << 20)
 }
 
 #[derive(Deserialize)]

@@ -1,0 +1,122 @@
+//! A full disk: told as such, nothing lost, and writes go on once there is room.
+//!
+//! The disk is a small tmpfs in a mount namespace of its own: the test starts itself again in there.
+
+use donjon_drivers::{
+    material::Material,
+    store::{Document, Expected, RecordPath, Store, StoreError, Version, Which, file::File},
+};
+use donjon_tests::{
+    temporary::{Home, holds, write},
+    wait::until,
+};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+    time::Duration,
+};
+
+/// Runs one test of this binary again, on a small disk. `None` inside: there is the disk.
+fn on_a_small_disk(test: &str, megabytes: u32) -> Option<PathBuf> {
+    if let Some(disk) = std::env::var_os("DONJON_TEST_DISK") {
+        return Some(disk.into());
+    }
+    let disk = tempfile::tempdir().expect("a temporary folder can be made");
+    let own = std::env::current_exe().expect("a process knows its own file");
+    let script = format!(
+        "mount -t tmpfs -o size={megabytes}m,mode=700 none \"$DONJON_TEST_DISK\" && exec \"$0\" --exact {test} --nocapture"
+    );
+    let mut command = Command::new("unshare");
+    if !rustix::process::geteuid().is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command.args(["--mount", "sh", "-c", &script]).arg(own);
+    let status = command.env("DONJON_TEST_DISK", disk.path()).status().expect("unshare can be run");
+    assert!(status.success(), "on the small disk it failed");
+    None
+}
+
+fn fill(disk: &Path) -> PathBuf {
+    let ballast = disk.join("ballast");
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&ballast).expect("a file can be made");
+    let chunk = vec![7; 4096];
+    while std::io::Write::write(&mut file, &chunk).is_ok_and(|n| n > 0) {}
+    ballast
+}
+
+fn document(n: u64) -> Document {
+    let text = format!("{{\"n\":{n},\"text\":\"{}\"}}", "x".repeat(100_000));
+    Document::from_json(Material::from(text)).expect("an object")
+}
+
+/// Writes until the store says why not, and gives back how many were acknowledged.
+async fn write_until_full(store: &dyn Store, path: &RecordPath) -> (u64, StoreError) {
+    for n in 0..10_000 {
+        let expected = if n == 0 { Expected::Absent } else { Expected::Newest(Version(n)) };
+        if let Err(error) = store.write(path, &document(n + 1), expected).await {
+            return (n, error);
+        }
+    }
+    panic!("the disk never became full");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_on_a_full_disk() {
+    let Some(disk) = on_a_small_disk("full::a_folder_on_a_full_disk", 4) else { return };
+    let store = File::open(&disk.join("store")).await.unwrap();
+    let path = "a".parse().unwrap();
+    let (written, error) = write_until_full(&store, &path).await;
+    assert!(matches!(error, StoreError::Full { .. }), "{error:?}");
+    assert!(written > 10, "the control: there was room for some: {written}");
+    let ballast = fill(&disk);
+    let store = File::open(&disk.join("store")).await.unwrap();
+    let read = store.read(&path, Which::Latest).await.unwrap().unwrap();
+    assert_eq!(read.version, Version(written), "what was acknowledged is there, and nothing else");
+    std::fs::remove_file(ballast).unwrap();
+    let oldest: Vec<Version> = (1..=written / 2).map(Version).collect();
+    store.destroy(&path, &oldest).await.unwrap();
+    store.write(&path, &document(0), Expected::Newest(Version(written))).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vault_on_a_full_disk() {
+    let Some(disk) = on_a_small_disk("full::a_vault_on_a_full_disk", 80) else { return };
+    let home = Home::at(&disk);
+    let vault = home.up(None).await;
+    write(&vault, 1).await;
+    let ballast = fill(&disk);
+    let path = "a".parse().unwrap();
+    let (written, error) = write_until_full(&vault.store(), &path).await;
+    assert!(matches!(error, StoreError::Full { .. }), "{error:?}");
+    let read = vault.store().read(&path, Which::Latest).await;
+    assert!(matches!(read, Err(StoreError::Full { .. })), "no audit line, no answer: {read:?}");
+    std::fs::remove_file(ballast).unwrap();
+    assert_eq!(written, 0);
+    holds(&vault, [1]).await;
+    write(&vault, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vault_that_fills_its_own_disk() {
+    let Some(disk) = on_a_small_disk("full::a_vault_that_fills_its_own_disk", 120) else { return };
+    let reserve = disk.join("reserve");
+    donjon_drivers::fs::replace(&reserve, &vec![7; 60 << 20]).unwrap();
+    let home = Home::at(&disk);
+    let vault = home.up(None).await;
+    let tending = tokio::spawn(Arc::clone(&vault).tend());
+    write(&vault, 1).await;
+    let path = "a".parse().unwrap();
+    let (written, error) = write_until_full(&vault.store(), &path).await;
+    assert!(matches!(error, StoreError::Full { .. }), "{error:?}");
+    assert!(written > 10, "the control: there was room for some: {written}");
+    std::fs::remove_file(reserve).unwrap();
+    // The server has stepped down from leading itself, and leads again a moment later.
+    let read = until("the server to serve again", Duration::from_secs(20), async || {
+        vault.store().read(&path, Which::Latest).await.ok().flatten()
+    });
+    assert_eq!(read.await.version, Version(written), "what was acknowledged is there, and nothing else");
+    holds(&vault, [1]).await;
+    write(&vault, 2).await;
+    tending.abort();
+}
