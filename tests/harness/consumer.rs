@@ -26,6 +26,24 @@ pub struct Report {
     pub denied: usize,
 }
 
+impl Report {
+    /// What a consumer has written into its report.
+    pub fn read(path: &Path) -> Self {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let mut report = Self::default();
+        for line in text.lines() {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
+            if line.get("started").is_some() {
+                report.started += 1;
+                report.logins = 0;
+            }
+            report.denied += usize::from(line.get("denied").is_some());
+            report.logins = line["logins"].as_u64().unwrap_or(report.logins);
+        }
+        report
+    }
+}
+
 impl Consumer {
     /// A consumer that does not run yet.
     pub fn new(donjon: &Donjon, port: u16) -> Self {
@@ -51,6 +69,12 @@ impl Consumer {
         )
     }
 
+    /// As [`Self::service`], with a check that fails after the restart of this number.
+    pub fn service_failing_after(&self, start: usize) -> String {
+        let check = format!("test \"$(grep -c started {})\" -ne {start}", self.path("report").display());
+        format!("{}    check: [sh, -c, {check:?}]\n", self.service().replace("settle: 20", "settle: 1"))
+    }
+
     /// Starts it by hand, as an operator has before the first rotation.
     pub fn start(&self) {
         let status = Command::new(&self.words[0]).args(&self.words[1..]).status().expect("python is there");
@@ -59,18 +83,7 @@ impl Consumer {
 
     /// What it has reported so far.
     pub fn report(&self) -> Report {
-        let text = std::fs::read_to_string(self.path("report")).unwrap_or_default();
-        let mut report = Report::default();
-        for line in text.lines() {
-            let line: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
-            if line.get("started").is_some() {
-                report.started += 1;
-                report.logins = 0;
-            }
-            report.denied += usize::from(line.get("denied").is_some());
-            report.logins = line["logins"].as_u64().unwrap_or(report.logins);
-        }
-        report
+        Report::read(&self.path("report"))
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -12,6 +12,7 @@ mod formats;
 mod full;
 mod lifecycle;
 mod reader;
+mod restarts;
 mod rotation;
 mod services;
 mod stores;

@@ -293,3 +293,26 @@ async fn a_server_that_hangs_or_is_gone_is_told_and_waited_for() {
     donjon.run(&["rotate", "apply", "database_password"]).ok();
     settled(&server, &donjon, &[OLD.to_owned()]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_that_fails_on_the_new_value_is_returned_to_the_old_one() {
+    let server = MariaDb::start().await;
+    for host in ACCOUNTS {
+        server.account("root", host, OLD).await;
+    }
+    let donjon = Donjon::new();
+    let consumer = Consumer::new(&donjon, server.port);
+    described(&donjon, &server, &server.socket(), &consumer.service_failing_after(2));
+    consumer.start();
+    let undone = donjon.run(&["rotate", "apply", "database_password"]).failed(1);
+    assert!(undone.contains("state: restored:") && undone.contains("did not pass its check"), "{undone}");
+    assert_eq!(settled(&server, &donjon, &[]).await, OLD);
+    let report = consumer.report();
+    assert_eq!((report.started, report.denied), (3, 0), "by hand, on the new value, back on the old one: {report:?}");
+    // The value that failed is refused now: its version is there to compare with.
+    let failed = donjon.run(&["get", "database_password", "--version", "2"]).ok();
+    assert!(failed != OLD && !logs_in(server.port, None, &failed).await);
+    // What was mended rotates.
+    donjon.run(&["rotate", "apply", "database_password"]).ok();
+    settled(&server, &donjon, &[OLD.to_owned()]).await;
+}

@@ -14,7 +14,7 @@ use crate::{
     socket::message::{Event, RotateAsked},
 };
 use donjon_drivers::store::{Store, secret::SecretValue};
-use donjon_policies::{catalogue::Catalogue, deployment::Deployment, name::SecretName};
+use donjon_policies::{catalogue::Catalogue, deployment::Deployment, name::SecretName, transition::State};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedSender;
@@ -124,7 +124,17 @@ async fn drive(
         Way::On => rotation.drive().await,
         Way::Back => rotation.abort().await,
     };
-    ended.map(describe)
+    let journal = ended?;
+    if journal.state == State::Restored {
+        return Err(Failure::new(
+            Exit::Failed,
+            format!("`{}` was not rotated: a consumer failed on the new value", subject.secret),
+        )
+        .cause(journal.undone.clone().unwrap_or_default())
+        .state("restored: every consumer is back on the old value, which alone is valid")
+        .hint("mend the consumer or its check, then `donjon rotate apply` again"));
+    }
+    Ok(describe(journal))
 }
 
 fn describe(journal: &crate::rotation::Journal) -> Value {

@@ -105,6 +105,7 @@ pub async fn begin(
         epoch: None,
         restarted: Vec::new(),
         waiting: None,
+        undone: None,
     };
     let held = Held::create(store, layout, journal).await.map_err(failed)?;
     checkpoint::reached("rotation.journal-created");

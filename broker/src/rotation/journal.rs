@@ -49,6 +49,9 @@ pub struct Journal {
     pub restarted: Vec<Restarted>,
     /// What it waits for, for a person.
     pub waiting: Option<String>,
+    /// Why it went back, where it did.
+    #[serde(default)]
+    pub undone: Option<String>,
 }
 
 /// A consumer that was restarted.

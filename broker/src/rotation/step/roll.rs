@@ -42,7 +42,7 @@ pub async fn roll(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
         }
         if let Err(failure) = restart(rotation, &both, &instance).await {
             rotation.told(failure.to_string());
-            rotation.held.journal.waiting = Some(failure.message);
+            rotation.held.journal.undone = Some(format!("{}: {}", failure.message, failure.causes.join(": ")));
             return Ok(Event::ConsumerFailed);
         }
         remember(rotation, &instance);
