@@ -12,6 +12,7 @@ pub mod podman;
 pub mod port;
 pub mod process;
 pub mod proxy;
+pub mod rabbitmq;
 pub mod temporary;
 pub mod tools;
 pub mod wait;

@@ -1,12 +1,12 @@
 //! kolla-ansible's own roles, run by the real ansible-playbook from a site play on a `passwords.yml` of lookups.
 //!
-//! Real: the roles, their templates and action plugins, the group variables, the inventory, MariaDB, the store behind the daemon.
+//! Real: the roles, their templates and action plugins, the group variables, the inventory, MariaDB, RabbitMQ, the store behind the daemon.
 //! Replaced, by actions of the same name in the fixture: `kolla_toolbox`, which would run the same modules in a container of
 //! kolla's image, and `kolla_container_facts`, on a host without containers.
 
 use super::site::{Search, Setting, Site};
 use donjon_policies::{catalogue::Catalogue, recipe::Recipe};
-use donjon_tests::{donjon::Donjon, mariadb::MariaDb, tools};
+use donjon_tests::{donjon::Donjon, mariadb::MariaDb, rabbitmq::RabbitMq, tools};
 use mysql_async::{Conn, OptsBuilder, prelude::Queryable};
 use std::{
     collections::BTreeMap,
@@ -23,10 +23,11 @@ async fn kolla_ansibles_roles_run_on_references_and_leave_no_value_behind() {
     let search = Search::new(values.values().map(String::as_str));
     let server = MariaDb::start_with(&["--skip-name-resolve"]).await;
     server.account("root", "%", &values["database_password"]).await;
+    let rabbit = RabbitMq::start();
 
     // The control: the same play without the collection's precautions leaves values in each of these places.
-    let careless = site(&donjon, &server);
-    let said = careless.play(&donjon, Setting::Careless, &[], &arguments()).ok();
+    let careless = site(&donjon, &server, &rabbit);
+    let said = careless.play(&donjon, Setting::Careless, &rabbit.environment(), &arguments()).ok();
     assert!(search.finds(&said));
     let holds = |below: &str| !search.among(careless.files(below)).is_empty();
     assert!(holds("facts") && holds("tmp"));
@@ -36,9 +37,9 @@ async fn kolla_ansibles_roles_run_on_references_and_leave_no_value_behind() {
     careless.commit();
     assert!(search.finds(careless.history()));
 
-    let kept = site(&donjon, &server);
+    let kept = site(&donjon, &server, &rabbit);
     kept.commit();
-    let said = kept.play(&donjon, Setting::Kept, &[], &arguments()).ok();
+    let said = kept.play(&donjon, Setting::Kept, &rabbit.environment(), &arguments()).ok();
     assert!(said.contains("********"), "something was there to be covered");
     assert_eq!(search.lines(&said), [""; 0]);
     assert!(!kept.files("facts").is_empty(), "facts are cached");
@@ -55,6 +56,8 @@ async fn kolla_ansibles_roles_run_on_references_and_leave_no_value_behind() {
         login(&server, user, &values[name]).await.unwrap_or_else(|error| panic!("{user}: {error}"));
         assert!(login(&server, user, "not-its-value").await.is_err());
     }
+    let knows = |value: &str| rabbit.control(&["authenticate_user", "openstack", value]).status.success();
+    assert!(knows(&values["rabbitmq_password"]) && !knows("not-its-value"));
     let sink = |name: &str| fs::read_to_string(kept.sinks().join(name)).unwrap();
     assert!(sink("mariadb/galera.cnf").contains(&format!("wsrep_sst_auth = root:{}", values["database_password"])));
     let connection = format!("mysql+pymysql://keystone:{}@", values["keystone_database_password"]);
@@ -70,8 +73,9 @@ fn generated(donjon: &Donjon) -> BTreeMap<String, String> {
 }
 
 /// The fixture with a `passwords.yml` of references and kolla's own group variables.
-fn site(donjon: &Donjon, server: &MariaDb) -> Site {
+fn site(donjon: &Donjon, server: &MariaDb, rabbit: &RabbitMq) -> Site {
     let site = Site::of("kolla");
+    site.administers(rabbit);
     let passwords = site.path().join("passwords.yml").display().to_string();
     donjon.run(&["wire", "kolla", "-o", &passwords]).ok();
     std::os::unix::fs::symlink(kolla().join("group_vars"), site.path().join("group_vars")).unwrap();

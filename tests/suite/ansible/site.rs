@@ -1,7 +1,7 @@
 //! A folder from which an operator runs ansible-playbook, and the search for values in all that a run leaves.
 
 use aho_corasick::AhoCorasick;
-use donjon_tests::{donjon::Donjon, tools};
+use donjon_tests::{donjon::Donjon, rabbitmq::RabbitMq, tools};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -70,6 +70,13 @@ impl Site {
         donjon_drivers::fs::replace(&self.path().join(name), text.as_bytes()).unwrap();
     }
 
+    /// Lets tasks administer a RabbitMQ node: its programs, and its cookie in their HOME.
+    pub(super) fn administers(&self, rabbit: &RabbitMq) {
+        std::os::unix::fs::symlink(rabbit.programs(), self.path().join("bin")).unwrap();
+        fs::create_dir_all(self.path().join("home")).unwrap();
+        fs::copy(rabbit.cookie(), self.path().join("home/.erlang.cookie")).unwrap();
+    }
+
     /// Runs a playbook of this folder with `-vvv --diff`, a log, and a cache of facts.
     pub(super) fn play(
         &self,
@@ -82,7 +89,7 @@ impl Site {
         let memory = |name: &str| self.memory.path().join(name).display().to_string();
         let mut command = Command::new(tools::program("ansible-playbook"));
         let programs = tools::program("python3");
-        let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", programs.parent().unwrap().display());
+        let path = format!("{}:{}:/usr/sbin:/usr/bin:/sbin:/bin", programs.parent().unwrap().display(), own("bin"));
         command
             .args(["-vvv", "--diff"])
             .args(arguments)
