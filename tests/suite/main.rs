@@ -1,5 +1,4 @@
 //! The suite: one binary for every test that needs real parts.
-
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics where it stands")]
 
 mod ansible;
@@ -8,8 +7,10 @@ mod catalogues;
 mod drivers;
 mod existing;
 mod exposure;
+mod folder;
 mod formats;
 mod full;
+mod kills;
 mod lifecycle;
 mod reader;
 mod restarts;

@@ -9,7 +9,11 @@ use crate::{
         existing::{ExistingError, Named},
     },
 };
-use donjon_drivers::material::Material;
+use donjon_drivers::{
+    fs::FileError,
+    material::Material,
+    store::file::{File, OpenError},
+};
 use std::{env, sync::Arc};
 
 /// What was asked for.
@@ -27,7 +31,13 @@ pub struct Wanted<'a> {
 /// Opens it. Steps are told to the watcher.
 pub async fn open(home: &Home, wanted: Wanted<'_>, watcher: Watcher) -> Result<Backing, Failure> {
     if wanted.folder {
-        return Err(Failure::new(Exit::Usage, "the file store is not there yet"));
+        if !wanted.custodians.is_empty() {
+            return Err(Failure::new(Exit::Usage, "an encrypted folder has no custodians")
+                .state("nothing was started")
+                .hint("leave --custodian out, or use a temporary Vault: `donjon up --custodian …`"));
+        }
+        let store = File::open(&home.file_store()).await.map_err(|error| folder_trouble(&error))?;
+        return Ok(Backing::Folder { store: Arc::new(store) });
     }
     if let Some(named) = named(wanted.token)? {
         return existing(named).await;
@@ -68,6 +78,24 @@ async fn existing(named: Named) -> Result<Backing, Failure> {
     let (place, store) = (existing.place(), Arc::new(existing.store()));
     tokio::spawn(existing.tend());
     Ok(Backing::Existing { place, store })
+}
+
+fn folder_trouble(error: &OpenError) -> Failure {
+    let (code, hint) = match error {
+        OpenError::File(FileError::TooOpen { .. } | FileError::Foreign { .. }) => {
+            (Exit::NotAllowed, "it must belong to this user, and to this user alone")
+        }
+        OpenError::File(FileError::Io { .. }) => (Exit::Failed, "its disk may be full or read-only"),
+        OpenError::Identity(_) | OpenError::IdentityLost { .. } => {
+            (Exit::NotAllowed, "put the file `identity` back from a copy; without it the records cannot be read")
+        }
+        OpenError::IndexLost { .. } | OpenError::Index { .. } => {
+            (Exit::Integrity, "put the folder back from a copy, whole")
+        }
+        OpenError::Newer { .. } => (Exit::Usage, "use the Donjon that wrote it, or a newer one"),
+        OpenError::Held { .. } => (Exit::Unavailable, "try again in a moment"),
+    };
+    Failure::new(code, "cannot open the encrypted folder").because(error).state("nothing was changed").hint(hint)
 }
 
 fn existing_trouble(error: &ExistingError) -> Failure {
