@@ -48,9 +48,11 @@ pub fn time(seconds: i64) -> String {
 /// Writes to standard output. A reader that went away is no error of ours, but has its own exit code.
 pub fn write_out(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| match error.kind() {
-        ErrorKind::BrokenPipe => Failure::new(Exit::ReaderGone, "the reader of the output went away"),
-        _ => Failure::new(Exit::Failed, "cannot write the output").because(&error),
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| {
+        if error.kind() == ErrorKind::BrokenPipe {
+            return Failure::new(Exit::ReaderGone, "the reader of the output went away");
+        }
+        Failure::new(Exit::Failed, "cannot write the output").because(&error)
     })
 }
 

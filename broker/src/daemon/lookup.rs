@@ -125,7 +125,7 @@ pub async fn history(daemon: &Daemon, actor: Actor, given: &str) -> Answered {
     if versions.is_empty() {
         return Err(missing(daemon, &*store, &name).await);
     }
-    daemon.record(actor, Act::History, &[name.clone()], Outcome::Done)?;
+    daemon.record(actor, Act::History, std::slice::from_ref(&name), Outcome::Done)?;
     let describe = |info: &donjon_drivers::store::VersionInfo| {
         let state = match info.state {
             VersionState::Present => "present",

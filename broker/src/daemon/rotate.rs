@@ -114,7 +114,7 @@ async fn drive(
         let unmade = |error| {
             Failure::new(Exit::Failed, format!("cannot make a new value of `{}`", subject.secret)).because(&error)
         };
-        generation::make(entry.recipe.clone(), &generation::System, now() / 1_000_000).map_err(unmade)
+        generation::make(entry.recipe, &generation::System, now() / 1_000_000).map_err(unmade)
     };
     // The caller may have left; the rotation goes on.
     let told = |event| drop(tell.send(event));

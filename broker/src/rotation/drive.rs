@@ -73,13 +73,16 @@ impl Rotation<'_> {
     /// Writes the journal as it is now.
     pub async fn save(&mut self) -> Result<(), Failure> {
         let secret = &self.subject.secret;
-        self.held.save(self.store, self.layout).await.map_err(|error| match error {
-            StoreError::Conflict { .. } => {
-                Failure::new(Exit::Conflict, format!("another broker has taken over the rotation of `{secret}`"))
-                    .state("this one has stopped")
-                    .hint("`donjon rotate status` shows how it stands")
+        self.held.save(self.store, self.layout).await.map_err(|error| {
+            if matches!(error, StoreError::Conflict { .. }) {
+                return Failure::new(
+                    Exit::Conflict,
+                    format!("another broker has taken over the rotation of `{secret}`"),
+                )
+                .state("this one has stopped")
+                .hint("`donjon rotate status` shows how it stands");
             }
-            other => translate::store(format!("cannot write the journal of the rotation of `{secret}`"), &other),
+            translate::store(format!("cannot write the journal of the rotation of `{secret}`"), &error)
         })
     }
 

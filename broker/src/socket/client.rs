@@ -90,17 +90,20 @@ impl Client {
 
 fn not_reached(path: &Path, error: &std::io::Error) -> Failure {
     let place = path.display();
-    match error.kind() {
-        ErrorKind::NotFound => Failure::new(Exit::Unavailable, "donjon is not up")
+    let known = |kind| error.kind() == kind;
+    match () {
+        () if known(ErrorKind::NotFound) => Failure::new(Exit::Unavailable, "donjon is not up")
             .cause(format!("there is no socket at {place}"))
             .hint("`donjon up` starts it"),
-        ErrorKind::ConnectionRefused => Failure::new(Exit::Unavailable, "donjon is not up")
+        () if known(ErrorKind::ConnectionRefused) => Failure::new(Exit::Unavailable, "donjon is not up")
             .cause(format!("nobody listens at {place}; the daemon was killed"))
             .state("what was stored is safe in the store")
             .hint("`donjon up` starts it again"),
-        ErrorKind::PermissionDenied => Failure::new(Exit::NotAllowed, "the daemon belongs to another user")
-            .cause(format!("{place} may not be opened by this user"))
-            .hint("use the account that ran `donjon up`, or set DONJON_HOME"),
-        _ => Failure::new(Exit::Unavailable, format!("cannot reach the daemon at {place}")).because(error),
+        () if known(ErrorKind::PermissionDenied) => {
+            Failure::new(Exit::NotAllowed, "the daemon belongs to another user")
+                .cause(format!("{place} may not be opened by this user"))
+                .hint("use the account that ran `donjon up`, or set DONJON_HOME")
+        }
+        () => Failure::new(Exit::Unavailable, format!("cannot reach the daemon at {place}")).because(error),
     }
 }

@@ -43,10 +43,8 @@ pub enum FrameError {
 
 impl From<io::Error> for FrameError {
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Self::Gone,
-            _ => Self::Io(error),
-        }
+        let gone = [io::ErrorKind::UnexpectedEof, io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionReset];
+        if gone.contains(&error.kind()) { Self::Gone } else { Self::Io(error) }
     }
 }
 

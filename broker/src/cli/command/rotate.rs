@@ -58,28 +58,42 @@ struct Asked {
     detailed_exitcode: bool,
 }
 
+/// How an answer is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Plan { detailed: bool },
+    Status,
+    Rotations,
+}
+
 impl Rotate {
     /// Asks the daemon.
     pub fn run(self, context: &Context) -> Result<(), Failure> {
-        let (request, detailed) = match self.what {
+        let (request, shown) = match self.what {
             What::Plan(asked) => {
-                let detailed = asked.detailed_exitcode;
-                (Request::RotatePlan(asked.into()), detailed)
+                let shown = Shown::Plan { detailed: asked.detailed_exitcode };
+                (Request::RotatePlan(asked.into()), shown)
             }
-            What::Apply(asked) => (Request::RotateApply(asked.into()), false),
-            What::Resume => (Request::RotateResume, false),
-            What::Abort => (Request::RotateAbort, false),
-            What::Status => (Request::RotateStatus, false),
-            What::Broker => return Err(Failure::new(Exit::Refused, "`rotate broker` is refused: this version renews the broker's own credentials by `donjon down` and `donjon up --from`").state("nothing was changed")),
+            What::Apply(asked) => (Request::RotateApply(asked.into()), Shown::Rotations),
+            What::Resume => (Request::RotateResume, Shown::Rotations),
+            What::Abort => (Request::RotateAbort, Shown::Rotations),
+            What::Status => (Request::RotateStatus, Shown::Status),
+            What::Broker => {
+                let refused =
+                    "`rotate broker` is refused: this version has no path that renews the broker's own credentials";
+                return Err(Failure::new(Exit::Refused, refused).state("nothing was changed").hint(
+                    "export a custodians' bundle, `donjon down`, then `donjon up --from` it: all of them are new then",
+                ));
+            }
         };
         let mut progress = Progress::new(context.output);
         let reply = context.client()?.ask(&request, Vec::new(), &mut |event| progress.tell(&event));
         progress.end();
         let value = reply?.value;
-        match request {
-            Request::RotatePlan(_) => show_plan(context, &value, detailed),
-            Request::RotateStatus => show_status(context, &value),
-            _ => show::answer(context.output, &value, || rotations(&value)),
+        match shown {
+            Shown::Plan { detailed } => show_plan(context, &value, detailed),
+            Shown::Status => show_status(context, &value),
+            Shown::Rotations => show::answer(context.output, &value, || rotations(&value)),
         }
     }
 }

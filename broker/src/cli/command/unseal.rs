@@ -9,7 +9,10 @@ use crate::{
 use age::x25519;
 use clap::Args;
 use donjon_drivers::material::Material;
-use std::{path::PathBuf, str::FromStr};
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 /// Give the unseal shares that an identity opens.
 ///
@@ -54,7 +57,7 @@ impl Unseal {
     }
 }
 
-fn identity(path: &PathBuf) -> Result<x25519::Identity, Failure> {
+fn identity(path: &Path) -> Result<x25519::Identity, Failure> {
     let unread = |error: &(dyn std::error::Error + 'static)| {
         Failure::new(Exit::Usage, "cannot read the identity").because(error).state("nothing was given")
     };
