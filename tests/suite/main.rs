@@ -16,6 +16,7 @@ mod reader;
 mod restarts;
 mod rotation;
 mod services;
+mod site;
 mod stores;
 mod targets;
 mod transfer;

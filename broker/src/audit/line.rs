@@ -1,6 +1,6 @@
 //! One line of the audit log. Its fields are named here one by one; none can hold a value.
 
-use donjon_policies::name::SecretName;
+use donjon_policies::name::{RoleName, SecretName};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -34,6 +34,10 @@ pub enum Act {
     Import,
     /// A receipt was taken.
     Receipt,
+    /// A role logged in to a reader.
+    Login,
+    /// A token was looked up, renewed or given up at a reader.
+    Token,
 }
 
 /// How it went.
@@ -64,6 +68,9 @@ pub struct Line {
     pub uid: u32,
     /// The process on the other end of the socket.
     pub pid: i32,
+    /// The role that a reader answered, where one was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<RoleName>,
     /// What.
     pub act: Act,
     /// Of which secrets and views.

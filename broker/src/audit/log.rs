@@ -5,7 +5,7 @@ use super::{
     verify,
 };
 use donjon_drivers::fs;
-use donjon_policies::name::SecretName;
+use donjon_policies::name::{RoleName, SecretName};
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
@@ -80,6 +80,18 @@ impl Log {
 
     /// Writes a line; once this returns the kernel has it, and for acts that change something the disk has it.
     pub fn record(&self, actor: Actor, act: Act, names: Vec<SecretName>, outcome: Outcome) -> Result<(), AuditError> {
+        self.record_role(actor, None, act, names, outcome)
+    }
+
+    /// As [`Log::record`], of a role that a reader answered.
+    pub fn record_role(
+        &self,
+        actor: Actor,
+        role: Option<RoleName>,
+        act: Act,
+        names: Vec<SecretName>,
+        outcome: Outcome,
+    ) -> Result<(), AuditError> {
         let io_error = |source| AuditError::Io { path: self.path.clone(), source };
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let line = Line {
@@ -88,6 +100,7 @@ impl Log {
             at: jiff::Timestamp::now().as_microsecond(),
             uid: actor.uid,
             pid: actor.pid,
+            role,
             act,
             names,
             outcome,
@@ -114,7 +127,7 @@ impl Log {
 
 fn durability(act: Act) -> Durability {
     match act {
-        Act::Read | Act::List | Act::History => Durability::Kernel,
+        Act::Read | Act::List | Act::History | Act::Login | Act::Token => Durability::Kernel,
         Act::Up
         | Act::Down
         | Act::Put

@@ -32,6 +32,10 @@ enum Command {
     Wire(command::wire::Wire),
     Rotate(command::rotate::Rotate),
     Scan(command::scan::Scan),
+    Export(command::export::Export),
+    Import(command::import::Import),
+    Receipt(command::receipt::Receipt),
+    Serve(command::serve::Serve),
     Audit(command::audit::Audit),
     Completion(command::completion::Completion),
 }
@@ -53,6 +57,10 @@ impl Arguments {
             Command::Wire(wire) => wire.run(&context),
             Command::Rotate(rotate) => rotate.run(&context),
             Command::Scan(scan) => scan.run(&context),
+            Command::Export(export) => export.run(&context),
+            Command::Import(import) => import.run(&context),
+            Command::Receipt(receipt) => receipt.run(&context),
+            Command::Serve(serve) => serve.run(&context),
             Command::Audit(audit) => audit.run(&context),
             Command::Completion(completion) => completion.run(),
         }

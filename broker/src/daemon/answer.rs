@@ -1,6 +1,6 @@
 //! One request, one answer: who may ask is decided here, once.
 
-use super::{Daemon, generation, lifecycle, lookup, lookup::Answered, rotate, scan};
+use super::{Daemon, generation, lifecycle, lookup, lookup::Answered, rotate, scan, transfer};
 use crate::{
     audit::Actor,
     failure::{Exit, Failure},
@@ -94,9 +94,10 @@ async fn answer(
             generation::generate(daemon, actor, asked, tell).await
         }
         Request::Scan { paths } => scan::scan(daemon, actor, &paths, tell).await,
-        Request::ExportBundle(_) | Request::Import(_) | Request::Receipt(_) => {
-            Err(Failure::new(Exit::Usage, "this daemon does not know how yet"))
-        }
+        Request::ExportBundle(asked) => transfer::export(daemon, actor, &asked).await,
+        Request::ExportKey => transfer::export_key(daemon).await,
+        Request::Import(asked) => transfer::import(daemon, actor, &asked, materials).await,
+        Request::Receipt => transfer::receipt(daemon, actor, materials).await,
     }
 }
 

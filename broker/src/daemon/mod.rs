@@ -9,6 +9,7 @@ pub mod run;
 pub mod scan;
 pub mod start;
 pub mod state;
+pub mod transfer;
 pub mod translate;
 
 pub use state::Daemon;

@@ -69,6 +69,12 @@ impl Role {
         Ok((role, Credential { role_id, secret_id }))
     }
 
+    /// The same role and credential, reading this.
+    #[must_use]
+    pub fn reading(&self, reads: &BTreeSet<RecordPath>) -> Self {
+        Self { reads: reads.iter().map(ToString::to_string).collect(), ..self.clone() }
+    }
+
     /// What names the credential of this role: a token that was given for another one is good no longer.
     pub(super) fn credential(&self) -> &[u8; 32] {
         &self.secret_id

@@ -69,12 +69,39 @@ pub enum Request {
         /// Files and folders, absolute.
         paths: Vec<String>,
     },
-    /// Writes a bundle.
-    ExportBundle(Value),
-    /// Reads a bundle into the store.
-    Import(Value),
-    /// Takes a site's receipt.
-    Receipt(Value),
+    /// Makes a bundle; its bytes come back as materials, in pieces.
+    ExportBundle(BundleAsked),
+    /// The authority's public key, which sites pin.
+    ExportKey,
+    /// Takes a bundle into the store. Materials: the identity file, then the bundle, in pieces.
+    Import(ImportAsked),
+    /// Takes a site's receipt, the one material; without one, says which are missing.
+    Receipt,
+}
+
+/// A bundle that is asked for.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct BundleAsked {
+    /// Site and role, or everything for the custodians.
+    pub site: Option<(String, String)>,
+    /// The one host that it is for.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// Who can open it; the deployment file's where empty.
+    #[serde(default)]
+    pub recipients: Vec<String>,
+    /// For how many days it is good.
+    pub days: u32,
+}
+
+/// A bundle that is to be taken in.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct ImportAsked {
+    /// Only say what would change.
+    pub plan: bool,
+    /// The authority's public key, as PEM, where it is pinned by file.
+    #[serde(default)]
+    pub authority: Option<String>,
 }
 
 /// One value that is asked for.

@@ -8,6 +8,7 @@
 
 pub mod authority;
 pub mod bundle;
+pub mod closure;
 pub mod drill;
 pub mod envelope;
 pub mod export;
@@ -19,6 +20,7 @@ mod private;
 pub mod receipt;
 pub mod standing;
 pub mod succession;
+pub mod told;
 
 pub use private::Places;
 

@@ -3,13 +3,17 @@
 pub mod audit;
 pub mod completion;
 pub mod down;
+pub mod export;
 pub mod generate;
 pub mod get;
 pub mod history;
+pub mod import;
 pub mod list;
 pub mod put;
+pub mod receipt;
 pub mod rotate;
 pub mod scan;
+pub mod serve;
 pub mod status;
 pub mod unseal;
 pub mod up;

@@ -2,7 +2,7 @@
 
 use super::{
     body::{self, Binding},
-    manifest::{Epoch, Manifest, ManifestDigest, Scope, sha256},
+    manifest::{Entry, Epoch, Manifest, ManifestDigest, Scope, sha256},
     recipients::Identities,
     refusal::{Foreign, OpenError, Stale},
     seal::{FORMAT, KIND, LONGEST_ENVELOPE, LONGEST_FILE, MAGIC, MOST_ENTRIES},
@@ -124,6 +124,11 @@ impl<'a> Sealed<'a> {
     /// Whose it says to be: to find what is known of that deployment, and for nothing else.
     pub fn claimed_deployment(&self) -> &DeploymentName {
         &self.manifest.deployment
+    }
+
+    /// What it says to hold: to compare with, and for nothing else.
+    pub fn claimed_entries(&self) -> &[Entry] {
+        &self.manifest.entries
     }
 
     /// Checks signature and signer, then the digest of the payload, then the scope, then the age.

@@ -9,7 +9,7 @@
 
 use super::ImportError;
 use crate::transfer::{
-    bundle::{Accepted, Checks, Epoch, ManifestDigest, Opened, Scope, Sealed, Verified},
+    bundle::{Accepted, Checks, Entry, Epoch, Manifest, ManifestDigest, Opened, Scope, Sealed, Verified},
     key::{PublicKey, SigningKey},
     receipt::{Act, Receipt},
 };
@@ -87,6 +87,19 @@ impl Node {
             ..asked.clone()
         };
         Ok(sealed.verify(&known)?)
+    }
+
+    /// What each record of a bundle would be here: `create`, `replace` or `keep`, by its version.
+    pub fn changes<'a>(&self, manifest: &'a Manifest) -> Vec<(&'a Entry, &'static str)> {
+        let held = self.current().ok().map(|(file, _)| file);
+        let held = held.as_deref().and_then(|file| Sealed::parse(file).ok());
+        let entries = held.as_ref().map(Sealed::claimed_entries).unwrap_or_default();
+        let change = |entry: &Entry| match entries.iter().find(|held| held.path == entry.path) {
+            None => "create",
+            Some(held) if held.version == entry.version => "keep",
+            Some(_) => "replace",
+        };
+        manifest.entries.iter().map(|entry| (entry, change(entry))).collect()
     }
 
     /// Takes in a bundle that [`Node::verify`] has passed, and gives the receipt's file.

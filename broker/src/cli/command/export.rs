@@ -1,0 +1,134 @@
+//! `donjon export`: a sealed, signed bundle for a site and role, or for the custodians.
+
+use crate::{
+    cli::{Context, progress::Progress, show},
+    failure::{Exit, Failure},
+    socket::message::{BundleAsked, Request},
+};
+use clap::{Args, Subcommand};
+use donjon_drivers::{fs, material::Material};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// Export secrets, encrypted and signed.
+#[derive(Debug, Args)]
+pub struct Export {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    Bundle(Bundle),
+    Key(Key),
+}
+
+/// Write a bundle: one encrypted and signed file for one site and role, or for the custodians.
+///
+/// A site's bundle holds exactly what the deployment file lets that role read there. The custodians' bundle holds
+/// everything that is needed to become the authority again (`donjon up --from`).
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  donjon export bundle --site edge1 --role compute -o edge1.donjon\n  donjon export bundle --site edge1 --role compute --recipient age1… -o edge1.donjon\n  donjon export bundle --custodians --recipient age1… -o everything.donjon"
+)]
+struct Bundle {
+    /// The site, as the deployment file names it.
+    #[arg(long, requires = "role", required_unless_present = "custodians")]
+    site: Option<String>,
+    /// The role whose secrets it gets.
+    #[arg(long, requires = "site")]
+    role: Option<String>,
+    /// The one host that it is for.
+    #[arg(long, requires = "site")]
+    host: Option<String>,
+    /// Everything, to become the authority again.
+    #[arg(long, conflicts_with_all = ["site", "role", "host"], requires = "recipients")]
+    custodians: bool,
+    /// Who can open it: an age X25519 public key; the site's in the deployment file where none is given.
+    #[arg(long = "recipient", value_name = "AGE1…")]
+    recipients: Vec<String>,
+    /// For how many days it is good.
+    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    days: u32,
+    /// The file to write. It is replaced whole.
+    #[arg(long = "file", short = 'o', value_name = "FILE")]
+    file: PathBuf,
+}
+
+/// Write the authority's public key, for sites that pin it by file.
+#[derive(Debug, Args)]
+struct Key {
+    /// The file to write. It is replaced whole.
+    #[arg(long = "file", short = 'o', value_name = "FILE")]
+    file: PathBuf,
+}
+
+impl Export {
+    /// Asks the daemon, and writes the file.
+    pub fn run(self, context: &Context) -> Result<(), Failure> {
+        match self.what {
+            What::Bundle(bundle) => bundle.run(context),
+            What::Key(key) => key.run(context),
+        }
+    }
+}
+
+impl Bundle {
+    fn run(self, context: &Context) -> Result<(), Failure> {
+        let asked = BundleAsked {
+            site: self.site.zip(self.role),
+            host: self.host,
+            recipients: self.recipients,
+            days: self.days,
+        };
+        let mut progress = Progress::new(context.output);
+        let reply =
+            context.client()?.ask(&Request::ExportBundle(asked), Vec::new(), &mut |event| progress.tell(&event));
+        progress.end();
+        let reply = reply?;
+        write(&self.file, &joined(&reply.materials))?;
+        let (value, path) = (reply.value, self.file.display().to_string());
+        show::answer(context.output, &json!({"file": path, "bundle": value}), || people(&path, &value))
+    }
+}
+
+impl Key {
+    fn run(self, context: &Context) -> Result<(), Failure> {
+        let value = context.client()?.ask_quietly(&Request::ExportKey, Vec::new())?.value;
+        let key = value["key"].as_str().unwrap_or_default();
+        write(&self.file, key.as_bytes())?;
+        let path = self.file.display().to_string();
+        show::answer(context.output, &json!({"file": path, "id": value["id"]}), || {
+            format!("{path} holds the authority's public key {}\n", value["id"].as_str().unwrap_or_default())
+        })
+    }
+}
+
+fn people(path: &str, bundle: &Value) -> String {
+    let names = bundle["names"].as_array().map_or(0, Vec::len);
+    let scope = bundle["scope"].as_str().unwrap_or_default();
+    let until = show::time(bundle["not_after"].as_i64().unwrap_or_default());
+    let authority = bundle["authority"].as_str().unwrap_or_default();
+    format!(
+        "{path} holds {names} records for {scope}: epoch {}, good until {until}, {} can open it\nsigned by {authority}\n",
+        bundle["epoch"], bundle["recipients"]
+    )
+}
+
+/// The pieces of a file, in one.
+pub(super) fn joined(pieces: &[Material]) -> Zeroizing<Vec<u8>> {
+    let mut whole = Zeroizing::new(Vec::with_capacity(pieces.iter().map(Material::len).sum()));
+    for piece in pieces {
+        whole.extend_from_slice(piece.expose()); // EXPOSE: bundles are encrypted, receipts hold no secret
+    }
+    whole
+}
+
+pub(super) fn write(path: &Path, content: &[u8]) -> Result<(), Failure> {
+    fs::replace(path, content).map_err(|error| {
+        Failure::new(Exit::Failed, format!("cannot write {}", path.display()))
+            .because(&error)
+            .state("what was there before is still there")
+    })
+}

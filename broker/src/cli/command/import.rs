@@ -1,0 +1,214 @@
+//! `donjon import`: a bundle into this store, or into a node's folder.
+
+use super::{
+    export::{joined, write},
+    serve::{ROLE_FILES, roles_of},
+};
+use crate::{
+    cli::{Context, show},
+    daemon::transfer::pinned,
+    failure::{Exit, Failure},
+    socket::{
+        frame::LONGEST_MATERIAL,
+        message::{ImportAsked, Request},
+    },
+    transfer::{
+        bundle::{Checks, Identities},
+        import::node::Node,
+        key::PublicKey,
+        succession::Trust,
+        told,
+    },
+};
+use clap::Args;
+use donjon_drivers::{fs, material::Material};
+use donjon_policies::name::{RoleName, SiteName};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// Take a bundle in: into this store, or with --into a node's folder, which `donjon serve` reads.
+///
+/// Everything is checked before anything is changed. A damaged, forged, stale or foreign bundle is refused, each with its
+/// own message and exit code 9. The first bundle pins its authority's key; give that key as a file to be sure of it. What
+/// was imported is confirmed by a receipt, a file to be taken back to the authority.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  donjon import edge1.donjon -i node.identity --plan\n  donjon import edge1.donjon -i node.identity --into /var/lib/donjon/node\n  donjon import edge1.donjon -i node.identity --authority-key authority.pem"
+)]
+pub struct Import {
+    /// The bundle.
+    bundle: PathBuf,
+    /// The age identity file of this node or person.
+    #[arg(long, short, value_name = "FILE")]
+    identity: PathBuf,
+    /// A node's folder, instead of this store. No daemon is needed.
+    #[arg(long, value_name = "FOLDER")]
+    into: Option<PathBuf>,
+    /// Only show what would change.
+    #[arg(long)]
+    plan: bool,
+    /// The authority's public key, pinned from this file instead of from the first bundle.
+    #[arg(long, value_name = "FILE")]
+    authority_key: Option<PathBuf>,
+    /// Refuse a bundle for another site.
+    #[arg(long, requires = "into")]
+    site: Option<SiteName>,
+    /// Refuse a bundle for another role.
+    #[arg(long, requires = "into")]
+    role: Option<RoleName>,
+    /// Where to write the receipt; beside the bundle where not given.
+    #[arg(long, value_name = "FILE")]
+    receipt: Option<PathBuf>,
+}
+
+impl Import {
+    /// Takes it in.
+    pub fn run(self, context: &Context) -> Result<(), Failure> {
+        let file = read(&self.bundle)?;
+        let identity = private(&self.identity)?;
+        let receipt = self.receipt.clone().unwrap_or_else(|| beside(&self.bundle));
+        let (value, written) = match &self.into {
+            Some(folder) => self.node(folder, &file, &identity)?,
+            None => self.store(context, &file, identity)?,
+        };
+        if let Some(content) = &written {
+            write(&receipt, content)?;
+        }
+        let path = written.map(|_| receipt.display().to_string());
+        let answer = json!({"imported": value, "receipt": path});
+        show::answer(context.output, &answer, || people(&value, path.as_deref()))
+    }
+
+    fn store(&self, context: &Context, file: &[u8], identity: Material) -> Result<(Value, Option<Vec<u8>>), Failure> {
+        let authority = self.authority_key.as_deref().map(text).transpose()?;
+        let pieces = file.chunks(LONGEST_MATERIAL).map(|piece| Material::new(piece.to_vec()));
+        let materials = std::iter::once(identity).chain(pieces).collect();
+        let request = Request::Import(ImportAsked { plan: self.plan, authority });
+        let reply = context.client()?.ask_quietly(&request, materials)?;
+        let receipt = (!self.plan).then(|| joined(&reply.materials).to_vec());
+        Ok((reply.value, receipt))
+    }
+
+    fn node(&self, folder: &Path, file: &[u8], identity: &Material) -> Result<(Value, Option<Vec<u8>>), Failure> {
+        let refused = format!("cannot import {}", self.bundle.display());
+        let identities = identities(&self.identity, identity)?;
+        let key = self.authority_key.as_deref().map(authority_key).transpose()?;
+        let mut node = Node::open(folder).map_err(|error| told::import(&refused, &error))?;
+        let checks = Checks {
+            pin: key.as_ref(),
+            site: self.site.as_ref(),
+            role: self.role.as_ref(),
+            now: now(),
+            ..Checks::default()
+        };
+        let verified = node.verify(file, &checks).map_err(|error| told::import(&refused, &error))?;
+        let opened = verified.open(&identities).map_err(|error| told::bundle(&refused, &error))?;
+        let manifest = opened.manifest();
+        let steps = node.changes(manifest);
+        let steps: Vec<Value> = steps
+            .iter()
+            .map(|(entry, change)| json!({"name": entry.path.to_string(), "version": entry.version, "change": change}))
+            .collect();
+        let value = json!({
+            "scope": manifest.scope.to_string(),
+            "epoch": manifest.epoch,
+            "authority": manifest.authority.id(),
+            "trust": trust(opened.trust()),
+            "folder": folder.display().to_string(),
+            "steps": steps,
+        });
+        if self.plan {
+            return Ok((value, None));
+        }
+        let receipt = node.accept(file, &opened, now()).map_err(|error| told::import(&refused, &error))?;
+        roles_of(folder, opened.manifest())?;
+        Ok((value, Some(receipt)))
+    }
+}
+
+/// What to do with a key that came with the first bundle.
+fn trust(trust: Trust) -> &'static str {
+    match trust {
+        Trust::Pinned => "pinned",
+        Trust::Succeeded { .. } => "succeeded",
+        Trust::First => "first",
+    }
+}
+
+fn people(value: &Value, receipt: Option<&str>) -> String {
+    let word = |key: &str| value[key].as_str().unwrap_or_default();
+    let cell = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let steps = value["steps"].as_array().cloned().unwrap_or_default();
+    let rows: Vec<Vec<String>> =
+        steps.iter().map(|step| ["name", "version", "change"].map(|key| cell(&step[key])).to_vec()).collect();
+    let mut told = show::table(&["NAME", "VERSION", "CHANGE"], &rows);
+    if word("trust") == "first" {
+        told += &format!(
+            "the authority {} was not known here before, and is pinned now because its bundle came first;\n\
+             compare this with `donjon export key` at the authority, or import again with --authority-key FILE\n",
+            word("authority")
+        );
+    }
+    match receipt {
+        None => told += &format!("epoch {} for {}: nothing was changed\n", value["epoch"], word("scope")),
+        Some(receipt) => {
+            told += &format!(
+                "epoch {} for {} is imported; take {receipt} back to the authority: `donjon receipt {receipt}`\n",
+                value["epoch"],
+                word("scope")
+            );
+        }
+    }
+    if let (Some(folder), Some(_)) = (value["folder"].as_str(), receipt) {
+        told += &format!("consumers log in with what is in {folder}/{ROLE_FILES}; `donjon serve` serves it\n");
+    }
+    told
+}
+
+fn beside(bundle: &Path) -> PathBuf {
+    let mut name = bundle.as_os_str().to_owned();
+    name.push(".receipt");
+    name.into()
+}
+
+/// Reads an identity file.
+pub(super) fn identities(path: &Path, file: &Material) -> Result<Identities, Failure> {
+    Identities::parse(file).map_err(|error| {
+        Failure::new(Exit::Usage, format!("cannot read the identity {}", path.display()))
+            .because(&error)
+            .state("nothing was changed")
+    })
+}
+
+/// Reads a file that must be private.
+pub(super) fn private(path: &Path) -> Result<Material, Failure> {
+    fs::read_private(path).map(Material::new).map_err(|error| {
+        Failure::new(Exit::Usage, format!("cannot read the identity {}", path.display()))
+            .because(&error)
+            .state("nothing was changed")
+            .hint("an identity is for its owner alone: `chmod 600`")
+    })
+}
+
+/// Reads a file.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    fs::read(path).map_err(|error| {
+        Failure::new(Exit::Usage, format!("cannot read {}", path.display()))
+            .because(&error)
+            .state("nothing was changed")
+    })
+}
+
+/// Reads a key that is pinned by file.
+pub(super) fn authority_key(path: &Path) -> Result<PublicKey, Failure> {
+    pinned(&text(path)?)
+}
+
+fn text(path: &Path) -> Result<String, Failure> {
+    let bytes = read(path)?;
+    String::from_utf8(bytes).map_err(|_| Failure::new(Exit::Usage, format!("{} is not text", path.display())))
+}
+
+pub(super) fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}

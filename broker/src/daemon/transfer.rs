@@ -1,0 +1,268 @@
+//! Export, import and receipts for a caller on the socket. A plan and an answer hold names, never a value.
+
+use super::{Daemon, lookup::Answered};
+use crate::{
+    audit::{Act, Actor, Outcome},
+    config,
+    failure::{Exit, Failure},
+    records::epoch,
+    socket::{
+        frame::LONGEST_MATERIAL,
+        message::{BundleAsked, ImportAsked},
+    },
+    transfer::{
+        Places,
+        authority::Authority,
+        bundle::{Checks, Identities, Recipients, Scope},
+        closure::closure,
+        export::{self, Request, Wanted},
+        import::{
+            restore,
+            store::{self as into_store, Change},
+        },
+        key::PublicKey,
+        receipt::{self, Act as Deed, Receipt},
+        standing::{self, Standing},
+        told,
+    },
+};
+use donjon_drivers::{
+    material::Material,
+    store::{RecordPath, Store, Which},
+};
+use donjon_policies::name::{NameError, SecretName};
+use serde_json::{Value, json};
+use std::str::FromStr;
+
+/// Makes a bundle. Its bytes go back in pieces, and whoever asked writes the file.
+pub async fn export(daemon: &Daemon, actor: Actor, asked: &BundleAsked) -> Answered {
+    let (store, places) = (daemon.store()?, places(daemon)?);
+    let refused = "cannot export the bundle";
+    let (scope, closure, recipients) = match &asked.site {
+        Some((site, role)) => for_site(daemon, &*store, asked, site, role).await?,
+        None => {
+            let wanted = export::everything(&*store, &places).await;
+            let wanted = wanted.map_err(|error| super::translate::store(refused, &error))?;
+            (Scope::Custodians {}, wanted, asked.recipients.clone())
+        }
+    };
+    let recipients =
+        Recipients::parse(recipients.iter().map(String::as_str)).map_err(|error| told::recipient(&error))?;
+    let names = public_names(daemon, closure.iter().map(|wanted| &wanted.path));
+    daemon.record(actor, Act::Export, &names, Outcome::Intent)?;
+    let authority =
+        Authority::ensure(&*store, &places, now()).await.map_err(|error| told::authority(refused, &error))?;
+    let lifetime = i64::from(asked.days) * 86400;
+    let request = Request { scope, closure: &closure, recipients: &recipients, lifetime };
+    let bundle = export::export(&*store, &places, &authority, &request, now()).await;
+    let bundle = bundle.map_err(|error| told::export(refused, &error))?;
+    daemon.record(actor, Act::Export, &names, Outcome::Done)?;
+    let manifest = &bundle.manifest;
+    let reply = json!({
+        "scope": manifest.scope.to_string(),
+        "epoch": manifest.epoch,
+        "digest": bundle.digest,
+        "not_after": manifest.not_after,
+        "recipients": manifest.recipients,
+        "authority": manifest.authority.id(),
+        "names": manifest.entries.iter().map(|entry| entry.path.to_string()).collect::<Vec<_>>(),
+    });
+    Ok((reply, bundle.bytes.chunks(LONGEST_MATERIAL).map(|piece| Material::new(piece.to_vec())).collect()))
+}
+
+async fn for_site(
+    daemon: &Daemon,
+    store: &dyn Store,
+    asked: &BundleAsked,
+    site: &str,
+    role: &str,
+) -> Result<(Scope, Vec<Wanted>, Vec<String>), Failure> {
+    let (site, role) = (name(site)?, name(role)?);
+    let host = asked.host.as_deref().map(name).transpose()?;
+    let deployment = daemon.deployment()?;
+    let catalogue = config::catalogue(&deployment.catalogue)?;
+    let mut wanted = closure(&deployment, &catalogue, &daemon.layout, &site, &role).map_err(|error| {
+        Failure::new(Exit::Usage, "cannot tell what the bundle is to hold")
+            .because(&error)
+            .state("no bundle was made")
+            .hint("declare it under `roles` and `sites` of the deployment file; what no rule grants is not exported")
+    })?;
+    let published = epoch::read(store, &daemon.layout).await;
+    if published.map_err(|error| super::translate::store("cannot read the epoch", &error))? > 0 {
+        wanted.push(Wanted { path: daemon.layout.epoch(), which: Which::Latest });
+    }
+    let recipients = match asked.recipients.as_slice() {
+        [] => deployment.sites.get(&site).map(|site| site.recipients.clone()).unwrap_or_default(),
+        given => given.to_vec(),
+    };
+    Ok((Scope::Site { site, role, host }, wanted, recipients))
+}
+
+/// The authority's public key.
+pub async fn export_key(daemon: &Daemon) -> Answered {
+    let (store, places) = (daemon.store()?, places(daemon)?);
+    let authority = Authority::ensure(&*store, &places, now()).await;
+    let authority = authority.map_err(|error| told::authority("cannot read the authority's key", &error))?;
+    Ok((json!({"key": authority.public().to_pem(), "id": authority.public().id()}), Vec::new()))
+}
+
+/// Takes a bundle into the store, or says what that would change.
+pub async fn import(daemon: &Daemon, actor: Actor, asked: &ImportAsked, materials: Vec<Material>) -> Answered {
+    let (store, places) = (daemon.store()?, places(daemon)?);
+    let refused = "cannot import the bundle";
+    let (identities, file) = given(materials)?;
+    let pin = asked.authority.as_deref().map(pinned).transpose()?;
+    let checks =
+        Checks { pin: pin.as_ref(), deployment: Some(daemon.layout.deployment()), now: now(), ..Checks::default() };
+    let verified = into_store::verify(&*store, &file, &checks).await;
+    let verified = verified.map_err(|error| told::import(refused, &error))?;
+    if verified.manifest().scope == (Scope::Custodians {}) {
+        return Err(Failure::new(Exit::Usage, "this is a custodians' bundle: it makes a new authority")
+            .state("nothing was changed")
+            .hint("`donjon up --from BUNDLE` in a DONJON_HOME of its own"));
+    }
+    let opened = verified.open(&identities).map_err(|error| told::bundle(refused, &error))?;
+    let plan = into_store::plan(&*store, &opened).await.map_err(|error| told::import(refused, &error))?;
+    let steps: Vec<Value> = plan
+        .steps
+        .iter()
+        .map(|step| json!({"name": step.path.to_string(), "version": step.version, "change": word(step.change)}))
+        .collect();
+    let mut reply = json!({
+        "scope": opened.manifest().scope.to_string(),
+        "epoch": opened.manifest().epoch,
+        "authority": opened.manifest().authority.id(),
+        "trust": format!("{:?}", opened.trust()).split([' ', '{']).next().unwrap_or_default().to_lowercase(),
+        "steps": steps,
+    });
+    if asked.plan {
+        return Ok((reply, Vec::new()));
+    }
+    let names = public_names(daemon, plan.steps.iter().filter(|s| s.change != Change::Keep).map(|s| &s.path));
+    daemon.record(actor, Act::Import, &names, Outcome::Intent)?;
+    let written = into_store::apply(&*store, &opened, &plan, now()).await;
+    let written = written.map_err(|error| told::import(refused, &error))?;
+    if written > 0 {
+        let bumped = epoch::bump(&*store, &daemon.layout).await;
+        bumped.map_err(|error| super::translate::store("cannot publish what was imported", &error))?;
+    }
+    let own = Authority::ensure(&*store, &places, now()).await;
+    let own = own.map_err(|error| told::authority("cannot sign the receipt", &error))?;
+    daemon.record(actor, Act::Import, &names, Outcome::Done)?;
+    reply["written"] = json!(written);
+    let receipt = Receipt::of(&opened, Deed::Imported, own.key(), now()).to_file(own.key());
+    Ok((reply, vec![Material::new(receipt)]))
+}
+
+/// Takes a receipt, or says which are missing.
+pub async fn receipt(daemon: &Daemon, actor: Actor, materials: Vec<Material>) -> Answered {
+    let (store, places) = (daemon.store()?, places(daemon)?);
+    let mut taken = Value::Null;
+    for file in &materials {
+        daemon.record(actor, Act::Receipt, &[], Outcome::Intent)?;
+        // EXPOSE: a receipt holds no secret
+        let accepted = receipt::accept(&*store, &places, file.expose(), now()).await;
+        let accepted = accepted.map_err(|error| told::receipt("cannot accept the receipt", &error))?;
+        daemon.record(actor, Act::Receipt, &[], Outcome::Done)?;
+        taken = json!({
+            "scope": accepted.scope.to_string(),
+            "epoch": accepted.epoch,
+            "act": accepted.act,
+            "node": accepted.node.id(),
+            "at": accepted.at,
+        });
+    }
+    let standing = standing(daemon, &*store).await?;
+    Ok((json!({"taken": taken, "standing": describe(&standing)}), Vec::new()))
+}
+
+/// Whether the secrets are safe elsewhere; `down` asks before it destroys.
+pub async fn standing(daemon: &Daemon, store: &dyn Store) -> Result<Standing, Failure> {
+    let standing = standing::standing(store, &places(daemon)?).await;
+    standing.map_err(|error| super::translate::store("cannot read the ledger of exports", &error))
+}
+
+/// Makes an empty store the new authority, from a custodians' bundle; `up --from` does this. The bytes are those of
+/// the receipt that tells the old authority, if it still lives.
+pub async fn restore(
+    daemon: &Daemon,
+    actor: Actor,
+    store: &dyn Store,
+    identities: &Identities,
+    file: &[u8],
+) -> Result<(usize, Vec<u8>), Failure> {
+    let refused = "cannot become the authority from the bundle";
+    let scope = Scope::Custodians {};
+    let deployment = Some(daemon.layout.deployment());
+    let checks = Checks { deployment, scope: Some(&scope), now: now(), ..Checks::default() };
+    let verified = into_store::verify(store, file, &checks).await.map_err(|error| told::import(refused, &error))?;
+    let opened = verified.open(identities).map_err(|error| told::bundle(refused, &error))?;
+    let names = public_names(daemon, opened.records().iter().map(|record| &record.path));
+    daemon.record(actor, Act::Import, &names, Outcome::Intent)?;
+    let restored = restore::restore(store, &places(daemon)?, &opened, now()).await;
+    let restored = restored.map_err(|error| told::import(refused, &error))?;
+    daemon.record(actor, Act::Import, &names, Outcome::Done)?;
+    Ok((restored.records, restored.receipt))
+}
+
+fn describe(standing: &Standing) -> Value {
+    let site = |site: &standing::SiteStanding| json!({"scope": site.scope.to_string(), "epoch": site.epoch, "receipts": site.receipts, "recipients": site.recipients});
+    json!({
+        "sites": standing.sites.iter().map(site).collect::<Vec<_>>(),
+        "custodians": standing.custodians.as_ref().map(|custodians| json!({
+            "epoch": custodians.epoch,
+            "reopened": custodians.reopened,
+            "changed_since": custodians.changed_since,
+        })),
+        "may_end": standing.may_end(),
+    })
+}
+
+fn given(materials: Vec<Material>) -> Result<(Identities, Vec<u8>), Failure> {
+    let mut materials = materials.into_iter();
+    let identity = materials.next().ok_or_else(|| Failure::new(Exit::Usage, "no identity was given"))?;
+    let identities = Identities::parse(&identity).map_err(|error| {
+        Failure::new(Exit::Usage, "cannot read the identity").because(&error).state("nothing was changed")
+    })?;
+    // EXPOSE: a bundle is encrypted
+    Ok((identities, materials.flat_map(|piece| piece.expose().to_vec()).collect()))
+}
+
+/// Reads the key that is pinned by file.
+pub fn pinned(pem: &str) -> Result<PublicKey, Failure> {
+    PublicKey::from_pem(pem.as_bytes()).map_err(|error| {
+        Failure::new(Exit::Usage, "cannot read the authority's key")
+            .because(&error)
+            .hint("`donjon export key` writes the file at the authority")
+    })
+}
+
+fn places(daemon: &Daemon) -> Result<Places, Failure> {
+    Places::new(daemon.layout.deployment().clone())
+        .map_err(|error| Failure::new(Exit::Usage, "cannot use this deployment").because(&error))
+}
+
+/// The secrets and views among some paths, for the audit log.
+fn public_names<'a>(daemon: &Daemon, paths: impl Iterator<Item = &'a RecordPath>) -> Vec<SecretName> {
+    let folder = format!("{}/", daemon.layout.folder());
+    let mut names: Vec<SecretName> =
+        paths.filter_map(|path| path.as_str().strip_prefix(&folder)?.parse().ok()).collect();
+    names.dedup();
+    names
+}
+
+fn name<T: FromStr<Err = NameError>>(given: &str) -> Result<T, Failure> {
+    given.parse().map_err(|error: NameError| Failure::new(Exit::Usage, "this is no name").because(&error))
+}
+
+fn word(change: Change) -> &'static str {
+    match change {
+        Change::Create => "create",
+        Change::Replace => "replace",
+        Change::Keep => "keep",
+    }
+}
+
+fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}

@@ -1,0 +1,113 @@
+//! Errors of transfer, as a person is told them: the exit code, what state things are in, what to do.
+
+use super::{
+    authority::AuthorityError,
+    bundle::{OpenError, RecipientError},
+    drill::DrillError,
+    export::ExportError,
+    import::ImportError,
+    receipt::ReceiptError,
+};
+use crate::{
+    daemon::translate,
+    failure::{Exit, Failure},
+};
+
+/// A bundle that was refused.
+pub fn bundle(message: impl Into<String>, error: &OpenError) -> Failure {
+    let (code, hint) = match error {
+        OpenError::Damaged { .. } => (Exit::Integrity, "copy the file again from where it was exported"),
+        OpenError::Forged { signer: Some(_), .. } => (
+            Exit::Integrity,
+            "if the authority has a new key, get it on another way (`donjon export key`) and give it as --authority-key",
+        ),
+        OpenError::Forged { signer: None, .. } => (Exit::Integrity, "find out where the file has come from"),
+        OpenError::Stale(_) => (Exit::Integrity, "ask the authority for a new one: `donjon export bundle`"),
+        OpenError::Foreign(_) => {
+            (Exit::Integrity, "one file is made for each site and role: take the one for this one")
+        }
+        OpenError::WrongIdentity => {
+            (Exit::NotAllowed, "give the identity whose public key was a recipient: -i IDENTITY")
+        }
+        OpenError::Newer => (Exit::Integrity, "install the donjon that wrote it, or a newer one"),
+    };
+    Failure::new(code, message).because(error).state("nothing was changed").hint(hint)
+}
+
+/// A bundle that was not taken in.
+pub fn import(message: impl Into<String>, error: &ImportError) -> Failure {
+    let simple = |message: String, code| Failure::new(code, message).because(error);
+    let message = message.into();
+    match error {
+        ImportError::Bundle(error) => bundle(message, error),
+        ImportError::File(_) | ImportError::Key(_) => simple(message, Exit::Failed).state("the present bundle is kept"),
+        ImportError::Busy { .. } => simple(message, Exit::Conflict).state("nothing was changed").hint("try again"),
+        ImportError::NodeDamaged { .. } => simple(message, Exit::Failed)
+            .state("nothing was changed")
+            .hint("give another folder and import the bundle there"),
+        ImportError::Empty { .. } => simple(message, Exit::NotThere).hint("`donjon import BUNDLE --into FOLDER`"),
+        ImportError::Store { written: 0, source, .. } => translate::store(message, source),
+        ImportError::Store { source, .. } => {
+            let told = translate::store(message, source);
+            Failure { causes: simple(String::new(), told.code).causes, ..told }
+                .state("what was written stays, and is whole; the rest is as it was")
+                .hint("the same command again goes on from there")
+        }
+        ImportError::Occupied { .. } => simple(message, Exit::Conflict)
+            .state("nothing was changed")
+            .hint("restore into a store that is empty: another DONJON_HOME"),
+        ImportError::Authority(error) => authority(message, error),
+    }
+}
+
+/// A bundle that was not made.
+pub fn export(message: impl Into<String>, error: &ExportError) -> Failure {
+    match error {
+        ExportError::Missing { .. } => Failure::new(Exit::NotThere, message)
+            .because(error)
+            .state("no bundle was made")
+            .hint("`donjon generate`, or take the names out of the role's `reads`"),
+        ExportError::Store(error) => translate::store(message, error),
+        ExportError::Authority(error) => authority(message, error),
+        ExportError::Seal(_) => Failure::new(Exit::Failed, message).because(error).state("no bundle was made"),
+    }
+}
+
+/// The authority's key cannot be had.
+pub fn authority(message: impl Into<String>, error: &AuthorityError) -> Failure {
+    match error {
+        AuthorityError::Store(error) => translate::store(message, error),
+        AuthorityError::Key(_) | AuthorityError::Vanished => Failure::new(Exit::Failed, message).because(error),
+    }
+}
+
+/// A recipient that was refused.
+pub fn recipient(error: &RecipientError) -> Failure {
+    Failure::new(Exit::Usage, "cannot encrypt to these recipients")
+        .because(error)
+        .state("no bundle was made")
+        .hint("`age-keygen` prints a public key that begins with `age1`")
+}
+
+/// A receipt that was refused.
+pub fn receipt(message: impl Into<String>, error: &ReceiptError) -> Failure {
+    let message = message.into();
+    match error {
+        ReceiptError::Store(error) => translate::store(message, error),
+        ReceiptError::Damaged
+        | ReceiptError::Forged { .. }
+        | ReceiptError::Older { .. }
+        | ReceiptError::Replayed { .. }
+        | ReceiptError::Foreign { .. } => {
+            Failure::new(Exit::Integrity, message).because(error).state("nothing was recorded")
+        }
+    }
+}
+
+/// A drill that failed.
+pub fn drill(message: impl Into<String>, error: &DrillError) -> Failure {
+    match error {
+        DrillError::Bundle(error) => bundle(message, error),
+        DrillError::Receipt(error) => receipt(message, error),
+    }
+}

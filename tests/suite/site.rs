@@ -1,0 +1,303 @@
+//! From the deployment host to a site and back, by commands alone: export, import, serve, receipt.
+
+use donjon_tests::{
+    donjon::{Donjon, Ran, end},
+    tools,
+};
+use rustix::process::Signal;
+use serde_json::Value;
+use std::{
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
+
+const CONNECTION: &str = "mysql+pymysql://keystone:s3cret-4711@10.0.0.11/keystone";
+const DEPLOYMENT: &str = "
+deployment: site1
+catalogue: kolla-ansible
+views:
+  keystone.database.connection: 'mysql+pymysql://keystone:{keystone_database_password:url}@10.0.0.11/keystone'
+roles:
+  keystone: {reads: [keystone.database.connection, keystone_database_password]}
+  nova: {reads: [nova_database_password]}
+sites:
+  edge1: {roles: [keystone, nova], recipients: [RECIPIENT]}
+";
+
+/// The deployment host, and the files that travel.
+struct Place {
+    donjon: Donjon,
+    files: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let place = Self { donjon: Donjon::new(), files: tempfile::tempdir().unwrap() };
+        let recipient = place.identity("node");
+        place.donjon.describe(&DEPLOYMENT.replace("RECIPIENT", &recipient));
+        place.donjon.up();
+        place.put("keystone_database_password", "s3cret-4711");
+        place.put("nova_database_password", "not-for-keystone");
+        place
+    }
+
+    /// Makes an identity file and gives its recipient.
+    fn identity(&self, name: &str) -> String {
+        use age::secrecy::ExposeSecret;
+        let key = age::x25519::Identity::generate();
+        let text = format!("# of one test\n{}\n", key.to_string().expose_secret());
+        donjon_drivers::fs::replace(&self.path(name), text.as_bytes()).unwrap();
+        key.to_public().to_string()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.files.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    fn put(&self, name: &str, value: &str) {
+        self.donjon.run_with_input(&["put", name], value.as_bytes()).ok();
+    }
+
+    #[track_caller]
+    fn export(&self, file: &str) -> Value {
+        let arguments =
+            ["export", "bundle", "--site", "edge1", "--role", "keystone", "-o", &self.text(file), "--output", "json"];
+        self.donjon.run(&arguments).json()
+    }
+
+    fn import(&self, file: &str, more: &[&str]) -> Ran {
+        let (file, identity, folder) = (self.text(file), self.text("node"), self.text("folder"));
+        self.donjon.run(&[&["import", &file, "-i", &identity, "--into", &folder], more].concat())
+    }
+
+    fn receipt(&self, file: &str) -> Ran {
+        self.donjon.run(&["receipt", &self.text(file), "--output", "json"])
+    }
+}
+
+/// `donjon serve`, which ends when dropped.
+struct Serving {
+    child: Child,
+    url: String,
+}
+
+impl Serving {
+    fn start(place: &Place, store: &str) -> Self {
+        let (identity, folder) = (place.text("node"), place.text("folder"));
+        let arguments = [
+            "serve",
+            "--store",
+            store,
+            "-i",
+            &identity,
+            "--node",
+            &folder,
+            "--listen",
+            "127.0.0.1:0",
+            "--output",
+            "json",
+        ];
+        let mut child = place.donjon.command(&arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let ready: Value = serde_json::from_str(&line).expect("it says where it serves");
+        Self { child, url: ready["url"].as_str().unwrap().to_owned() }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // It may have ended already; then it is only reaped.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const SERVICE: &str = "
+from oslo_config import cfg
+conf = cfg.ConfigOpts()
+conf.register_opts([cfg.StrOpt('connection', default='sqlite://')], group='database')
+conf(['--config-file', 'service.conf'], project='service')
+print(conf.database.connection)
+";
+
+/// What an unchanged service reads as its database URL.
+fn service(place: &Place, url: &str) -> String {
+    let read = |name: &str| std::fs::read_to_string(place.path("folder/approle/keystone").join(name)).unwrap();
+    let (role_id, secret_id) = (read("role-id"), read("secret-id"));
+    let castellan = format!(
+        "[key_manager]\nbackend = vault\n[vault]\nvault_url = {url}\nkv_mountpoint = donjon\nkv_path = site1\n\
+         approle_role_id = {role_id}\napprole_secret_id = {secret_id}\n"
+    );
+    let files = [
+        ("castellan.conf", castellan.as_str()),
+        ("mapping.conf", "[database]\nconnection = keystone.database.connection\n"),
+        (
+            "service.conf",
+            "[DEFAULT]\nconfig_source = secrets\n[secrets]\ndriver = castellan\n\
+             config_file = castellan.conf\nmapping_file = mapping.conf\n",
+        ),
+    ];
+    for (name, content) in files {
+        donjon_drivers::fs::replace(&place.path(name), content.as_bytes()).unwrap();
+    }
+    let mut python = Command::new(tools::program("python3"));
+    let output = python.args(["-c", SERVICE]).current_dir(place.files.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+#[test]
+fn a_service_reads_its_url_from_a_bundle_after_the_vault_is_gone() {
+    let place = Place::new();
+    let exported = place.export("edge1.donjon");
+    let names = ["site1/keystone.database.connection", "site1/keystone_database_password", "donjon-public/site1/epoch"];
+    assert_eq!(exported["bundle"]["names"], serde_json::json!(names), "its closure and nothing else");
+    let planned = place.import("edge1.donjon", &["--plan"]).ok();
+    assert!(planned.contains("nothing was changed") && !planned.contains("s3cret"), "{planned}");
+    assert!(!place.path("folder/node.json").exists());
+    let imported = place.import("edge1.donjon", &["--site", "edge1", "--role", "keystone"]).ok();
+    assert!(imported.contains("pinned now because its bundle came first"), "{imported}");
+    let receipt = place.receipt("edge1.donjon.receipt").json();
+    assert_eq!(receipt["standing"]["may_end"], true);
+    place.donjon.run(&["down"]).ok();
+
+    let serving = Serving::start(&place, "bundle");
+    assert_eq!(service(&place, &serving.url), CONNECTION);
+    let log = std::fs::read_to_string(place.path("folder/audit.jsonl")).unwrap();
+    assert!(log.contains("keystone.database.connection") && !log.contains("s3cret"), "{log}");
+    drop(serving);
+    // Straight from the file, as the issue has it.
+    let serving = Serving::start(&place, &format!("bundle:{}", place.text("edge1.donjon")));
+    assert_eq!(service(&place, &serving.url), CONNECTION);
+}
+
+#[test]
+fn a_new_bundle_is_read_without_a_restart_and_the_end_is_orderly() {
+    let place = Place::new();
+    place.export("one.donjon");
+    place.import("one.donjon", &[]).ok();
+    let mut serving = Serving::start(&place, "bundle");
+    assert_eq!(service(&place, &serving.url), CONNECTION);
+    place.put("keystone_database_password", "another-4712");
+    place.export("two.donjon");
+    place.import("two.donjon", &[]).ok();
+    assert_eq!(service(&place, &serving.url), CONNECTION, "until it is told");
+    serving.signal(Signal::HUP);
+    donjon_tests::process::wait_for("the new bundle", std::time::Duration::from_secs(10), || {
+        service(&place, &serving.url).contains("another-4712")
+    });
+    serving.signal(Signal::TERM);
+    assert!(serving.child.wait().unwrap().success());
+}
+
+#[test]
+fn what_is_wrong_with_a_bundle_is_said_and_changes_nothing() {
+    let place = Place::new();
+    place.export("one.donjon");
+    place.export("two.donjon");
+    place.import("two.donjon", &[]).ok();
+    let state = || std::fs::read(place.path("folder/node.json")).unwrap();
+    let before = state();
+    let refused = |ran: Ran, code: i32, word: &str| {
+        let error = ran.failed(code);
+        assert!(error.contains(word) && error.contains("state: nothing was changed"), "{error}");
+        assert_eq!(state(), before);
+    };
+    refused(place.import("one.donjon", &[]), 9, "the bundle is stale: its epoch is 1, and 2 was accepted before");
+    let file = std::fs::read(place.path("two.donjon")).unwrap();
+    let write = |name: &str, bytes: &[u8]| donjon_drivers::fs::replace(&place.path(name), bytes).unwrap();
+    write("short.donjon", &file[..file.len() - 7]);
+    refused(place.import("short.donjon", &[]), 9, "the bundle is damaged");
+    let mut altered = file.clone();
+    *altered.last_mut().unwrap() ^= 1;
+    write("altered.donjon", &altered);
+    refused(place.import("altered.donjon", &[]), 9, "the bundle is damaged");
+    refused(
+        place.import("two.donjon", &["--role", "nova"]),
+        9,
+        "the bundle is foreign: it is for site `edge1`, role `keystone`",
+    );
+    let other = Place::new();
+    other.export("other.donjon");
+    std::fs::copy(other.path("other.donjon"), place.path("forged.donjon")).unwrap();
+    refused(place.import("forged.donjon", &[]), 9, "the bundle is forged");
+    place.identity("stranger");
+    let (bundle, identity, folder) = (place.text("two.donjon"), place.text("stranger"), place.text("folder"));
+    let ran = place.donjon.run(&["import", &bundle, "-i", &identity, "--into", &folder]);
+    refused(ran, 3, "none of the identities given can open the bundle");
+    place.import("two.donjon", &[]).ok();
+}
+
+#[test]
+fn a_receipt_counts_once() {
+    let place = Place::new();
+    place.export("one.donjon");
+    place.import("one.donjon", &[]).ok();
+    place.receipt("one.donjon.receipt").ok();
+    let error = place.receipt("one.donjon.receipt").failed(9);
+    assert!(error.contains("stale"), "{error}");
+    place.export("two.donjon");
+    let error = place.receipt("one.donjon.receipt").failed(9);
+    assert!(error.contains("epoch 2 was exported since"), "{error}");
+    let standing = place.donjon.run(&["receipt", "--output", "json"]).json();
+    assert_eq!(standing["standing"]["may_end"], false);
+    let mut altered = std::fs::read(place.path("one.donjon.receipt")).unwrap();
+    altered[200] ^= 1;
+    donjon_drivers::fs::replace(&place.path("altered"), &altered).unwrap();
+    let error = place.receipt("altered").failed(9);
+    assert!(error.contains("damaged") || error.contains("forged"), "{error}");
+}
+
+#[test]
+fn what_no_rule_grants_is_not_exported() {
+    let place = Place::new();
+    let export = |site: &str, role: &str, recipient: &[&str]| {
+        let file = place.text("x.donjon");
+        let base = ["export", "bundle", "--site", site, "--role", role, "-o", &file];
+        let ran = place.donjon.run(&[&base[..], recipient].concat());
+        assert!(!place.path("x.donjon").exists(), "{ran:?}");
+        ran
+    };
+    assert!(export("edge9", "keystone", &[]).failed(2).contains("names no site `edge9`"));
+    assert!(export("edge1", "glance", &[]).failed(2).contains("has no role `glance`"));
+    let ssh = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHsKLqeplhpW+uObz5dvMgjz1OxfM/XXUB+VHtZ6isGN";
+    assert!(export("edge1", "keystone", &["--recipient", ssh]).failed(2).contains("is an SSH key"));
+}
+
+#[test]
+fn a_key_pinned_by_file_is_believed_and_another_is_not() {
+    let (place, other) = (Place::new(), Place::new());
+    place.export("one.donjon");
+    place.donjon.run(&["export", "key", "-o", &place.text("right.pem")]).ok();
+    other.donjon.run(&["export", "key", "-o", &place.text("wrong.pem")]).ok();
+    let error = place.import("one.donjon", &["--authority-key", &place.text("wrong.pem")]).failed(9);
+    assert!(error.contains("the bundle is forged: its authority is not the one pinned here"), "{error}");
+    let imported = place.import("one.donjon", &["--authority-key", &place.text("right.pem")]).ok();
+    assert!(!imported.contains("came first"), "{imported}");
+}
+
+#[test]
+fn another_donjon_takes_a_bundle_in() {
+    let (place, there) = (Place::new(), Donjon::new());
+    place.export("one.donjon");
+    there.describe("deployment: site1\ncatalogue: kolla-ansible\n");
+    there.up();
+    let (file, identity) = (place.text("one.donjon"), place.text("node"));
+    let planned = there.run(&["import", &file, "-i", &identity, "--plan", "--output", "json"]).json();
+    assert_eq!(planned["imported"]["steps"][0]["change"], "create");
+    there.run(&["import", &file, "-i", &identity]).ok();
+    assert_eq!(there.run(&["get", "keystone_database_password"]).ok(), "s3cret-4711");
+    assert_eq!(place.receipt("one.donjon.receipt").json()["taken"]["act"], "imported");
+    end(there.daemon().unwrap(), Signal::TERM);
+}
