@@ -301,3 +301,42 @@ fn another_donjon_takes_a_bundle_in() {
     assert_eq!(place.receipt("one.donjon.receipt").json()["taken"]["act"], "imported");
     end(there.daemon().unwrap(), Signal::TERM);
 }
+
+#[test]
+fn the_vault_ends_when_its_secrets_are_safe_and_comes_back_as_a_new_authority() {
+    let place = Place::new();
+    let error = place.donjon.run(&["down"]).failed(13);
+    assert!(error.contains("the only copy") && error.contains("there is no custodians' bundle"), "{error}");
+    let recipient = place.identity("custodian");
+    let (bundle, identity) = (place.text("everything.donjon"), place.text("custodian"));
+    place.donjon.run(&["export", "bundle", "--custodians", "--recipient", &recipient, "-o", &bundle]).ok();
+    assert!(place.donjon.run(&["down"]).failed(13).contains("was never reopened"));
+
+    let new = Donjon::new();
+    let from = ["up", "--from", &bundle, "-i", &identity];
+    assert!(new.run(&from).failed(9).contains("it is of the deployment `site1`, not of `default`"));
+    assert_eq!(new.daemon(), None, "nothing was started for it");
+    new.describe(&DEPLOYMENT.replace("RECIPIENT", &recipient));
+    new.run(&from).ok();
+    new.run(&from).ok();
+    assert_eq!(new.run(&["get", "keystone_database_password"]).ok(), "s3cret-4711");
+    assert_eq!(new.run(&["get", "keystone.database.connection"]).ok(), CONNECTION);
+
+    place.donjon.run(&["receipt", &place.text("everything.donjon.receipt")]).ok();
+    place.put("nova_database_password", "changed since");
+    assert!(place.donjon.run(&["down"]).failed(13).contains("1 records have changed"));
+    place.donjon.run(&["export", "bundle", "--custodians", "--recipient", &recipient, "-o", &bundle]).ok();
+    let other = Donjon::new();
+    other.describe(&DEPLOYMENT.replace("RECIPIENT", &recipient));
+    other.run(&from).ok();
+    place.donjon.run(&["receipt", &place.text("everything.donjon.receipt")]).ok();
+    place.donjon.run(&["down"]).ok();
+    assert_eq!(other.run(&["get", "nova_database_password"]).ok(), "changed since");
+
+    // The new authority goes on: a value changes, and its bundle is newer than any of the old one's.
+    other.run_with_input(&["put", "nova_database_password"], b"later").ok();
+    let file = place.text("later.donjon");
+    let export = ["export", "bundle", "--site", "edge1", "--role", "nova", "-o", &file, "--output", "json"];
+    let exported = other.run(&export).json();
+    assert!(exported["bundle"]["epoch"].as_u64().unwrap() > 1_000_000, "{exported}");
+}

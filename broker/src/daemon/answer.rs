@@ -97,6 +97,7 @@ async fn answer(
         Request::ExportBundle(asked) => transfer::export(daemon, actor, &asked).await,
         Request::ExportKey => transfer::export_key(daemon).await,
         Request::Import(asked) => transfer::import(daemon, actor, &asked, materials).await,
+        Request::Restore => transfer::restore(daemon, actor, materials).await,
         Request::Receipt => transfer::receipt(daemon, actor, materials).await,
     }
 }

@@ -1,6 +1,6 @@
 //! `status`, `unseal` and `down`, for a caller on the socket.
 
-use super::{Daemon, lookup::Answered, state::Ending, translate};
+use super::{Daemon, lookup::Answered, state::Ending, transfer, translate};
 use crate::{
     audit::{Act, Actor, Outcome},
     failure::{Exit, Failure},
@@ -74,8 +74,14 @@ async fn safe_elsewhere(daemon: &Daemon) -> Result<(), Failure> {
     if names.is_empty() {
         return Ok(());
     }
-    Err(Failure::new(Exit::Waiting, format!("the temporary Vault holds the only copy of {} secrets", names.len()))
-        .cause("no site has sent a receipt for its bundle, and no custodians' bundle has been reopened")
-        .state("nothing was changed")
-        .hint("`donjon export bundle`, then the site's receipt or `donjon up --from`; or `donjon down --force` to lose them"))
+    let standing = transfer::standing(daemon, &*store).await?;
+    if standing.may_end() {
+        return Ok(());
+    }
+    let mut failure =
+        Failure::new(Exit::Waiting, format!("the temporary Vault holds the only copy of {} secrets", names.len()));
+    failure.causes = standing.missing();
+    Err(failure.state("nothing was changed").hint(
+        "`donjon export bundle`, then `donjon receipt` with what the site sends back, or `donjon up --from` elsewhere and its receipt; or `donjon down --force` to lose them",
+    ))
 }

@@ -182,27 +182,25 @@ pub async fn standing(daemon: &Daemon, store: &dyn Store) -> Result<Standing, Fa
     standing.map_err(|error| super::translate::store("cannot read the ledger of exports", &error))
 }
 
-/// Makes an empty store the new authority, from a custodians' bundle; `up --from` does this. The bytes are those of
-/// the receipt that tells the old authority, if it still lives.
-pub async fn restore(
-    daemon: &Daemon,
-    actor: Actor,
-    store: &dyn Store,
-    identities: &Identities,
-    file: &[u8],
-) -> Result<(usize, Vec<u8>), Failure> {
+/// Makes an empty store the new authority, from a custodians' bundle. What goes back is the receipt that tells the old
+/// authority, if it still lives.
+pub async fn restore(daemon: &Daemon, actor: Actor, materials: Vec<Material>) -> Answered {
+    let (store, places) = (daemon.store()?, places(daemon)?);
+    let (identities, file) = given(materials)?;
     let refused = "cannot become the authority from the bundle";
     let scope = Scope::Custodians {};
     let deployment = Some(daemon.layout.deployment());
     let checks = Checks { deployment, scope: Some(&scope), now: now(), ..Checks::default() };
-    let verified = into_store::verify(store, file, &checks).await.map_err(|error| told::import(refused, &error))?;
-    let opened = verified.open(identities).map_err(|error| told::bundle(refused, &error))?;
+    let verified = into_store::verify(&*store, &file, &checks).await;
+    let verified = verified.map_err(|error| told::import(refused, &error))?;
+    let opened = verified.open(&identities).map_err(|error| told::bundle(refused, &error))?;
     let names = public_names(daemon, opened.records().iter().map(|record| &record.path));
     daemon.record(actor, Act::Import, &names, Outcome::Intent)?;
-    let restored = restore::restore(store, &places(daemon)?, &opened, now()).await;
+    let restored = restore::restore(&*store, &places, &opened, now()).await;
     let restored = restored.map_err(|error| told::import(refused, &error))?;
     daemon.record(actor, Act::Import, &names, Outcome::Done)?;
-    Ok((restored.records, restored.receipt))
+    let reply = json!({"records": restored.records, "authority": restored.authority.public().id()});
+    Ok((reply, vec![Material::new(restored.receipt)]))
 }
 
 fn describe(standing: &Standing) -> Value {

@@ -75,6 +75,8 @@ pub enum Request {
     ExportKey,
     /// Takes a bundle into the store. Materials: the identity file, then the bundle, in pieces.
     Import(ImportAsked),
+    /// Makes an empty store the new authority. Materials: the identity file, then the custodians' bundle, in pieces.
+    Restore,
     /// Takes a site's receipt, the one material; without one, says which are missing.
     Receipt,
 }

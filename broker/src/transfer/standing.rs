@@ -49,6 +49,25 @@ impl Standing {
         comes_back || self.waiting().next().is_none() && !self.sites.is_empty()
     }
 
+    /// What is missing, in words; for when it may not end.
+    pub fn missing(&self) -> Vec<String> {
+        let mut missing: Vec<_> = self
+            .waiting()
+            .map(|site| format!("nobody has sent a receipt for the bundle of epoch {} for {}", site.epoch, site.scope))
+            .collect();
+        if self.sites.is_empty() {
+            missing.push("no bundle was exported to a site".to_owned());
+        }
+        missing.push(match &self.custodians {
+            None => "there is no custodians' bundle".to_owned(),
+            Some(CustodiansStanding { reopened: None, .. }) => "the custodians' bundle was never reopened".to_owned(),
+            Some(custodians) => {
+                format!("{} records have changed since the custodians' bundle was made", custodians.changed_since.len())
+            }
+        });
+        missing
+    }
+
     /// The scopes whose last bundle nobody has shown to have opened.
     pub fn waiting(&self) -> impl Iterator<Item = &SiteStanding> {
         self.sites.iter().filter(|site| site.receipts == 0)

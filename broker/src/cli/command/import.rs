@@ -81,8 +81,7 @@ impl Import {
 
     fn store(&self, context: &Context, file: &[u8], identity: Material) -> Result<(Value, Option<Vec<u8>>), Failure> {
         let authority = self.authority_key.as_deref().map(text).transpose()?;
-        let pieces = file.chunks(LONGEST_MATERIAL).map(|piece| Material::new(piece.to_vec()));
-        let materials = std::iter::once(identity).chain(pieces).collect();
+        let materials = std::iter::once(identity).chain(pieces(file)).collect();
         let request = Request::Import(ImportAsked { plan: self.plan, authority });
         let reply = context.client()?.ask_quietly(&request, materials)?;
         let receipt = (!self.plan).then(|| joined(&reply.materials).to_vec());
@@ -165,10 +164,16 @@ fn people(value: &Value, receipt: Option<&str>) -> String {
     told
 }
 
-fn beside(bundle: &Path) -> PathBuf {
+/// Where the receipt goes.
+pub(super) fn beside(bundle: &Path) -> PathBuf {
     let mut name = bundle.as_os_str().to_owned();
     name.push(".receipt");
     name.into()
+}
+
+/// A file in pieces that fit a frame.
+pub(super) fn pieces(file: &[u8]) -> impl Iterator<Item = Material> {
+    file.chunks(LONGEST_MATERIAL).map(|piece| Material::new(piece.to_vec()))
 }
 
 /// Reads an identity file.

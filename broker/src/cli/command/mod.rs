@@ -4,6 +4,7 @@ pub mod audit;
 pub mod completion;
 pub mod down;
 pub mod export;
+mod from;
 pub mod generate;
 pub mod get;
 pub mod history;

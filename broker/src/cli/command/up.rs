@@ -1,5 +1,6 @@
 //! `donjon up`: brings the daemon and its store up.
 
+use super::from::From;
 use crate::{
     cli::{Context, progress::Progress, show},
     daemon,
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, IsTerminal, Write, stdout},
+    path::PathBuf,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -25,7 +27,7 @@ use std::{
 /// sealed and waits for `donjon unseal` by as many as --threshold says.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  donjon up\n  donjon up --custodian age1… --custodian age1… --custodian age1… --threshold 2\n  donjon up --store file\n  BAO_ADDR=https://vault.example:8200 BAO_TOKEN=… donjon up"
+    after_help = "Examples:\n  donjon up\n  donjon up --custodian age1… --custodian age1… --custodian age1… --threshold 2\n  donjon up --store file\n  donjon up --from everything.donjon -i custodian.identity\n  BAO_ADDR=https://vault.example:8200 BAO_TOKEN=… donjon up"
 )]
 pub struct Up {
     /// Stay in the foreground, as under systemd.
@@ -40,6 +42,12 @@ pub struct Up {
     /// How many custodians it takes to unseal.
     #[arg(long, value_name = "K", requires = "custodian")]
     pub threshold: Option<u32>,
+    /// Become the authority again from a custodians' bundle, in a store that is empty.
+    #[arg(long, value_name = "BUNDLE", requires = "identity", conflicts_with = "foreground")]
+    pub from: Option<PathBuf>,
+    /// The age identity file that opens the custodians' bundle.
+    #[arg(long, short, value_name = "FILE", requires = "from")]
+    pub identity: Option<PathBuf>,
     /// Read the token for a Vault that is already there from standard input.
     #[arg(long, hide = true, requires = "foreground")]
     pub token_on_stdin: bool,
@@ -72,13 +80,21 @@ impl Up {
         if self.foreground {
             return daemon::start::foreground(&context.home, &self);
         }
+        let from = self.from.as_deref().zip(self.identity.as_deref());
+        let from = from.map(|(bundle, identity)| From::read(context, bundle, identity)).transpose()?;
         if let Some(status) = running(context)? {
+            if let Some(from) = from {
+                return from.restore(context);
+            }
             return show::answer(context.output, &status, || format!("donjon is up already (pid {})\n", status["pid"]));
         }
         let mut progress = Progress::new(context.output);
         let started = self.start(context, &mut progress);
         progress.end();
         started?;
+        if let Some(from) = from {
+            return from.restore(context);
+        }
         let status = context.client()?.ask_quietly(&Request::Status, Vec::new())?.value;
         show::answer(context.output, &status, || match status["state"]["sealed"].is_object() {
             true => "donjon is up, sealed: custodians run `donjon unseal -i IDENTITY`\n".to_owned(),
