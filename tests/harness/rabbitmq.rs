@@ -7,6 +7,7 @@ use crate::{
 use std::{
     collections::BTreeMap,
     fs,
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     time::Duration,
@@ -41,12 +42,17 @@ impl RabbitMq {
             ("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1".to_owned()),
             ("RABBITMQ_NODE_PORT", port::free().to_string()),
             ("RABBITMQ_PID_FILE", own("pid")),
+            // Otherwise the script stays in between, and what ends it leaves the node.
+            ("RUNNING_UNDER_SYSTEMD", "true".to_owned()),
         ]);
         let start = |command: &mut Command| {
             let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             Guard::start(quiet).expect("rabbitmq-server is installed")
         };
         let mapper = start(tied("epmd").args(["-address", "127.0.0.1", "-port", &environment["ERL_EPMD_PORT"]]));
+        // Erlang starts a mapper itself, one that nobody ends, where it finds none.
+        let mapped: u16 = environment["ERL_EPMD_PORT"].parse().expect("a port is a number");
+        wait_for("the port mapper", Duration::from_secs(10), || TcpStream::connect(("127.0.0.1", mapped)).is_ok());
         let mut node = start(tied(programs().join("rabbitmq-server")).envs(&environment));
         let log = folder.path().join("log");
         wait_for("RabbitMQ to serve", Duration::from_secs(120), || {
