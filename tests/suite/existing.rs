@@ -8,7 +8,7 @@ use donjon_drivers::{
         vault::{Call, Trust},
     },
 };
-use donjon_tests::openbao::OpenBao;
+use donjon_tests::{donjon::Donjon, openbao::OpenBao};
 use std::sync::Arc;
 
 fn named(server: &OpenBao, folder: &tempfile::TempDir, mount: &str) -> Named {
@@ -51,4 +51,42 @@ async fn one_that_cannot_hold_records_is_refused() {
     server.seal().await;
     let sealed = Existing::open(named(&server, &folder, "kv")).await;
     assert!(matches!(sealed, Err(ExistingError::Sealed { .. })), "{sealed:?}");
+}
+
+/// The whole program on a server that is there: used, told when it is sealed, and never stopped.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_daemon_uses_it_and_leaves_it_running() {
+    let (server, folder) = (OpenBao::start().await, tempfile::tempdir().unwrap());
+    let named = named(&server, &folder, "kv");
+    let token = named.token.expose_text().unwrap().to_owned(); // EXPOSE: the root token of a server of this test
+    let mut donjon = Donjon::new();
+    for (name, value) in [
+        ("BAO_ADDR", named.url.as_str()),
+        ("BAO_TOKEN", &token),
+        ("BAO_CACERT", &folder.path().join("ca.pem").display().to_string()),
+        ("DONJON_MOUNT", "kv"),
+    ] {
+        donjon.set(name, value);
+    }
+    donjon.up();
+    donjon.run_with_input(&["put", "x"], b"a-value-long-enough").ok();
+    assert_eq!(donjon.run(&["get", "x"]).ok().trim_end(), "a-value-long-enough");
+    assert!(!donjon.home().join("vault").exists(), "no temporary Vault was made");
+    let daemon = donjon.daemon().unwrap();
+    let seen =
+        |name: &str| String::from_utf8_lossy(&std::fs::read(format!("/proc/{daemon}/{name}")).unwrap()).into_owned();
+    assert!(seen("environ").contains("BAO_ADDR="), "the control: the daemon's environment is seen");
+    assert!(!seen("environ").contains(&token) && !seen("cmdline").contains(&token), "its token is not in it");
+
+    server.seal().await;
+    let error = donjon.run(&["get", "x"]).failed(6);
+    assert!(error.contains("sealed"), "{error}");
+    server.unseal().await;
+    assert_eq!(donjon.run(&["get", "x"]).ok().trim_end(), "a-value-long-enough");
+
+    donjon.run(&["down"]).ok();
+    assert!(Existing::open(self::named(&server, &folder, "kv")).await.is_ok(), "it is still there");
+    donjon.set("DONJON_MOUNT", "nothing");
+    let error = donjon.run(&["up"]).failed(2);
+    assert!(error.contains("`nothing`"), "{error}");
 }

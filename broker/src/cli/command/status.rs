@@ -39,12 +39,16 @@ impl Status {
                 text("version")
             )
         })?;
-        match sealed.is_object() {
-            true => {
-                Err(Failure::new(Exit::Usage, "the store is sealed").hint("custodians: `donjon unseal -i IDENTITY`"))
-            }
-            false => Ok(()),
+        if sealed.is_object() {
+            return Err(
+                Failure::new(Exit::Usage, "the store is sealed").hint("custodians: `donjon unseal -i IDENTITY`")
+            );
         }
+        if reply.value["state"] != "ready" {
+            let trouble = reply.value["trouble"].as_str().unwrap_or("the store cannot be used now");
+            return Err(Failure::new(Exit::Failed, trouble).hint("daemon.log in DONJON_HOME says more"));
+        }
+        Ok(())
     }
 }
 
