@@ -24,8 +24,15 @@ lint:
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
-deny:
-	cargo deny --locked check bans licenses sources
+# Advisories need a network that the tests have not; what is allowed in is in .cargo/deny.toml.
+deny: $(TOOLS)/cargo/bin/cargo-deny
+	$(TOOLS)/cargo/bin/cargo-deny --locked check bans licenses sources
+
+$(TOOLS)/cargo/bin/cargo-deny:
+	cargo install --quiet --locked --version 0.20.2 --root $(TOOLS)/cargo cargo-deny
 
 demo: setup build
 	tests/demo.sh
+
+bench: setup build
+	tests/benches/figures.py target/release/donjon $(TOOLS)/venv

@@ -5,6 +5,7 @@ mod ansible;
 mod bad_input;
 mod catalogues;
 mod drivers;
+mod edges;
 mod existing;
 mod exposure;
 mod folder;

@@ -1,0 +1,190 @@
+#!/usr/bin/env python3
+"""Figures of the main job, beside its peers in the same run: medians and ratios. Everything runs on loopback in one folder.
+
+usage: figures.py DONJON VENV      (`make bench` calls it)
+"""
+import hashlib
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+DONJON, VENV = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+WORK = tempfile.mkdtemp(prefix="donjon-bench.")
+os.chmod(WORK, 0o711)
+CHILDREN = []
+
+
+def environment(home, **more):
+    base = {k: v for k, v in os.environ.items() if not k.startswith(("VAULT_", "BAO_", "DONJON_"))}
+    return base | {"DONJON_HOME": home, "DONJON_VAULT_BIN": f"{VENV}/bin/bao", "PATH": f"{VENV}/bin:/usr/sbin:/usr/bin:/sbin:/bin"} | more
+
+
+def run(words, env, stdin=b"", check=True):
+    done = subprocess.run(words, env=env, input=stdin, capture_output=True, check=False)
+    if check and done.returncode != 0:
+        sys.exit(f"{words[:3]} ended with {done.returncode}: {done.stderr.decode()[-2000:]}")
+    return done.stdout
+
+
+def timed(work):
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def show(name, own, peer_name=None, peer=None, unit="ms", scale=1000):
+    line = f"{name:<44} {statistics.median(own) * scale:>9.1f} {unit} (n={len(own)})"
+    if peer:
+        ratio = statistics.median(peer) / statistics.median(own)
+        line += f"   {peer_name} {statistics.median(peer) * scale:.1f} {unit} (n={len(peer)})   {ratio:.1f} x"
+    print(line, flush=True)
+
+
+def home():
+    folder = tempfile.mkdtemp(dir=WORK, prefix="h")
+    return folder
+
+
+def port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def status(env):
+    return json.loads(run([DONJON, "status", "--output", "json"], env))
+
+
+def resident(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) / 1024
+
+
+def bring_up():
+    own = []
+    for _ in range(10):
+        env = environment(home())
+        own.append(timed(lambda: run([DONJON, "up"], env)))
+        run([DONJON, "down", "--force"], env)
+    show("up: nothing to ready, raft", own)
+
+
+class DevVault:
+    """A `bao server -dev` for the peers that talk to a Vault of their own."""
+
+    def __init__(self):
+        self.port = port()
+        self.env = environment(home(), BAO_ADDR=f"http://127.0.0.1:{self.port}", BAO_TOKEN="root", VAULT_TOKEN="root")
+        words = [f"{VENV}/bin/bao", "server", "-dev", "-dev-root-token-id=root", f"-dev-listen-address=127.0.0.1:{self.port}", "-dev-no-store-token"]
+        self.process = subprocess.Popen(words, env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        CHILDREN.append(self.process)
+        for _ in range(200):
+            if subprocess.run([f"{VENV}/bin/bao", "status"], env=self.env, capture_output=True, check=False).returncode == 0:
+                return
+            time.sleep(0.05)
+        sys.exit("bao server -dev did not start")
+
+
+def generation(peer):
+    own, kolla = [], []
+    for _ in range(3):
+        env = environment(home())
+        run([DONJON, "up"], env)
+        own.append(timed(lambda: run([DONJON, "generate", "--catalogue", "kolla-ansible"], env)))
+        run([DONJON, "down", "--force"], env)
+        passwords = os.path.join(home(), "passwords.yml")
+        shutil.copy(f"{VENV}/share/kolla-ansible/etc_examples/kolla/passwords.yml", passwords)
+        os.chmod(passwords, 0o600)
+
+        def peers():
+            run([f"{VENV}/bin/kolla-genpwd", "-p", passwords], peer.env)
+            run([f"{VENV}/bin/kolla-writepwd", "-p", passwords, "-a", f"http://127.0.0.1:{peer.port}", "-t", "root", "-m", "secret"], peer.env)
+
+        kolla.append(timed(peers))
+    show("generate and store all kolla secrets", own, "kolla-genpwd + kolla-writepwd", kolla)
+
+
+def reads(peer):
+    env = environment(home())
+    run([DONJON, "up"], env)
+    run([DONJON, "generate", "--catalogue", "kolla-ansible"], env)
+    run([f"{VENV}/bin/bao", "kv", "put", "-mount=secret", "x", "password=-"], peer.env, b"a-value-of-some-length")
+    one = [DONJON, "get", "keystone_database_password"]
+    other = [f"{VENV}/bin/bao", "kv", "get", "-mount=secret", "-field=password", "x"]
+    own, bao = [], []
+    for _ in range(50):
+        own.append(timed(lambda: run(one, env)))
+        bao.append(timed(lambda: run(other, peer.env)))
+    show("get, as a process", own, "bao kv get", bao)
+    show("daemon's memory after that", [resident(status(env)["pid"])], unit="MB", scale=1)
+    run([DONJON, "down", "--force"], env)
+
+
+def rotation():
+    database, at = os.path.join(WORK, "db"), port()
+    os.makedirs(database, mode=0o711)
+    user, old = "mysql" if os.getuid() == 0 else "", "the-old-root-password"
+    account = [f"--user={user}"] if user else []
+    if user:
+        shutil.chown(database, user)
+    run(["mariadb-install-db", "--no-defaults", f"--datadir={database}/data", "--auth-root-authentication-method=normal", *account], dict(os.environ))
+    words = ["mariadbd", "--no-defaults", *account, f"--datadir={database}/data", f"--socket={database}/s", f"--port={at}", "--bind-address=127.0.0.1"]
+    CHILDREN.append(subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+    client = ["mariadb", "--no-defaults", "-S", f"{database}/s", "-N"]
+    for _ in range(200):
+        if subprocess.run([*client, "-uroot", "-e", "select 1"], capture_output=True, check=False).returncode == 0:
+            break
+        time.sleep(0.05)
+    digest = "*" + hashlib.sha1(hashlib.sha1(old.encode()).digest()).hexdigest().upper()
+    run([*client, "-uroot"], dict(os.environ), f"""
+        delete from mysql.global_priv where user='' or (user='root' and host<>'localhost'); flush privileges;
+        create user root@'%' identified by password '{digest}'; grant all on *.* to root@'%' with grant option;
+        create user watcher@localhost identified via unix_socket; create user bench@localhost; grant all on *.* to bench@localhost;
+        alter user root@localhost identified by password '{digest}';""".encode())
+    folder = home()
+    with open(f"{folder}/donjon.yaml", "w", encoding="utf-8") as file:
+        file.write("deployment: bench\ntargets:\n  mariadb: {driver: mariadb, nodes: [{name: db1, address: 127.0.0.1, "
+                   f"port: {at}, socket: {database}/s}}]}}\nviews:\n" + "".join(f"  url{n}: 'mysql://root:{{database_password:url}}@h/{n}'\n" for n in range(3)))
+    env = environment(folder)
+    run([DONJON, "up"], env)
+    run([DONJON, "put", "database_password"], env, old.encode())
+
+    def counters():
+        rows = run([*client, "-ubench", "-e", "show global status where variable_name in ('Connections','Access_denied_errors')"], dict(os.environ)).decode().split()
+        with open(f"{folder}/vault/audit.log", encoding="utf-8") as log:
+            writes = sum('"type":"response"' in line and '"path":"donjon/data/' in line and ('"operation":"update"' in line or '"operation":"create"' in line) for line in log)
+        return int(rows[3]), int(rows[1]), writes
+
+    took, connections, denied, writes = [], [], [], []
+    for _ in range(10):
+        before = counters()
+        answer = json.loads(run([DONJON, "rotate", "apply", "database_password", "--output", "json"], env))
+        after = counters()
+        took.append(answer["rotations"][0]["microseconds"] / 1e6)
+        connections.append(after[0] - before[0] - 1)
+        denied.append(after[1] - before[1])
+        writes.append(after[2] - before[2])
+    show("rotation of MySQL root, 2 accounts, 3 views", took)
+    for name, counts in (("  KV writes", writes), ("  connections to MariaDB", connections), ("  denied (the broker's own proofs)", denied)):
+        show(name, counts, unit="", scale=1)
+    run([DONJON, "down", "--force"], env)
+
+
+try:
+    print(f"{os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}; medians")
+    bring_up()
+    dev = DevVault()
+    generation(dev)
+    reads(dev)
+    rotation()
+finally:
+    for child in CHILDREN:
+        child.kill()
+        child.wait()
+    shutil.rmtree(WORK, ignore_errors=True)
