@@ -8,7 +8,7 @@ DOCUMENTATION = r"""
 name: mask
 type: aggregate
 author:
-  - The Donjon authors
+  - The Donjon authors (!UNKNOWN)
 short_description: Keeps values of secrets out of the output of Ansible
 description:
   - Before the first play it asks the broker for all values that it may read, and then covers them in everything that this run
@@ -180,8 +180,9 @@ def previous(broker, name, epoch):
 
 
 def cover_display(mask):
-    """Everything that is shown or logged ends in one of these methods, that of the workers in the parent's."""
-    for name in ("display", "_log", "banner"):
+    """Everything that is shown or logged goes through one of these methods, what workers show too."""
+    # The last three break lines, in the middle of a value too.
+    for name in ("display", "_log", "banner", "warning", "error", "deprecated"):
         original = getattr(Display, name, None)
         if original is not None:
             setattr(Display, name, _covered(original, mask))

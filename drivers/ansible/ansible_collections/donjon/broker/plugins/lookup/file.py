@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: file
 author:
-  - The Donjon authors
+  - The Donjon authors (!UNKNOWN)
 short_description: Content of files that hold references to secrets
 description:
   - Reads files as P(ansible.builtin.file#lookup) does, and puts values where the content holds the lookup expressions that

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: secret
 author:
-  - The Donjon authors
+  - The Donjon authors (!UNKNOWN)
 short_description: Values of secrets that a Donjon broker keeps
 description:
   - Asks the broker on the control node for values, over its unix socket, when a template is evaluated.
@@ -55,6 +55,9 @@ options:
     ini:
       - section: donjon
         key: unmasked
+notes:
+  - Before ansible-core 2.19 a template whose result looks like a list or a dictionary in Python becomes one, as with any lookup.
+    Such values (a whole repository of keys) need C(jinja2_native) there.
 seealso:
   - plugin: donjon.broker.mask
     plugin_type: callback

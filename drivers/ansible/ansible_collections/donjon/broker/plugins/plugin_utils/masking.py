@@ -105,6 +105,17 @@ def forms(value):
     return {form for form in found if len(form) >= SHORTEST}
 
 
+def _in_yaml(character):
+    """One character in a double-quoted YAML scalar."""
+    named = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\0": "\\0", "\x85": "\\N", "\xa0": "\\_"}
+    if character in named:
+        return named[character]
+    code = ord(character)
+    if 0x20 <= code < 0x7F:
+        return character
+    return ("\\x%02X" if code < 0x100 else "\\u%04X" if code < 0x10000 else "\\U%08X") % code
+
+
 _ESCAPES = (
     lambda text: json.dumps(text)[1:-1],
     lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
@@ -118,17 +129,6 @@ _ESCAPES = (
     lambda text: urllib.parse.quote(text, safe="/", errors="surrogateescape"),
     lambda text: urllib.parse.quote_plus(text, errors="surrogateescape"),
 )
-
-
-def _in_yaml(character):
-    """One character in a double-quoted YAML scalar."""
-    named = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\0": "\\0", "\x85": "\\N", "\xa0": "\\_"}
-    if character in named:
-        return named[character]
-    code = ord(character)
-    if 0x20 <= code < 0x7F:
-        return character
-    return ("\\x%02X" if code < 0x100 else "\\u%04X" if code < 0x10000 else "\\U%08X") % code
 
 
 def _within_base64(raw, encode):
