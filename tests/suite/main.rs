@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics where it stands")]
 
 mod ansible;
+mod authority;
 mod bad_input;
 mod catalogues;
 mod drivers;

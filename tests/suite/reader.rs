@@ -4,7 +4,7 @@ mod clients;
 mod parity;
 
 use donjon::{
-    reader::{Credential, OfStore, Outcome, Reader, Role, Roles, Seen, Tokens, Unwitnessed, Witness, server},
+    reader::{Credential, OfStore, Outcome, Reader, Role, Roles, Seen, Source, Tokens, Unwitnessed, Witness, server},
     transfer::{
         Places,
         authority::Authority,
@@ -88,15 +88,27 @@ impl Witness for Lines {
 
 impl Served {
     async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// Serves TLS, where a certificate and its key are given in PEM.
+    async fn start_with(tls: Option<(&str, &str)>) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let (chain, key) = (folder.path().join("chain.pem"), folder.path().join("key.pem"));
+        if let Some((certificate, private)) = tls {
+            donjon_drivers::fs::replace(&chain, certificate.as_bytes()).unwrap();
+            donjon_drivers::fs::replace(&key, private.as_bytes()).unwrap();
+        }
+        let certificate = tls.map(|_| server::Certificate { chain: &chain, key: &key });
         let bundle = opened_bundle(&folder.path().join("node")).await;
         let reads: BTreeSet<_> = GRANTED.into_iter().map(path).collect();
         let (role, credential) = Role::generate("keystone".parse().unwrap(), &reads).unwrap();
         let tokens = Tokens::open(&folder.path().join("node/tokens"), now()).unwrap();
         let witness = Arc::new(Lines::default());
         let lookup = Arc::new(OfStore(Arc::new(bundle)));
-        let reader = Reader::new(path(MOUNT), lookup, Roles::new([role]), tokens, witness.clone(), now);
-        let listening = server::Listening::bind("127.0.0.1:0".parse().unwrap(), None).await.unwrap();
+        let source = Source { lookup, roles: Roles::new([role]), ends: None };
+        let reader = Reader::new(path(MOUNT), source, tokens, witness.clone(), now);
+        let listening = server::Listening::bind("127.0.0.1:0".parse().unwrap(), certificate).await.unwrap();
         let url = listening.url();
         let (end, ended) = oneshot::channel::<()>();
         let ended = async move { drop(ended.await) };

@@ -340,3 +340,31 @@ fn the_vault_ends_when_its_secrets_are_safe_and_comes_back_as_a_new_authority() 
     let exported = other.run(&export).json();
     assert!(exported["bundle"]["epoch"].as_u64().unwrap() > 1_000_000, "{exported}");
 }
+
+#[test]
+fn a_token_outlives_a_reader_that_was_killed() {
+    let place = Place::new();
+    place.export("one.donjon");
+    place.import("one.donjon", &[]).ok();
+    let credential = |name: &str| format!("@{}", place.path("folder/approle/keystone").join(name).display());
+    let bao = |url: &str, token: &str, arguments: &[&str]| {
+        let mut bao = Command::new(tools::program("bao"));
+        bao.args(arguments).env("BAO_ADDR", url).env("BAO_TOKEN", token).env("HOME", place.files.path());
+        let output = bao.output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let serving = Serving::start(&place, "bundle");
+    let (role_id, secret_id) =
+        (format!("role_id={}", credential("role-id")), format!("secret_id={}", credential("secret-id")));
+    let login = ["write", "-field=token", "auth/approle/login", &role_id, &secret_id];
+    let (logged_in, token) = bao(&serving.url, "", &login);
+    assert!(logged_in, "{token}");
+    // Dropped is killed: nothing is written at its end.
+    drop(serving);
+    let serving = Serving::start(&place, "bundle");
+    let read = ["kv", "get", "-mount=donjon", "-field=password", "site1/keystone_database_password"];
+    assert_eq!(bao(&serving.url, &token, &read), (true, "s3cret-4711".to_owned()));
+    assert!(!bao(&serving.url, "s.wrong", &read).0, "the control");
+    let tokens = std::fs::read_to_string(place.path("folder/tokens")).unwrap();
+    assert!(tokens.contains("keystone") && !tokens.contains(&token[2..]), "kept as a digest");
+}

@@ -32,7 +32,7 @@ mod witness;
 pub use grants::{Decision, Grants};
 pub use lookup::{Lookup, OfStore};
 pub use roles::{Credential, Role, Roles, RolesError};
-pub use serve::Reader;
+pub use serve::{Reader, Source};
 pub use tokens::{Tokens, TokensError};
 pub use witness::{Act, Outcome, Seen, Unwitnessed, Witness};
 

@@ -8,7 +8,7 @@ use super::{
     lookup::Lookup,
     request::{Asked, Entry, Namespace, Route},
     roles::Roles,
-    sys,
+    sys::{self, Sealed},
     tokens::{Token, Tokens},
     witness::{Act, Outcome, Seen, Witness},
 };
@@ -26,11 +26,30 @@ pub struct Reader {
     clock: fn() -> i64,
 }
 
-/// What is read, and by whom; replaced as a whole.
+/// What is read, by whom, and until when.
+pub struct Source {
+    /// Where the records are.
+    pub lookup: Arc<dyn Lookup>,
+    /// Who reads which.
+    pub roles: Roles,
+    /// After this nothing is read any more, in seconds since 1970.
+    pub ends: Option<i64>,
+}
+
+/// A source, with its grants; replaced as a whole.
 struct Served {
     lookup: Arc<dyn Lookup>,
     roles: Roles,
     grants: Grants,
+    /// After this second nothing is read any more: a bundle has an end.
+    ends: i64,
+}
+
+impl From<Source> for Served {
+    fn from(source: Source) -> Self {
+        let grants = source.roles.grants();
+        Self { lookup: source.lookup, roles: source.roles, grants, ends: source.ends.unwrap_or(i64::MAX) }
+    }
 }
 
 /// Someone whose token is good.
@@ -40,25 +59,21 @@ struct Caller {
 }
 
 impl Reader {
-    /// A reader of `lookup` under a mount, for these roles. `clock` gives seconds since 1970.
+    /// A reader under a mount. `clock` gives seconds since 1970.
     pub fn new(
         mount: RecordPath,
-        lookup: Arc<dyn Lookup>,
-        roles: Roles,
+        source: Source,
         tokens: Tokens,
         witness: Arc<dyn Witness>,
         clock: fn() -> i64,
     ) -> Self {
-        let grants = roles.grants();
-        let served = RwLock::new(Arc::new(Served { lookup, roles, grants }));
+        let served = RwLock::new(Arc::new(Served::from(source)));
         Self { mount, served, tokens: Mutex::new(tokens), witness, clock }
     }
 
     /// Reads from something else from now on; requests under way end with what they began with.
-    pub fn replace(&self, lookup: Arc<dyn Lookup>, roles: Roles) {
-        let grants = roles.grants();
-        let next = Arc::new(Served { lookup, roles, grants });
-        *self.served.write().unwrap_or_else(PoisonError::into_inner) = next;
+    pub fn replace(&self, source: Source) {
+        *self.served.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Served::from(source));
     }
 
     pub(super) fn mount(&self) -> &RecordPath {
@@ -86,6 +101,10 @@ impl Reader {
             return Answer::errors(400, &["response wrapping is not supported"]);
         }
         let served = self.served();
+        if now > served.ends {
+            let sealed = Answer::errors(503, &["Vault is sealed"]);
+            return self.seen(None, act(&asked.route), None, Outcome::Failed, sealed);
+        }
         if asked.route == Route::Login {
             return self.login(&served, &asked, now);
         }
@@ -119,8 +138,8 @@ impl Reader {
         let answer = match &asked.route {
             Route::Outside => return Some(Answer::missing()),
             Route::Elsewhere(path) => return Some(Answer::elsewhere(path.clone())),
-            Route::Health => sys::health(now),
-            Route::SealStatus => sys::seal_status(),
+            Route::Health => sys::health(now, self.sealed(now)),
+            Route::SealStatus => sys::seal_status(self.sealed(now)),
             Route::Init => sys::init(),
             Route::Leader => sys::leader(),
             Route::Login
@@ -138,6 +157,11 @@ impl Reader {
             Method::GET | Method::HEAD => Answer::errors(400, &["operation unavailable in namespaces"]),
             _ => Answer::unsupported(),
         })
+    }
+
+    /// A bundle that has ended is as good as a sealed Vault.
+    fn sealed(&self, now: i64) -> Sealed {
+        if now > self.served().ends { Sealed::Yes } else { Sealed::No }
     }
 
     fn login(&self, served: &Served, asked: &Asked, now: i64) -> Answer {

@@ -82,10 +82,17 @@ struct MountOptions {
     version: &'static str,
 }
 
-pub(super) fn health(now: i64) -> Answer {
-    Answer::plain(&Health {
+/// Whether anything can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sealed {
+    Yes,
+    No,
+}
+
+pub(super) fn health(now: i64, sealed: Sealed) -> Answer {
+    let answer = Answer::plain(&Health {
         initialized: true,
-        sealed: false,
+        sealed: sealed == Sealed::Yes,
         standby: false,
         replication_performance_mode: "disabled",
         replication_dr_mode: "disabled",
@@ -93,14 +100,18 @@ pub(super) fn health(now: i64) -> Answer {
         version: VERSION,
         cluster_name: NAME,
         cluster_id: "",
-    })
+    });
+    match sealed {
+        Sealed::Yes => Answer { status: 503, ..answer },
+        Sealed::No => answer,
+    }
 }
 
-pub(super) fn seal_status() -> Answer {
+pub(super) fn seal_status(sealed: Sealed) -> Answer {
     Answer::plain(&SealStatus {
         r#type: "age",
         initialized: true,
-        sealed: false,
+        sealed: sealed == Sealed::Yes,
         t: 1,
         n: 1,
         progress: 0,

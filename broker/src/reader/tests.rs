@@ -1,7 +1,7 @@
 //! Tests of the server: what it bears, what it refuses, and that nothing is answered without a line for the witness.
 
 use super::{
-    Credential, Lookup, OfStore, Outcome, Reader, Role, Roles, Seen, Tokens, Unwitnessed, Witness,
+    Credential, Lookup, OfStore, Outcome, Reader, Role, Roles, Seen, Source, Tokens, Unwitnessed, Witness,
     server::{Limits, ListenError, Listening},
 };
 use donjon_drivers::{
@@ -59,11 +59,15 @@ fn lookup(value: &str) -> Arc<dyn Lookup> {
     Arc::new(OfStore(Arc::new(Bundle::new(0, [(path("d/a"), Version(1), document)]))))
 }
 
+fn source(value: &str, roles: &Roles) -> Source {
+    Source { lookup: lookup(value), roles: roles.clone(), ends: None }
+}
+
 async fn start(limits: Limits) -> Running {
     let (role, credential) = Role::generate("r".parse().unwrap(), &[path("d/a")].into()).unwrap();
     let (roles, lines) = (Roles::new([role]), Arc::new(Lines::default()));
     let tokens = Tokens::in_memory();
-    let reader = Arc::new(Reader::new(path("kv"), lookup("value-one"), roles.clone(), tokens, lines.clone(), || 1000));
+    let reader = Arc::new(Reader::new(path("kv"), source("value-one", &roles), tokens, lines.clone(), || 1000));
     let listening = Listening::bind("127.0.0.1:0".parse().unwrap(), None).await.unwrap();
     let address = listening.url().replace("http://", "");
     let (end, ended) = oneshot::channel();
@@ -127,10 +131,24 @@ async fn another_bundle_takes_over_without_a_restart() {
     let running = start(Limits::default()).await;
     let token = running.login().await;
     assert!(running.read(&token).await.contains("value-one"));
-    running.reader.replace(lookup("value-two"), running.roles.clone());
+    running.reader.replace(source("value-two", &running.roles));
     assert!(running.read(&token).await.contains("value-two"));
-    running.reader.replace(lookup("value-two"), Roles::default());
+    running.reader.replace(source("value-two", &Roles::default()));
     assert!(running.read(&token).await.starts_with("HTTP/1.1 403"), "a role that is gone has no tokens");
+}
+
+#[tokio::test]
+async fn a_bundle_that_has_ended_is_as_good_as_sealed() {
+    let running = start(Limits::default()).await;
+    let token = running.login().await;
+    let ending = |ends| Source { ends: Some(ends), ..source("value-one", &running.roles) };
+    running.reader.replace(ending(1000));
+    assert!(running.read(&token).await.contains("value-one"), "its last second is its own");
+    running.reader.replace(ending(999));
+    let answer = running.read(&token).await;
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("Vault is sealed"), "{answer}");
+    let health = running.request("GET /v1/sys/health HTTP/1.1", "").await;
+    assert!(health.starts_with("HTTP/1.1 503") && health.contains("\"sealed\":true"), "{health}");
 }
 
 #[tokio::test]

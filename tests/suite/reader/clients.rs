@@ -163,6 +163,25 @@ async fn bao_reads_with_its_own_command() {
 }
 
 #[tokio::test]
+async fn bao_reads_over_tls_and_believes_no_other_certificate() {
+    let made = || rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let (own, other) = (made(), made());
+    let served = Served::start_with(Some((&own.cert.pem(), &own.signing_key.serialize_pem()))).await;
+    assert!(served.url.starts_with("https://"));
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "own.pem", &own.cert.pem());
+    write(folder.path(), "other.pem", &other.cert.pem());
+    let status = async |trusted| {
+        run("bao", &["status"], &[("BAO_ADDR", served.url.as_str()), ("BAO_CACERT", trusted)], folder.path()).await
+    };
+    let trusted = status("own.pem").await;
+    assert!(trusted.status.success(), "{}", said(&trusted));
+    let untrusted = status("other.pem").await;
+    assert!(!untrusted.status.success() && said(&untrusted).contains("certificate"), "{}", said(&untrusted));
+    served.end().await;
+}
+
+#[tokio::test]
 async fn ansible_looks_up_with_community_hashi_vault() {
     let served = Served::start().await;
     let folder = tempfile::tempdir().unwrap();

@@ -7,7 +7,7 @@ use crate::{
     daemon::translate,
     failure::{Exit, Failure},
     reader::{
-        Act, Lookup, OfStore, Outcome, Reader, Role, Roles, RolesError, Seen, Tokens, Unwitnessed, Witness,
+        Act, OfStore, Outcome, Reader, Role, Roles, RolesError, Seen, Source as Served, Tokens, Unwitnessed, Witness,
         server::{Certificate, Limits, ListenError, Listening},
     },
     transfer::{
@@ -88,8 +88,7 @@ impl FromStr for Source {
 
 /// What is served: from where, and to whom.
 struct Loaded {
-    lookup: Arc<dyn Lookup>,
-    roles: Roles,
+    source: Served,
     records: usize,
     scope: Scope,
 }
@@ -113,8 +112,8 @@ impl Serve {
         let log = Log::open(&folder.join("audit.jsonl")).map_err(|error| translate::audit(&error))?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.map_err(|error| Failure::new(Exit::Bug, "cannot start the runtime").because(&error))?;
-        let Loaded { lookup, roles, records, scope } = loaded;
-        let reader = Arc::new(Reader::new(mount, lookup, roles, tokens, Arc::new(NodeLog(log)), now));
+        let Loaded { source, records, scope } = loaded;
+        let reader = Arc::new(Reader::new(mount, source, tokens, Arc::new(NodeLog(log)), now));
         runtime.block_on(async {
             let certificate = self.certificate.as_deref().zip(self.key.as_deref());
             let certificate = certificate.map(|(chain, key)| Certificate { chain, key });
@@ -158,10 +157,12 @@ fn load(folder: &Path, identities: &Identities) -> Result<Loaded, Failure> {
     let verified = node.verify(&file, &checks).map_err(|error| told::import(&refused, &error))?;
     let opened: Opened = verified.open(identities).map_err(|error| told::bundle(&refused, &error))?;
     let roles = roles_of(folder, opened.manifest())?;
-    let (scope, created) = (opened.manifest().scope.clone(), opened.manifest().created);
+    let (scope, created, ends) =
+        (opened.manifest().scope.clone(), opened.manifest().created, opened.manifest().not_after);
     let records = opened.records().len();
     let bundle = Bundle::new(created, opened.into_records().into_iter().map(|r| (r.path, r.version, r.document)));
-    Ok(Loaded { lookup: Arc::new(OfStore(Arc::new(bundle))), roles, records, scope })
+    let lookup = Arc::new(OfStore(Arc::new(bundle)));
+    Ok(Loaded { source: Served { lookup, roles, ends: Some(ends) }, records, scope })
 }
 
 /// The AppRole of a bundle's role, made when it is first seen; it may read what the bundle holds.
@@ -209,7 +210,7 @@ fn reload_on_hangup(
     Ok(tokio::spawn(async move {
         while hangup.recv().await.is_some() {
             match load(&folder, &identities) {
-                Ok(loaded) => reader.replace(loaded.lookup, loaded.roles),
+                Ok(loaded) => reader.replace(loaded.source),
                 // What was served is served on.
                 Err(failure) => anstream::eprintln!("{failure}"),
             }

@@ -4,12 +4,15 @@
 //! node.json             what was accepted: scope, pinned key, current and previous bundle. Its replacement is the commit.
 //! bundles/<epoch>-<digest>.bundle
 //! receipt-key           the seed of the node's own key, in hexadecimal; it signs receipts and opens nothing
+//! receipt               the receipt for the current bundle, to be taken back to the authority
 //! lock                  held while something changes
 //! ```
 
 use super::ImportError;
 use crate::transfer::{
-    bundle::{Accepted, Checks, Entry, Epoch, Manifest, ManifestDigest, Opened, Scope, Sealed, Verified},
+    bundle::{
+        Accepted, Checks, Entry, Epoch, Foreign, Manifest, ManifestDigest, OpenError, Opened, Scope, Sealed, Verified,
+    },
     key::{PublicKey, SigningKey},
     receipt::{Act, Receipt},
 };
@@ -78,6 +81,10 @@ impl Node {
     /// Checks a file against what the node knows, and what is asked for besides. `asked.pin` pins a key anew.
     pub fn verify<'a>(&self, file: &'a [u8], asked: &Checks<'_>) -> Result<Verified<'a>, ImportError> {
         let sealed = Sealed::parse(file)?;
+        if let Scope::Custodians {} = sealed.claimed_scope() {
+            let found = sealed.claimed_scope().clone();
+            return Err(OpenError::Foreign(Foreign::Scope { found }).into());
+        }
         let Some(state) = &self.state else { return Ok(sealed.verify(asked)?) };
         let known = Checks {
             pin: asked.pin.or(Some(&state.pin)),
@@ -131,7 +138,9 @@ impl Node {
         self.state = Some(state);
         self.remove_others()?;
         let key = self.key()?;
-        Ok(Receipt::of(opened, Act::Imported, &key, now).to_file(&key))
+        let receipt = Receipt::of(opened, Act::Imported, &key, now).to_file(&key);
+        fs::replace(&self.folder.join("receipt"), &receipt)?;
+        Ok(receipt)
     }
 
     /// The bundle it reads, and the checks that it must pass.
