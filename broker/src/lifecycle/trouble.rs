@@ -28,7 +28,6 @@ pub fn vault_trouble(message: &str, error: &VaultError) -> Failure {
         | VaultError::Ended { .. }
         | VaultError::Silent { .. }
         | VaultError::Call { .. }
-        | VaultError::Credential(_)
         | VaultError::RootStillValid
         | VaultError::Storage { .. } => failure(Exit::Failed)
             .state("what was stored before is on its disk as it was")

@@ -1,9 +1,6 @@
 //! Why the temporary Vault is not up.
 
-use super::{
-    binary::BinaryError, custody::CustodyError, process::ProcessError, setup::CredentialError, shares::ShareError,
-    state::StateError,
-};
+use super::{binary::BinaryError, custody::CustodyError, process::ProcessError, shares::ShareError, state::StateError};
 use donjon_drivers::{
     fs::FileError,
     store::vault::{AddressError, CallError},
@@ -62,9 +59,6 @@ pub enum VaultError {
     /// A share or the identity cannot be used.
     #[error("the unseal shares cannot be used")]
     Share(#[from] ShareError),
-    /// The broker's credential could not be made or kept.
-    #[error("the broker has no credential")]
-    Credential(#[from] CredentialError),
     /// Its storage says one thing, what is written down another.
     #[error("the storage at {} {found}", storage.display())]
     Storage {

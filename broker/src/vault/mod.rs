@@ -36,6 +36,5 @@ pub use configuration::Ports;
 pub use custody::Custody;
 pub use error::VaultError;
 pub use existing::Existing;
-pub use setup::CredentialError;
 pub use step::{Step, Watcher};
 pub use temporary::{Settings, Standing, Temporary, Why};

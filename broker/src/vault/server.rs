@@ -2,7 +2,7 @@
 
 use donjon_drivers::{
     material::Material,
-    store::vault::{Call, CallError, Connection, Method, Reason},
+    store::vault::{Answer, Call, CallError, Connection, Method, Reason},
 };
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
@@ -90,18 +90,24 @@ impl Server<'_> {
 
     /// Waits until it serves: unsealed, and the leader of itself.
     pub(super) async fn active(self, within: Duration) -> Result<(), CallError> {
-        self.until(within, || Call::new(Method::Get, "sys/health")).await
+        let nobody = Material::new(Vec::new());
+        self.patiently(&nobody, within, || Call::new(Method::Get, "sys/health")).await.map(drop)
     }
 
-    /// Repeats a call while the server says that it is not ready yet.
-    pub(super) async fn until(self, within: Duration, call: impl Fn() -> Call) -> Result<(), CallError> {
+    /// Repeats a call while the server says that it is not ready for it; nothing of it was done then.
+    pub(super) async fn patiently(
+        self,
+        token: &Material,
+        within: Duration,
+        call: impl Fn() -> Call,
+    ) -> Result<Answer, CallError> {
         let end = Instant::now() + within;
         loop {
-            match self.0.call(call()).await {
+            match self.0.call_with(token, call()).await {
                 Err(CallError::Refused { reason: Reason::NotReady | Reason::Sealed, .. }) if Instant::now() < end => {
                     tokio::time::sleep(PAUSE).await;
                 }
-                other => return other.map(drop),
+                other => return other,
             }
         }
     }

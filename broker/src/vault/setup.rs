@@ -6,7 +6,6 @@ use super::{
     custody::Mode,
     place::Place,
     server::{Server, Token, body},
-    shares::{self, ShareError},
 };
 use donjon_drivers::{
     material::Material,
@@ -22,49 +21,45 @@ pub(super) const MOUNT: &str = "donjon";
 /// How long the broker's token lives when nobody renews it.
 pub(super) const PERIOD: Duration = Duration::from_secs(3600);
 
-/// Prepares a new server for the broker. The connection carries the root token.
-pub(super) async fn prepare(connection: &Connection, place: &Place, flavour: Flavour) -> Result<(), CallError> {
-    if flavour == Flavour::HashiCorp {
-        let device = json!({"type": "file", "options": configuration::audit_options(place)});
-        connection.call(Call::post("sys/audit/donjon", body(&device))).await?;
-    }
-    // The readers' roles are there too, so custodians have it as well.
-    connection.call(Call::post("sys/auth/approle", body(&json!({"type": "approle"})))).await?;
-    let mount = json!({"type": "kv", "options": {"version": "2"}, "description": "Donjon's records"});
-    connection.call(Call::post(format!("sys/mounts/{MOUNT}"), body(&mount))).await?;
-    let policy = json!({"policy": BROKER_POLICY});
-    connection.call(Call::post(format!("sys/policies/acl/{BROKER}"), body(&policy))).await?;
-    // The mount answers a moment after it was made. Writers without compare-and-set are refused.
-    let settings = || Call::post(format!("{MOUNT}/config"), body(&json!({"cas_required": true, "max_versions": 32})));
-    Server(connection).until(Duration::from_secs(10), settings).await
+const READY_WITHIN: Duration = Duration::from_secs(10);
+
+/// What the broker gets from root.
+#[derive(Debug)]
+pub(super) enum Credential {
+    /// The body of an AppRole login, to be kept.
+    Login(Material),
+    /// A token, to be held in memory alone.
+    Token(Token),
 }
 
-/// Gives the broker its own credential with root's help, and logs it in.
-pub(super) async fn credential(
+/// Prepares a new server for the broker, one thing after the other: OpenBao answers 500 to work on
+/// two parts of a mount at once, even where one only reads.
+pub(super) async fn prepare(
     connection: &Connection,
     place: &Place,
+    flavour: Flavour,
     mode: Mode,
     root: &Material,
-) -> Result<Token, CredentialError> {
-    match mode {
-        Mode::Custodians => Ok(Server(connection).orphan(root, BROKER, PERIOD).await?),
-        Mode::Host => {
-            let credential = app_role(connection, root).await?;
-            shares::keep_credential(place, &credential)?;
-            Ok(Server(connection).login(&shares::credential(place)?).await?)
-        }
+) -> Result<Credential, CallError> {
+    let post = async |path: String, value: serde_json::Value| {
+        Server(connection).patiently(root, READY_WITHIN, || Call::post(path.clone(), body(&value))).await.map(drop)
+    };
+    if flavour == Flavour::HashiCorp {
+        let device = json!({"type": "file", "options": configuration::audit_options(place)});
+        post("sys/audit/donjon".to_owned(), device).await?;
     }
-}
-
-/// The credential could not be made or kept.
-#[derive(Debug, thiserror::Error)]
-pub enum CredentialError {
-    /// The server did not make it.
-    #[error("the server did not make the broker's credential")]
-    Call(#[from] CallError),
-    /// It cannot be kept.
-    #[error("the broker's credential cannot be kept")]
-    Share(#[from] ShareError),
+    // The readers' roles are there too, so custodians have it as well.
+    post("sys/auth/approle".to_owned(), json!({"type": "approle"})).await?;
+    let mount = json!({"type": "kv", "options": {"version": "2"}, "description": "Donjon's records"});
+    post(format!("sys/mounts/{MOUNT}"), mount).await?;
+    post(format!("sys/policies/acl/{BROKER}"), json!({"policy": BROKER_POLICY})).await?;
+    let credential = match mode {
+        Mode::Host => Credential::Login(app_role(connection, root).await?),
+        Mode::Custodians => Credential::Token(Server(connection).orphan(root, BROKER, PERIOD).await?),
+    };
+    // The mount answers a moment after it was made. Writers without compare-and-set are refused.
+    post(format!("{MOUNT}/config"), json!({"cas_required": true, "max_versions": 32})).await?;
+    Ok(credential)
 }
 
 /// Makes a role that only this host can use, and gives back the body of its login.
@@ -97,10 +92,10 @@ async fn app_role(connection: &Connection, root: &Material) -> Result<Material, 
         "secret_id_bound_cidrs": ["127.0.0.1/32"],
     });
     post(role.clone(), settings).await?;
-    let read = connection.call_with(root, Call::new(Method::Get, format!("{role}/role-id"))).await?;
-    let RoleId { role_id } = read.parse::<Answer<RoleId>>()?.data;
-    let made = post(format!("{role}/secret-id"), json!({})).await?;
-    let SecretId { secret_id } = made.parse::<Answer<SecretId>>()?.data;
+    let id = connection.call_with(root, Call::new(Method::Get, format!("{role}/role-id"))).await?;
+    let secret = post(format!("{role}/secret-id"), json!({})).await?;
+    let RoleId { role_id } = id.parse::<Answer<RoleId>>()?.data;
+    let SecretId { secret_id } = secret.parse::<Answer<SecretId>>()?.data;
     // EXPOSE: both into one Material, which is encrypted before it is written
     let (role_id, secret_id) = (role_id.expose_text(), secret_id.expose_text());
     Ok(body(&Login { role_id: role_id.unwrap_or_default(), secret_id: secret_id.unwrap_or_default() }))

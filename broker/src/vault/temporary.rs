@@ -8,7 +8,7 @@ use super::{
     place::Place,
     process::Process,
     server::{Revoked, Server, Token},
-    setup,
+    setup::{self, Credential},
     shares::{self, Offered},
     state::{Phase, State},
     step::{Step, Watcher},
@@ -16,8 +16,9 @@ use super::{
 use donjon_drivers::{
     fs::{self, FileError},
     material::Material,
-    store::vault::{Address, Connection, Trust, Vault},
+    store::vault::{Address, CallError, Connection, Trust, Vault},
 };
+use donjon_policies::access::BROKER;
 use std::{
     ffi::OsString,
     io::ErrorKind,
@@ -158,6 +159,12 @@ impl Temporary {
         let vault = Self::new(settings, place, state, connection, running, watcher, waiting, Duration::ZERO);
         match vault.settle().await {
             Ok(()) => Ok(Arc::new(vault)),
+            // It hangs. What it acknowledged is in its storage.
+            Err(VaultError::Call { source: CallError::Unreachable { .. }, .. }) if was_running => {
+                vault.process().kill().await?;
+                vault.restart().await?;
+                Ok(Arc::new(vault))
+            }
             Err(error) => {
                 if !was_running {
                     vault.stop().await?;
@@ -378,10 +385,10 @@ impl Temporary {
             let socket = Connection::open(&socket)?;
             let root = Server(&socket).root_from(shares).await;
             let root = root.map_err(VaultError::call("make a root token from the shares"))?;
-            let token = setup::credential(&self.connection, &self.place, Mode::Custodians, &root).await;
-            // Root goes whether the credential was made or not.
+            let token = server.orphan(&root, BROKER, setup::PERIOD).await;
+            // Root goes whether the token was made or not.
             revoke_root(&self.connection, &root).await?;
-            let token = token?;
+            let token = token.map_err(VaultError::call("make the broker's token"))?;
             self.renewed(&token);
             self.connection.use_token(token.token);
         }
@@ -419,13 +426,22 @@ async fn fill(
     drop(initialised.shares);
     let root = initialised.root;
     watcher(Step::Preparing);
-    connection.use_token(root.duplicate());
-    let prepared = setup::prepare(connection, place, flavour).await;
-    connection.forget_token();
-    prepared.map_err(VaultError::call("prepare the Vault server"))?;
-    let token = setup::credential(connection, place, custody.mode(), &root).await?;
+    let credential = setup::prepare(connection, place, flavour, custody.mode(), &root).await;
+    let credential = credential.map_err(VaultError::call("prepare the Vault server"))?;
     watcher(Step::RevokingRoot);
-    revoke_root(connection, &root).await?;
+    let token = match credential {
+        Credential::Token(token) => {
+            revoke_root(connection, &root).await?;
+            token
+        }
+        Credential::Login(login) => {
+            shares::keep_credential(place, &login)?;
+            // What was kept is what has to work.
+            let token = Server(connection).login(&shares::credential(place)?).await;
+            revoke_root(connection, &root).await?;
+            token.map_err(VaultError::call("log the broker in"))?
+        }
+    };
     let lives = Duration::from_secs(token.lives);
     connection.use_token(token.token);
     state.phase = Phase::Ready;

@@ -197,6 +197,8 @@ impl Reason {
             500 | 507 if says("no space left on device") || says("disk quota exceeded") => Self::Full,
             507 => Self::Full,
             500 if says("too large") => Self::TooLarge,
+            // OpenBao's optimistic transactions: another came first, and nothing of this one was done.
+            500 if says("transaction commit fail") => Self::NotReady,
             500 if says("local node not active") || says("no active") || says("standby") => Self::NotReady,
             501 => Self::Uninitialised,
             503 if says("not initialized") => Self::Uninitialised,
@@ -253,6 +255,7 @@ mod tests {
             (500, full, Reason::Full),
             (503, r#"{"errors":["Vault is sealed"]}"#, Reason::Sealed),
             (503, "upstream connect error", Reason::NotReady),
+            (500, r#"{"errors":["1 error occurred:\n\t* transaction commit failed\n\n"]}"#, Reason::NotReady),
         ] {
             assert_eq!(Reason::of(status, body), reason, "{status} {body}");
         }

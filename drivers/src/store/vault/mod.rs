@@ -12,6 +12,6 @@ mod call;
 mod connection;
 mod kv;
 
-pub use call::{Call, CallError, Method, Reason};
+pub use call::{Answer, Call, CallError, Method, Reason};
 pub use connection::{Address, AddressError, Connection, Trust};
 pub use kv::Vault;
