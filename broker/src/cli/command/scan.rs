@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 /// followed. Ends with 7 when something was found, and with 1 when a place could not be searched.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  donjon scan /etc/kolla ~/config-download\n  donjon scan -o json /var/log | jq .report.findings"
+    after_help = "Examples:\n  donjon scan /etc/kolla ~/config-download\n  donjon scan --output json /var/log | jq .report.findings"
 )]
 pub struct Scan {
     /// Files and folders.
@@ -112,6 +112,6 @@ fn verdict(reply: &Value) -> Result<(), Failure> {
             .state("nothing was found in the places that could be searched")),
         (found, _) => Err(Failure::new(Exit::Found, format!("stored values lie in clear in {found} places"))
             .state("nothing was changed")
-            .hint("remove them, then rotate what others may have read: `donjon rotate apply NAME`")),
+            .hint("remove them, then rotate what others may have read: `donjon rotate apply --compromised NAME`")),
     }
 }
