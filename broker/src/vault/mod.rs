@@ -22,6 +22,7 @@ pub mod custody;
 mod error;
 pub mod existing;
 mod launch;
+mod making;
 pub mod place;
 pub mod process;
 mod server;

@@ -1,6 +1,10 @@
 //! The temporary Vault's folder, and what is in it.
 
-use std::path::{Path, PathBuf};
+use donjon_drivers::fs::{self, FileError};
+use std::{
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+};
 
 /// The folder (0700); every file in it is 0600.
 #[derive(Debug, Clone)]
@@ -75,5 +79,42 @@ impl Place {
     /// The broker's AppRole credential, encrypted to the host identity.
     pub fn credential(&self) -> PathBuf {
         self.0.join("credential.age")
+    }
+
+    /// Removes everything but the logs, the identity and the state.
+    pub fn clear(&self) -> Result<(), FileError> {
+        for folder in [self.shares(), self.storage()] {
+            gone(&folder, std::fs::remove_dir_all(&folder))?;
+        }
+        let files = [
+            self.credential(),
+            self.socket(),
+            self.process(),
+            self.configuration(),
+            self.authority(),
+            self.certificate(),
+        ];
+        for path in files {
+            gone(&path, std::fs::remove_file(&path))?;
+        }
+        fs::sync_folder(&self.0)
+    }
+
+    /// Removes what [`Place::clear`] spared, but the logs: the identity first, the state last.
+    pub fn clear_all(&self) -> Result<(), FileError> {
+        gone(&self.identity(), std::fs::remove_file(self.identity()))?;
+        self.clear()?;
+        gone(&self.state(), std::fs::remove_file(self.state()))?;
+        fs::sync_folder(&self.0)
+    }
+}
+
+/// What was not there needs no removal.
+fn gone(path: &Path, removed: io::Result<()>) -> Result<(), FileError> {
+    match removed {
+        Err(source) if source.kind() != ErrorKind::NotFound => {
+            Err(FileError::Io { act: "remove", path: path.to_path_buf(), source })
+        }
+        Ok(()) | Err(_) => Ok(()),
     }
 }

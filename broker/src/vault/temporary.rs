@@ -5,23 +5,23 @@ use super::{
     custody::{Custody, Mode},
     error::VaultError,
     launch::{self, Running},
+    making,
     place::Place,
     process::Process,
-    server::{Revoked, Server, Token},
-    setup::{self, Credential},
+    server::{Server, Token},
+    setup,
     shares::{self, Offered},
     state::{Phase, State},
     step::{Step, Watcher},
 };
 use donjon_drivers::{
-    fs::{self, FileError},
+    fs,
     material::Material,
     store::vault::{Address, CallError, Connection, Trust, Vault},
 };
 use donjon_policies::access::BROKER;
 use std::{
     ffi::OsString,
-    io::ErrorKind,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -105,7 +105,7 @@ impl Temporary {
             Some(_) => {
                 watcher(Step::Clearing);
                 launch::end_leftover(&place).await?;
-                clear(&place)?;
+                place.clear()?;
                 Self::make(settings, place, watcher).await
             }
             None if place.storage().exists() => {
@@ -123,7 +123,7 @@ impl Temporary {
         watcher(Step::Starting);
         let running = launch::start(&place, &binary, custody.mode()).await?;
         let connection = Arc::new(Connection::open(&running.address)?);
-        let made = fill(&place, &custody, &mut state, &connection, binary.flavour, &watcher).await;
+        let made = making::fill(&place, &custody, &mut state, &connection, binary.flavour, &watcher).await;
         let lives = match made {
             Ok(lives) => lives,
             Err(error) => {
@@ -273,10 +273,7 @@ impl Temporary {
         self.process().kill().await?;
         // From here on nothing in it counts: a daemon that dies now leaves something that the next one wipes.
         State { phase: Phase::Making, ..self.state.clone() }.write(&self.place)?;
-        clear(&self.place)?;
-        remove(&self.place.identity())?;
-        remove(&self.place.state())?;
-        Ok(fs::sync_folder(self.place.folder())?)
+        Ok(self.place.clear_all()?)
     }
 
     /// Brings it as far as it can come without custodians: after a start, or when it was found running.
@@ -356,7 +353,7 @@ impl Temporary {
 
     async fn unseal(&self, shares: &[Material]) -> Result<(), VaultError> {
         (self.watcher)(Step::Unsealing);
-        unseal(&self.connection, shares).await
+        making::unseal(&self.connection, shares).await
     }
 
     async fn log_in(&self) -> Result<(), VaultError> {
@@ -387,7 +384,7 @@ impl Temporary {
             let root = root.map_err(VaultError::call("make a root token from the shares"))?;
             let token = server.orphan(&root, BROKER, setup::PERIOD).await;
             // Root goes whether the token was made or not.
-            revoke_root(&self.connection, &root).await?;
+            making::revoke_root(&self.connection, &root).await?;
             let token = token.map_err(VaultError::call("make the broker's token"))?;
             self.renewed(&token);
             self.connection.use_token(token.token);
@@ -407,98 +404,7 @@ impl std::fmt::Debug for Temporary {
     }
 }
 
-/// Initialises a new server and prepares it for the broker. Gives back how long the broker's token lives.
-async fn fill(
-    place: &Place,
-    custody: &Custody,
-    state: &mut State,
-    connection: &Connection,
-    flavour: binary::Flavour,
-    watcher: &Watcher,
-) -> Result<Duration, VaultError> {
-    let (count, threshold) = custody.shares();
-    watcher(Step::Initialising);
-    let initialised = Server(connection).initialise(count, threshold).await;
-    let initialised = initialised.map_err(VaultError::call("initialise the Vault server"))?;
-    state.shares = shares::keep(place, custody, &initialised.shares)?;
-    watcher(Step::SharesKept);
-    unseal(connection, &initialised.shares).await?;
-    drop(initialised.shares);
-    let root = initialised.root;
-    watcher(Step::Preparing);
-    let credential = setup::prepare(connection, place, flavour, custody.mode(), &root).await;
-    let credential = credential.map_err(VaultError::call("prepare the Vault server"))?;
-    watcher(Step::RevokingRoot);
-    let token = match credential {
-        Credential::Token(token) => {
-            revoke_root(connection, &root).await?;
-            token
-        }
-        Credential::Login(login) => {
-            shares::keep_credential(place, &login)?;
-            // What was kept is what has to work.
-            let token = Server(connection).login(&shares::credential(place)?).await;
-            revoke_root(connection, &root).await?;
-            token.map_err(VaultError::call("log the broker in"))?
-        }
-    };
-    let lives = Duration::from_secs(token.lives);
-    connection.use_token(token.token);
-    state.phase = Phase::Ready;
-    state.write(place)?;
-    Ok(lives)
-}
-
-async fn unseal(connection: &Connection, shares: &[Material]) -> Result<(), VaultError> {
-    let seal = Server(connection).unseal(shares).await.map_err(VaultError::call("unseal the Vault server"))?;
-    if seal.sealed {
-        return Err(VaultError::StillSealed);
-    }
-    let active = Server(connection).active(ACTIVE_WITHIN).await;
-    active.map_err(VaultError::call("wait until the Vault server serves"))
-}
-
-async fn revoke_root(connection: &Connection, root: &Material) -> Result<(), VaultError> {
-    match Server(connection).revoke(root).await.map_err(VaultError::call("revoke the root token"))? {
-        Revoked::Refused => Ok(()),
-        Revoked::StillValid => Err(VaultError::RootStillValid),
-    }
-}
-
-/// Removes everything but the logs, the identity and the state.
-fn clear(place: &Place) -> Result<(), VaultError> {
-    for folder in [place.shares(), place.storage()] {
-        match std::fs::remove_dir_all(&folder) {
-            Err(source) if source.kind() != ErrorKind::NotFound => {
-                return Err(FileError::Io { act: "remove", path: folder, source }.into());
-            }
-            Ok(()) | Err(_) => {}
-        }
-    }
-    let files = [
-        place.credential(),
-        place.socket(),
-        place.process(),
-        place.configuration(),
-        place.authority(),
-        place.certificate(),
-    ];
-    files.iter().try_for_each(|path| remove(path))?;
-    Ok(fs::sync_folder(place.folder())?)
-}
-
-fn remove(path: &std::path::Path) -> Result<(), FileError> {
-    match std::fs::remove_file(path) {
-        Err(source) if source.kind() != ErrorKind::NotFound => {
-            Err(FileError::Io { act: "remove", path: path.to_path_buf(), source })
-        }
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
-
 /// Renewed early and often: the clock that this is measured by stands still while a host sleeps, the token's does not.
 fn renew_in(lives: Duration) -> Instant {
     Instant::now() + (lives / 3).min(Duration::from_secs(60))
 }
-
-const ACTIVE_WITHIN: Duration = Duration::from_secs(60);
