@@ -24,6 +24,8 @@ pub enum Act {
     Generate,
     /// An unseal share was given.
     Unseal,
+    /// A deployer run began, or ended.
+    Deploy,
     /// A rotation was asked for, went on or was undone.
     Rotate,
     /// Files were searched for values.

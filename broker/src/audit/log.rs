@@ -133,6 +133,7 @@ fn durability(act: Act) -> Durability {
         | Act::Put
         | Act::Generate
         | Act::Unseal
+        | Act::Deploy
         | Act::Rotate
         | Act::Scan
         | Act::Export

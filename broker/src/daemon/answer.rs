@@ -1,6 +1,6 @@
 //! One request, one answer: who may ask is decided here, once.
 
-use super::{Daemon, generation, lifecycle, lookup, lookup::Answered, rotate, scan, transfer};
+use super::{Daemon, deploy, generation, lifecycle, lookup, lookup::Answered, rotate, scan, transfer};
 use crate::{
     audit::Actor,
     failure::{Exit, Failure},
@@ -28,12 +28,20 @@ pub async fn serve(daemon: Arc<Daemon>, mut stream: UnixStream) -> Result<(), Fr
         let _ = tokio::time::timeout(REFUSED_WAIT, rest).await;
         return Ok(());
     }
+    // A deployer run lasts as long as its connection, however its process ends.
+    let mut deployment: Option<deploy::Run> = None;
     loop {
         let message = match Message::receive(&mut stream).await {
             Ok(message) => message,
             Err(FrameError::Gone) => return Ok(()),
             Err(error) => return Err(error),
         };
+        if let Ok(Request::Deploy) = message.parse() {
+            let begun = deploy::Run::begin(&daemon, actor).await;
+            let answer = begun.map_or_else(Answer::Error, |run| Answer::Reply(deployment.insert(run).described()));
+            Message::new(&answer, Vec::new())?.send(&mut stream).await?;
+            continue;
+        }
         let (tell, mut told) = mpsc::unbounded_channel::<Event>();
         let worker = tokio::spawn(answer_whole(daemon.clone(), actor, message, tell));
         // The work goes on when the caller leaves: a rotation is never cut off by a closed terminal.
@@ -84,6 +92,7 @@ async fn answer(
         },
         Request::List => lookup::list(daemon, actor).await,
         Request::History { name } => lookup::history(daemon, actor, &name).await,
+        Request::Deploy => Err(Failure::new(Exit::Bug, "a deployer run belongs to its connection")),
         Request::RotatePlan(asked) => rotate::plan(daemon, &asked),
         Request::RotateApply(asked) => rotate::apply(daemon, actor, &asked, tell).await,
         Request::RotateResume => rotate::resume(daemon, actor, tell).await,

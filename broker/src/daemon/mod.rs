@@ -1,6 +1,7 @@
 //! The daemon: one process that holds the store's credential and answers on the socket.
 
 pub mod answer;
+pub mod deploy;
 pub mod generation;
 pub mod lifecycle;
 pub mod lookup;

@@ -159,12 +159,16 @@ fn described(daemon: &Daemon) -> Result<(Deployment, Catalogue), Failure> {
     Ok((deployment, catalogue))
 }
 
-/// One rotation at a time in one broker.
-fn alone(daemon: &Daemon) -> Result<tokio::sync::MutexGuard<'_, ()>, Failure> {
-    daemon.rotating.try_lock().map_err(|_| {
-        Failure::new(Exit::Conflict, "a rotation is under way in this daemon")
+/// One rotation at a time in one broker, and none while a deployer sets passwords of its own.
+fn alone(daemon: &Daemon) -> Result<tokio::sync::RwLockWriteGuard<'_, ()>, Failure> {
+    daemon.rotating.try_write().map_err(|_| match daemon.rotating.try_read() {
+        Ok(_) => Failure::new(Exit::Waiting, "a deployer run is under way")
+            .cause("it sets passwords itself, and would undo one half of a rotation")
             .state("nothing was changed by this command")
-            .hint("`donjon rotate status` shows it")
+            .hint("try again when it has ended; the audit log names its process"),
+        Err(_) => Failure::new(Exit::Conflict, "a rotation is under way in this daemon")
+            .state("nothing was changed by this command")
+            .hint("`donjon rotate status` shows it"),
     })
 }
 

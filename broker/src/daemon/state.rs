@@ -11,7 +11,7 @@ use crate::{
 use donjon_drivers::store::Store;
 use donjon_policies::{deployment::Deployment, name::SecretName};
 use std::sync::Arc;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{RwLock, watch};
 
 /// The daemon.
 pub struct Daemon {
@@ -21,8 +21,8 @@ pub struct Daemon {
     pub layout: Layout,
     /// This process, as journals name it.
     pub id: String,
-    /// Held while a rotation is driven: one at a time.
-    pub rotating: Mutex<()>,
+    /// Held by the one rotation that is driven, or shared by the deployer runs that are under way.
+    pub rotating: Arc<RwLock<()>>,
     /// Its audit log.
     pub audit: Log,
     /// What stands behind its store.
@@ -46,7 +46,7 @@ impl Daemon {
     /// A daemon with an open or sealed store.
     pub fn new(home: Home, layout: Layout, audit: Log, backing: Backing) -> Self {
         let id = format!("{:016x}", rand::random::<u64>());
-        Self { home, layout, id, rotating: Mutex::new(()), audit, backing, ending: watch::Sender::new(Ending::No) }
+        Self { home, layout, id, rotating: Arc::default(), audit, backing, ending: watch::Sender::new(Ending::No) }
     }
 
     /// The open store, or why there is none.

@@ -54,6 +54,8 @@ pub enum Request {
         #[serde(default)]
         force: bool,
     },
+    /// Holds rotations off for as long as this connection stays open, and tells the epoch.
+    Deploy,
     /// What a rotation would do.
     RotatePlan(RotateAsked),
     /// Rotates.

@@ -16,6 +16,8 @@
 //!
 //! All of this is pure; the command reads and writes the files. No value is ever at hand here.
 
+pub mod ansible;
+pub mod collection;
 pub mod document;
 pub mod environment;
 pub mod kolla;

@@ -2,5 +2,6 @@
 
 mod kolla;
 mod plugins;
+mod run;
 mod site;
 mod tripleo;

@@ -1,7 +1,11 @@
 //! A folder from which an operator runs ansible-playbook, and the search for values in all that a run leaves.
 
 use aho_corasick::AhoCorasick;
-use donjon_tests::{donjon::Donjon, rabbitmq::RabbitMq, tools};
+use donjon_tests::{
+    donjon::{Donjon, binary},
+    rabbitmq::RabbitMq,
+    tools,
+};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -17,7 +21,7 @@ pub(super) const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures
 /// How a run is set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Setting {
-    /// As `donjon run --deploy` does: masked, pipelined, temporary files in memory.
+    /// By `donjon run --deploy`: masked, pipelined, temporary files in memory.
     Kept,
     /// As Ansible does by itself, with what it writes left in place: the control, in which the search must find values.
     Careless,
@@ -86,8 +90,13 @@ impl Site {
         arguments: &[String],
     ) -> Played {
         let own = |name: &str| self.path().join(name).display().to_string();
-        let memory = |name: &str| self.memory.path().join(name).display().to_string();
-        let mut command = Command::new(tools::program("ansible-playbook"));
+        let mut command = match setting {
+            Setting::Kept => Command::new(binary()),
+            Setting::Careless => Command::new(tools::program("ansible-playbook")),
+        };
+        if setting == Setting::Kept {
+            command.args(["run", "--deploy", "--"]).arg(tools::program("ansible-playbook"));
+        }
         let programs = tools::program("python3");
         let path = format!("{}:{}:/usr/sbin:/usr/bin:/sbin:/bin", programs.parent().unwrap().display(), own("bin"));
         command
@@ -101,7 +110,6 @@ impl Site {
             .env("TMPDIR", own("tmp"))
             .env("DONJON_HOME", donjon.home())
             .env("ANSIBLE_CONFIG", own("ansible.cfg"))
-            .env("ANSIBLE_COLLECTIONS_PATH", COLLECTIONS)
             .env("ANSIBLE_PYTHON_INTERPRETER", &programs)
             .env("ANSIBLE_LOG_PATH", own("ansible.log"))
             .env("ANSIBLE_CACHE_PLUGIN", "jsonfile")
@@ -109,13 +117,9 @@ impl Site {
         fs::create_dir_all(self.path().join("home")).unwrap();
         fs::create_dir_all(self.path().join("tmp")).unwrap();
         match setting {
-            Setting::Kept => command
-                .env("ANSIBLE_CALLBACKS_ENABLED", "donjon.broker.mask")
-                .env("ANSIBLE_PIPELINING", "true")
-                .env("ANSIBLE_NO_TARGET_SYSLOG", "true")
-                .env("ANSIBLE_LOCAL_TEMP", memory("local"))
-                .env("ANSIBLE_REMOTE_TEMP", memory("remote")),
+            Setting::Kept => &mut command,
             Setting::Careless => command
+                .env("ANSIBLE_COLLECTIONS_PATH", COLLECTIONS)
                 .env("DONJON_UNMASKED", "allow")
                 .env("ANSIBLE_PIPELINING", "false")
                 .env("ANSIBLE_KEEP_REMOTE_FILES", "true")

@@ -13,6 +13,7 @@ pub mod list;
 pub mod put;
 pub mod receipt;
 pub mod rotate;
+pub mod run;
 pub mod scan;
 pub mod serve;
 pub mod status;
