@@ -42,6 +42,7 @@ impl Site {
         donjon.run(&arguments).ok();
         let file = |(n, person): (usize, &x25519::Identity)| {
             let path = donjon.home().join(format!("custodian{n}.txt"));
+            // EXPOSE: the key of a test
             donjon_drivers::fs::replace(&path, person.to_string().expose_secret().as_bytes())
                 .expect("the home can be written");
             path
@@ -134,6 +135,7 @@ fn a_strangers_identity_and_a_share_given_twice_are_told() {
     site.donjon.up();
     let stranger = site.donjon.home().join("stranger.txt");
     let key = x25519::Identity::generate().to_string();
+    // EXPOSE: the key of a test
     donjon_drivers::fs::replace(&stranger, key.expose_secret().as_bytes()).unwrap();
     let error = site.donjon.run(&["unseal", "-i", &stranger.display().to_string()]).failed(3);
     assert!(error.contains("none of the unseal shares"), "{error}");

@@ -226,6 +226,7 @@ async fn what_is_missing_or_changed_is_told_and_nothing_is_wiped() {
     assert!(matches!(lost, Err(VaultError::Share(_))), "the identity is lost: {lost:?}");
     use age::secrecy::ExposeSecret;
     let stranger = x25519::Identity::generate().to_string();
+    // EXPOSE: the key of a test
     donjon_drivers::fs::replace(&place.identity(), stranger.expose_secret().as_bytes()).unwrap();
     let wrong = up().await;
     assert!(matches!(wrong, Err(VaultError::Share(_))), "another identity: {wrong:?}");
