@@ -143,6 +143,13 @@ impl Donjon {
         end(pid, Signal::KILL);
     }
 
+    /// The process id that its Vault was recorded with.
+    pub fn vault(&self) -> Option<i32> {
+        let record = std::fs::read_to_string(self.home().join("vault/process.json")).ok()?;
+        let record: Value = serde_json::from_str(&record).ok()?;
+        record["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok())
+    }
+
     /// What the daemon has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.home().join("daemon.log")).unwrap_or_default()
@@ -157,7 +164,16 @@ impl Drop for Donjon {
         if let Some(pid) = self.daemon() {
             end(pid, Signal::KILL);
         }
+        if let Some(pid) = self.vault().filter(|pid| serves(*pid, self.home())) {
+            end(pid, Signal::KILL);
+        }
     }
+}
+
+/// Whether a process is the Vault of a home: a number alone may belong to another by now.
+fn serves(pid: i32, home: &Path) -> bool {
+    let words = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    words.contains(&home.display().to_string())
 }
 
 /// The binary under test, built beside this test.

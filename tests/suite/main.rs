@@ -5,6 +5,7 @@ mod ansible;
 mod authority;
 mod bad_input;
 mod catalogues;
+mod deployer;
 mod drivers;
 mod edges;
 mod existing;

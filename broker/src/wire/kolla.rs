@@ -1,7 +1,11 @@
 //! A `passwords.yml` of lookups for kolla-ansible.
 
 use super::reference::{Encoding, Piece, Reference};
-use donjon_policies::{catalogue::Catalogue, name::SecretName, recipe::Shape};
+use donjon_policies::{
+    catalogue::{Catalogue, Entry},
+    name::SecretName,
+    recipe::Shape,
+};
 use std::{collections::BTreeSet, fmt::Write};
 
 /// The file, for every name that kolla-ansible knows.
@@ -10,9 +14,8 @@ use std::{collections::BTreeSet, fmt::Write};
 /// two lookups: kolla reads them so, and `kolla-genpwd` fails on anything else.
 pub fn passwords(catalogue: &Catalogue, supplied: &BTreeSet<SecretName>) -> String {
     let mut file = HEADER.to_owned();
-    for entry in catalogue.current() {
-        let name = &entry.name;
-        if entry.recipe.shape() == Shape::Operator && !supplied.contains(name) {
+    for (entry, name) in catalogue.current().flat_map(|entry| names(entry).map(move |name| (entry, name))) {
+        if entry.recipe.shape() == Shape::Operator && !supplied.contains(&entry.name) {
             // The prechecks look for lines that end in a colon.
             line(&mut file, format_args!("{name}: null"));
             continue;
@@ -34,6 +37,11 @@ pub fn passwords(catalogue: &Catalogue, supplied: &BTreeSet<SecretName>) -> Stri
         }
     }
     file
+}
+
+/// Its name, and the older ones that roles still read while they migrate.
+fn names(entry: &Entry) -> impl Iterator<Item = &SecretName> {
+    std::iter::once(&entry.name).chain(&entry.aliases)
 }
 
 fn line(file: &mut String, text: std::fmt::Arguments<'_>) {
@@ -63,7 +71,13 @@ mod tests {
     fn every_name_has_a_line_of_its_own() {
         let file = written(&[]);
         let names = file.lines().filter(|line| !line.starts_with(['#', ' ', '-'])).count();
-        assert_eq!(names, Catalogue::named("kolla-ansible").unwrap().current().count());
+        let catalogue = Catalogue::named("kolla-ansible").unwrap();
+        assert_eq!(names, catalogue.current().map(|entry| 1 + entry.aliases.len()).sum::<usize>());
+        assert!(
+            file.contains(
+                "\nredis_master_password: \"{{ lookup('donjon.broker.secret', 'valkey_master_password') }}\"\n"
+            )
+        );
         assert!(file.contains("\ndatabase_password: \"{{ lookup('donjon.broker.secret', 'database_password') }}\"\n"));
         assert!(file.contains(
             "\nnova_ssh_key:\n  private_key: \"{{ lookup('donjon.broker.secret', 'nova_ssh_key', part='private_key') }}\"\n  \

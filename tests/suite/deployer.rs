@@ -1,0 +1,37 @@
+//! A deployer's run: one epoch, no rotation meanwhile, its own exit code.
+
+use donjon_tests::{
+    donjon::{Donjon, end},
+    process::wait_for,
+};
+use rustix::process::Signal;
+use std::{process::Stdio, time::Duration};
+
+#[test]
+fn rotations_wait_for_a_deployer_and_its_exit_code_passes_through() {
+    let donjon = Donjon::new();
+    donjon.up();
+    donjon.run_with_input(&["put", "database_password"], b"a-value-long-enough").ok();
+    let said =
+        donjon.run(&["run", "--deploy", "--", "sh", "-c", "echo $DONJON_EPOCH $ANSIBLE_CALLBACKS_ENABLED; exit 37"]);
+    assert_eq!(said.code, 37, "{said:?}");
+    assert!(said.out.starts_with("1 donjon.broker.mask"), "{said:?}");
+    assert_eq!(donjon.run(&["run", "--deploy", "--", "sh", "-c", "kill -9 $$"]).code, 137);
+    let missing = donjon.run(&["run", "--deploy", "--", "no-such-program"]);
+    assert!(missing.code != 0 && missing.err.contains("no-such-program"), "{missing:?}");
+
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let mark = folder.path().join("runs");
+    let script = format!("echo $$ > {}; exec sleep 60", mark.display());
+    let mut command = donjon.command(&["run", "--deploy", "--", "sh", "-c", &script]);
+    let mut run = command.stdin(Stdio::null()).spawn().expect("donjon is built");
+    let child = || std::fs::read_to_string(&mark).ok().and_then(|pid| pid.trim().parse::<i32>().ok());
+    wait_for("the run to begin", Duration::from_secs(10), || child().is_some());
+    let waiting = donjon.run(&["rotate", "resume"]).failed(13);
+    assert!(waiting.contains("deployer"), "{waiting}");
+    // However it ends: the kernel ends its lease with it.
+    run.kill().expect("it runs");
+    run.wait().expect("a child can be waited for");
+    end(child().expect("it has begun"), Signal::KILL);
+    wait_for("the lease to end", Duration::from_secs(5), || donjon.run(&["rotate", "resume"]).code == 0);
+}
