@@ -214,15 +214,20 @@ impl State {
         )
     }
 
-    /// What is valid in this state, for a person.
+    /// What is valid in this state, for a person. The step that follows may be done in part already.
     pub fn meaning(self) -> &'static str {
         match self {
-            Self::Planned | Self::Staged => "the old value alone is valid; nothing was published",
-            Self::Added | Self::Verified => "old and new are valid; nothing was published",
-            Self::Published | Self::Rolling | Self::Drained => "old and new are valid; consumers read the new one",
+            Self::Planned => "the old value alone is valid; nothing was published",
+            Self::Staged => "the old value is valid, the new one perhaps for some accounts; nothing was published",
+            Self::Added => "old and new are valid; nothing was published",
+            Self::Verified => "old and new are valid; consumers may read the new one already",
+            Self::Published | Self::Rolling => "old and new are valid; consumers read the new one",
+            Self::Drained => {
+                "the new value is valid and all consumers run on it; the old one is perhaps removed for some accounts"
+            }
             Self::Trial | Self::Retired => "the new value alone is valid",
             Self::Aborting => "the old value is valid; the new one is being taken away",
-            Self::Restoring => "old and new are valid; the old one is being published again",
+            Self::Restoring => "the old value is valid and is published again; the new one is being taken away",
             Self::Aborted | Self::Restored => "the old value alone is valid",
         }
     }
