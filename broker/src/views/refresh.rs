@@ -1,11 +1,14 @@
 //! Bringing a view's record up to date with the secrets that it is made of.
 
 use super::{ViewError, assemble};
-use crate::records::{Layout, secrets};
+use crate::records::{
+    Layout,
+    secrets::{self, newest},
+};
 use donjon_drivers::{
     material::Material,
     store::{
-        Store, StoreError, Which,
+        Expected, Store, StoreError, Which,
         secret::{Origin, SecretRecord, SecretValue},
     },
 };
@@ -33,6 +36,8 @@ pub enum Refreshed {
 }
 
 /// Assembles a view from the newest versions of its secrets and writes it where it differs. `now` is in seconds since 1970.
+///
+/// Whoever writes it meanwhile may have read newer secrets than this one did, so it is then assembled again.
 pub async fn refresh(
     store: &dyn Store,
     layout: &Layout,
@@ -40,6 +45,29 @@ pub async fn refresh(
     template: &str,
     now: i64,
 ) -> Result<Refreshed, RefreshError> {
+    for _ in 1..MOST_RACES {
+        match once(store, layout, view, template, now).await {
+            Err(RefreshError::Store(StoreError::Conflict { .. })) => {}
+            done => return done,
+        }
+    }
+    once(store, layout, view, template, now).await
+}
+
+const MOST_RACES: usize = 100;
+
+async fn once(
+    store: &dyn Store,
+    layout: &Layout,
+    view: &SecretName,
+    template: &str,
+    now: i64,
+) -> Result<Refreshed, RefreshError> {
+    // Looked at before its parts are: only so does a conflict tell that they may have changed.
+    let expected = match newest(&store.versions(&layout.secret(view)).await?) {
+        None => Expected::Absent,
+        Some(version) => Expected::Newest(version),
+    };
     let mut values = BTreeMap::new();
     for placeholder in placeholders(template).filter_map(Result::ok) {
         if let Some(held) = secrets::read(store, layout, &placeholder.secret, Which::Latest).await? {
@@ -48,12 +76,87 @@ pub async fn refresh(
     }
     let parts: BTreeMap<SecretName, &Material> = values.iter().map(|(n, v)| (n.clone(), v.material())).collect();
     let assembled = assemble(template, &parts)?;
-    let newest = secrets::read(store, layout, view, Which::Latest).await?;
-    if newest.is_some_and(|held| held.record.value.material().matches(&assembled)) {
+    let held = secrets::read(store, layout, view, Which::Latest).await?;
+    if held.is_some_and(|held| held.record.value.material().matches(&assembled)) {
         return Ok(Refreshed::Unchanged);
     }
     let value = SecretValue::Whole(assembled);
     let record = SecretRecord { name: view.clone(), value, created: now, origin: Origin::Assembled };
-    secrets::write(store, layout, &record).await?;
+    secrets::write_at(store, &layout.secret(view), &record, expected).await?;
     Ok(Refreshed::Written)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use donjon_drivers::store::memory::Memory;
+
+    #[tokio::test]
+    async fn of_two_parts_put_at_once_the_view_has_both() {
+        let (store, layout) = (Memory::default(), Layout::new("d".parse().unwrap()).unwrap());
+        let names: [SecretName; 2] = ["a".parse().unwrap(), "b".parse().unwrap()];
+        let view: SecretName = "v".parse().unwrap();
+        let store = &slow::Slow(store);
+        for round in 0..20 {
+            let put = async |name: &SecretName| {
+                let value = SecretValue::Whole(Material::from(format!("{name}{round}")));
+                let record = SecretRecord { name: name.clone(), value, created: 0, origin: Origin::Put };
+                secrets::write(store, &layout, &record).await.unwrap();
+                match refresh(store, &layout, &view, "{a}-{b}", 0).await {
+                    Ok(_) | Err(RefreshError::View(ViewError::Missing(_))) => {}
+                    Err(other) => panic!("{other}"),
+                }
+            };
+            futures_util::join!(put(&names[0]), put(&names[1]));
+            let held = secrets::read(store, &layout, &view, Which::Latest).await.unwrap().unwrap();
+            let text = held.record.value.material().expose_text().unwrap(); // EXPOSE: a test value
+            assert_eq!(text, format!("a{round}-b{round}"));
+        }
+    }
+
+    mod slow {
+        //! A store that lets others run before each answer.
+
+        use async_trait::async_trait;
+        use donjon_drivers::store::{
+            Capabilities, Document, Expected, RecordPath, Store, StoreError, Stored, Version, VersionInfo, Which,
+            memory::Memory,
+        };
+
+        pub(super) struct Slow(pub(super) Memory);
+
+        async fn pause() {
+            for _ in 0..rand::random_range(0..4) {
+                tokio::task::yield_now().await;
+            }
+        }
+
+        #[async_trait]
+        impl Store for Slow {
+            fn capabilities(&self) -> Capabilities {
+                self.0.capabilities()
+            }
+            async fn read(&self, path: &RecordPath, which: Which) -> Result<Option<Stored>, StoreError> {
+                pause().await;
+                self.0.read(path, which).await
+            }
+            async fn write(&self, path: &RecordPath, d: &Document, e: Expected) -> Result<Version, StoreError> {
+                pause().await;
+                self.0.write(path, d, e).await
+            }
+            async fn list(&self, folder: &RecordPath) -> Result<Vec<String>, StoreError> {
+                self.0.list(folder).await
+            }
+            async fn versions(&self, path: &RecordPath) -> Result<Vec<VersionInfo>, StoreError> {
+                pause().await;
+                self.0.versions(path).await
+            }
+            async fn destroy(&self, path: &RecordPath, versions: &[Version]) -> Result<(), StoreError> {
+                self.0.destroy(path, versions).await
+            }
+            async fn remove(&self, path: &RecordPath) -> Result<(), StoreError> {
+                self.0.remove(path).await
+            }
+        }
+    }
 }
