@@ -4,7 +4,10 @@ use super::{Daemon, translate};
 use crate::{
     audit::{Act, Actor, Outcome},
     failure::{Exit, Failure},
-    records::{epoch, secrets},
+    records::{
+        epoch, labels,
+        secrets::{self, PutError},
+    },
     socket::message::{Asked, VersionAsked},
     views::{self, RefreshError, Refreshed, ViewError},
 };
@@ -70,7 +73,13 @@ pub async fn put(daemon: &Daemon, actor: Actor, given: &str, value: Material) ->
     let record =
         SecretRecord { name: name.clone(), value: SecretValue::Whole(value), created: now(), origin: Origin::Put };
     let failed = |error| translate::store(format!("cannot store `{name}`"), &error);
-    let version = secrets::write(&*store, &daemon.layout, &record).await.map_err(failed)?;
+    let version = secrets::put(&*store, &daemon.layout, &record).await.map_err(|error| match error {
+        PutError::Rotating(id) => Failure::new(Exit::Conflict, format!("`{name}` is being rotated ({id})"))
+            .cause("a value put now would be served, and the servers that are being changed would refuse it")
+            .state("nothing was stored")
+            .hint("`donjon rotate resume` or `donjon rotate abort`, then put it"),
+        PutError::Store(error) => failed(error),
+    })?;
     refresh_views(daemon, &*store, &name).await?;
     epoch::bump(&*store, &daemon.layout).await.map_err(failed)?;
     daemon.record(actor, Act::Put, std::slice::from_ref(&name), Outcome::Done)?;
@@ -188,11 +197,16 @@ async fn read_one(
             let mut present: Vec<_> =
                 versions.iter().filter(|v| v.state == VersionState::Present).map(|v| v.version).collect();
             present.sort_unstable();
-            let previous = present.iter().rev().nth(1).ok_or_else(|| {
+            let labels = labels::read(store, &daemon.layout, name).await.map_err(failed)?.labels;
+            // The label tells, while no value came after it: a rotation that went back leaves versions that no consumer
+            // ever had for long.
+            let labelled = labels.current.is_some() && labels.current == present.last().copied();
+            let previous = if labelled { labels.previous } else { present.iter().rev().nth(1).copied() };
+            let previous = previous.ok_or_else(|| {
                 Failure::new(Exit::NotThere, format!("`{name}` has no previous version"))
                     .hint("it was destroyed, or there never was one; `donjon history` tells")
             })?;
-            Which::Number(*previous)
+            Which::Number(previous)
         }
     };
     let held = match secrets::read(store, &daemon.layout, name, which).await.map_err(failed)? {

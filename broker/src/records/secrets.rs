@@ -1,6 +1,6 @@
 //! Secrets in a store: read, written with read-back, listed.
 
-use super::Layout;
+use super::{Layout, labels};
 use donjon_drivers::store::{Document, Expected, Store, StoreError, Version, VersionInfo, Which, secret::SecretRecord};
 use donjon_policies::name::SecretName;
 
@@ -59,11 +59,34 @@ pub async fn write_at(
 /// Writes the next version of a secret that consumers can read, whoever wrote before.
 pub async fn write(store: &dyn Store, layout: &Layout, record: &SecretRecord) -> Result<Version, StoreError> {
     let path = layout.secret(&record.name);
-    let expected = match newest(&store.versions(&path).await?) {
-        None => Expected::Absent,
-        Some(version) => Expected::Newest(version),
-    };
+    let expected = after(&store.versions(&path).await?);
     write_at(store, &path, record, expected).await
+}
+
+/// As [`write`], for a value that a person gives: not while a rotation holds the secret.
+pub async fn put(store: &dyn Store, layout: &Layout, record: &SecretRecord) -> Result<Version, PutError> {
+    let path = layout.secret(&record.name);
+    // In this order: a rotation that begins after the look at the labels finds the version changed, or changes it first.
+    let expected = after(&store.versions(&path).await?);
+    if let Some(id) = labels::read(store, layout, &record.name).await?.labels.rotation {
+        return Err(PutError::Rotating(id));
+    }
+    Ok(write_at(store, &path, record, expected).await?)
+}
+
+/// Why a value was not put.
+#[derive(Debug, thiserror::Error)]
+pub enum PutError {
+    /// A rotation holds the secret.
+    #[error("it is being rotated ({0})")]
+    Rotating(String),
+    /// The store did not do its part.
+    #[error("the store did not do its part")]
+    Store(#[from] StoreError),
+}
+
+fn after(versions: &[VersionInfo]) -> Expected {
+    newest(versions).map_or(Expected::Absent, Expected::Newest)
 }
 
 /// The newest version number ever written, present or not.
