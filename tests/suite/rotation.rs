@@ -1,6 +1,6 @@
 //! MySQL root rotates on a real MariaDB with its journal in a real OpenBao, whatever is killed or lost on the way.
 
-use donjon::rotation::checkpoint::POINTS;
+use donjon::rotation::checkpoint::{ABORT_POINTS, POINTS, RESTORE_POINTS};
 use donjon_tests::{
     consumer::Consumer,
     donjon::{Donjon, Ran, runs},
@@ -315,4 +315,112 @@ async fn a_consumer_that_fails_on_the_new_value_is_returned_to_the_old_one() {
     // What was mended rotates.
     donjon.run(&["rotate", "apply", "database_password"]).ok();
     settled(&server, &donjon, &[OLD.to_owned()]).await;
+}
+
+/// Lets a rotation die at a point, the second time it comes by where asked.
+fn killed_at(donjon: &mut Donjon, points: &str, arguments: &[&str]) {
+    donjon.kill_daemon();
+    donjon.set("FAILPOINTS", points);
+    donjon.up();
+    donjon.unset("FAILPOINTS");
+    let victim = donjon.daemon().expect("it runs");
+    let died = donjon.run(arguments);
+    assert_eq!(died.code, 6, "{points}: {died:#?}");
+    wait_for("the killed daemon", Duration::from_secs(5), || !runs(victim));
+    donjon.up();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_every_point_of_an_abort_it_goes_on_going_back() {
+    let (server, mut donjon) = plain_site().await;
+    for point in ABORT_POINTS {
+        killed_at(&mut donjon, "rotation.moved.verified=return", &["rotate", "apply", "database_password"]);
+        killed_at(&mut donjon, &format!("{point}=return"), &["rotate", "abort"]);
+        assert!(logs_in(server.port, None, &donjon.run(&["get", "database_password"]).ok()).await, "{point}");
+        donjon.run(&["rotate", "resume"]).ok();
+        assert_eq!(settled(&server, &donjon, &[]).await, OLD, "{point}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_every_point_of_a_restoration_it_goes_on_going_back() {
+    let server = MariaDb::start().await;
+    for host in ACCOUNTS {
+        server.account("root", host, OLD).await;
+    }
+    let mut donjon = Donjon::new();
+    // It never passes its check on a new value.
+    let check = "test \"$(\"$0\" --output json history database_password | grep -c .)\" -ge 0 && test \"$(\"$0\" get database_password)\" = the-first-root-password-4711";
+    let service = format!(
+        "services:\n  api:\n    driver: command\n    restart: ['true']\n    started: [date, +%s%6N]\n    proof: check\n    settle: 1\n    check: [env, {:?}, sh, -c, {check:?}, {:?}]\n    uses: [database_password]\n",
+        format!("DONJON_HOME={}", donjon.home().display()),
+        donjon_tests::donjon::binary()
+    );
+    described(&donjon, &server, &server.socket(), &service);
+    let again = [
+        "record-written",
+        "view-written",
+        "epoch-bumped",
+        "restarted",
+        "declared",
+        "pending-removed",
+        "labels-written",
+    ];
+    let skipped = |point: &&str| {
+        if *point == "declared" {
+            ACCOUNTS.len()
+        } else {
+            usize::from(!point.ends_with("-removed") && !point.starts_with("labels"))
+        }
+    };
+    let points =
+        again.iter().map(|point| format!("rotation.{point}={}*off->return", skipped(point)).replace("=0*off->", "="));
+    for point in points.chain(RESTORE_POINTS.iter().map(|point| format!("{point}=return"))) {
+        killed_at(&mut donjon, &point, &["rotate", "apply", "database_password"]);
+        assert!(logs_in(server.port, None, &donjon.run(&["get", "database_password"]).ok()).await, "{point}");
+        let resumed = donjon.run(&["rotate", "resume"]);
+        assert!(matches!(resumed.code, 0 | 1), "{point}: {resumed:#?}");
+        assert_eq!(settled(&server, &donjon, &[]).await, OLD, "{point}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_published_in_part_cannot_be_aborted() {
+    let (server, mut donjon) = plain_site().await;
+    for point in ["rotation.record-written", "rotation.view-written", "rotation.epoch-bumped"] {
+        let before = donjon.run(&["get", "database_password"]).ok();
+        killed_at(&mut donjon, &format!("{point}=return"), &["rotate", "apply", "database_password"]);
+        let served = donjon.run(&["get", "database_password"]).ok();
+        assert_ne!(served, before, "{point}: consumers read the new value already");
+        let refused = donjon.run(&["rotate", "abort"]).failed(5);
+        assert!(refused.contains("consumers may have read the new value"), "{refused}");
+        assert!(logs_in(server.port, None, &served).await, "{point}: and it is accepted");
+        donjon.run(&["rotate", "resume"]).ok();
+        assert_eq!(settled(&server, &donjon, &[before]).await, served);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_is_put_waits_for_the_rotation() {
+    let (server, mut donjon) = plain_site().await;
+    killed_at(&mut donjon, "rotation.moved.rolling=return", &["rotate", "apply", "database_password"]);
+    let refused = donjon.run_with_input(&["put", "database_password"], b"put-meanwhile-0815").failed(5);
+    assert!(refused.contains("is being rotated") && !refused.contains("put-meanwhile-0815"), "{refused}");
+    donjon.run(&["rotate", "resume"]).ok();
+    settled(&server, &donjon, &[OLD.to_owned()]).await;
+    donjon.run_with_input(&["put", "database_password"], b"put-afterwards-0815").ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_that_never_logs_in_is_not_proven_by_the_brokers_own_logins() {
+    let server = MariaDb::start().await;
+    for host in ACCOUNTS {
+        server.account("root", host, OLD).await;
+    }
+    let donjon = Donjon::new();
+    let service = "services:\n  idle:\n    driver: command\n    restart: ['true']\n    started: [date, +%s%6N]\n    settle: 6\n    uses: [database_password]\n";
+    described(&donjon, &server, &server.socket(), service);
+    let undone = donjon.run(&["rotate", "apply", "database_password"]);
+    assert_ne!(undone.code, 0, "{undone:#?}");
+    assert!(undone.err.contains("came after its restart"), "{}", undone.err);
 }

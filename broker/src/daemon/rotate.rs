@@ -45,7 +45,7 @@ pub async fn apply(daemon: &Arc<Daemon>, actor: Actor, asked: &RotateAsked, tell
             Err(failure) => Err(failure),
         };
         daemon.record(actor, Act::Rotate, std::slice::from_ref(&planned.secret), outcome(&ended))?;
-        done.push(ended?);
+        done.push(ended.map_err(|failure| after(failure, &done))?);
     }
     Ok((json!({"rotations": done}), Vec::new()))
 }
@@ -83,19 +83,57 @@ async fn unfinished(daemon: &Arc<Daemon>, actor: Actor, tell: &UnboundedSender<E
     let journals = Held::unfinished(&*store, &daemon.layout)
         .await
         .map_err(|error| translate::store("cannot read the journals", &error))?;
-    let mut done = Vec::new();
+    let (mut done, mut first) = (Vec::new(), None);
     for held in journals {
         let secret = held.journal.secret.clone();
         daemon.record(actor, Act::Rotate, std::slice::from_ref(&secret), Outcome::Intent)?;
-        let asked = RotateAsked { names: vec![secret.to_string()], ..RotateAsked::default() };
-        let planned: Vec<Planned> = plan::plan(&catalogue, &deployment, &asked)?.secrets;
-        let [planned] = planned.as_slice() else { return Err(Failure::new(Exit::Bug, "one name gave several plans")) };
-        let subject = open::subject(&catalogue, &deployment, planned, &daemon.home.connections())?;
-        let ended = drive(daemon, &*store, &catalogue, &subject, held, tell, way).await;
+        let ended = match again(daemon, &catalogue, &deployment, &held) {
+            Ok(subject) => drive(daemon, &*store, &catalogue, &subject, held, tell, way).await,
+            Err(failure) => Err(failure),
+        };
         daemon.record(actor, Act::Rotate, std::slice::from_ref(&secret), outcome(&ended))?;
-        done.push(ended?);
+        // One that cannot go on must not keep the others where they are.
+        match ended {
+            Ok(ended) => done.push(ended),
+            Err(failure) => {
+                tracing::warn!(%secret, %failure, "a rotation did not end");
+                first = first.or(Some(failure));
+            }
+        }
     }
-    Ok((json!({"rotations": done}), Vec::new()))
+    first.map_or_else(|| Ok((json!({"rotations": done}), Vec::new())), |failure| Err(after(failure, &done)))
+}
+
+/// What an interrupted rotation touches, as the deployment file describes it now.
+fn again(daemon: &Daemon, catalogue: &Catalogue, deployment: &Deployment, held: &Held) -> Result<Subject, Failure> {
+    let journal = &held.journal;
+    let asked = RotateAsked { names: vec![journal.secret.to_string()], ..RotateAsked::default() };
+    let planned: Vec<Planned> = plan::plan(catalogue, deployment, &asked)?.secrets;
+    let [planned] = planned.as_slice() else { return Err(Failure::new(Exit::Bug, "one name gave several plans")) };
+    if planned.target != journal.target {
+        return Err(Failure::new(Exit::Usage, format!("cannot go on with the rotation of `{}`", journal.secret))
+            .cause(format!(
+                "it was begun on the target `{}`, and the deployment file now gives `{}`",
+                journal.target, planned.target
+            ))
+            .state(format!("{}: {}", journal.state, journal.state.meaning()))
+            .hint("put the target back into donjon.yaml until the rotation has ended"));
+    }
+    open::subject(catalogue, deployment, planned, &daemon.home.connections())
+}
+
+/// A failure after others have been done, which its own state line does not speak of.
+fn after(failure: Failure, done: &[Value]) -> Failure {
+    if done.is_empty() {
+        return failure;
+    }
+    let ended = done.iter().map(|d| format!("`{}` {}", name(&d["secret"]), name(&d["state"]))).collect::<Vec<_>>();
+    let own = failure.state.clone().unwrap_or_default();
+    failure.state(format!("{own}; of the others: {}", ended.join(", ")))
+}
+
+fn name(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
 }
 
 async fn drive(
@@ -133,6 +171,12 @@ async fn drive(
         .cause(journal.undone.clone().unwrap_or_default())
         .state("restored: every consumer is back on the old value, which alone is valid")
         .hint("mend the consumer or its check, then `donjon rotate apply` again"));
+    }
+    if let (State::Aborted, Way::On, Some(why)) = (journal.state, way, &journal.undone) {
+        return Err(Failure::new(Exit::Conflict, format!("`{}` was not rotated", subject.secret))
+            .cause(why.clone())
+            .state("aborted: nothing was changed")
+            .hint("`donjon rotate apply` begins anew"));
     }
     Ok(describe(journal))
 }

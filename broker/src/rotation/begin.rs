@@ -111,10 +111,14 @@ pub async fn begin(
     checkpoint::reached("rotation.journal-created");
     match claim(store, layout, &held.journal).await {
         Ok(()) => Ok(held),
-        Err(failure) => {
+        Err(failure) if failure.code == Exit::Conflict => {
             // Nothing but this journal was written, and nobody else knows its name.
             store.remove(&layout.journal(&held.journal.id)).await.map_err(failed)?;
             Err(failure)
+        }
+        // The claim may have been written all the same: without this journal nobody could ever let the secret go.
+        Err(failure) => {
+            Err(failure.hint("`donjon rotate resume` goes on, `donjon rotate abort` lets go, once the store answers"))
         }
     }
 }
@@ -128,7 +132,19 @@ pub async fn claim(store: &dyn Store, layout: &Layout, journal: &Journal) -> Res
         Some(id) => Err(taken(&journal.secret, id)),
         None => {
             let claimed = labels::Labels { rotation: Some(journal.id.clone()), ..held.labels.clone() };
-            labels::write(store, layout, &journal.secret, &held, &claimed).await.map_err(failed)?;
+            labels::write(store, layout, &journal.secret, &held, &claimed).await.map_err(|error| match error {
+                StoreError::Conflict { .. } => {
+                    Failure::new(Exit::Conflict, format!("another broker was faster to claim `{}`", journal.secret))
+                        .state("nothing was changed")
+                        .hint("`donjon rotate status` shows what is under way")
+                }
+                other @ (StoreError::Sealed
+                | StoreError::Unreachable { .. }
+                | StoreError::Denied { .. }
+                | StoreError::Full { .. }
+                | StoreError::Damaged { .. }
+                | StoreError::Answer { .. }) => failed(other),
+            })?;
             checkpoint::reached("rotation.claimed");
             Ok(())
         }
@@ -214,17 +230,11 @@ pub async fn values(rotation: &Rotation<'_>) -> Result<Values, Failure> {
         .await
         .map_err(failed)?
         .ok_or_else(|| lost("old"))?;
-    let pending = secrets::read_at(store, &layout.pending(&journal.secret), &journal.secret, Which::Latest)
-        .await
-        .map_err(failed)?;
-    let new = match (pending, journal.new) {
-        (Some(held), _) => held,
-        (None, Some(version)) => secrets::read(store, layout, &journal.secret, Which::Number(version))
-            .await
-            .map_err(failed)?
-            .ok_or_else(|| lost("new"))?,
-        (None, None) => return Err(lost("new")),
+    let new = match journal.new {
+        Some(version) => secrets::read(store, layout, &journal.secret, Which::Number(version)).await,
+        None => secrets::read_at(store, &layout.pending(&journal.secret), &journal.secret, Which::Latest).await,
     };
+    let new = new.map_err(failed)?.ok_or_else(|| lost("new"))?;
     let (old, new) = (old.record.value.material().duplicate(), new.record.value.material().duplicate());
     let administrator = administrator(store, layout, rotation.subject, &old, Some(&new)).await?;
     Ok(Values { old, new, administrator })

@@ -18,7 +18,7 @@ fn die(name: &str) {
     let _ = rustix::process::kill_process(own, rustix::process::Signal::KILL);
 }
 
-/// Every point, for a test that is to hit each one.
+/// Every point on the way to Retired, for a test that is to hit each one.
 pub const POINTS: &[&str] = &[
     "rotation.journal-created",
     "rotation.claimed",
@@ -44,3 +44,17 @@ pub const POINTS: &[&str] = &[
     "rotation.moved.trial",
     "rotation.moved.retired",
 ];
+
+/// Every point of an abort from Verified.
+pub const ABORT_POINTS: &[&str] = &[
+    "rotation.moved.aborting",
+    "rotation.fenced",
+    "rotation.declared",
+    "rotation.old-alone",
+    "rotation.pending-removed",
+    "rotation.labels-written",
+    "rotation.moved.aborted",
+];
+
+/// Every point after a consumer has failed on the new value.
+pub const RESTORE_POINTS: &[&str] = &["rotation.moved.restoring", "rotation.old-alone", "rotation.moved.restored"];

@@ -4,7 +4,7 @@ use super::{Journal, Subject, begin, checkpoint, journal::Held, step};
 use crate::{
     daemon::translate,
     failure::{Exit, Failure},
-    records::Layout,
+    records::{Layout, labels},
     socket::message::Event as Told,
 };
 use donjon_drivers::store::{Store, StoreError, secret::SecretValue};
@@ -43,16 +43,35 @@ impl Rotation<'_> {
         self.held.journal.broker = broker.to_owned();
         self.held.journal.waiting = None;
         self.save().await?;
-        if self.journal().state == State::Planned {
-            begin::claim(self.store, self.layout, self.journal()).await?;
+        if self.journal().state != State::Planned {
+            return Ok(());
         }
-        Ok(())
+        match begin::claim(self.store, self.layout, self.journal()).await {
+            // Killed before it held the secret, which another rotation has taken since.
+            Err(failure) if failure.code == Exit::Conflict => {
+                self.held.journal.undone = Some(failure.message);
+                self.moved(Event::AbortAsked).await
+            }
+            other => other,
+        }
+    }
+
+    /// Whether the secret's labels name this rotation. Where they do not, it was ended but for the last line of its
+    /// journal, and the secret may be another's by now.
+    async fn holds(&self) -> Result<bool, Failure> {
+        let held = labels::read(self.store, self.layout, &self.subject.secret).await;
+        let held = held.map_err(|error| {
+            translate::store(format!("cannot read the labels of `{}`", self.subject.secret), &error)
+        })?;
+        Ok(held.labels.rotation.as_deref() == Some(self.journal().id.as_str()))
     }
 
     /// Goes back, if no consumer can have read the new value.
     pub async fn abort(&mut self) -> Result<&Journal, Failure> {
         let state = self.journal().state;
-        if transition::next(state, Event::AbortAsked).is_err() {
+        // Killed between the record and the journal, it is published although the journal does not say so.
+        let seen = state == State::Verified && step::publish::begun(self).await?;
+        if seen || transition::next(state, Event::AbortAsked).is_err() {
             return Err(Failure::new(
                 Exit::Conflict,
                 format!("the rotation of `{}` cannot be aborted", self.subject.secret),
@@ -92,7 +111,28 @@ impl Rotation<'_> {
     }
 
     async fn step(&mut self) -> Result<Event, Failure> {
-        match self.journal().state {
+        let state = self.journal().state;
+        if state != State::Planned && !self.holds().await? {
+            return match state {
+                State::Trial => Ok(Event::TrialPassed),
+                State::Aborting | State::Restoring => Ok(Event::OldAlone),
+                State::Planned
+                | State::Staged
+                | State::Added
+                | State::Verified
+                | State::Published
+                | State::Rolling
+                | State::Drained
+                | State::Retired
+                | State::Aborted
+                | State::Restored => Err(Failure::new(
+                    Exit::Ambiguous,
+                    format!("the labels of `{}` no longer name this rotation ({})", self.subject.secret, self.journal().id),
+                )
+                .hint("someone changed records of Donjon's own: `donjon history` and a login with each version tell what is valid")),
+            };
+        }
+        match state {
             State::Planned => step::stage::stage(self).await,
             State::Staged => step::declare::both(self).await,
             State::Added => step::verify::verify(self).await,
@@ -123,9 +163,10 @@ impl Rotation<'_> {
 
     fn explain(&self, failure: Failure) -> Failure {
         let state = self.journal().state;
-        let failure =
-            if failure.state.is_none() { failure.state(format!("{state}: {}", state.meaning())) } else { failure };
-        if failure.hint.is_none() {
+        // What a store's own error says of the state is about one write; what is valid where is what counts here.
+        let store = matches!(failure.code, Exit::Unavailable | Exit::NotAllowed | Exit::Integrity);
+        let failure = failure.state(format!("{state}: {}", state.meaning()));
+        if failure.hint.is_none() || store {
             failure.hint("`donjon rotate resume` goes on once the cause is mended")
         } else {
             failure

@@ -65,6 +65,11 @@ pub struct Restarted {
     pub acknowledged: bool,
 }
 
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
 /// A journal as read, to be written only if nobody else wrote it since.
 #[derive(Debug)]
 pub struct Held {
@@ -84,11 +89,13 @@ impl Held {
     pub async fn read(store: &dyn Store, layout: &Layout, id: &str) -> Result<Option<Self>, StoreError> {
         let path = layout.journal(id);
         let Some(stored) = store.read(&path, Which::Latest).await? else { return Ok(None) };
-        let journal: Journal =
-            stored.document.parse().map_err(|_| StoreError::Damaged { path: path.clone(), what: "no journal" })?;
-        if journal.format > FORMAT {
-            return Err(StoreError::Damaged { path, what: "written by a newer donjon" });
+        let damaged = |what| StoreError::Damaged { path: path.clone(), what };
+        // First: what a newer one holds besides may not be understood.
+        let Format { format } = stored.document.parse().map_err(|_| damaged("no journal"))?;
+        if format > FORMAT {
+            return Err(damaged("written by a newer donjon"));
         }
+        let journal: Journal = stored.document.parse().map_err(|_| damaged("no journal"))?;
         Ok(Some(Self { journal, version: stored.version }))
     }
 

@@ -20,6 +20,8 @@ pub mod plan;
 pub mod probe;
 pub mod step;
 pub mod subject;
+#[cfg(test)]
+mod tests;
 
 pub use drive::Rotation;
 pub use journal::Journal;

@@ -153,7 +153,7 @@ fn show_status(context: &Context, value: &Value) -> Result<(), Failure> {
     match items(&value["rotations"]) {
         [] => Ok(()),
         _ => Err(Failure::new(Exit::Waiting, "rotations have not ended")
-            .hint("`donjon rotate resume` goes on, `donjon rotate abort` goes back")),
+            .hint("`donjon rotate resume` goes on, `donjon rotate abort` goes back where nothing was published")),
     }
 }
 

@@ -32,6 +32,15 @@ pub async fn publish(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
     Ok(Event::RecordsWritten)
 }
 
+/// Whether the new value is what consumers read, though the journal does not say so yet.
+pub async fn begun(rotation: &Rotation<'_>) -> Result<bool, Failure> {
+    let secret = &rotation.subject.secret;
+    let both = values(rotation).await?;
+    let newest = secrets::read(rotation.store, rotation.layout, secret, Which::Latest).await;
+    let newest = newest.map_err(|error| translate::store(format!("cannot read `{secret}`"), &error))?;
+    Ok(newest.is_some_and(|held| held.record.value.material().matches(&both.new)))
+}
+
 /// Makes a value the newest version of the secret and of its views, and says which version of the secret that is.
 /// `expected` is the version it replaces; where the value is the newest already, nothing is written.
 pub async fn record(
@@ -45,17 +54,7 @@ pub async fn record(
     let newest = secrets::read(rotation.store, rotation.layout, secret, Which::Latest).await.map_err(failed)?;
     let version = match newest {
         Some(held) if held.record.value.material().matches(value) => held.version,
-        Some(held) if held.version == expected => {
-            let record = SecretRecord {
-                name: secret.clone(),
-                value: SecretValue::Whole(value.duplicate()),
-                created: (rotation.clock)() / 1_000_000,
-                origin,
-            };
-            secrets::write_at(rotation.store, &rotation.layout.secret(secret), &record, Expected::Newest(expected))
-                .await
-                .map_err(failed)?
-        }
+        Some(held) if held.version == expected => write(rotation, value, origin, expected).await?,
         Some(_) | None => {
             return Err(Failure::new(
                 Exit::Conflict,
@@ -75,6 +74,25 @@ pub async fn record(
         checkpoint::reached("rotation.view-written");
     }
     Ok(version)
+}
+
+/// Writes a value as the version after `expected`.
+pub async fn write(
+    rotation: &Rotation<'_>,
+    value: &Material,
+    origin: Origin,
+    expected: Version,
+) -> Result<Version, Failure> {
+    let secret = &rotation.subject.secret;
+    let record = SecretRecord {
+        name: secret.clone(),
+        value: SecretValue::Whole(value.duplicate()),
+        created: (rotation.clock)() / 1_000_000,
+        origin,
+    };
+    secrets::write_at(rotation.store, &rotation.layout.secret(secret), &record, Expected::Newest(expected))
+        .await
+        .map_err(|error| translate::store(format!("cannot publish `{secret}`"), &error))
 }
 
 fn unassembled(view: &SecretName, error: &RefreshError) -> Failure {

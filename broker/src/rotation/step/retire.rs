@@ -10,9 +10,12 @@ use donjon_drivers::{material::Material, store::StoreError};
 use donjon_policies::transition::Event;
 
 /// Removes the old value and sees it refused everywhere.
-pub async fn remove_old(rotation: &Rotation<'_>) -> Result<Event, Failure> {
+pub async fn remove_old(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
     let both = values(rotation).await?;
-    probe::survey(rotation.subject, &both.administrator.values(), &[&both.new, &both.old]).await?;
+    let survey = probe::survey(rotation.subject, &both.administrator.values(), &[&both.new, &both.old]).await?;
+    // An account that was added meanwhile with the old value must not keep it, and one that was dropped cannot be told.
+    rotation.held.journal.accounts = survey.accounts;
+    rotation.held.journal.entries = survey.entries;
     declare(rotation, &both, &[&both.new], "rotation.old-removed").await?;
     alone(rotation, &both.new, &both.old).await?;
     checkpoint::reached("rotation.old-refused");

@@ -40,12 +40,16 @@ pub async fn roll(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
         if known {
             continue;
         }
-        if let Err(failure) = restart(rotation, &both, &instance).await {
+        // Known as touched before it is: whoever goes back after a crash must return it too.
+        remember(rotation, &instance, false);
+        rotation.save().await?;
+        if let Proven::No(failure) = restart(rotation, &both, &instance).await? {
             rotation.told(failure.to_string());
             rotation.held.journal.undone = Some(format!("{}: {}", failure.message, failure.causes.join(": ")));
             return Ok(Event::ConsumerFailed);
         }
-        remember(rotation, &instance);
+        remember(rotation, &instance, true);
+        rotation.told(format!("{} on {}: proven on the new value", instance.service, instance.host));
         rotation.save().await?;
         checkpoint::reached("rotation.acknowledged");
     }
@@ -54,31 +58,39 @@ pub async fn roll(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
     Ok(Event::ConsumersProven)
 }
 
+/// Whether a consumer that was restarted runs on what the store serves. That nobody can tell is an error instead.
+pub enum Proven {
+    /// It does.
+    Yes,
+    /// It does not, and why.
+    No(Failure),
+}
+
 /// Restarts one consumer and waits until it is proven on what the store serves.
-pub async fn restart(rotation: &Rotation<'_>, both: &Values, instance: &Instance) -> Result<(), Failure> {
+pub async fn restart(rotation: &Rotation<'_>, both: &Values, instance: &Instance) -> Result<Proven, Failure> {
     let (service, host) = (&instance.service, &instance.host);
-    let failed = |error: ServiceError| {
-        Failure::new(Exit::Failed, format!("`{service}` on {host} did not come up on the new value")).because(&error)
-    };
+    let failed =
+        |code, error: &ServiceError| Failure::new(code, format!("cannot restart `{service}` on {host}")).because(error);
     let before = marks(rotation, both).await?;
-    let since = instance.driver.now().await.map_err(failed)?;
-    instance.driver.restart().await.map_err(failed)?;
+    let since = instance.driver.now().await.map_err(|error| failed(Exit::Unavailable, &error))?;
+    match instance.driver.restart().await {
+        Ok(()) => {}
+        Err(error @ ServiceError::Host { .. }) => return Err(failed(Exit::Unavailable, &error)),
+        Err(error @ ServiceError::Failed { .. }) => return Ok(Proven::No(failed(Exit::Failed, &error))),
+    }
     checkpoint::reached("rotation.restarted");
     let deadline = Instant::now() + instance.settle;
     loop {
         let lacking = match (started(instance, since).await, instance.driver.check().await) {
             (Some(lacking), _) => lacking,
             (None, Err(error)) => error.to_string(),
-            (None, Ok(())) if instance.proof == Proof::Check => return Ok(()),
-            (None, Ok(())) if logged_in(rotation, both, &before).await? => return Ok(()),
+            (None, Ok(())) if instance.proof == Proof::Check => return Ok(Proven::Yes),
+            (None, Ok(())) if logged_in(rotation, both, &before).await? => return Ok(Proven::Yes),
             (None, Ok(())) => format!("no login of `{}` came after its restart", rotation.subject.users.join(", ")),
         };
         if Instant::now() >= deadline {
-            return Err(Failure::new(
-                Exit::Failed,
-                format!("`{service}` on {host} was not proven within {} s", instance.settle.as_secs()),
-            )
-            .cause(lacking));
+            let late = format!("`{service}` on {host} was not proven within {} s", instance.settle.as_secs());
+            return Ok(Proven::No(Failure::new(Exit::Failed, late).cause(lacking)));
         }
         tokio::time::sleep(POLL).await;
     }
@@ -97,7 +109,11 @@ async fn logged_in(rotation: &Rotation<'_>, both: &Values, before: &BTreeMap<Str
     // Only sessions up to a mark are told, so the mark is one of now.
     let now = marks(rotation, both).await?;
     let sessions = sessions(rotation, both, &now).await?;
-    Ok(sessions.iter().any(|(node, session)| before.get(node).is_some_and(|mark| session.mark > *mark)))
+    // The session that took the mark is this broker's own: the server may not have noticed yet that it has left.
+    let own = |node: &String, session: &Session| now.get(node) == Some(&session.mark);
+    Ok(sessions
+        .iter()
+        .any(|(node, session)| !own(node, session) && before.get(node).is_some_and(|mark| session.mark > *mark)))
 }
 
 async fn drained(rotation: &mut Rotation<'_>, both: &Values) -> Result<(), Failure> {
@@ -156,10 +172,13 @@ async fn marks(rotation: &Rotation<'_>, both: &Values) -> Result<BTreeMap<String
     Ok(marks)
 }
 
-fn remember(rotation: &mut Rotation<'_>, instance: &Instance) {
-    let restarted = Restarted { service: instance.service.clone(), host: instance.host.clone(), acknowledged: true };
-    rotation.told(format!("{} on {}: proven on the new value", restarted.service, restarted.host));
-    rotation.held.journal.restarted.push(restarted);
+fn remember(rotation: &mut Rotation<'_>, instance: &Instance, acknowledged: bool) {
+    let restarted = Restarted { service: instance.service.clone(), host: instance.host.clone(), acknowledged };
+    let known = &mut rotation.held.journal.restarted;
+    match known.iter_mut().find(|r| r.service == restarted.service && r.host == restarted.host) {
+        Some(same) => *same = restarted,
+        None => known.push(restarted),
+    }
 }
 
 const POLL: Duration = Duration::from_millis(25);

@@ -13,10 +13,17 @@ use donjon_drivers::store::{
 use donjon_policies::transition::Event;
 
 /// Stores the new value, or finds the one that an interrupted run of this rotation has stored.
-pub async fn stage(rotation: &Rotation<'_>) -> Result<Event, Failure> {
-    let secret = &rotation.subject.secret;
+pub async fn stage(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
+    let secret = rotation.subject.secret.clone();
+    let secret = &secret;
     let path = rotation.layout.pending(secret);
     let failed = |error: StoreError| translate::store(format!("cannot store the new value of `{secret}`"), &error);
+    // Between the first look and the claim, another rotation or a person may have given it another value.
+    let newest = secrets::read(rotation.store, rotation.layout, secret, Which::Latest).await.map_err(failed)?;
+    if newest.is_none_or(|held| held.version != rotation.journal().old) {
+        rotation.held.journal.undone = Some(format!("`{secret}` was changed in the store before it was rotated"));
+        return Ok(Event::AbortAsked);
+    }
     let there = secrets::read_at(rotation.store, &path, secret, Which::Latest).await.map_err(failed)?;
     if there.is_none() {
         let record = SecretRecord {

@@ -1,0 +1,455 @@
+//! A store, a target and a consumer in memory, where any effect can fail, be lost, or wait for another broker.
+
+use crate::{
+    daemon::translate,
+    failure::Failure,
+    records::{Layout, labels, secrets},
+    rotation::{
+        Instance, Rotation, Subject, begin,
+        journal::Held,
+        subject::{Administrator, Proof},
+    },
+};
+use async_trait::async_trait;
+use donjon_drivers::{
+    material::Material,
+    service::{Service, ServiceError},
+    store::{
+        Capabilities, Document, Expected, RecordPath, Store, StoreError, Stored, Version, VersionInfo, Which,
+        memory::Memory,
+        secret::{Origin, SecretRecord, SecretValue},
+    },
+    target::{self, Account, Admin, Hazard, Login, Mark, Node, Session, Survey, Target, TargetError},
+};
+use donjon_policies::{name::SecretName, transition::State};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+/// What happens at one effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The broker dies before it.
+    DeathBefore,
+    /// The broker dies after it.
+    DeathAfter,
+    /// It is done, but the reply says that nobody knows.
+    LostReply,
+    /// It never arrives.
+    LostRequest,
+    /// The broker stalls before it while another one resumes to the end.
+    OtherResumes,
+    /// The broker stalls before it while another one aborts, or resumes where that is refused.
+    OtherAborts,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    accounts: BTreeMap<Account, Vec<Material>>,
+    sessions: Vec<u64>,
+    counter: u64,
+    effects: usize,
+    fault: Option<(usize, Fault)>,
+    dead: bool,
+    hit: bool,
+    consumer: Option<Material>,
+    fails_on_new: bool,
+}
+
+/// Everything outside a broker.
+#[derive(Default)]
+pub(super) struct World {
+    pub(super) memory: Memory,
+    inner: Mutex<Inner>,
+}
+
+/// What a broker sees of the world.
+#[derive(Clone)]
+pub(super) struct Seen {
+    pub(super) world: Arc<World>,
+    faulty: bool,
+}
+
+pub(super) fn secret() -> SecretName {
+    "database_password".parse().unwrap()
+}
+
+pub(super) fn layout() -> Layout {
+    Layout::new("d".parse().unwrap()).unwrap()
+}
+
+fn clock() -> i64 {
+    1_000_000
+}
+
+impl World {
+    /// A world whose target and consumer have the first value.
+    pub(super) async fn new(fails_on_new: bool) -> Arc<Self> {
+        let world = Self::default();
+        let value = || Material::from("first".to_owned());
+        for host in ["%", "localhost"] {
+            let account = Account { user: "root".to_owned(), host: host.to_owned() };
+            world.inner.lock().unwrap().accounts.insert(account, vec![value()]);
+        }
+        world.inner.lock().unwrap().consumer = Some(value());
+        world.inner.lock().unwrap().fails_on_new = fails_on_new;
+        world.put("first").await;
+        Arc::new(world)
+    }
+
+    /// Writes a version as someone would who does not know of Donjon.
+    pub(super) async fn put(&self, value: &str) {
+        let value = SecretValue::Whole(Material::from(value.to_owned()));
+        let record = SecretRecord { name: secret(), value, created: 0, origin: Origin::Put };
+        secrets::write(&self.memory, &layout(), &record).await.unwrap();
+    }
+
+    /// From now on, the effect of this number meets with a fault.
+    pub(super) fn set(&self, fault: Option<(usize, Fault)>) {
+        let mut inner = self.inner.lock().unwrap();
+        (inner.effects, inner.fault, inner.dead, inner.hit) = (0, fault, false, false);
+    }
+
+    /// Whether the fault was met.
+    pub(super) fn hit(&self) -> bool {
+        self.inner.lock().unwrap().hit
+    }
+
+    /// What the store serves.
+    pub(super) async fn served(&self) -> String {
+        let held = secrets::read(&self.memory, &layout(), &secret(), Which::Latest).await.unwrap().unwrap();
+        text(held.record.value.material())
+    }
+
+    /// What the store serves, what the view says and what the consumer holds is accepted by every account.
+    pub(super) async fn check(&self, when: &str) {
+        let served = secrets::read(&self.memory, &layout(), &secret(), Which::Latest).await.unwrap().unwrap();
+        let inner = self.inner.lock().unwrap();
+        for (account, values) in &inner.accounts {
+            let accepted: Vec<String> = values.iter().map(text).collect();
+            for (what, value) in
+                [("served", Some(served.record.value.material())), ("consumer's", inner.consumer.as_ref())]
+            {
+                let value = value.unwrap();
+                assert!(
+                    values.iter().any(|v| v.matches(value)),
+                    "{when}: the {what} value {} is refused for {account}, which accepts {accepted:?}",
+                    text(value)
+                );
+            }
+        }
+    }
+
+    /// Nothing is left of any rotation: one value alone, nothing pending, nobody holds the secret, the view follows.
+    pub(super) async fn check_ended(&self, when: &str) {
+        self.check(when).await;
+        let served = self.served().await;
+        for (account, values) in &self.inner.lock().unwrap().accounts {
+            assert_eq!(values.iter().map(text).collect::<Vec<_>>(), [served.as_str()], "{when}: {account}");
+        }
+        let (layout, name) = (layout(), secret());
+        let held = labels::read(&self.memory, &layout, &name).await.unwrap();
+        assert_eq!(held.labels.rotation, None, "{when}: nobody holds the secret");
+        let pending = self.memory.read(&layout.pending(&name), Which::Latest).await.unwrap();
+        // A broker that stalled may leave one that nobody was ever told of; the next rotation takes it.
+        let stalled = matches!(self.inner.lock().unwrap().fault, Some((_, Fault::OtherResumes | Fault::OtherAborts)));
+        assert!(pending.is_none() || stalled, "{when}: pending");
+        assert!(Held::unfinished(&self.memory, &layout).await.unwrap().is_empty(), "{when}: unfinished");
+        let view = secrets::read(&self.memory, &layout, &"url".parse().unwrap(), Which::Latest).await.unwrap();
+        if let Some(view) = view {
+            assert_eq!(text(view.record.value.material()), format!("db://{served}@h"), "{when}: the view follows");
+        }
+        let newest = secrets::newest(&self.memory.versions(&layout.secret(&name)).await.unwrap());
+        if held.labels.current.is_some() {
+            assert_eq!(held.labels.current, newest, "{when}: the label `current`");
+        }
+    }
+}
+
+impl Seen {
+    /// A broker that meets the faults.
+    pub(super) fn faulty(world: &Arc<World>) -> Self {
+        Self { world: world.clone(), faulty: true }
+    }
+
+    /// A broker that meets none.
+    pub(super) fn sound(world: &Arc<World>) -> Self {
+        Self { world: world.clone(), faulty: false }
+    }
+
+    /// `donjon rotate apply`.
+    pub(super) async fn apply(&self) -> Result<State, Failure> {
+        let subject = self.subject();
+        let preflight = begin::preflight(self, &layout(), &subject).await?;
+        let held = begin::begin(self, &layout(), &subject, "a", preflight, &[], clock()).await?;
+        self.drive(&subject, held, false).await
+    }
+
+    /// `donjon rotate resume`, or `abort`.
+    pub(super) async fn go(&self, back: bool) -> Result<Vec<State>, Failure> {
+        let failed = |error| translate::store("cannot read the journals", &error);
+        let (mut ended, mut failure) = (Vec::new(), None);
+        for held in Held::unfinished(self, &layout()).await.map_err(failed)? {
+            match self.drive(&self.subject(), held, back).await {
+                Ok(state) => ended.push(state),
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        failure.map_or(Ok(ended), Err)
+    }
+
+    async fn drive(&self, subject: &Subject, held: Held, back: bool) -> Result<State, Failure> {
+        let make = || {
+            let mut inner = self.world.inner.lock().unwrap();
+            inner.counter += 1;
+            Ok(SecretValue::Whole(Material::from(format!("new-{}", inner.counter))))
+        };
+        let layout = layout();
+        let tell = |_| {};
+        let mut rotation =
+            Rotation { store: self, layout: &layout, subject, make: &make, clock: &clock, tell: &tell, held };
+        rotation.take_over("b").await?;
+        let journal = if back { rotation.abort().await } else { rotation.drive().await };
+        journal.map(|journal| journal.state)
+    }
+
+    fn subject(&self) -> Subject {
+        Subject {
+            secret: secret(),
+            target_name: "db".parse().unwrap(),
+            target: Arc::new(Server {
+                seen: self.clone(),
+                nodes: vec![Node { name: "db1".into(), address: "db1".into() }],
+            }),
+            users: vec!["root".to_owned()],
+            administrator: Administrator { user: "root".to_owned(), secret: secret() },
+            views: vec![("url".parse().unwrap(), "db://{database_password}@h".to_owned())],
+            instances: vec![Instance {
+                service: "api".parse().unwrap(),
+                host: "local".parse().unwrap(),
+                driver: Arc::new(self.clone()),
+                settle: Duration::ZERO,
+                proof: Proof::Session,
+            }],
+            keep_previous: Duration::from_secs(60),
+            drain: Duration::ZERO,
+        }
+    }
+
+    /// Counts an effect; says whether it is done, and whether its reply arrives.
+    async fn effect(&self) -> (bool, bool) {
+        let other = {
+            let mut inner = self.world.inner.lock().unwrap();
+            if !self.faulty {
+                return (true, true);
+            }
+            if inner.dead {
+                return (false, false);
+            }
+            inner.effects += 1;
+            let Some((_, fault)) = inner.fault.filter(|(at, _)| *at == inner.effects) else { return (true, true) };
+            inner.hit = true;
+            match fault {
+                Fault::DeathBefore | Fault::DeathAfter => {
+                    inner.dead = true;
+                    return (fault == Fault::DeathAfter, false);
+                }
+                Fault::LostReply => return (true, false),
+                Fault::LostRequest => return (false, false),
+                Fault::OtherResumes => false,
+                Fault::OtherAborts => true,
+            }
+        };
+        let sound = Self::sound(&self.world);
+        if other {
+            // Refused where consumers may have read the new value.
+            drop(Box::pin(sound.go(true)).await);
+        }
+        drop(Box::pin(sound.go(false)).await);
+        (true, true)
+    }
+
+    /// As [`Self::effect`], of a statement to the target: none stalls, for no compare-and-set could stop it afterwards.
+    async fn statement(&self) -> (bool, bool) {
+        let stalls = |fault| matches!(fault, Some((_, Fault::OtherResumes | Fault::OtherAborts)));
+        let stalls = stalls(self.world.inner.lock().unwrap().fault);
+        if stalls && !self.dead() { (true, true) } else { self.effect().await }
+    }
+
+    fn dead(&self) -> bool {
+        self.faulty && self.world.inner.lock().unwrap().dead
+    }
+}
+
+fn silent() -> StoreError {
+    StoreError::Unreachable { place: "memory".to_owned(), source: "fault".into() }
+}
+
+fn mute() -> TargetError {
+    TargetError::Unreachable { node: "db1".to_owned(), address: "db1".to_owned(), source: "fault".into() }
+}
+
+fn text(value: &Material) -> String {
+    value.expose_text().unwrap().to_owned() // EXPOSE: a test value
+}
+
+#[async_trait]
+impl Store for Seen {
+    fn capabilities(&self) -> Capabilities {
+        self.world.memory.capabilities()
+    }
+
+    async fn read(&self, path: &RecordPath, which: Which) -> Result<Option<Stored>, StoreError> {
+        if self.dead() { Err(silent()) } else { self.world.memory.read(path, which).await }
+    }
+
+    async fn write(&self, path: &RecordPath, document: &Document, expected: Expected) -> Result<Version, StoreError> {
+        let (done, told) = self.effect().await;
+        let written = if done { self.world.memory.write(path, document, expected).await? } else { Version(0) };
+        if told { Ok(written) } else { Err(silent()) }
+    }
+
+    async fn list(&self, folder: &RecordPath) -> Result<Vec<String>, StoreError> {
+        if self.dead() { Err(silent()) } else { self.world.memory.list(folder).await }
+    }
+
+    async fn versions(&self, path: &RecordPath) -> Result<Vec<VersionInfo>, StoreError> {
+        if self.dead() { Err(silent()) } else { self.world.memory.versions(path).await }
+    }
+
+    async fn destroy(&self, path: &RecordPath, versions: &[Version]) -> Result<(), StoreError> {
+        let (done, told) = self.effect().await;
+        if done {
+            self.world.memory.destroy(path, versions).await?;
+        }
+        if told { Ok(()) } else { Err(silent()) }
+    }
+
+    async fn remove(&self, path: &RecordPath) -> Result<(), StoreError> {
+        let (done, told) = self.effect().await;
+        if done {
+            self.world.memory.remove(path).await?;
+        }
+        if told { Ok(()) } else { Err(silent()) }
+    }
+}
+
+#[async_trait]
+impl Service for Seen {
+    async fn restart(&self) -> Result<(), ServiceError> {
+        let (done, told) = self.effect().await;
+        if done {
+            let held = secrets::read(&self.world.memory, &layout(), &secret(), Which::Latest).await.unwrap().unwrap();
+            let mut inner = self.world.inner.lock().unwrap();
+            inner.counter += 1;
+            inner.sessions = vec![inner.counter];
+            inner.consumer = Some(held.record.value.material().duplicate());
+        }
+        if told { Ok(()) } else { Err(Self::unwell("restart")) }
+    }
+
+    async fn started(&self) -> Result<Option<i64>, ServiceError> {
+        Ok(Some(1))
+    }
+
+    async fn now(&self) -> Result<i64, ServiceError> {
+        if self.dead() { Err(Self::unwell("tell the time")) } else { Ok(1) }
+    }
+
+    async fn check(&self) -> Result<(), ServiceError> {
+        let inner = self.world.inner.lock().unwrap();
+        let new = inner.consumer.as_ref().is_some_and(|value| text(value).starts_with("new"));
+        if inner.fails_on_new && new { Err(Self::unwell("pass its check")) } else { Ok(()) }
+    }
+}
+
+impl Seen {
+    fn unwell(act: &'static str) -> ServiceError {
+        ServiceError::Failed { service: "api".into(), host: "h".into(), act, what: "fault".into() }
+    }
+}
+
+/// The target, as one broker reaches it.
+struct Server {
+    seen: Seen,
+    nodes: Vec<Node>,
+}
+
+impl Server {
+    fn enter(&self, admin: &Admin<'_>) -> Result<(), TargetError> {
+        if self.seen.dead() {
+            return Err(mute());
+        }
+        let inner = self.seen.world.inner.lock().unwrap();
+        let local = &inner.accounts[&Account { user: "root".to_owned(), host: "localhost".to_owned() }];
+        if admin.values.iter().any(|value| local.iter().any(|v| v.matches(value))) {
+            return Ok(());
+        }
+        Err(TargetError::AdminRefused { node: "db1".into(), address: "db1".into(), user: admin.user.into() })
+    }
+}
+
+#[async_trait]
+impl Target for Server {
+    fn capabilities(&self) -> target::Capabilities {
+        target::Capabilities { driver: "memory", values_at_once: 2 }
+    }
+
+    fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    async fn survey(&self, admin: &Admin<'_>, _user: &str, known: &[&Material]) -> Result<Survey, TargetError> {
+        self.enter(admin)?;
+        let inner = self.seen.world.inner.lock().unwrap();
+        let strange = |values: &Vec<Material>| values.iter().any(|v| !known.iter().any(|k| k.matches(v)));
+        let hazards = inner.accounts.iter().filter(|(_, values)| strange(values));
+        let hazards = hazards.map(|(account, _)| Hazard { node: "db1".into(), what: format!("{account} is strange") });
+        let accounts: Vec<Account> = inner.accounts.keys().cloned().collect();
+        Ok(Survey { accounts: accounts.clone(), entries: accounts, hazards: hazards.collect() })
+    }
+
+    async fn declare(&self, admin: &Admin<'_>, account: &Account, values: &[&Material]) -> Result<(), TargetError> {
+        self.enter(admin)?;
+        {
+            let mut inner = self.seen.world.inner.lock().unwrap();
+            let missing = TargetError::Unable { node: "db1".into(), what: "there is no such account".into() };
+            let accepted = inner.accounts.get_mut(account).ok_or(missing)?;
+            if accepted.len() == values.len() && values.iter().all(|v| accepted.iter().any(|a| a.matches(v))) {
+                return Ok(());
+            }
+        }
+        let (done, told) = self.seen.statement().await;
+        if done {
+            self.enter(admin)?;
+            let values = values.iter().map(|value| value.duplicate()).collect();
+            self.seen.world.inner.lock().unwrap().accounts.insert(account.clone(), values);
+        }
+        if told { Ok(()) } else { Err(mute()) }
+    }
+
+    async fn login(&self, _: &Node, account: &Account, _: &[Account], value: &Material) -> Result<Login, TargetError> {
+        if self.seen.dead() {
+            return Err(mute());
+        }
+        let inner = self.seen.world.inner.lock().unwrap();
+        let accepted = inner.accounts.get(account).is_some_and(|values| values.iter().any(|v| v.matches(value)));
+        Ok(if accepted { Login::Accepted } else { Login::Refused })
+    }
+
+    async fn sessions(&self, admin: &Admin<'_>, _: &Node, _: &str, until: Mark) -> Result<Vec<Session>, TargetError> {
+        self.enter(admin)?;
+        let inner = self.seen.world.inner.lock().unwrap();
+        let there = inner.sessions.iter().filter(|id| **id <= until.0);
+        Ok(there.map(|id| Session { mark: Mark(*id), from: "h".to_owned() }).collect())
+    }
+
+    async fn mark(&self, admin: &Admin<'_>, _: &Node) -> Result<Mark, TargetError> {
+        self.enter(admin)?;
+        let mut inner = self.seen.world.inner.lock().unwrap();
+        inner.counter += 1;
+        Ok(Mark(inner.counter))
+    }
+}
