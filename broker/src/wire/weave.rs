@@ -228,7 +228,11 @@ fn encoding(text: &str, found: &Found<'_>, json: bool) -> Encoding {
     let ends = |c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '\'' | '"' | '<' | '>' | '|' | '\\');
     let before = &text[..found.place.start];
     let after = &text[found.place.end..];
-    let opened = before.rfind("://").is_some_and(|at| !before[at + 3..].contains(|c| ends(c) || c == '@'));
+    // Message brokers have lists of hosts, each with its own user part.
+    let opened = before.rfind("://").is_some_and(|at| {
+        let hosts = &before[at + 3..];
+        !hosts.contains(ends) && !hosts.rsplit(',').next().unwrap_or_default().contains('@')
+    });
     let closed = after.find('@').is_some_and(|at| !after[..at].contains(ends));
     match (opened && closed, json) {
         (true, _) => Encoding::Url,
@@ -267,6 +271,7 @@ mod tests {
             ("aPPb", "a{{ CALL }}{{ CALL }}b"),
             ("mysql+pymysql://root:P@h/db", "mysql+pymysql://root:{{ URL }}@h/db"),
             ("redis://:P@h:6379/?x=P", "redis://:{{ URL }}@h:6379/?x={{ CALL }}"),
+            ("rabbit://u:P@one:5672,u:P@two,P/v", "rabbit://u:{{ URL }}@one:5672,u:{{ URL }}@two,{{ CALL }}/v"),
             ("http://h/P me@x", "http://h/{{ CALL }} me@x"),
             ("{\"k\": \"P\", \"u\": \"http://a:P@h\"}", "{\"k\": \"{{ JSON }}\", \"u\": \"http://a:{{ URL }}@h\"}"),
             ("{{ 'P' | b64encode }}", "{{ CALL | b64encode }}"),

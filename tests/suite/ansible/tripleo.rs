@@ -72,6 +72,40 @@ fn a_config_download_tree_of_references_renders_what_the_values_would() {
 }
 
 #[test]
+fn every_kind_of_place_renders_what_the_value_itself_would() {
+    let donjon = Donjon::new();
+    donjon.up();
+    donjon.run(&["generate", "RedisPassword", "RpcPassword", "--catalogue", "tripleo"]).ok();
+    let placeholders = Placeholders::of(&Catalogue::named("tripleo").unwrap());
+    let plain = Site::of("places");
+    for (reference, placeholder) in
+        placeholders.iter().filter(|(r, _)| ["RedisPassword", "RpcPassword"].contains(&r.name.as_str()))
+    {
+        // Letters and digits, which stand as they are wherever the placeholder stood.
+        let value = value(&donjon, reference);
+        for file in plain.files("") {
+            write(&file, &fs::read_to_string(&file).unwrap().replace(placeholder, &value));
+        }
+    }
+    places(&plain, &donjon, Setting::Careless);
+    let wired = Site::of("places");
+    donjon.run(&["wire", "tripleo", &wired.path().display().to_string()]).ok();
+    places(&wired, &donjon, Setting::Kept);
+    for file in ["places.txt", "places.json"] {
+        let read = |site: &Site| fs::read_to_string(site.sinks().join(file)).unwrap();
+        assert_eq!(read(&wired), read(&plain), "{file}");
+        assert!(read(&wired).contains(&donjon.run(&["get", "RedisPassword"]).ok()), "{file} has the value in it");
+    }
+}
+
+fn places(site: &Site, donjon: &Donjon, setting: Setting) {
+    fs::create_dir_all(site.sinks()).unwrap();
+    let sinks = format!("sinks={}", site.sinks().display());
+    site.write("hosts", "one ansible_connection=local\n");
+    site.play(donjon, setting, &[], &["-i", "hosts", "-e", &sinks, "site.yml"].map(str::to_owned)).ok();
+}
+
+#[test]
 fn a_tree_that_cannot_be_wired_is_left_as_it_is() {
     let donjon = Donjon::new();
     let site = Site::of("tripleo");
