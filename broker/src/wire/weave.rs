@@ -233,7 +233,7 @@ fn encoding(text: &str, found: &Found<'_>, json: bool) -> Encoding {
         let hosts = &before[at + 3..];
         !hosts.contains(ends) && !hosts.rsplit(',').next().unwrap_or_default().contains('@')
     });
-    let closed = after.find('@').is_some_and(|at| !after[..at].contains(ends));
+    let closed = after.find('@').is_some_and(|at| !after[..at].contains(|c| ends(c) || c == ','));
     match (opened && closed, json) {
         (true, _) => Encoding::Url,
         (false, true) => Encoding::Json,
