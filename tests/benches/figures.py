@@ -104,7 +104,7 @@ def generation(peer):
 
         def peers():
             run([f"{VENV}/bin/kolla-genpwd", "-p", passwords], peer.env)
-            run([f"{VENV}/bin/kolla-writepwd", "-p", passwords, "-a", f"http://127.0.0.1:{peer.port}", "-t", "root", "-m", "secret"], peer.env)
+            run([f"{VENV}/bin/kolla-writepwd", "-p", passwords, "-v", f"http://127.0.0.1:{peer.port}", "-t", "root", "-kv", "secret"], peer.env)
 
         kolla.append(timed(peers))
     show("generate and store all kolla secrets", own, "kolla-genpwd + kolla-writepwd", kolla)

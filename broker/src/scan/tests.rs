@@ -341,6 +341,15 @@ fn a_broken_history_is_told() {
 }
 
 #[test]
+fn a_repository_without_its_head_is_told() {
+    let folder = repository();
+    fs::remove_file(folder.path().join(".git/HEAD")).unwrap();
+    let report = scan(&needles(&[("p", PASSWORD)]), folder.path());
+    let [told] = &report.unsearched[..] else { panic!("{report:?}") };
+    assert!(told.reason.starts_with("it is no whole git repository"), "{told:?}");
+}
+
+#[test]
 fn a_history_that_lies_elsewhere_is_told() {
     let folder = repository();
     let tree = tempfile::tempdir().unwrap();

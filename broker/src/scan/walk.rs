@@ -112,12 +112,14 @@ impl Walk {
         }
         if repository {
             self.waiting.push(Waiting::Repository(path.to_owned()));
+        } else if path.file_name().is_some_and(|name| name == ".git") {
+            report.unsearched(path, "it is no whole git repository, so packed objects in it hide what they hold");
         }
     }
 
     /// A `.git` that is a file says that the history lies in another folder, as for linked work trees and submodules.
     fn elsewhere(&self, git: &Path, report: &mut Report) {
-        if !fs::symlink_metadata(git).is_ok_and(|seen| seen.is_file()) {
+        if !fs::symlink_metadata(git).is_ok_and(|seen| seen.is_file() && seen.len() <= LONGEST_LINK) {
             return;
         }
         let Ok(bytes) = donjon_drivers::fs::read(git) else { return };
@@ -155,6 +157,8 @@ fn is_of_the_kernel(path: &Path) -> bool {
     rustix::fs::statfs(path).is_ok_and(|found| KERNEL_FILE_SYSTEMS.contains(&(found.f_type as u64)))
 }
 
+/// A `.git` file holds one path.
+const LONGEST_LINK: u64 = 8192;
 /// proc, sysfs, cgroup, cgroup2, debugfs, tracefs, securityfs, devpts, bpf, pstore, configfs, efivarfs, selinuxfs.
 const KERNEL_FILE_SYSTEMS: [u64; 13] = [
     0x9fa0,

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 ///
 /// Current, previous and pending values are looked for as they are, in base64, in hex, percent-encoded, escaped for JSON
 /// and quoted for YAML or a shell. Names and places are printed, never a value. Symbolic links inside a folder are not
-/// followed. Ends with 7 when something was found, and with 1 when a place could not be searched.
+/// followed, and compressed files are searched as they are. Ends with 7 when something was found, and with 1 when a place could not be searched.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  donjon scan /etc/kolla ~/config-download\n  donjon scan --output json /var/log | jq .report.findings"
