@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Donjon's main job on real servers, step by step: OpenBao, MariaDB, kolla-ansible's own template, castellan.
+# Donjon's main job on real servers, step by step: OpenBao, MariaDB, Ansible, castellan.
 # Everything lives in one temporary folder and ends with this script. Run by `make demo`.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -75,7 +75,7 @@ run sh -c 'donjon list | head -5'
 run sh -c 'donjon get keystone_database_password | wc -c'
 run donjon history database_password
 
-step "6. References instead of values, through kolla-ansible's own template"
+step "6. References instead of values, run by the real ansible-playbook"
 site=$work/site; mkdir -p "$site"
 run donjon wire kolla -o "$site/passwords.yml"
 run sh -c "grep -A2 -E '^(database_password|kolla_ssh_key)' $site/passwords.yml"
@@ -88,11 +88,7 @@ cat > "$site/site.yml" <<YAML
     - ansible.builtin.copy: {content: "[client]\nuser=root\npassword={{ database_password }}\n", dest: "$work/sink.cnf", mode: "0600"}
     - ansible.builtin.debug: {msg: "the password is {{ database_password }}"}
 YAML
-shm=$(mktemp -d /dev/shm/donjon-demo.XXXXXX)
-(cd "$site" && run env ANSIBLE_COLLECTIONS_PATH="$here/drivers/ansible" ANSIBLE_CALLBACKS_ENABLED=donjon.broker.mask ANSIBLE_PIPELINING=true \
-    ANSIBLE_NO_TARGET_SYSLOG=true ANSIBLE_LOCAL_TEMP="$shm/local" ANSIBLE_REMOTE_TEMP="$shm/remote" ANSIBLE_LOCALHOST_WARNING=false \
-    ansible-playbook --diff site.yml)
-rm -rf "$shm"
+(cd "$site" && run env ANSIBLE_LOCALHOST_WARNING=false donjon run --deploy -- ansible-playbook --diff site.yml)
 grep -q "password=$old" "$work/sink.cnf" && echo "   the rendered file has the value; the output above does not"
 
 step "9. scan: where values lie about"
