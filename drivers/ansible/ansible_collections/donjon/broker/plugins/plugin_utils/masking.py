@@ -18,6 +18,8 @@ import urllib.parse
 SHORTEST = 4
 # Keys are shown line by line (diffs, lists of lines, block scalars), so that each line is looked for by itself.
 SHORTEST_LINE = 8
+# What is longer and has lines is looked for by its lines alone: that finds all of it.
+LONGEST_WHOLE = 512
 
 # Whether a mask covers the output of this process and of the workers forked from it. The lookups ask.
 _installed = None
@@ -46,12 +48,15 @@ class Mask:
         self.cover = cover
         self._shortest = min((len(form) for form in found), default=0)
         self._pattern = re.compile(_alternatives(sorted(found))) if found else None
+        # What base64 shares between two lines of a key stays between two covers.
+        self._gap = re.compile(r"(?:%(cover)s[A-Za-z0-9+/=_-]{1,8})+%(cover)s" % {"cover": re.escape(cover)})
 
     def text(self, text):
         """C(text) with every value covered."""
         if self._pattern is None or len(text) < self._shortest or not self._pattern.search(text):
             return text
-        return self._pattern.sub(lambda _found: self.cover, text)
+        covered = self._pattern.sub(lambda _found: self.cover, text)
+        return self._gap.sub(lambda _found: self.cover, covered)
 
     def shows(self, text):
         """Whether C(text) has a value in it."""
@@ -91,17 +96,20 @@ def alone(value):
 
 def forms(value):
     """Every text that gives C(value) away."""
-    found = {value, value.strip()}
     lines = [line.strip() for line in value.splitlines()]
-    if len(lines) > 1:
-        found.update(line for line in lines if len(line) >= SHORTEST_LINE and not line.startswith("-----"))
-    # Twice: a JSON text in a JSON text, a quoted word in a quoted command.
-    for _round in range(2):
-        found |= {escaped for form in found for escape in _ESCAPES for escaped in [escape(form)]}
-    raw = value.encode("utf-8", "surrogateescape")
-    for alphabet in (base64.b64encode, base64.urlsafe_b64encode):
-        found |= _within_base64(raw, alphabet)
-    found |= {raw.hex(), raw.hex().upper()}
+    pieces = {line for line in lines if len(line) >= SHORTEST_LINE and not line.startswith("-----")}
+    if len(value) <= LONGEST_WHOLE or not pieces:
+        pieces |= {value, value.strip()}
+    found = set()
+    for piece in pieces:
+        written = {piece}
+        # Twice: a JSON text in a JSON text, a quoted word in a quoted command.
+        for _round in range(2):
+            written |= {escape(form) for form in written for escape in _ESCAPES}
+        raw = piece.encode("utf-8", "surrogateescape")
+        found |= written | {raw.hex(), raw.hex().upper()}
+        for alphabet in (base64.b64encode, base64.urlsafe_b64encode):
+            found |= _within_base64(raw, alphabet)
     return {form for form in found if len(form) >= SHORTEST}
 
 

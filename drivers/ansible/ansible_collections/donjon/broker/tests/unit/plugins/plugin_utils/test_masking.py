@@ -59,6 +59,14 @@ class Forms(unittest.TestCase):
             if not line.startswith("-----"):
                 self.assertNotIn(line, shown)
         self.assertIn("-----BEGIN PRIVATE KEY-----", shown)
+        long = KEY.replace("\nQUJD", "".join("\n%064d" % (line * 104729) for line in range(1, 9)) + "\nQUJD")
+        mask = Mask([long])
+        written = (long, json.dumps(long), urllib.parse.quote(long), base64.b64encode(b"x" + long.encode()).decode())
+        for text in written + (long.encode().hex(),):
+            left = mask.text(text).replace("********", "")
+            # The lines that begin and end a key, in whatever form, and line breaks.
+            self.assertLess(len(left), 2 * (len("-----BEGIN PRIVATE KEY-----") * 2 + 24) + 3 * len(long.splitlines()), left)
+        self.assertLess(len(mask.text(written[3])), 100)
 
     def test_the_keys_of_a_repository_are_values_of_their_own(self):
         self.assertEqual(alone('{"0":"a","1":"b"}'), ['{"0":"a","1":"b"}', "a", "b"])
