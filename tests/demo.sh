@@ -34,7 +34,7 @@ port() { python3 -c 'import socket; s=socket.socket(); s.bind(("127.0.0.1",0)); 
 step "A MariaDB with a root password that everybody knows"
 db=$work/db; mkdir -m 711 "$db"; dbport=$(port); old=the-old-root-password
 mariadb-install-db --no-defaults --datadir="$db/data" --auth-root-authentication-method=normal --user="$(id -un)" >/dev/null 2>&1
-mariadbd --no-defaults --user="$(id -un)" --datadir="$db/data" --socket="$db/socket" --port="$dbport" --bind-address=127.0.0.1 \
+mariadbd --no-defaults --user="$(id -un)" --datadir="$db/data" --tmpdir="$db" --socket="$db/socket" --port="$dbport" --bind-address=127.0.0.1 \
     --general-log=1 --general-log-file="$db/general.log" >"$db/log" 2>&1 &
 pids+=($!)
 for _ in $(seq 200); do mariadb-admin --no-defaults -S "$db/socket" -uroot ping >/dev/null 2>&1 && break; sleep 0.1; done

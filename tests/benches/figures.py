@@ -134,7 +134,7 @@ def rotation():
     if user:
         shutil.chown(database, user)
     run(["mariadb-install-db", "--no-defaults", f"--datadir={database}/data", "--auth-root-authentication-method=normal", *account], dict(os.environ))
-    words = ["mariadbd", "--no-defaults", *account, f"--datadir={database}/data", f"--socket={database}/s", f"--port={at}", "--bind-address=127.0.0.1"]
+    words = ["mariadbd", "--no-defaults", *account, f"--datadir={database}/data", f"--tmpdir={database}", f"--socket={database}/s", f"--port={at}", "--bind-address=127.0.0.1"]
     CHILDREN.append(subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
     client = ["mariadb", "--no-defaults", "-S", f"{database}/s", "-N"]
     for _ in range(200):

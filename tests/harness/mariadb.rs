@@ -176,11 +176,14 @@ const HARNESS_VALUE: &str = "value-of-the-harness";
 fn spawn(folder: &Path, port: u16, extra: &[String]) -> Guard {
     let log = fs::OpenOptions::new().create(true).append(true).open(folder.join("error.log")).unwrap();
     let own = |name: &str| folder.join(name).display().to_string();
+    // A starting server deletes every temporary table that lies in its temporary folder: in a shared one, other servers' too.
+    fs::create_dir_all(folder.join("tmp")).unwrap();
     let mut command = tied("mariadbd");
     command
         .arg("--no-defaults")
         .args(as_root())
         .arg(format!("--datadir={}", own("data")))
+        .arg(format!("--tmpdir={}", own("tmp")))
         .arg(format!("--socket={}", own("socket")))
         .arg(format!("--pid-file={}", own("pid")))
         .arg(format!("--general-log-file={}", own("general.log")))
@@ -213,6 +216,7 @@ fn template() -> PathBuf {
         );
         donjon_drivers::fs::replace(&first, statement.as_bytes()).unwrap();
         run(Command::new("mariadb-install-db")
+            .env("TMPDIR", own.path())
             .arg("--no-defaults")
             .args(as_root())
             .args(["--skip-test-db", "--auth-root-authentication-method=socket", "--auth-root-socket-user=root"])
