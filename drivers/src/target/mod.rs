@@ -49,6 +49,35 @@ pub trait Target: Send + Sync {
 
     /// A mark: every session that begins from now on is later than it.
     async fn mark(&self, admin: &Admin<'_>, node: &Node) -> Result<Mark, TargetError>;
+
+    /// Makes `twin` an account with exactly the rights that `account` has and that accepts exactly this value, whether or
+    /// not it was there before. For `dual-user`; a target whose [`Capabilities::twins`] is [`Twins::No`] has none.
+    async fn twin(
+        &self,
+        admin: &Admin<'_>,
+        account: &Account,
+        twin: &Account,
+        value: &Material,
+    ) -> Result<(), TargetError> {
+        let _ = (admin, twin, value);
+        Err(self.twinless(account))
+    }
+
+    /// Removes an account for good, with its rights; one that is not there is removed already. The server may end its
+    /// sessions or leave them.
+    async fn remove(&self, admin: &Admin<'_>, account: &Account) -> Result<(), TargetError> {
+        let _ = admin;
+        Err(self.twinless(account))
+    }
+
+    /// What a target without twins answers.
+    #[doc(hidden)]
+    fn twinless(&self, account: &Account) -> TargetError {
+        TargetError::Unable {
+            node: self.nodes().first().map(|node| node.name.clone()).unwrap_or_default(),
+            what: format!("the driver `{}` cannot give {account} a twin", self.capabilities().driver),
+        }
+    }
 }
 
 /// Who changes accounts: a user and the values it may have, the likeliest first. Each is tried once per node.
@@ -141,6 +170,28 @@ pub struct Capabilities {
     pub driver: &'static str,
     /// How many values one account can accept at once.
     pub values_at_once: usize,
+    /// Whether it can give a user a twin with the same rights.
+    pub twins: Twins,
+    /// Whether it tells the sessions that are open.
+    pub sessions: Sessions,
+}
+
+/// Whether a target can give a user a twin with the same rights, and take it away again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Twins {
+    /// It can.
+    Yes,
+    /// It cannot.
+    No,
+}
+
+/// Whether a target tells the sessions that are open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sessions {
+    /// It does, so that a consumer can be proven by its own login.
+    Told,
+    /// It keeps none or hides them: consumers are proven by their own checks alone.
+    Untold,
 }
 
 /// Why a target did not do what was asked. Never holds a value.

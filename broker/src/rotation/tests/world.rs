@@ -394,7 +394,12 @@ impl Server {
 #[async_trait]
 impl Target for Server {
     fn capabilities(&self) -> target::Capabilities {
-        target::Capabilities { driver: "memory", values_at_once: 2 }
+        target::Capabilities {
+            driver: "memory",
+            values_at_once: 2,
+            twins: target::Twins::No,
+            sessions: target::Sessions::Told,
+        }
     }
 
     fn nodes(&self) -> &[Node] {

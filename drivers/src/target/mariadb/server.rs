@@ -5,7 +5,7 @@ use super::connection::{Connection, Fault, Tls};
 use super::way::{Peer, Way};
 use crate::{
     material::Material,
-    target::{Account, Admin, Capabilities, Login, Mark, Node, Session, Survey, Target, TargetError},
+    target::{Account, Admin, Capabilities, Login, Mark, Node, Session, Sessions, Survey, Target, TargetError, Twins},
 };
 use async_trait::async_trait;
 use std::{
@@ -145,7 +145,7 @@ impl Fault {
 #[async_trait]
 impl Target for MariaDb {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { driver: "mariadb", values_at_once: 2 }
+        Capabilities { driver: "mariadb", values_at_once: 2, twins: Twins::No, sessions: Sessions::Told }
     }
 
     fn nodes(&self) -> &[Node] {
