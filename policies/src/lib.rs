@@ -8,6 +8,7 @@ pub mod deployment;
 pub mod document;
 pub mod name;
 pub mod recipe;
+pub mod restart;
 pub mod schedule;
 pub mod strategy;
 pub mod survey;

@@ -1,0 +1,253 @@
+//! The deployment file as a whole, and how its parts hang together.
+
+use super::{Driven, Host, LOOPBACK, Reads, Service, Site, placeholders};
+use crate::name::{DeploymentName, HostName, RoleName, SecretName, ServiceName, SiteName, TargetName};
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// This site.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deployment {
+    /// Its name: the folder of its secrets in the store.
+    pub deployment: DeploymentName,
+    /// Its catalogue: `kolla-ansible`, `tripleo`, `openstack-ansible`, or the path of a file.
+    #[serde(default = "default_catalogue")]
+    pub catalogue: String,
+    /// How long the previous value is kept after a rotation, in days.
+    #[serde(default = "default_keep_previous")]
+    pub keep_previous: u32,
+    /// How long sessions from before the restarts may stay before a rotation says that it waits for them, in seconds.
+    #[serde(default = "default_drain")]
+    pub drain: u32,
+    /// Where commands run. `local` is always there.
+    #[serde(default)]
+    pub hosts: BTreeMap<HostName, Host>,
+    /// Servers that accept credentials.
+    #[serde(default)]
+    pub targets: BTreeMap<TargetName, Driven>,
+    /// What restarts.
+    #[serde(default)]
+    pub services: BTreeMap<ServiceName, Service>,
+    /// Values assembled from secrets: a template with `{secret}` or `{secret:url}` (percent-encoded).
+    #[serde(default)]
+    pub views: BTreeMap<SecretName, String>,
+    /// Who may read what.
+    #[serde(default)]
+    pub roles: BTreeMap<RoleName, Reads>,
+    /// Edge sites and the overcloud.
+    #[serde(default)]
+    pub sites: BTreeMap<SiteName, Site>,
+}
+
+/// Why a deployment file was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{file}: {what}")]
+pub struct DeploymentError {
+    /// The file.
+    pub file: String,
+    /// What is wrong, with its line where it is known.
+    pub what: String,
+}
+
+impl Deployment {
+    /// Reads the text of a deployment file; on error, every mistake that was found.
+    pub fn parse(file: &str, text: &str) -> Result<Self, Vec<DeploymentError>> {
+        let mistake = |what: String| DeploymentError { file: file.to_owned(), what };
+        let read: Self = serde_saphyr::from_str(text).map_err(|error| vec![mistake(error.to_string())])?;
+        let mistakes: Vec<_> = read.mistakes().into_iter().map(mistake).collect();
+        if mistakes.is_empty() { Ok(read) } else { Err(mistakes) }
+    }
+
+    /// A deployment of this name with nothing in it.
+    pub fn empty(deployment: DeploymentName) -> Self {
+        Self {
+            deployment,
+            catalogue: default_catalogue(),
+            keep_previous: default_keep_previous(),
+            drain: default_drain(),
+            hosts: BTreeMap::new(),
+            targets: BTreeMap::new(),
+            services: BTreeMap::new(),
+            views: BTreeMap::new(),
+            roles: BTreeMap::new(),
+            sites: BTreeMap::new(),
+        }
+    }
+
+    /// The secrets that a view is assembled from, in the order of their names.
+    pub fn parts_of(&self, view: &SecretName) -> BTreeSet<SecretName> {
+        self.views
+            .get(view)
+            .map(|template| placeholders(template).filter_map(Result::ok).map(|p| p.secret).collect())
+            .unwrap_or_default()
+    }
+
+    /// The views that a secret is part of.
+    pub fn views_of(&self, secret: &SecretName) -> BTreeSet<SecretName> {
+        self.views.keys().filter(|view| self.parts_of(view).contains(secret)).cloned().collect()
+    }
+
+    /// Where sessions of a host come from, as a target sees them.
+    pub fn seen_from(&self, host: &HostName) -> Vec<&str> {
+        self.hosts.get(host).map_or_else(|| LOOPBACK.to_vec(), Host::seen_from)
+    }
+
+    /// The services that read any of these secrets, themselves or through a view.
+    pub fn readers_of(&self, secrets: &BTreeSet<SecretName>) -> BTreeSet<ServiceName> {
+        let part_changes = |view: &&SecretName| !self.parts_of(view).is_disjoint(secrets);
+        let views: BTreeSet<SecretName> = self.views.keys().filter(part_changes).cloned().collect();
+        let reads = |service: &Service| service.uses.iter().any(|name| secrets.contains(name) || views.contains(name));
+        self.services.iter().filter(|(_, service)| reads(service)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The services that use a secret, itself or through a view, in the order in which they restart.
+    pub fn consumers_of(&self, secret: &SecretName) -> Vec<(&ServiceName, &Service)> {
+        let views = self.views_of(secret);
+        let uses = |service: &Service| service.uses.contains(secret) || !service.uses.is_disjoint(&views);
+        let mut consumers: Vec<_> = self.services.iter().filter(|(_, service)| uses(service)).collect();
+        consumers.sort_by_key(|(name, service)| (service.order, (*name).clone()));
+        consumers
+    }
+}
+
+/// The deployment host.
+pub const LOCAL: &str = "local";
+
+fn default_catalogue() -> String {
+    "kolla-ansible".to_owned()
+}
+
+fn default_keep_previous() -> u32 {
+    7
+}
+
+fn default_drain() -> u32 {
+    60
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deployment::Setting;
+    use proptest::prelude::*;
+
+    const GOOD: &str = "
+deployment: site1
+targets:
+  mariadb: {driver: mariadb, nodes: [{name: db1, address: 127.0.0.1, port: 3306}]}
+services:
+  web: {driver: systemd, unit: web.service, hosts: [local], order: 20, uses: [web_database]}
+  api: {driver: container, container: api, order: 10, uses: [database_password]}
+views:
+  web_database: 'mysql+pymysql://root:{database_password:url}@127.0.0.1/x'
+";
+
+    #[test]
+    fn consumers_come_in_their_order_also_through_views() {
+        let deployment = Deployment::parse("donjon.yaml", GOOD).unwrap();
+        let names: Vec<_> =
+            deployment.consumers_of(&"database_password".parse().unwrap()).iter().map(|(n, _)| n.to_string()).collect();
+        assert_eq!(names, ["api", "web"]);
+    }
+
+    #[test]
+    fn readers_are_found_for_many_secrets_at_once() {
+        let deployment = Deployment::parse("donjon.yaml", GOOD).unwrap();
+        let readers = |names: &[&str]| -> Vec<String> {
+            let names = names.iter().map(|name| name.parse().unwrap()).collect();
+            deployment.readers_of(&names).iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(readers(&["database_password", "other"]), ["api", "web"]);
+        assert_eq!(readers(&["web_database"]), ["web"]);
+        assert!(readers(&["other"]).is_empty());
+    }
+
+    #[test]
+    fn a_host_is_seen_from_its_addresses() {
+        let text = "
+deployment: site1
+hosts:
+  a: {driver: ssh, address: a.example}
+  b: {driver: ssh, address: b, addresses: [10.0.0.2, 10.1.0.2]}
+";
+        let deployment = Deployment::parse("f.yaml", text).unwrap();
+        let seen = |host: &str| deployment.seen_from(&host.parse().unwrap());
+        assert_eq!(seen("a"), ["a.example"]);
+        assert_eq!(seen("b"), ["10.0.0.2", "10.1.0.2"]);
+        assert_eq!(seen("local"), LOOPBACK);
+        assert!(!deployment.hosts[&"b".parse().unwrap()].options.contains_key("addresses"));
+    }
+
+    #[test]
+    fn services_may_wait_for_each_other_and_drain() {
+        let text = "
+deployment: site1
+services:
+  api: {driver: systemd, unit: a}
+  web: {driver: systemd, unit: w, after: [api], canary: false, drain: {driver: haproxy, backend: web}}
+";
+        let deployment = Deployment::parse("f.yaml", text).unwrap();
+        let service = |name: &str| &deployment.services[&name.parse::<ServiceName>().unwrap()];
+        assert!(service("api").canary && service("api").drain.is_none());
+        assert!(!service("web").canary && service("web").after.contains(&"api".parse().unwrap()));
+        let drain = service("web").drain.as_ref().unwrap();
+        assert_eq!((drain.driver.as_str(), &drain.options["backend"]), ("haproxy", &Setting::Text("web".into())));
+        assert_eq!(service("web").options.len(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_ordered_is_told_by_name() {
+        let text = "
+deployment: site1
+services:
+  a: {driver: systemd, after: [b, nobody]}
+  b: {driver: systemd, after: [c]}
+  c: {driver: systemd, after: [a]}
+  d: {driver: systemd, after: [d], hosts: [local, local]}
+  e: {driver: systemd, after: [f], order: 5}
+  f: {driver: systemd, order: 6}
+";
+        let told: Vec<_> = Deployment::parse("f.yaml", text).unwrap_err().into_iter().map(|m| m.what).collect();
+        assert_eq!(
+            told,
+            [
+                "service `d` names the host `local` twice",
+                "service `a` is after `nobody`, which is not under `services`",
+                "service `e` (order 5) is after `f` (order 6), which restarts later",
+                "services wait for each other in a circle: `a` after `b` after `c` after `a`",
+                "services wait for each other in a circle: `d` after `d`",
+            ]
+        );
+    }
+
+    #[test]
+    fn every_mistake_is_told_at_once() {
+        let text = "
+deployment: donjon-x
+services:
+  web: {driver: systemd, hosts: [nowhere], batch: 0}
+views:
+  a: 'x{b'
+  c: '{d:hex}'
+sites:
+  edge: {roles: [none], recipients: []}
+";
+        let mistakes = Deployment::parse("f.yaml", text).unwrap_err();
+        assert_eq!(mistakes.len(), 6, "{mistakes:#?}");
+        assert!(mistakes.iter().all(|m| m.file == "f.yaml"));
+    }
+
+    #[test]
+    fn a_syntax_error_has_its_line() {
+        let mistakes = Deployment::parse("f.yaml", "deployment: x\nhosts: [\n").unwrap_err();
+        assert!(mistakes[0].what.contains("line"), "{mistakes:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "\\PC{0,200}") {
+            let _ = Deployment::parse("f", &text);
+        }
+    }
+}

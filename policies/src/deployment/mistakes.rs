@@ -1,0 +1,45 @@
+//! What is wrong with a deployment file that reads: every mistake at once, each by the names it is about.
+
+use super::{Deployment, LOCAL, Service, placeholders};
+use crate::{name::ServiceName, restart};
+use std::collections::BTreeSet;
+
+impl Deployment {
+    pub(super) fn mistakes(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        if self.deployment.as_str().starts_with("donjon-") {
+            found.push("deployment names that begin with `donjon-` are reserved".to_owned());
+        }
+        for (name, service) in &self.services {
+            self.of_service(name, service, &mut found);
+        }
+        found.extend(restart::mistakes(self).iter().map(ToString::to_string));
+        for (view, template) in &self.views {
+            found.extend(placeholders(template).filter_map(Result::err).map(|what| format!("view `{view}`: {what}")));
+            found.extend(self.parts_of(view).iter().filter(|part| self.views.contains_key(part)).map(|part| {
+                format!("view `{view}` is made from the view `{part}`; views are made from secrets alone")
+            }));
+        }
+        for (site, described) in &self.sites {
+            found.extend(
+                described
+                    .roles
+                    .iter()
+                    .filter(|r| !self.roles.contains_key(r))
+                    .map(|role| format!("site `{site}` has the role `{role}`, which is not under `roles`")),
+            );
+        }
+        found
+    }
+
+    fn of_service(&self, name: &ServiceName, service: &Service, found: &mut Vec<String>) {
+        let unknown = service.hosts.iter().filter(|h| h.as_str() != LOCAL && !self.hosts.contains_key(h));
+        found.extend(unknown.map(|host| format!("service `{name}` runs on `{host}`, which is not under `hosts`")));
+        let mut once = BTreeSet::new();
+        let twice = service.hosts.iter().filter(|host| !once.insert(*host));
+        found.extend(twice.map(|host| format!("service `{name}` names the host `{host}` twice")));
+        if service.batch == 0 {
+            found.push(format!("service `{name}` has batch 0; at least one host restarts at once"));
+        }
+    }
+}

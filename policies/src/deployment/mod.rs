@@ -1,0 +1,19 @@
+//! The deployment file `donjon.yaml`: hosts, targets with their nodes, services, views and who reads what.
+//!
+//! What a driver needs beyond its name is kept as it stands and checked against the driver's own description of its
+//! options when the deployment opens.
+
+mod driven;
+mod file;
+mod host;
+mod mistakes;
+mod service;
+mod site;
+mod template;
+
+pub use driven::{Driven, Setting};
+pub use file::{Deployment, DeploymentError, LOCAL};
+pub use host::{Host, LOOPBACK};
+pub use service::{Proof, Service};
+pub use site::{Reads, Site};
+pub use template::{Encoding, Placeholder, placeholders};
