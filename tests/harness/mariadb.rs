@@ -97,6 +97,15 @@ impl MariaDb {
         Ok(rows.into_iter().map(|row| row.unwrap().into_iter().map(text).collect()).collect())
     }
 
+    /// A client program, such as `mariadb-dump`, as the harness.
+    pub fn client(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.arg("--no-defaults").arg(format!("--socket={}", self.socket().display()));
+        command.arg(format!("--user={HARNESS}"));
+        command.env("MYSQL_PWD", HARNESS_VALUE);
+        command
+    }
+
     /// Creates an account, or changes it, to accept one value by its hash, with all rights.
     pub async fn account(&self, user: &str, host: &str, value: &str) {
         let name = format!("`{}`@`{}`", user.replace('`', "``"), host.replace('`', "``"));

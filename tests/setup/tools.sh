@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the folder of real parts from PyPI, pinned by hashes: OpenBao, Ansible, kolla-ansible, tripleo-common, castellan.
+# Makes the folder of real parts from PyPI, pinned by hashes: OpenBao, Ansible, kolla-ansible, tripleo-common, castellan, Keystone.
 # usage: tools.sh FOLDER
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)

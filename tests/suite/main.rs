@@ -14,6 +14,7 @@ mod folder;
 mod formats;
 mod full;
 mod generation;
+mod keyring;
 mod kills;
 mod lifecycle;
 mod reader;
