@@ -187,6 +187,8 @@ pub fn sample(described: &[Description], indent: usize) -> String {
         let margin = " ".repeat(indent);
         let value = match option.need {
             Need::Number(number) => number.to_string(),
+            // A brace begins a map in YAML.
+            Need::Text(word) if word.starts_with('{') => format!("'{word}'"),
             Need::Text(word) => word.to_owned(),
             Need::Required | Need::Optional => option.kind.example().to_owned(),
         };

@@ -6,6 +6,7 @@ pub mod consumer;
 pub mod debian_root;
 pub mod donjon;
 pub mod galera;
+pub mod haproxy;
 pub mod keystone;
 pub mod mariadb;
 pub mod openbao;

@@ -1,7 +1,8 @@
 //! The tables of drivers: what a driver says of its options is what it opens with.
 
 use donjon_drivers::{
-    host::{local::Local, registry as hosts},
+    drain::registry as drains,
+    host::{Host, local::Local, registry as hosts},
     registry::{Driver, Table},
     service::{place::Place, registry as services},
     target::registry as targets,
@@ -51,5 +52,8 @@ fn every_sample_opens() {
     opens(&hosts::HOSTS, || hosts::Place { name: "h".into(), control: folder.path().into() });
     let place = || Place { service: "s".into(), host_name: "h".into(), host: Arc::new(Local::new("h", vec![])) };
     opens(&services::SERVICES, place);
+    let local: Arc<dyn Host> = Arc::new(Local::new("h", vec![]));
+    let hosts = Arc::new(["local", "text"].map(|name| (name.to_owned(), Arc::clone(&local))).into());
+    opens(&drains::DRAINS, || drains::Place { host_name: "h".into(), hosts: Arc::clone(&hosts) });
     opens(&targets::TARGETS, || "t".to_owned());
 }

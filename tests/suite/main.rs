@@ -6,6 +6,7 @@ mod authority;
 mod bad_input;
 mod catalogues;
 mod deployer;
+mod drains;
 mod drivers;
 mod edges;
 mod existing;
