@@ -3,7 +3,7 @@
 use crate::{
     port,
     process::{Guard, tied},
-    wait,
+    search, wait,
 };
 use donjon_drivers::target::mariadb::Member;
 use mysql_async::{Conn, OptsBuilder, Value, prelude::Queryable};
@@ -117,20 +117,7 @@ impl MariaDb {
 
     /// Whether these bytes stand in any file of the server: logs, binlogs, tables.
     pub fn holds(&self, needle: &[u8]) -> Vec<PathBuf> {
-        let search = aho_corasick::AhoCorasick::new([needle]).unwrap();
-        let mut found = Vec::new();
-        let mut folders = vec![self.folder.path().to_owned()];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
-                let kind = entry.file_type().unwrap();
-                if kind.is_dir() {
-                    folders.push(entry.path());
-                } else if kind.is_file() && search.is_match(&fs::read(entry.path()).unwrap_or_default()) {
-                    found.push(entry.path());
-                }
-            }
-        }
-        found
+        search::holding(self.folder.path(), needle)
     }
 
     /// Stops answering without closing anything; [`Self::resume`] ends that.

@@ -4,9 +4,12 @@ use crate::{
     port,
     process::{Guard, tied, wait_for},
 };
+use donjon_drivers::target::rabbitmq::Member;
+use serde_json::Value;
 use std::{
     collections::BTreeMap,
     fs,
+    io::{Read, Write},
     net::TcpStream,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
@@ -19,6 +22,7 @@ use tempfile::TempDir;
 pub struct RabbitMq {
     folder: TempDir,
     environment: BTreeMap<&'static str, String>,
+    management_port: u16,
     // Dropped in this order: the node first.
     _node: Guard,
     _mapper: Guard,
@@ -27,14 +31,30 @@ pub struct RabbitMq {
 impl RabbitMq {
     /// Starts one, and waits until it serves.
     pub fn start() -> Self {
+        Self::start_with("[].", "")
+    }
+
+    /// Starts one with the management plugin, which `guest` administers.
+    pub fn start_managed() -> Self {
+        let port = port::free();
+        let configuration = format!("management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {port}\n");
+        let mut server = Self::start_with("[rabbitmq_management].", &configuration);
+        server.management_port = port;
+        server
+    }
+
+    fn start_with(plugins: &str, configuration: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("rabbitmq-").tempdir().expect("a temporary folder can be made");
         let own = |name: &str| folder.path().join(name).display().to_string();
         let cookie = folder.path().join(".erlang.cookie");
         donjon_drivers::fs::replace_with_mode(&cookie, b"cookie-of-the-harness", 0o400).expect("it is our folder");
+        for (name, content) in [("plugins", plugins), ("rabbitmq.conf", configuration)] {
+            donjon_drivers::fs::replace(&folder.path().join(name), content.as_bytes()).expect("it is our folder");
+        }
         let environment = BTreeMap::from([
             ("ERL_EPMD_PORT", port::free().to_string()),
             ("HOME", folder.path().display().to_string()),
-            ("RABBITMQ_CONFIG_FILE", own("none")),
+            ("RABBITMQ_CONFIG_FILE", own("rabbitmq.conf")),
             ("RABBITMQ_DIST_PORT", port::free().to_string()),
             ("RABBITMQ_ENABLED_PLUGINS_FILE", own("plugins")),
             ("RABBITMQ_LOGS", own("log")),
@@ -61,7 +81,7 @@ impl RabbitMq {
             }
             fs::read_to_string(&log).unwrap_or_default().contains("Server startup complete")
         });
-        Self { folder, environment, _node: node, _mapper: mapper }
+        Self { folder, environment, management_port: 0, _node: node, _mapper: mapper }
     }
 
     /// What a process needs to administer it, besides [`Self::programs`] on its PATH and the cookie in its HOME.
@@ -81,6 +101,62 @@ impl RabbitMq {
     /// The cookie that lets a process administer it.
     pub fn cookie(&self) -> PathBuf {
         self.folder.path().join(".erlang.cookie")
+    }
+
+    /// It as a node of a target.
+    pub fn member(&self, name: &str) -> Member {
+        Member {
+            name: name.to_owned(),
+            address: "127.0.0.1".to_owned(),
+            port: self.port(),
+            management_port: self.management_port,
+            tls_ca: None,
+        }
+    }
+
+    /// The folder in which everything of it lies.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Asks its API as `guest`; what it answers with success.
+    pub async fn api(&self, method: &str, path: &str, body: Option<Value>) -> Value {
+        let url = format!("http://127.0.0.1:{}/api/{path}", self.management_port);
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client can be made");
+        let request = client.request(method.parse().expect("a method"), url).basic_auth("guest", Some("guest"));
+        let request = if let Some(body) = body { request.json(&body) } else { request };
+        let answer = request.send().await.expect("it answers").error_for_status().expect("it does so");
+        serde_json::from_slice(&answer.bytes().await.expect("the answer ends")).unwrap_or(Value::Null)
+    }
+
+    /// Opens a connection of a user to the virtual host `/`, which stays open until it is dropped.
+    pub fn session(&self, user: &str, value: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port())).expect("it listens");
+        let mut say = |bytes: &[u8]| {
+            stream.write_all(bytes).expect("it listens");
+            let mut head = [0; 7];
+            stream.read_exact(&mut head).expect("it answers");
+            let length = u32::from_be_bytes([head[3], head[4], head[5], head[6]]);
+            let mut body = vec![0; usize::try_from(length).expect("it fits") + 1];
+            stream.read_exact(&mut body).expect("it answers");
+            body[..4].to_vec()
+        };
+        let method = |id: [u8; 4], arguments: &[u8]| {
+            let length = u32::try_from(arguments.len() + 4).expect("it is short").to_be_bytes();
+            [&[1, 0, 0][..], &length, &id, arguments, &[0xce]].concat()
+        };
+        assert_eq!(say(b"AMQP\x00\x00\x09\x01"), [0, 10, 0, 10], "connection.start");
+        let response = format!("\0{user}\0{value}");
+        let length = u32::try_from(response.len()).expect("it is short").to_be_bytes();
+        let start_ok = [&[0; 4][..], b"\x05PLAIN", &length, response.as_bytes(), b"\x05en_US"].concat();
+        assert_eq!(say(&method([0, 10, 0, 11], &start_ok)), [0, 10, 0, 30], "connection.tune");
+        let open = [method([0, 10, 0, 31], &[0, 1, 0, 2, 0, 0, 0, 0]), method([0, 10, 0, 40], b"\x01/\0\0")].concat();
+        assert_eq!(say(&open), [0, 10, 0, 41], "connection.open-ok");
+        stream
+    }
+
+    fn port(&self) -> u16 {
+        self.environment["RABBITMQ_NODE_PORT"].parse().expect("a port is a number")
     }
 
     /// Runs an administrative command.

@@ -5,7 +5,9 @@
 
 pub mod conformance;
 pub mod mariadb;
+pub mod rabbitmq;
 pub mod registry;
+mod stream;
 
 use crate::material::Material;
 use async_trait::async_trait;

@@ -5,4 +5,5 @@ mod galera;
 mod mariadb;
 mod names;
 mod plaintext;
+mod rabbitmq;
 mod scene;

@@ -1,0 +1,8 @@
+//! What every target must do, whichever driver opened it, measured by what it says it can: probe, add, verify, remove,
+//! restore, count old sessions; and where users have twins, give one the same rights and take it away again.
+
+mod kit;
+mod twins;
+
+pub use kit::{Scene, Violation, check};
+pub use twins::check_rights;
