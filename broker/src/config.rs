@@ -4,7 +4,7 @@ use crate::{
     failure::{Exit, Failure},
     home::Home,
 };
-use donjon_drivers::fs::FileError;
+use donjon_drivers::{fs::FileError, host::inventory};
 use donjon_policies::{
     catalogue::{Catalogue, CatalogueError, EMBEDDED},
     deployment::Deployment,
@@ -35,6 +35,26 @@ pub fn deployment(home: &Home) -> Result<Deployment, Failure> {
     let text = String::from_utf8(bytes).map_err(|_| refused(vec!["it is not UTF-8 text".to_owned()]))?;
     Deployment::parse(&path.display().to_string(), &text)
         .map_err(|mistakes| refused(mistakes.iter().map(ToString::to_string).collect()))
+}
+
+/// It with the hosts of the Ansible inventory that it names, where it names one.
+pub async fn with_inventory(deployment: Deployment) -> Result<Deployment, Failure> {
+    let Some(inventory) = &deployment.inventory else { return Ok(deployment) };
+    let found = inventory::read(inventory).await.map_err(|error| {
+        let failure = Failure::new(Exit::Usage, "cannot learn the hosts of this deployment").because(&error);
+        let failure = failure.state("nothing was done");
+        match inventory.dynamic {
+            true => failure,
+            false => {
+                failure.hint("an inventory that is a program, or made by a plugin, is run with `dynamic: true` alone")
+            }
+        }
+    })?;
+    deployment.with_hosts(found.hosts, &found.refused).map_err(|mistakes| {
+        let mut failure = Failure::new(Exit::Usage, "the inventory does not fit the deployment file");
+        failure.causes = mistakes.iter().map(ToString::to_string).collect();
+        failure.state("nothing was done")
+    })
 }
 
 /// A catalogue: one that is built in, or the file of that name.

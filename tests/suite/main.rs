@@ -15,6 +15,7 @@ mod folder;
 mod formats;
 mod full;
 mod generation;
+mod inventory;
 mod keyring;
 mod kills;
 mod lifecycle;

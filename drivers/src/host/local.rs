@@ -58,18 +58,19 @@ impl Local {
 impl Host for Local {
     async fn run(&self, command: Command<'_>) -> Result<Output, HostError> {
         let words: Vec<&str> = self.before.iter().map(String::as_str).chain(command.words.iter().copied()).collect();
-        run(&self.name, &words, &[], command.input, command.within).await
+        run(&self.name, &words, &[], command.input, command.within, MOST_OUT).await
     }
 }
 
-/// Runs a child to its end: no shell, an environment of three variables and those `kept`, bounded output, killed with
-/// its own children when its time is over or when nobody waits for it any more.
+/// Runs a child to its end: no shell, an environment of three variables and those `kept`, `most` bytes of its output
+/// kept, killed with its own children when its time is over or when nobody waits for it any more.
 pub(super) async fn run(
     host: &str,
     words: &[&str],
     kept: &[&str],
     input: Option<&Material>,
     within: Duration,
+    most: u64,
 ) -> Result<Output, HostError> {
     let (program, arguments) = words.split_first().unwrap_or((&"", &[]));
     let not_runnable =
@@ -87,7 +88,7 @@ pub(super) async fn run(
         .map_err(not_runnable)?;
     let mut group = Group(child.id());
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let ended = tokio::time::timeout(within, attend(&mut child, input, &mut out, &mut err)).await;
+    let ended = tokio::time::timeout(within, attend(&mut child, input, (&mut out, most), &mut err)).await;
     match ended {
         Ok(code) => {
             // What it left running on purpose goes on.
@@ -121,12 +122,12 @@ impl Drop for Group {
 async fn attend(
     child: &mut Child,
     input: Option<&Material>,
-    out: &mut Vec<u8>,
+    (out, most): (&mut Vec<u8>, u64),
     err: &mut Vec<u8>,
 ) -> io::Result<Option<i32>> {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let mut streams = Box::pin(async {
-        tokio::join!(feed(stdin, input), collect(stdout, out, MOST_OUT), collect(stderr, err, MOST_ERR))
+        tokio::join!(feed(stdin, input), collect(stdout, out, most), collect(stderr, err, MOST_ERR))
     });
     let status = tokio::select! {
         status = child.wait() => {
@@ -141,7 +142,7 @@ async fn attend(
 
 /// How long streams are read after the child has ended.
 const AFTERWARDS: Duration = Duration::from_millis(500);
-const MOST_OUT: u64 = 1 << 20;
+pub(super) const MOST_OUT: u64 = 1 << 20;
 const MOST_ERR: u64 = 1 << 16;
 
 async fn feed(stdin: Option<ChildStdin>, input: Option<&Material>) {

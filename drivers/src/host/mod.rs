@@ -1,5 +1,6 @@
 //! Hosts: where a command runs.
 
+pub mod inventory;
 pub mod local;
 pub mod registry;
 pub mod ssh;

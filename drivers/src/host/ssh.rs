@@ -127,7 +127,8 @@ impl Host for Ssh {
         let mut arguments = self.arguments();
         arguments.push(line);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let ended = local::run(&self.name, &arguments, &["SSH_AUTH_SOCK"], command.input, within).await;
+        let ended =
+            local::run(&self.name, &arguments, &["SSH_AUTH_SOCK"], command.input, within, local::MOST_OUT).await;
         match ended {
             Ok(Output { code: Some(OWN_ERROR), err, .. }) => Err(unreachable(io::Error::other(said(&err)))),
             Ok(Output { code: Some(code @ (126 | 127)), .. }) => Err(HostError::NotRunnable {

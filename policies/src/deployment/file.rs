@@ -1,6 +1,6 @@
 //! The deployment file as a whole, and how its parts hang together.
 
-use super::{Driven, Host, LOOPBACK, Reads, Service, Site, placeholders};
+use super::{Driven, Host, Inventory, LOOPBACK, Reads, Service, Site, placeholders};
 use crate::name::{DeploymentName, HostName, RoleName, SecretName, ServiceName, SiteName, TargetName};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +20,9 @@ pub struct Deployment {
     /// How long sessions from before the restarts may stay before a rotation says that it waits for them, in seconds.
     #[serde(default = "default_drain")]
     pub drain: u32,
+    /// An Ansible inventory whose hosts are hosts here too. What stands under `hosts` goes before it.
+    #[serde(default)]
+    pub inventory: Option<Inventory>,
     /// Where commands run. `local` is always there.
     #[serde(default)]
     pub hosts: BTreeMap<HostName, Host>,
@@ -59,6 +62,41 @@ impl Deployment {
         if mistakes.is_empty() { Ok(read) } else { Err(mistakes) }
     }
 
+    /// It with the hosts of its inventory.
+    ///
+    /// # Errors
+    /// Each service that runs on a host of neither, or on one that the inventory describes in a way that is `refused`.
+    pub fn with_hosts(
+        mut self,
+        found: BTreeMap<HostName, Host>,
+        refused: &BTreeMap<String, Vec<String>>,
+    ) -> Result<Self, Vec<DeploymentError>> {
+        let file = self.inventory.as_ref().map_or_else(String::new, |inventory| inventory.file.clone());
+        for (name, host) in found {
+            self.hosts.entry(name).or_insert(host);
+        }
+        let mut mistakes = Vec::new();
+        for (service, host) in self.strangers() {
+            match refused.get(host.as_str()) {
+                Some(reasons) => mistakes.extend(reasons.iter().map(|reason| format!("host `{host}`: {reason}"))),
+                None => mistakes.push(format!("it has no host `{host}`, on which service `{service}` runs")),
+            }
+        }
+        // One host has many services.
+        let mut once = BTreeSet::new();
+        mistakes.retain(|mistake| once.insert(mistake.clone()));
+        let mistakes: Vec<_> = mistakes.into_iter().map(|what| DeploymentError { file: file.clone(), what }).collect();
+        if mistakes.is_empty() { Ok(self) } else { Err(mistakes) }
+    }
+
+    /// The services that run on a host that is not described, with the host.
+    pub(super) fn strangers(&self) -> impl Iterator<Item = (&ServiceName, &HostName)> {
+        let known = |host: &HostName| host.as_str() == LOCAL || self.hosts.contains_key(host);
+        self.services.iter().flat_map(move |(name, service)| {
+            service.hosts.iter().filter(move |host| !known(host)).map(move |host| (name, host))
+        })
+    }
+
     /// A deployment of this name with nothing in it.
     pub fn empty(deployment: DeploymentName) -> Self {
         Self {
@@ -66,6 +104,7 @@ impl Deployment {
             catalogue: default_catalogue(),
             keep_previous: default_keep_previous(),
             drain: default_drain(),
+            inventory: None,
             hosts: BTreeMap::new(),
             targets: BTreeMap::new(),
             services: BTreeMap::new(),
@@ -177,6 +216,40 @@ hosts:
         assert_eq!(seen("b"), ["10.0.0.2", "10.1.0.2"]);
         assert_eq!(seen("local"), LOOPBACK);
         assert!(!deployment.hosts[&"b".parse().unwrap()].options.contains_key("addresses"));
+    }
+
+    #[test]
+    fn an_inventory_brings_hosts_and_the_deployment_file_goes_before_it() {
+        let text = "
+deployment: site1
+inventory: /etc/kolla/multinode
+hosts: {c1: {driver: local}}
+services:
+  api: {driver: systemd, unit: a, hosts: [c1, c2]}
+  web: {driver: systemd, unit: w, hosts: [c2, c3, c4]}
+";
+        let deployment = Deployment::parse("f.yaml", text).unwrap();
+        let inventory = deployment.inventory.clone().unwrap();
+        assert_eq!((inventory.file.as_str(), inventory.dynamic), ("/etc/kolla/multinode", false));
+        let host = |name: &str| -> (HostName, Host) {
+            let host = Host { driver: "ssh".into(), addresses: vec![], options: BTreeMap::new() };
+            (name.parse().unwrap(), host)
+        };
+        let refused = BTreeMap::from([("c3".to_owned(), vec!["`ansible_connection` is `winrm`".to_owned()])]);
+        let found = BTreeMap::from(["c1", "c2"].map(host));
+        let told = deployment.clone().with_hosts(found, &refused).unwrap_err();
+        let told: Vec<_> = told.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "/etc/kolla/multinode: host `c3`: `ansible_connection` is `winrm`",
+                "/etc/kolla/multinode: it has no host `c4`, on which service `web` runs",
+            ]
+        );
+        let found = BTreeMap::from(["c1", "c2", "c3", "c4"].map(host));
+        let whole = deployment.with_hosts(found, &BTreeMap::new()).unwrap();
+        assert_eq!(whole.hosts[&"c1".parse().unwrap()].driver, "local");
+        assert_eq!(whole.hosts.len(), 4);
     }
 
     #[test]

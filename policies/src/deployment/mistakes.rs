@@ -1,6 +1,6 @@
 //! What is wrong with a deployment file that reads: every mistake at once, each by the names it is about.
 
-use super::{Deployment, LOCAL, Service, placeholders};
+use super::{Deployment, Service, placeholders};
 use crate::{name::ServiceName, restart};
 use std::collections::BTreeSet;
 
@@ -10,8 +10,17 @@ impl Deployment {
         if self.deployment.as_str().starts_with("donjon-") {
             found.push("deployment names that begin with `donjon-` are reserved".to_owned());
         }
+        if let Some(inventory) = self.inventory.as_ref().filter(|inventory| !inventory.file.starts_with('/')) {
+            found.push(format!("the inventory `{}` is no absolute path", inventory.file));
+        }
+        if self.inventory.is_none() {
+            let unknown = self.strangers();
+            found.extend(
+                unknown.map(|(name, host)| format!("service `{name}` runs on `{host}`, which is not under `hosts`")),
+            );
+        }
         for (name, service) in &self.services {
-            self.of_service(name, service, &mut found);
+            of_service(name, service, &mut found);
         }
         found.extend(restart::mistakes(self).iter().map(ToString::to_string));
         for (view, template) in &self.views {
@@ -31,15 +40,13 @@ impl Deployment {
         }
         found
     }
+}
 
-    fn of_service(&self, name: &ServiceName, service: &Service, found: &mut Vec<String>) {
-        let unknown = service.hosts.iter().filter(|h| h.as_str() != LOCAL && !self.hosts.contains_key(h));
-        found.extend(unknown.map(|host| format!("service `{name}` runs on `{host}`, which is not under `hosts`")));
-        let mut once = BTreeSet::new();
-        let twice = service.hosts.iter().filter(|host| !once.insert(*host));
-        found.extend(twice.map(|host| format!("service `{name}` names the host `{host}` twice")));
-        if service.batch == 0 {
-            found.push(format!("service `{name}` has batch 0; at least one host restarts at once"));
-        }
+fn of_service(name: &ServiceName, service: &Service, found: &mut Vec<String>) {
+    let mut once = BTreeSet::new();
+    let twice = service.hosts.iter().filter(|host| !once.insert(*host));
+    found.extend(twice.map(|host| format!("service `{name}` names the host `{host}` twice")));
+    if service.batch == 0 {
+        found.push(format!("service `{name}` has batch 0; at least one host restarts at once"));
     }
 }

@@ -6,6 +6,7 @@
 mod driven;
 mod file;
 mod host;
+mod inventory;
 mod mistakes;
 mod service;
 mod site;
@@ -14,6 +15,7 @@ mod template;
 pub use driven::{Driven, Setting};
 pub use file::{Deployment, DeploymentError, LOCAL};
 pub use host::{Host, LOOPBACK};
+pub use inventory::Inventory;
 pub use service::{Proof, Service};
 pub use site::{Reads, Site};
 pub use template::{Encoding, Placeholder, placeholders};
