@@ -138,7 +138,7 @@ impl Keystone {
         let request = self.http.get(url).header("X-Auth-Token", token).header("X-Subject-Token", token);
         match request.send().await.unwrap().status().as_u16() {
             200 => true,
-            401 => false,
+            401 | 404 => false,
             other => panic!("{other}"),
         }
     }

@@ -4,6 +4,7 @@
 //! nothing, so every step of a rotation may be repeated. What a server says of itself is not believed; a fresh login is.
 
 pub mod conformance;
+pub mod keystone;
 pub mod mariadb;
 pub mod rabbitmq;
 pub mod registry;

@@ -2,6 +2,7 @@
 
 mod faults;
 mod galera;
+mod keystone;
 mod mariadb;
 mod names;
 mod plaintext;
