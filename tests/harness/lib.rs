@@ -15,6 +15,7 @@ pub mod port;
 pub mod process;
 pub mod proxy;
 pub mod rabbitmq;
+pub mod redis;
 pub mod search;
 pub mod temporary;
 pub mod tools;

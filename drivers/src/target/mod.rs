@@ -7,6 +7,7 @@ pub mod conformance;
 pub mod keystone;
 pub mod mariadb;
 pub mod rabbitmq;
+pub mod redis;
 pub mod registry;
 mod stream;
 

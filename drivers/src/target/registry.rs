@@ -1,9 +1,16 @@
 //! The table of target drivers.
 
-use super::{Target, keystone, mariadb, rabbitmq};
+use super::{Target, keystone, mariadb, rabbitmq, redis};
 use crate::registry::Table;
 use std::sync::Arc;
 
 /// Every target driver. Beside its options, each gets its name in the deployment file.
-pub static TARGETS: Table<String, Arc<dyn Target>> =
-    Table { family: "target", drivers: &[keystone::DRIVER, mariadb::DRIVER, rabbitmq::DRIVER] };
+pub static TARGETS: Table<String, Arc<dyn Target>> = Table {
+    family: "target",
+    drivers: &[
+        keystone::DRIVER,
+        mariadb::DRIVER, // in the order of their names
+        rabbitmq::DRIVER,
+        redis::DRIVER,
+    ],
+};

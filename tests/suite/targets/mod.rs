@@ -7,4 +7,5 @@ mod mariadb;
 mod names;
 mod plaintext;
 mod rabbitmq;
+mod redis;
 mod scene;

@@ -1,0 +1,94 @@
+//! Making a user accept exactly some values on every node: first all nodes accept them, then replicas log in with the
+//! likeliest, then every node keeps it.
+
+use super::{
+    connection::{Connection, Fault},
+    keep::{Memory, Upstream},
+    server::Redis,
+    user::{self, User},
+};
+use crate::{
+    material::Material,
+    target::{Account, Admin, Node, TargetError},
+};
+use std::collections::BTreeSet;
+
+/// Declares a user at every node.
+pub(super) async fn declare(
+    target: &Redis,
+    admin: &Admin<'_>,
+    account: &Account,
+    values: &[&Material],
+) -> Result<(), TargetError> {
+    if let (Some(why), Some(node)) = (unfit(account, values), target.nodes.first()) {
+        return Err(TargetError::Unable {
+            node: node.name.clone(),
+            what: format!("{account} is left as it is: {why}"),
+        });
+    }
+    let mut told = Vec::new();
+    for node in &target.nodes {
+        let mut connection = target.administer(node, admin).await?;
+        accept(&mut connection, node, account, values).await?;
+        told.push((node, connection));
+    }
+    for (node, connection) in &mut told {
+        follow(connection, account, values[0]).await.map_err(|fault| refused(fault, node, account))?;
+    }
+    Ok(())
+}
+
+/// One command, so that there is no instant without a value.
+async fn accept(
+    connection: &mut Connection,
+    node: &Node,
+    account: &Account,
+    values: &[&Material],
+) -> Result<(), TargetError> {
+    let unable = |what: String| TargetError::Unable { node: node.name.clone(), what };
+    let wanted: BTreeSet<String> = values.iter().map(|value| user::hash(value)).collect();
+    let found = User::read(connection, &account.user).await.map_err(|fault| fault.at(node))?;
+    let Some(found) = found else { return Err(unable(format!("there is no user {account}"))) };
+    if found.hashes == wanted && !found.is_open() {
+        return Ok(());
+    }
+    let words: Vec<String> = wanted.iter().map(|hash| format!("#{hash}")).collect();
+    let mut command: Vec<&[u8]> = vec![b"ACL", b"SETUSER", account.user.as_bytes(), b"resetpass"];
+    command.extend(words.iter().map(String::as_bytes));
+    connection.ask(&command).await.map_err(|fault| refused(fault, node, account))?;
+    match User::read(connection, &account.user).await.map_err(|fault| fault.at(node))? {
+        Some(after) if after.hashes == wanted => Ok(()),
+        Some(_) | None => {
+            Err(unable(format!("{account} accepts other values than it was told to; someone else changes it too")))
+        }
+    }
+}
+
+/// Replicas follow, and what was told is kept.
+async fn follow(connection: &mut Connection, account: &Account, value: &Material) -> Result<(), Fault> {
+    let upstream = Upstream::of(connection, &account.user).await?;
+    if upstream.as_ref().is_some_and(|upstream| !upstream.0.matches(value)) {
+        Upstream::set(connection, value).await?;
+    }
+    Memory::of(connection).await?.keep(connection, upstream.as_ref()).await
+}
+
+fn refused(fault: Fault, node: &Node, account: &Account) -> TargetError {
+    match fault {
+        Fault::Answered(kind) => {
+            TargetError::Unable { node: node.name.clone(), what: format!("it answers {kind} to a change of {account}") }
+        }
+        silent @ Fault::Silent(_) => silent.at(node),
+    }
+}
+
+/// Refuses what would lock everyone out, or let everyone in.
+fn unfit(account: &Account, values: &[&Material]) -> Option<&'static str> {
+    match values.len() {
+        _ if !account.host.is_empty() => Some("users have no host entries here"),
+        0 => Some("no value at all would lock it"),
+        1 | 2 if values.iter().any(|value| value.is_empty()) => Some("an empty value would open it to all"),
+        1 | 2 => None,
+        _ => Some("it shall accept two values at most"),
+    }
+}

@@ -1,0 +1,77 @@
+//! The options of the driver `redis`.
+
+use super::{Limits, Member, Redis};
+use crate::{
+    options::{Description, Kind, Need},
+    registry::{Driver, typed},
+    target::Target,
+};
+use serde::Deserialize;
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+
+/// The driver `redis`.
+pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
+    name: "redis",
+    help: "Redis 6 or newer, or Valkey, alone or with replicas",
+    options: &[
+        Description {
+            name: "nodes",
+            kind: Kind::Maps(NODE),
+            need: Need::Required,
+            help: "every node, replicas too: none of them learns of users from another",
+        },
+        Description {
+            name: "answer_timeout",
+            kind: Kind::Number(1, 300),
+            need: Need::Number(5),
+            help: "how long connecting or one answer may take, in seconds",
+        },
+    ],
+    open: |_, checked| {
+        let options: Options = typed(checked)?;
+        let mut names = BTreeSet::new();
+        if let Some(twice) = options.nodes.iter().find(|node| !names.insert(&node.name)) {
+            return Err(format!("two nodes are called `{}`", twice.name));
+        }
+        let limits = Limits { answer: Duration::from_secs(options.answer_timeout) };
+        Ok(Arc::new(Redis::new(options.nodes.into_iter().map(Node::member).collect(), limits)))
+    },
+};
+
+const NODE: &[Description] = &[
+    Description { name: "name", kind: Kind::Text, need: Need::Required, help: "its name" },
+    Description {
+        name: "address",
+        kind: Kind::Text,
+        need: Need::Required,
+        help: "where it listens: a name or address",
+    },
+    Description { name: "port", kind: Kind::Number(1, 65535), need: Need::Number(6379), help: "its port" },
+    Description {
+        name: "tls_ca",
+        kind: Kind::Path,
+        need: Need::Optional,
+        help: "the authority that signed its certificate; without it, connections are in clear",
+    },
+];
+
+#[derive(Deserialize)]
+struct Options {
+    nodes: Vec<Node>,
+    answer_timeout: u64,
+}
+
+#[derive(Deserialize)]
+struct Node {
+    name: String,
+    address: String,
+    port: u16,
+    tls_ca: Option<PathBuf>,
+}
+
+impl Node {
+    fn member(self) -> Member {
+        let Self { name, address, port, tls_ca } = self;
+        Member { name, address, port, tls_ca }
+    }
+}

@@ -1,0 +1,95 @@
+//! Sessions in the order in which they began: the server numbers them.
+
+use super::{
+    connection::{Connection, Fault},
+    server::Redis,
+};
+use crate::target::{Admin, Mark, Node, Session, TargetError};
+use std::collections::BTreeMap;
+
+/// The number of a session that begins now.
+pub(super) async fn mark(target: &Redis, admin: &Admin<'_>, node: &Node) -> Result<Mark, TargetError> {
+    let mut connection = target.administer(node, admin).await?;
+    own(&mut connection).await.map(Mark).map_err(|fault| fault.at(node))
+}
+
+/// The user's sessions that began no later than a mark. A replica's link is none of them: what the replica would come back
+/// with is its `masterauth`, which was changed with the user.
+pub(super) async fn sessions(
+    target: &Redis,
+    admin: &Admin<'_>,
+    node: &Node,
+    user: &str,
+    until: Mark,
+) -> Result<Vec<Session>, TargetError> {
+    let mut connection = target.administer(node, admin).await?;
+    let own = own(&mut connection).await.map_err(|fault| fault.at(node))?;
+    // Numbers only grow while a server runs: a smaller one than the mark means that it started since, and that every
+    // session of before has ended.
+    if own < until.0 {
+        return Ok(Vec::new());
+    }
+    let clients = Client::all(&mut connection).await.map_err(|fault| fault.at(node))?;
+    Ok(clients
+        .into_iter()
+        .filter(|client| client.id != own && client.id <= until.0 && client.user == user && !client.is_replica)
+        .map(|client| Session { mark: Mark(client.id), from: client.address })
+        .collect())
+}
+
+async fn own(connection: &mut Connection) -> Result<u64, Fault> {
+    let number = connection.ask(&[b"CLIENT", b"ID"]).await?.text().and_then(|text| text.parse().ok());
+    number.ok_or_else(|| Fault::Answered("no number of the session".to_owned()))
+}
+
+/// One of the connections to a node.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Client {
+    id: u64,
+    /// As whom it logged in.
+    pub(super) user: String,
+    /// Where it comes from.
+    pub(super) address: String,
+    name: String,
+    is_replica: bool,
+}
+
+impl Client {
+    /// All of them.
+    pub(super) async fn all(connection: &mut Connection) -> Result<Vec<Self>, Fault> {
+        let list = connection.ask(&[b"CLIENT", b"LIST"]).await?.text().unwrap_or_default();
+        Ok(list.lines().filter_map(Self::parse).collect())
+    }
+
+    /// Sentinels name their connections so.
+    pub(super) fn is_sentinel(&self) -> bool {
+        self.name.starts_with("sentinel-")
+    }
+
+    /// One line: words of `name=value`. Neither names of users nor of clients hold blanks.
+    fn parse(line: &str) -> Option<Self> {
+        let fields: BTreeMap<&str, &str> = line.split(' ').filter_map(|word| word.split_once('=')).collect();
+        Some(Self {
+            id: fields.get("id")?.parse().ok()?,
+            user: (*fields.get("user")?).to_owned(),
+            address: (*fields.get("addr")?).to_owned(),
+            name: fields.get("name").copied().unwrap_or_default().to_owned(),
+            is_replica: fields.get("flags").is_some_and(|flags| flags.contains('S')),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_a_client() {
+        let line =
+            "id=6 addr=127.0.0.1:41178 laddr=127.0.0.1:45811 fd=7 name= age=0 flags=S db=0 cmd=psync user=a=b redir=-1";
+        let client = Client::parse(line).unwrap();
+        assert_eq!((client.id, client.user.as_str(), client.is_replica), (6, "a=b", true));
+        assert!(!client.is_sentinel());
+        assert_eq!(Client::parse(""), None);
+    }
+}

@@ -1,0 +1,110 @@
+//! A real Redis server in a folder of its own, with a configuration file that it may rewrite.
+
+use crate::{
+    port,
+    process::{Guard, tied, wait_for},
+};
+use donjon_drivers::target::redis::Member;
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+use tempfile::TempDir;
+
+/// A server.
+#[derive(Debug)]
+pub struct Redis {
+    /// Its port on 127.0.0.1.
+    pub port: u16,
+    folder: TempDir,
+    process: Guard,
+}
+
+impl Redis {
+    /// Starts one with these lines in its configuration file; `{folder}` in them is its own.
+    pub fn start(lines: &[&str]) -> Self {
+        let folder = tempfile::Builder::new().prefix("redis.").tempdir().unwrap();
+        let port = port::free();
+        let own = folder.path().display().to_string();
+        let mut settings = format!("bind 127.0.0.1\nport {port}\ndir {own}\nlogfile {own}/log\nsave \"\"\n");
+        for line in lines {
+            settings.push_str(&line.replace("{folder}", &own));
+            settings.push('\n');
+        }
+        donjon_drivers::fs::replace(&folder.path().join("redis.conf"), settings.as_bytes()).unwrap();
+        // A server does not begin with a file of users that is not there.
+        donjon_drivers::fs::replace(&folder.path().join("users.acl"), b"").unwrap();
+        let process = spawn(folder.path());
+        let server = Self { port, folder, process };
+        server.ready();
+        server
+    }
+
+    /// Starts one that is told everything by its arguments and so has no file to keep anything in.
+    pub fn start_without_file() -> Self {
+        let folder = tempfile::Builder::new().prefix("redis.").tempdir().unwrap();
+        let port = port::free();
+        let mut command = tied("redis-server");
+        command.args(["--bind", "127.0.0.1", "--save", "", "--port", &port.to_string(), "--dir"]).arg(folder.path());
+        let process =
+            Guard::start(command.stdin(Stdio::null()).stdout(Stdio::null())).expect("redis-server is installed");
+        let server = Self { port, folder, process };
+        server.ready();
+        server
+    }
+
+    /// It as a node of a target.
+    pub fn member(&self, name: &str) -> Member {
+        Member { name: name.to_owned(), address: "127.0.0.1".to_owned(), port: self.port, tls_ca: None }
+    }
+
+    /// The folder in which everything of it lies.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Says a command as a user; what the server answers.
+    pub fn say(&self, user: &str, value: &str, words: &[&str]) -> String {
+        let mut command = Command::new("redis-cli");
+        command.args(["-p", &self.port.to_string(), "--no-auth-warning", "--user", user, "--pass", value]).args(words);
+        String::from_utf8(command.output().expect("redis-tools is installed").stdout).unwrap().trim_end().to_owned()
+    }
+
+    /// Opens a session of a user, which stays open until it is dropped.
+    pub fn session(&self, user: &str, value: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.write_all(format!("AUTH {user} {value}\r\n").as_bytes()).unwrap();
+        let mut answer = [0; 5];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"+OK\r\n", "{user} is let in");
+        stream
+    }
+
+    /// Kills it and starts it on what it has on disk, at the same port.
+    pub fn restart(&mut self) {
+        self.process.kill();
+        self.process = spawn(self.folder.path());
+        self.ready();
+    }
+
+    fn ready(&self) {
+        wait_for("Redis to answer", Duration::from_secs(60), || {
+            let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) else { return false };
+            let mut answer = [0; 1];
+            // With users there is an error, which is an answer too.
+            stream.write_all(b"PING\r\n").is_ok() && stream.read_exact(&mut answer).is_ok()
+        });
+    }
+}
+
+fn spawn(folder: &Path) -> Guard {
+    let out = fs::OpenOptions::new().create(true).append(true).open(folder.join("out")).unwrap();
+    let mut command = tied("redis-server");
+    command.arg(folder.join("redis.conf"));
+    Guard::start(command.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out))
+        .expect("redis-server is installed")
+}

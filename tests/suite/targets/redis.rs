@@ -1,0 +1,187 @@
+//! What the Redis driver sees, changes and proves, on real servers.
+
+use super::scene::{ADMIN, ADMIN_VALUE, account, material};
+use donjon_drivers::{
+    material::Material,
+    target::{
+        Account, Admin, Login, Node, Target, TargetError, conformance,
+        redis::{Limits, Redis as Driver},
+    },
+};
+use donjon_tests::{process::wait_for, redis::Redis, search};
+use std::{net::TcpStream, time::Duration};
+
+const KEEPER: &str = "user keeper on >keeper-value-1 ~* &* +@all";
+const APP: &str = "user app on >current-1 ~app:* +@read +@connection";
+
+fn driver(servers: &[&Redis]) -> Driver {
+    let member = |(number, server): (usize, &&Redis)| server.member(&format!("r{}", number + 1));
+    Driver::new(servers.iter().enumerate().map(member).collect(), Limits::default())
+}
+
+fn app() -> Account {
+    account("app", "")
+}
+
+async fn conforms(servers: &[&Redis], admin: (&str, &str), user: &str) {
+    let (driver, keeper) = (driver(servers), material(admin.1));
+    let scene = conformance::Scene {
+        target: &driver,
+        admin: Admin { user: admin.0, values: &[&keeper] },
+        user,
+        current: &material("current-1"),
+        next: &material("next-1"),
+    };
+    let open = async |_: &Node| -> TcpStream { servers[0].session(user, "current-1") };
+    if let Err(violation) = conformance::check(&scene, open).await {
+        panic!("{violation:?}");
+    }
+}
+
+#[tokio::test]
+async fn users_conform_on_every_node_and_default_too() {
+    let servers = [Redis::start(&[KEEPER, APP]), Redis::start(&[KEEPER, APP])];
+    conforms(&servers.each_ref(), (ADMIN, ADMIN_VALUE), "app").await;
+    // As most deployers leave it: one value for everyone, and no other user.
+    let server = Redis::start(&["requirepass current-1", KEEPER]);
+    conforms(&[&server], (ADMIN, ADMIN_VALUE), "default").await;
+}
+
+#[tokio::test]
+async fn a_restart_brings_back_what_was_declared() {
+    let with_users = Redis::start(&["aclfile {folder}/users.acl"]);
+    for line in [KEEPER, APP] {
+        let words: Vec<&str> = ["ACL", "SETUSER"].into_iter().chain(line.split(' ').skip(1)).collect();
+        assert_eq!(with_users.say("default", "", &words), "OK");
+    }
+    let with_settings = Redis::start(&[KEEPER, APP]);
+    let with_requirepass = Redis::start(&[KEEPER, "requirepass current-1"]);
+    let (keeper, current, next) = (material(ADMIN_VALUE), material("current-1"), material("next-1"));
+    let admin = Admin { user: ADMIN, values: &[&keeper] };
+    for (mut server, user) in [(with_users, "app"), (with_settings, "app"), (with_requirepass, "default")] {
+        let (driver, account) = (driver(&[&server]), account(user, ""));
+        let login = async |value: &Material| {
+            driver.login(&driver.nodes()[0], &account, std::slice::from_ref(&account), value).await.unwrap()
+        };
+        for (values, wanted) in [(&[&next, &current][..], [true, true]), (&[&next], [false, true])] {
+            driver.declare(&admin, &account, values).await.unwrap();
+            server.restart();
+            let found = [login(&current).await, login(&next).await].map(|login| login == Login::Accepted);
+            assert_eq!(found, wanted, "{user} {values:?}");
+        }
+        let keys = server.say(user, "next-1", &["GET", "other"]);
+        assert_eq!(keys.contains("NOPERM"), user == "app", "rights are as before: {keys}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_unsafe_is_named() {
+    let server = Redis::start(&[KEEPER, APP]);
+    let driver = driver(&[&server]);
+    let (keeper, value) = (material(ADMIN_VALUE), material("current-1"));
+    let admin = Admin { user: ADMIN, values: &[&keeper] };
+    let hazards = async |driver: &Driver, user: &str| -> Vec<String> {
+        let survey = driver.survey(&admin, user, &[&value]).await.unwrap();
+        survey.hazards.into_iter().map(|hazard| hazard.what).collect()
+    };
+    assert_eq!(hazards(&driver, "app").await, [""; 0]);
+    assert!(hazards(&driver, "nobody").await[0].contains("no user"));
+    let say = |words: &[&str]| assert_eq!(server.say(ADMIN, ADMIN_VALUE, words), "OK", "{words:?}");
+    for (rules, expected) in [
+        (&[">other"][..], "someone else changed it"),
+        (&["resetpass"], "no value at all"),
+        (&["nopass"], "any value"),
+        (&["resetpass", ">current-1", "off"], "is off"),
+    ] {
+        say(&[&["ACL", "SETUSER", "app"], rules].concat());
+        let found = hazards(&driver, "app").await;
+        assert!(found.iter().any(|what| what.contains(expected)), "{rules:?}: {found:?}");
+    }
+    say(&["ACL", "SETUSER", "app", "on"]);
+    assert_eq!(hazards(&driver, "app").await, [""; 0]);
+    say(&["CONFIG", "SET", "masterauth", "foreign"]);
+    say(&["CONFIG", "SET", "masteruser", "app"]);
+    assert!(hazards(&driver, "app").await[0].contains("masterauth"));
+    assert_eq!(hazards(&driver, "nobody").await.len(), 1, "it is the value of another user");
+    say(&["CONFIG", "SET", "masterauth", "current-1"]);
+    assert_eq!(hazards(&driver, "app").await, [""; 0]);
+
+    let forgetful = Redis::start_without_file();
+    let words: Vec<&str> = ["ACL", "SETUSER"].into_iter().chain(KEEPER.split(' ').skip(1)).collect();
+    assert_eq!(forgetful.say("default", "", &words), "OK");
+    assert_eq!(forgetful.say("default", "", &["ACL", "SETUSER", "app", "on", ">current-1"]), "OK");
+    let found = hazards(&self::driver(&[&forgetful]), "app").await;
+    assert!(found.len() == 1 && found[0].contains("bring the old value back"), "{found:?}");
+
+    // A value on one node alone is told, and a node that is away is an error.
+    let second = Redis::start(&[KEEPER]);
+    let both = self::driver(&[&server, &second]);
+    let survey = both.survey(&admin, "app", &[&value]).await.unwrap();
+    assert!(survey.hazards.len() == 1 && survey.hazards[0].node == "r2", "{survey:?}");
+    drop(second);
+    let away = both.survey(&admin, "app", &[&value]).await;
+    assert!(matches!(&away, Err(TargetError::Unreachable { node, .. }) if node == "r2"), "{away:?}");
+}
+
+#[tokio::test]
+async fn replicas_log_in_with_what_their_master_accepts() {
+    let sync = "user sync on >current-1 +psync +replconf +ping";
+    let master = Redis::start(&[KEEPER, sync, "masteruser sync", "masterauth current-1"]);
+    let upstream = format!("replicaof 127.0.0.1 {}", master.port);
+    let mut replica = Redis::start(&[KEEPER, sync, "masteruser sync", "masterauth current-1", &upstream]);
+    let linked = |replica: &Redis| {
+        wait_for("the replica to be linked", Duration::from_secs(60), || {
+            replica.say(ADMIN, ADMIN_VALUE, &["INFO", "replication"]).contains("master_link_status:up")
+        });
+    };
+    linked(&replica);
+    let driver = driver(&[&master, &replica]);
+    let (keeper, current, next) = (material(ADMIN_VALUE), material("current-1"), material("next-1"));
+    let admin = Admin { user: ADMIN, values: &[&keeper] };
+    let user = account("sync", "");
+    let survey = driver.survey(&admin, "sync", &[&current]).await.unwrap();
+    assert!(survey.hazards.is_empty(), "{survey:?}");
+    let mark = driver.mark(&admin, &driver.nodes()[0]).await.unwrap();
+    for values in [&[&next, &current][..], &[&next]] {
+        driver.declare(&admin, &user, values).await.unwrap();
+    }
+    assert!(driver.sessions(&admin, &driver.nodes()[0], "sync", mark).await.unwrap().is_empty());
+    for server in [&master, &replica] {
+        assert!(server.say(ADMIN, ADMIN_VALUE, &["CONFIG", "GET", "masterauth"]).ends_with("next-1"));
+    }
+    assert_eq!(master.say(ADMIN, ADMIN_VALUE, &["CLIENT", "KILL", "TYPE", "replica"]), "1");
+    linked(&replica);
+    replica.restart();
+    linked(&replica);
+}
+
+#[tokio::test]
+async fn values_stand_in_no_file_of_the_server() {
+    let server = Redis::start(&[KEEPER, APP, "slowlog-log-slower-than 0", "loglevel debug"]);
+    // The control: what is said in plaintext stands in the settings.
+    assert_eq!(server.say(ADMIN, ADMIN_VALUE, &["CONFIG", "SET", "masterauth", "PlaintextCanary4711"]), "OK");
+    assert_eq!(server.say(ADMIN, ADMIN_VALUE, &["CONFIG", "REWRITE"]), "OK");
+    assert_eq!(search::holding(server.folder(), b"PlaintextCanary4711"), [server.folder().join("redis.conf")]);
+
+    let driver = driver(&[&server]);
+    let keeper = material(ADMIN_VALUE);
+    let admin = Admin { user: ADMIN, values: &[&keeper] };
+    let texts = ["OldValueCanary0815", "NewValueCanary2342"];
+    let (old, new) = (material(texts[0]), material(texts[1]));
+    for values in [&[&old][..], &[&new, &old], &[&new], &[&new, &old]] {
+        driver.declare(&admin, &app(), values).await.unwrap();
+        for value in [&old, &new] {
+            driver.login(&driver.nodes()[0], &app(), &[app()], value).await.unwrap();
+        }
+    }
+    assert!(server.say("app", texts[1], &["PING"]).contains("PONG"));
+    let slow = server.say(ADMIN, ADMIN_VALUE, &["SLOWLOG", "GET", "1000"]);
+    let log = server.say(ADMIN, ADMIN_VALUE, &["ACL", "LOG"]);
+    assert!(slow.contains("SETUSER") && log.contains("app"), "{slow} {log}");
+    for text in texts {
+        for part in [text, &text[..9], &text[9..]] {
+            let found = search::holding(server.folder(), part.as_bytes());
+            assert!(found.is_empty() && !slow.contains(part) && !log.contains(part), "{part}: {found:?}");
+        }
+    }
+}
