@@ -51,7 +51,13 @@ fn records() -> Vec<(RecordPath, Document)> {
 
 fn record(name: &str, value: &str) -> Document {
     let value = SecretValue::Whole(Material::from(value.to_owned()));
-    let record = SecretRecord { name: name.parse().unwrap(), value, created: 1_700_000_000, origin: Origin::Generated };
+    let record = SecretRecord {
+        name: name.parse().unwrap(),
+        value,
+        created: 1_700_000_000,
+        origin: Origin::Generated,
+        user: None,
+    };
     record.to_document().unwrap()
 }
 

@@ -107,7 +107,7 @@ async fn root_rotates_and_the_old_value_is_refused() {
     let (server, donjon) = plain_site().await;
     assert!(logs_in(server.port, None, OLD).await && !logs_in(server.port, None, "wrong").await, "the control");
     let plan = donjon.run(&["rotate", "plan", "database_password", "--output", "json"]).json();
-    assert_eq!(plan["secrets"][0]["outage"], "none");
+    assert_eq!(plan["rotations"][0]["secrets"][0]["outage"], "none");
     assert_eq!(donjon.run(&["rotate", "plan", "database_password", "--detailed-exitcode"]).code, 12);
     let applied = donjon.run(&["rotate", "apply", "database_password", "--output", "json"]).json();
     assert_eq!(applied["rotations"][0]["state"], "retired");
@@ -422,5 +422,12 @@ async fn a_consumer_that_never_logs_in_is_not_proven_by_the_brokers_own_logins()
     described(&donjon, &server, &server.socket(), service);
     let undone = donjon.run(&["rotate", "apply", "database_password"]);
     assert_ne!(undone.code, 0, "{undone:#?}");
-    assert!(undone.err.contains("came after its restart"), "{}", undone.err);
+    assert!(undone.err.contains("came from it after its restart"), "{}", undone.err);
+
+    // It fails on the old value too, so only the operator can let it go.
+    assert!(undone.err.contains("--leave idle@local"), "{}", undone.err);
+    donjon.run(&["rotate", "status"]).failed(13);
+    let left = donjon.run(&["rotate", "resume", "--leave", "idle@local"]).failed(1);
+    assert!(left.contains("restored"), "{left}");
+    donjon.run(&["rotate", "status"]).ok();
 }

@@ -95,8 +95,8 @@ async fn answer(
         Request::Deploy => Err(Failure::new(Exit::Bug, "a deployer run belongs to its connection")),
         Request::RotatePlan(asked) => rotate::plan(daemon, &asked),
         Request::RotateApply(asked) => rotate::apply(daemon, actor, &asked, tell).await,
-        Request::RotateResume => rotate::resume(daemon, actor, tell).await,
-        Request::RotateAbort => rotate::abort(daemon, actor, tell).await,
+        Request::RotateResume(asked) => rotate::resume(daemon, actor, &asked, tell).await,
+        Request::RotateAbort(asked) => rotate::abort(daemon, actor, &asked, tell).await,
         Request::RotateStatus => rotate::status(daemon).await,
         Request::Generate { catalogue, catalogue_text, names } => {
             let asked = generation::Asked { catalogue, text: catalogue_text, names };

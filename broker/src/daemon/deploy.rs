@@ -34,7 +34,7 @@ impl Run {
             .await
             .map_err(|error| translate::store("cannot read the journals", &error))?;
         if let Some(unfinished) = journals.first() {
-            let failure = waiting(&format!("the rotation of `{}` has not ended", unfinished.journal.secret));
+            let failure = waiting(&format!("the rotation of {} has not ended", unfinished.journal.named()));
             return Err(failure.hint("`donjon rotate resume` goes on with it"));
         }
         let epoch = epoch::read(&*store, &daemon.layout)

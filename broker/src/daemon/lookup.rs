@@ -70,8 +70,13 @@ pub async fn put(daemon: &Daemon, actor: Actor, given: &str, value: Material) ->
     let name = name(given)?;
     let store = daemon.store()?;
     daemon.record(actor, Act::Put, std::slice::from_ref(&name), Outcome::Intent)?;
-    let record =
-        SecretRecord { name: name.clone(), value: SecretValue::Whole(value), created: now(), origin: Origin::Put };
+    let record = SecretRecord {
+        name: name.clone(),
+        value: SecretValue::Whole(value),
+        created: now(),
+        origin: Origin::Put,
+        user: None,
+    };
     let failed = |error| translate::store(format!("cannot store `{name}`"), &error);
     let version = secrets::put(&*store, &daemon.layout, &record).await.map_err(|error| match error {
         PutError::Rotating(id) => Failure::new(Exit::Conflict, format!("`{name}` is being rotated ({id})"))
@@ -201,7 +206,7 @@ async fn read_one(
             // The label tells, while no value came after it: a rotation that went back leaves versions that no consumer
             // ever had for long.
             let labelled = labels.current.is_some() && labels.current == present.last().copied();
-            let previous = if labelled { labels.previous } else { present.iter().rev().nth(1).copied() };
+            let previous = if labelled { labels.previous() } else { present.iter().rev().nth(1).copied() };
             let previous = previous.ok_or_else(|| {
                 Failure::new(Exit::NotThere, format!("`{name}` has no previous version"))
                     .hint("it was destroyed, or there never was one; `donjon history` tells")

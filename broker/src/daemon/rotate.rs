@@ -5,18 +5,18 @@ use crate::{
     audit::{Act, Actor, Outcome},
     failure::{Exit, Failure},
     generation,
-    rotation::{
-        Rotation, Subject, begin,
-        journal::Held,
-        open,
-        plan::{self, Planned},
-    },
-    socket::message::{Event, RotateAsked},
+    rotation::{Means, Rotation, Subject, begin, journal::Held, open, plan},
+    socket::message::{Event, ResumeAsked, RotateAsked},
 };
 use donjon_drivers::store::{Store, secret::SecretValue};
-use donjon_policies::{catalogue::Catalogue, deployment::Deployment, name::SecretName, transition::State};
+use donjon_policies::{
+    catalogue::Catalogue,
+    deployment::Deployment,
+    name::SecretName,
+    transition::{Path, State},
+};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// What would change. Nothing is looked at but the catalogue and the deployment file.
@@ -25,39 +25,50 @@ pub fn plan(daemon: &Daemon, asked: &RotateAsked) -> Answered {
     Ok((json!(plan::plan(&catalogue, &deployment, asked)?), Vec::new()))
 }
 
-/// Rotates what was asked, one secret after the other.
+/// Rotates what was asked, one rotation after the other.
 pub async fn apply(daemon: &Arc<Daemon>, actor: Actor, asked: &RotateAsked, tell: &UnboundedSender<Event>) -> Answered {
     let (deployment, catalogue) = described(daemon)?;
     let plan = plan::plan(&catalogue, &deployment, asked)?;
+    plan::outage_accepted(&plan, asked)?;
     let store = daemon.store()?;
     let _one = alone(daemon)?;
-    let names: Vec<SecretName> = plan.secrets.iter().map(|p| p.secret.clone()).collect();
-    daemon.record(actor, Act::Rotate, &names, Outcome::Intent)?;
     let mut done = Vec::new();
-    for planned in &plan.secrets {
-        let subject = open::subject(&catalogue, &deployment, planned, &daemon.home.connections())?;
+    for planned in &plan.rotations {
+        let names: Vec<SecretName> = planned.secrets.iter().map(|p| p.secret.clone()).collect();
+        daemon.record(actor, Act::Rotate, &names, Outcome::Intent)?;
+        let subject = open::subject(&catalogue, &deployment, planned, &daemon.home.connections());
         let began = async {
+            let subject = subject?;
             let preflight = begin::preflight(&*store, &daemon.layout, &subject).await?;
-            begin::begin(&*store, &daemon.layout, &subject, &daemon.id, preflight, &asked.vouched, now()).await
+            let held =
+                begin::begin(&*store, &daemon.layout, &subject, &daemon.id, preflight, &asked.vouched, now()).await?;
+            Ok((subject, held))
         };
         let ended = match began.await {
-            Ok(held) => drive(daemon, &*store, &catalogue, &subject, held, tell, Way::On).await,
+            Ok((subject, held)) => {
+                drive(daemon, &*store, &catalogue, &subject, held, tell, Way::On { leave: BTreeSet::new() }).await
+            }
             Err(failure) => Err(failure),
         };
-        daemon.record(actor, Act::Rotate, std::slice::from_ref(&planned.secret), outcome(&ended))?;
+        daemon.record(actor, Act::Rotate, &names, outcome(&ended))?;
         done.push(ended.map_err(|failure| after(failure, &done))?);
     }
     Ok((json!({"rotations": done}), Vec::new()))
 }
 
-/// Goes on with every rotation that has not ended.
-pub async fn resume(daemon: &Arc<Daemon>, actor: Actor, tell: &UnboundedSender<Event>) -> Answered {
-    unfinished(daemon, actor, tell, Way::On).await
+/// Goes on with the rotations that have not ended, or with those of the secrets that were named.
+pub async fn resume(
+    daemon: &Arc<Daemon>,
+    actor: Actor,
+    asked: &ResumeAsked,
+    tell: &UnboundedSender<Event>,
+) -> Answered {
+    unfinished(daemon, actor, asked, tell, Way::On { leave: asked.leave.clone() }).await
 }
 
-/// Goes back with every rotation that has not ended and where no consumer can have read the new value.
-pub async fn abort(daemon: &Arc<Daemon>, actor: Actor, tell: &UnboundedSender<Event>) -> Answered {
-    unfinished(daemon, actor, tell, Way::Back).await
+/// Goes back with those that have not ended and where no consumer can have read the new value.
+pub async fn abort(daemon: &Arc<Daemon>, actor: Actor, asked: &ResumeAsked, tell: &UnboundedSender<Event>) -> Answered {
+    unfinished(daemon, actor, asked, tell, Way::Back).await
 }
 
 /// The rotations that have not ended.
@@ -70,33 +81,49 @@ pub async fn status(daemon: &Daemon) -> Answered {
     Ok((json!({"rotations": shown}), Vec::new()))
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a rotation that is there already is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Way {
-    On,
+    /// Go on, without these consumers.
+    On { leave: BTreeSet<String> },
+    /// Go back.
     Back,
 }
 
-async fn unfinished(daemon: &Arc<Daemon>, actor: Actor, tell: &UnboundedSender<Event>, way: Way) -> Answered {
+async fn unfinished(
+    daemon: &Arc<Daemon>,
+    actor: Actor,
+    asked: &ResumeAsked,
+    tell: &UnboundedSender<Event>,
+    way: Way,
+) -> Answered {
     let (deployment, catalogue) = described(daemon)?;
     let store = daemon.store()?;
     let _one = alone(daemon)?;
     let journals = Held::unfinished(&*store, &daemon.layout)
         .await
         .map_err(|error| translate::store("cannot read the journals", &error))?;
+    let named = |held: &Held| asked.names.is_empty() || held.journal.names().iter().any(|n| asked.names.contains(n));
+    if let Some(name) = asked.names.iter().find(|name| !journals.iter().any(|h| h.journal.names().contains(name))) {
+        return Err(Failure::new(Exit::NotThere, format!("no rotation of `{name}` is under way"))
+            .state("nothing was changed")
+            .hint("`donjon rotate status` shows those that are"));
+    }
     let (mut done, mut first) = (Vec::new(), None);
-    for held in journals {
-        let secret = held.journal.secret.clone();
-        daemon.record(actor, Act::Rotate, std::slice::from_ref(&secret), Outcome::Intent)?;
+    for held in journals.into_iter().filter(named) {
+        let names = held.journal.names();
+        let id = held.journal.id.clone();
+        daemon.record(actor, Act::Rotate, &names, Outcome::Intent)?;
         let ended = match again(daemon, &catalogue, &deployment, &held) {
-            Ok(subject) => drive(daemon, &*store, &catalogue, &subject, held, tell, way).await,
+            Ok(subject) => drive(daemon, &*store, &catalogue, &subject, held, tell, way.clone()).await,
             Err(failure) => Err(failure),
         };
-        daemon.record(actor, Act::Rotate, std::slice::from_ref(&secret), outcome(&ended))?;
+        daemon.record(actor, Act::Rotate, &names, outcome(&ended))?;
         // One that cannot go on must not keep the others where they are.
         match ended {
             Ok(ended) => done.push(ended),
             Err(failure) => {
-                tracing::warn!(%secret, %failure, "a rotation did not end");
+                tracing::warn!(rotation = %id, %failure, "a rotation did not end");
                 first = first.or(Some(failure));
             }
         }
@@ -107,17 +134,28 @@ async fn unfinished(daemon: &Arc<Daemon>, actor: Actor, tell: &UnboundedSender<E
 /// What an interrupted rotation touches, as the deployment file describes it now.
 fn again(daemon: &Daemon, catalogue: &Catalogue, deployment: &Deployment, held: &Held) -> Result<Subject, Failure> {
     let journal = &held.journal;
-    let asked = RotateAsked { names: vec![journal.secret.to_string()], ..RotateAsked::default() };
-    let planned: Vec<Planned> = plan::plan(catalogue, deployment, &asked)?.secrets;
-    let [planned] = planned.as_slice() else { return Err(Failure::new(Exit::Bug, "one name gave several plans")) };
-    if planned.target != journal.target {
-        return Err(Failure::new(Exit::Usage, format!("cannot go on with the rotation of `{}`", journal.secret))
-            .cause(format!(
-                "it was begun on the target `{}`, and the deployment file now gives `{}`",
-                journal.target, planned.target
-            ))
-            .state(format!("{}: {}", journal.state, journal.state.meaning()))
-            .hint("put the target back into donjon.yaml until the rotation has ended"));
+    let asked = RotateAsked {
+        names: journal.names().iter().map(ToString::to_string).collect(),
+        compromised: journal.path == Path::Compromised,
+        ..RotateAsked::default()
+    };
+    let planned = plan::plan(catalogue, deployment, &asked)?.rotations;
+    let other = |what: String| {
+        Failure::new(Exit::Usage, "cannot go on with a rotation that was begun otherwise")
+            .cause(what)
+            .state(format!("{}: {}", journal.state, journal.meaning()))
+            .hint("put donjon.yaml back as it was until the rotation has ended")
+    };
+    let [planned] = planned.as_slice() else {
+        return Err(other("what it changes is no longer one rotation by the deployment file".to_owned()));
+    };
+    let now = planned.secrets.iter().flat_map(|p| p.credentials.iter().map(move |c| (&p.secret, &c.target, c.way)));
+    let then = journal.secrets.iter().flat_map(|i| i.credentials.iter().map(move |c| (&i.secret, &c.target, c.way)));
+    let (now, then): (Vec<_>, Vec<_>) = (now.collect(), then.collect());
+    if let Some((secret, target, _)) = then.iter().find(|was| !now.contains(was)) {
+        return Err(other(format!(
+            "`{secret}` was begun on the target `{target}`, which the deployment file no longer gives"
+        )));
     }
     open::subject(catalogue, deployment, planned, &daemon.home.connections())
 }
@@ -127,13 +165,17 @@ fn after(failure: Failure, done: &[Value]) -> Failure {
     if done.is_empty() {
         return failure;
     }
-    let ended = done.iter().map(|d| format!("`{}` {}", name(&d["secret"]), name(&d["state"]))).collect::<Vec<_>>();
+    let ended = done
+        .iter()
+        .map(|d| format!("{} {}", named(&d["secrets"]), d["state"].as_str().unwrap_or_default()))
+        .collect::<Vec<_>>();
     let own = failure.state.clone().unwrap_or_default();
     failure.state(format!("{own}; of the others: {}", ended.join(", ")))
 }
 
-fn name(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
+fn named(secrets: &Value) -> String {
+    let secrets = secrets.as_array().map(Vec::as_slice).unwrap_or_default();
+    secrets.iter().filter_map(Value::as_str).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 async fn drive(
@@ -145,35 +187,36 @@ async fn drive(
     tell: &UnboundedSender<Event>,
     way: Way,
 ) -> Result<Value, Failure> {
-    let make = || -> Result<SecretValue, Failure> {
+    let make = |secret: &SecretName| -> Result<SecretValue, Failure> {
         let entry = catalogue
-            .entry(&subject.secret)
+            .entry(secret)
             .ok_or_else(|| Failure::new(Exit::Bug, "a planned secret is not in the catalogue"))?;
-        let unmade = |error| {
-            Failure::new(Exit::Failed, format!("cannot make a new value of `{}`", subject.secret)).because(&error)
-        };
+        let unmade =
+            |error| Failure::new(Exit::Failed, format!("cannot make a new value of `{secret}`")).because(&error);
         generation::make(entry.recipe, &generation::System, now() / 1_000_000).map_err(unmade)
     };
     // The caller may have left; the rotation goes on.
     let told = |event| drop(tell.send(event));
-    let mut rotation = Rotation { store, layout: &daemon.layout, subject, make: &make, clock: &now, tell: &told, held };
-    rotation.take_over(&daemon.id).await?;
-    let ended = match way {
-        Way::On => rotation.drive().await,
-        Way::Back => rotation.abort().await,
+    let (leave, back) = match way {
+        Way::On { leave } => (leave, false),
+        Way::Back => (BTreeSet::new(), true),
     };
+    let means = Means { store, layout: &daemon.layout, subject, make: &make, clock: &now, tell: &told, leave };
+    let mut rotation = Rotation::new(means, held);
+    rotation.take_over(&daemon.id).await?;
+    let ended = if back { rotation.abort().await } else { rotation.drive().await };
     let journal = ended?;
     if journal.state == State::Restored {
         return Err(Failure::new(
             Exit::Failed,
-            format!("`{}` was not rotated: a consumer failed on the new value", subject.secret),
+            format!("{} was not rotated: a consumer failed on the new value", subject.names()),
         )
         .cause(journal.undone.clone().unwrap_or_default())
         .state("restored: every consumer is back on the old value, which alone is valid")
         .hint("mend the consumer or its check, then `donjon rotate apply` again"));
     }
-    if let (State::Aborted, Way::On, Some(why)) = (journal.state, way, &journal.undone) {
-        return Err(Failure::new(Exit::Conflict, format!("`{}` was not rotated", subject.secret))
+    if let (State::Aborted, false, Some(why)) = (journal.state, back, &journal.undone) {
+        return Err(Failure::new(Exit::Conflict, format!("{} was not rotated", subject.names()))
             .cause(why.clone())
             .state("aborted: nothing was changed")
             .hint("`donjon rotate apply` begins anew"));
@@ -183,13 +226,15 @@ async fn drive(
 
 fn describe(journal: &crate::rotation::Journal) -> Value {
     let (began, last) = (journal.history.first(), journal.history.last());
+    let accounts = journal.secrets.iter().flat_map(|item| &item.credentials).flat_map(|c| &c.accounts);
     json!({
         "id": journal.id,
-        "secret": journal.secret,
+        "path": journal.path,
+        "secrets": journal.names(),
         "state": journal.state,
-        "meaning": journal.state.meaning(),
+        "meaning": journal.meaning(),
         "waiting": journal.waiting,
-        "accounts": journal.accounts.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "accounts": accounts.map(ToString::to_string).collect::<Vec<_>>(),
         "restarted": journal.restarted,
         "began": began.map(|(_, at)| at),
         "since": last.map(|(_, at)| at),

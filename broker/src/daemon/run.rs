@@ -71,7 +71,11 @@ pub async fn serve(daemon: Arc<Daemon>, listener: UnixListener) -> Result<(), Fa
 /// Destroys previous versions whose time has come. What fails now is tried again in the next round.
 async fn destroy_expired(daemon: Arc<Daemon>) {
     let Ok(store) = daemon.store() else { return };
-    match expire::expire(&*store, &daemon.layout, jiff::Timestamp::now().as_second()).await {
+    let now = jiff::Timestamp::now().as_second();
+    if let Err(error) = expire::forget(&*store, &daemon.layout, now).await {
+        tracing::warn!(%error, "journals of old rotations could not be removed");
+    }
+    match expire::expire(&*store, &daemon.layout, now).await {
         Ok(destroyed) => destroyed
             .iter()
             .for_each(|(name, version)| tracing::info!(%name, %version, "a previous version was destroyed")),

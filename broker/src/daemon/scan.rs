@@ -9,6 +9,7 @@ use crate::{
     config,
     failure::{Exit, Failure},
     records::secrets,
+    rotation::journal::Held,
     scan::{Needles, NotLookedFor, Progress, Standing, TooMany, Wanted, Why, search},
     socket::message::Event,
 };
@@ -74,10 +75,11 @@ async fn values(
     let mut not_looked_for: Vec<NotLookedFor> =
         identifiers.into_iter().map(|secret| NotLookedFor { secret, why: Why::NoSecret }).collect();
     let failed = |error| translate::store("cannot list the pending values", &error);
-    let pending = store.list(&daemon.layout.private("pending")).await.map_err(failed)?;
-    let pending = pending.iter().filter_map(|name| name.parse::<SecretName>().ok());
+    let journals = Held::all(&**store, &daemon.layout).await.map_err(failed)?;
+    let pending =
+        journals.iter().flat_map(|held| held.journal.names().into_iter().map(|name| (&held.journal.id, name)));
     let stored = names.into_iter().map(|name| (daemon.layout.secret(&name), name, Standing::Current));
-    let pending = pending.map(|name| (daemon.layout.pending(&name), name, Standing::Pending));
+    let pending = pending.map(|(id, name)| (daemon.layout.pending(id, &name), name, Standing::Pending));
     let paths: Vec<(RecordPath, SecretName, Standing)> = stored.chain(pending).collect();
     let read: Vec<_> =
         paths.into_iter().map(|(path, name, standing)| every_version(store.clone(), path, name, standing)).collect();

@@ -157,7 +157,8 @@ impl Run<'_> {
         } else {
             value::make(recipe, &**chance, now)?
         };
-        let record = SecretRecord { name: making.name.clone(), value, created: now, origin: Origin::Generated };
+        let record =
+            SecretRecord { name: making.name.clone(), value, created: now, origin: Origin::Generated, user: None };
         secrets::write_at(store, &layout.secret(&making.name), &record, Expected::Absent).await?;
         Ok(())
     }

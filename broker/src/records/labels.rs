@@ -1,4 +1,4 @@
-//! The labels of a secret: which version is current, which is previous and until when, and which rotation holds it.
+//! The labels of a secret: which version is current, which earlier ones are kept and until when, and which rotation holds it.
 
 use super::Layout;
 use donjon_drivers::store::{Document, Expected, Store, StoreError, Version, Which};
@@ -12,12 +12,34 @@ pub struct Labels {
     pub format: u32,
     /// The version that consumers read, as of the last rotation.
     pub current: Option<Version>,
-    /// The version before it, while it is kept.
-    pub previous: Option<Version>,
-    /// When the previous version is to be destroyed, in seconds since 1970.
-    pub previous_until: Option<i64>,
+    /// Earlier versions that are kept, the latest last: that one is `previous`.
+    #[serde(default)]
+    pub kept: Vec<Kept>,
     /// The rotation that holds this secret; a second one waits.
     pub rotation: Option<String>,
+}
+
+/// An earlier version that is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The version.
+    pub version: Version,
+    /// When it is to be destroyed, in seconds since 1970.
+    pub until: i64,
+}
+
+impl Labels {
+    /// The version before the current one, while it is kept.
+    pub fn previous(&self) -> Option<Version> {
+        self.kept.last().map(|kept| kept.version)
+    }
+
+    /// These labels with one more version kept, as the previous one.
+    pub fn keep(mut self, version: Version, until: i64) -> Self {
+        self.kept.retain(|kept| kept.version != version);
+        self.kept.push(Kept { version, until });
+        self
+    }
 }
 
 /// Labels as read, to be written only if they are still the same.

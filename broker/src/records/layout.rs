@@ -3,9 +3,9 @@
 //! ```text
 //! <deployment>/<secret>                         the record that consumers read
 //! donjon-public/<deployment>/epoch              the epoch; every reader may read it
-//! donjon-private/<deployment>/pending/<secret>  a value that no consumer can read yet
+//! donjon-private/<deployment>/pending/<rotation>/<secret>  a value that no consumer can read yet
 //! donjon-private/<deployment>/labels/<secret>   current, previous, and which rotation holds the secret
-//! donjon-private/<deployment>/journal/<id>      a rotation's journal
+//! donjon-private/<deployment>/journal/<rotation>  a rotation's journal
 //! donjon-private/<deployment>/authority         which store rotates and signs
 //! ```
 
@@ -39,9 +39,9 @@ impl Layout {
         path(&format!("{}/{name}", self.deployment))
     }
 
-    /// The value that is not published yet.
-    pub fn pending(&self, name: &SecretName) -> RecordPath {
-        self.private(&format!("pending/{name}"))
+    /// The value that a rotation has not published yet.
+    pub fn pending(&self, rotation: &str, name: &SecretName) -> RecordPath {
+        self.private(&format!("pending/{rotation}/{name}"))
     }
 
     /// The labels of a secret.

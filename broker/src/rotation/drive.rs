@@ -1,14 +1,22 @@
 //! The loop that moves a rotation on: a step, its event, the transition, the journal.
 
-use super::{Journal, Subject, begin, checkpoint, journal::Held, step};
+use super::{
+    Journal, Subject, checkpoint, claim,
+    journal::{Held, Item},
+    step,
+};
 use crate::{
     daemon::translate,
     failure::{Exit, Failure},
-    records::{Layout, labels},
+    records::Layout,
     socket::message::Event as Told,
 };
 use donjon_drivers::store::{Store, StoreError, secret::SecretValue};
-use donjon_policies::transition::{self, Event, State};
+use donjon_policies::{
+    name::SecretName,
+    transition::{self, Event, Path, State},
+};
+use std::collections::BTreeSet;
 
 /// A rotation that is being driven.
 pub struct Rotation<'a> {
@@ -18,14 +26,44 @@ pub struct Rotation<'a> {
     pub layout: &'a Layout,
     /// What it touches.
     pub subject: &'a Subject,
-    /// Makes the new value, where none is pending yet.
-    pub make: &'a (dyn Fn() -> Result<SecretValue, Failure> + Send + Sync),
+    /// Makes the new value of a secret, where none is pending yet.
+    pub make: &'a (dyn Fn(&SecretName) -> Result<SecretValue, Failure> + Send + Sync),
     /// The time, in microseconds since 1970.
     pub clock: &'a (dyn Fn() -> i64 + Send + Sync),
     /// Where steps are told.
     pub tell: &'a (dyn Fn(Told) + Send + Sync),
+    /// Consumers (`service@host`) that the operator goes on without: neither restarted nor proven.
+    pub leave: BTreeSet<String>,
     /// Its journal.
     pub held: Held,
+    /// Which of its secrets it holds, as of the last look at their labels.
+    mine: BTreeSet<SecretName>,
+}
+
+/// What a rotation is driven with, beside its journal.
+pub struct Means<'a> {
+    /// See [`Rotation::store`].
+    pub store: &'a dyn Store,
+    /// See [`Rotation::layout`].
+    pub layout: &'a Layout,
+    /// See [`Rotation::subject`].
+    pub subject: &'a Subject,
+    /// See [`Rotation::make`].
+    pub make: &'a (dyn Fn(&SecretName) -> Result<SecretValue, Failure> + Send + Sync),
+    /// See [`Rotation::clock`].
+    pub clock: &'a (dyn Fn() -> i64 + Send + Sync),
+    /// See [`Rotation::tell`].
+    pub tell: &'a (dyn Fn(Told) + Send + Sync),
+    /// See [`Rotation::leave`].
+    pub leave: BTreeSet<String>,
+}
+
+impl<'a> Rotation<'a> {
+    /// A rotation as its journal says.
+    pub fn new(means: Means<'a>, held: Held) -> Self {
+        let Means { store, layout, subject, make, clock, tell, leave } = means;
+        Self { store, layout, subject, make, clock, tell, leave, held, mine: BTreeSet::new() }
+    }
 }
 
 impl Rotation<'_> {
@@ -46,8 +84,8 @@ impl Rotation<'_> {
         if self.journal().state != State::Planned {
             return Ok(());
         }
-        match begin::claim(self.store, self.layout, self.journal()).await {
-            // Killed before it held the secret, which another rotation has taken since.
+        match claim::claim(self.store, self.layout, self.journal()).await {
+            // Killed before it held its secrets, one of which another rotation has taken since.
             Err(failure) if failure.code == Exit::Conflict => {
                 self.held.journal.undone = Some(failure.message);
                 self.moved(Event::AbortAsked).await
@@ -56,28 +94,21 @@ impl Rotation<'_> {
         }
     }
 
-    /// Whether the secret's labels name this rotation. Where they do not, it was ended but for the last line of its
-    /// journal, and the secret may be another's by now.
-    async fn holds(&self) -> Result<bool, Failure> {
-        let held = labels::read(self.store, self.layout, &self.subject.secret).await;
-        let held = held.map_err(|error| {
-            translate::store(format!("cannot read the labels of `{}`", self.subject.secret), &error)
-        })?;
-        Ok(held.labels.rotation.as_deref() == Some(self.journal().id.as_str()))
-    }
-
     /// Goes back, if no consumer can have read the new value.
     pub async fn abort(&mut self) -> Result<&Journal, Failure> {
-        let state = self.journal().state;
+        let (state, path) = (self.journal().state, self.journal().path);
         // Killed between the record and the journal, it is published although the journal does not say so.
-        let seen = state == State::Verified && step::publish::begun(self).await?;
-        if seen || transition::next(state, Event::AbortAsked).is_err() {
+        let before_records =
+            matches!((path, state), (Path::Overlap, State::Verified) | (Path::Cutover | Path::Together, State::Staged));
+        self.look().await?;
+        let seen = before_records && step::publish::begun(self).await?;
+        if seen || transition::next(path, state, Event::AbortAsked).is_err() {
             return Err(Failure::new(
                 Exit::Conflict,
-                format!("the rotation of `{}` cannot be aborted", self.subject.secret),
+                format!("the rotation of {} cannot be aborted", self.subject.names()),
             )
             .cause(format!("it is {state}: consumers may have read the new value"))
-            .state(state.meaning())
+            .state(self.journal().meaning())
             .hint("`donjon rotate resume` goes on; a consumer that fails makes it go back by itself"));
         }
         self.moved(Event::AbortAsked).await?;
@@ -89,19 +120,27 @@ impl Rotation<'_> {
         &self.held.journal
     }
 
+    /// Those of its secrets that it holds.
+    pub fn items(&self) -> Vec<&Item> {
+        self.journal().secrets.iter().filter(|item| self.mine.contains(&item.secret)).collect()
+    }
+
+    /// As [`Self::items`], to be changed.
+    pub fn items_mut(&mut self) -> impl Iterator<Item = &mut Item> {
+        let mine = &self.mine;
+        self.held.journal.secrets.iter_mut().filter(|item| mine.contains(&item.secret))
+    }
+
     /// Writes the journal as it is now.
     pub async fn save(&mut self) -> Result<(), Failure> {
-        let secret = &self.subject.secret;
+        let names = self.subject.names();
         self.held.save(self.store, self.layout).await.map_err(|error| {
             if matches!(error, StoreError::Conflict { .. }) {
-                return Failure::new(
-                    Exit::Conflict,
-                    format!("another broker has taken over the rotation of `{secret}`"),
-                )
-                .state("this one has stopped")
-                .hint("`donjon rotate status` shows how it stands");
+                return Failure::new(Exit::Conflict, format!("another broker has taken over the rotation of {names}"))
+                    .state("this one has stopped")
+                    .hint("`donjon rotate status` shows how it stands");
             }
-            translate::store(format!("cannot write the journal of the rotation of `{secret}`"), &error)
+            translate::store(format!("cannot write the journal of the rotation of {names}"), &error)
         })
     }
 
@@ -110,54 +149,81 @@ impl Rotation<'_> {
         (self.tell)(Told::text(text));
     }
 
+    async fn look(&mut self) -> Result<(), Failure> {
+        self.mine = claim::held(self.store, self.layout, self.journal()).await?;
+        Ok(())
+    }
+
     async fn step(&mut self) -> Result<Event, Failure> {
-        let state = self.journal().state;
-        if state != State::Planned && !self.holds().await? {
-            return match state {
-                State::Trial => Ok(Event::TrialPassed),
-                State::Aborting | State::Restoring => Ok(Event::OldAlone),
-                State::Planned
-                | State::Staged
+        let (path, state) = (self.journal().path, self.journal().state);
+        self.look().await?;
+        if state != State::Planned && self.mine.len() < self.journal().secrets.len() {
+            // Only the last step of a path lets secrets go, so some that are gone mean that it was begun.
+            let Some(event) = last(path, state) else {
+                return Err(Failure::new(
+                    Exit::Ambiguous,
+                    format!(
+                        "the labels of {} no longer name this rotation ({})",
+                        self.subject.names(),
+                        self.journal().id
+                    ),
+                )
+                .hint(
+                    "someone changed records of Donjon's own: `donjon doctor` tells which stored value logs in where",
+                ));
+            };
+            if self.mine.is_empty() {
+                return Ok(event);
+            }
+        }
+        match (state, path) {
+            (State::Planned, _) => step::stage::stage(self).await,
+            (State::Staged, Path::Overlap) => step::declare::declare(self).await,
+            (State::Added, Path::Overlap) => step::verify::verify(self).await,
+            (State::Verified, Path::Overlap) | (State::Staged, Path::Cutover | Path::Together) => {
+                step::publish::publish(self).await
+            }
+            (State::Published, Path::Cutover) => step::switch::switch(self).await,
+            (State::Staged, Path::Compromised) => step::switch::remove_first(self).await,
+            (State::Published, Path::Overlap | Path::Together)
+            | (State::Switched, Path::Cutover | Path::Compromised) => step::roll::prepare(self).await,
+            (State::Rolling, Path::Overlap) => step::roll::roll(self).await,
+            (State::Rolling, Path::Cutover | Path::Compromised) | (State::Wave, Path::Together) => {
+                step::settle::settle(self).await
+            }
+            (State::Drained, Path::Overlap) => step::retire::remove_old(self).await,
+            (State::Trial, Path::Overlap) => step::retire::retire(self).await,
+            (State::Aborting, _) => step::undo::abort(self).await,
+            (State::Restoring, _) => step::undo::restore(self).await,
+            (
+                State::Staged
                 | State::Added
                 | State::Verified
                 | State::Published
+                | State::Switched
                 | State::Rolling
+                | State::Wave
+                | State::Promoted
                 | State::Drained
+                | State::Trial
                 | State::Retired
+                | State::Settled
                 | State::Aborted
-                | State::Restored => Err(Failure::new(
-                    Exit::Ambiguous,
-                    format!("the labels of `{}` no longer name this rotation ({})", self.subject.secret, self.journal().id),
-                )
-                .hint("someone changed records of Donjon's own: `donjon history` and a login with each version tell what is valid")),
-            };
-        }
-        match state {
-            State::Planned => step::stage::stage(self).await,
-            State::Staged => step::declare::both(self).await,
-            State::Added => step::verify::verify(self).await,
-            State::Verified => step::publish::publish(self).await,
-            State::Published => step::roll::prepare(self).await,
-            State::Rolling => step::roll::roll(self).await,
-            State::Drained => step::retire::remove_old(self).await,
-            State::Trial => step::retire::retire(self).await,
-            State::Aborting => step::undo::abort(self).await,
-            State::Restoring => step::undo::restore(self).await,
-            State::Retired | State::Aborted | State::Restored => {
-                Err(Failure::new(Exit::Bug, "a rotation that has ended has no next step"))
-            }
+                | State::Restored,
+                _,
+            ) => Err(Failure::new(Exit::Bug, format!("a rotation by {path} has no step that follows {state}"))),
         }
     }
 
     async fn moved(&mut self, event: Event) -> Result<(), Failure> {
         let impossible = |error| Failure::new(Exit::Bug, "the rotation made an impossible move").because(&error);
-        let state = transition::next(self.journal().state, event).map_err(impossible)?;
+        let state = transition::next(self.journal().path, self.journal().state, event).map_err(impossible)?;
         self.held.journal.state = state;
         self.held.journal.waiting = None;
         self.held.journal.history.push((state, (self.clock)()));
         self.save().await?;
         checkpoint::reached(&format!("rotation.moved.{state}"));
-        self.told(format!("{}: {state}", self.subject.secret));
+        self.told(format!("{}: {state}", self.subject.names()));
         Ok(())
     }
 
@@ -165,11 +231,41 @@ impl Rotation<'_> {
         let state = self.journal().state;
         // What a store's own error says of the state is about one write; what is valid where is what counts here.
         let store = matches!(failure.code, Exit::Unavailable | Exit::NotAllowed | Exit::Integrity);
-        let failure = failure.state(format!("{state}: {}", state.meaning()));
+        let failure = failure.state(format!("{state}: {}", self.journal().meaning()));
         if failure.hint.is_none() || store {
             failure.hint("`donjon rotate resume` goes on once the cause is mended")
         } else {
             failure
         }
+    }
+}
+
+/// The event of the step that lets the secrets go, where this state's step is the last of a path.
+fn last(path: Path, state: State) -> Option<Event> {
+    match (state, path) {
+        (State::Trial, Path::Overlap) => Some(Event::TrialPassed),
+        (State::Rolling, Path::Cutover | Path::Compromised) | (State::Wave, Path::Together) => {
+            Some(Event::ConsumersProven)
+        }
+        (State::Promoted, Path::Keyring) => Some(Event::KeysPruned),
+        (State::Aborting | State::Restoring, _) => Some(Event::OldAlone),
+        (
+            State::Planned
+            | State::Staged
+            | State::Added
+            | State::Verified
+            | State::Published
+            | State::Switched
+            | State::Rolling
+            | State::Wave
+            | State::Promoted
+            | State::Drained
+            | State::Trial
+            | State::Retired
+            | State::Settled
+            | State::Aborted
+            | State::Restored,
+            _,
+        ) => None,
     }
 }

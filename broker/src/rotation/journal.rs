@@ -1,5 +1,6 @@
 //! The journal of a rotation: one record in the store, moved by compare-and-set. It holds no value.
 
+use super::subject::Way;
 use crate::records::Layout;
 use donjon_drivers::{
     store::{Document, Expected, Store, StoreError, Version, Which},
@@ -7,7 +8,7 @@ use donjon_drivers::{
 };
 use donjon_policies::{
     name::{HostName, SecretName, ServiceName, TargetName},
-    transition::State,
+    transition::{Path, State},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -19,30 +20,18 @@ pub struct Journal {
     pub format: u32,
     /// Its name.
     pub id: String,
-    /// What is rotated.
-    pub secret: SecretName,
-    /// Where its value must be accepted.
-    pub target: TargetName,
-    /// The users whose accounts have the value.
-    pub users: Vec<String>,
+    /// The way it goes.
+    pub path: Path,
+    /// What is rotated, in the order of the names.
+    pub secrets: Vec<Item>,
     /// Where it stands.
     pub state: State,
     /// Every state it was in, and when, in microseconds since 1970.
     pub history: Vec<(State, i64)>,
     /// The process that drives it; another that takes over writes itself here first.
     pub broker: String,
-    /// The version that was current before.
-    pub old: Version,
-    /// The version that holds the new value, once published.
-    pub new: Option<Version>,
-    /// The accounts whose values are changed.
-    pub accounts: Vec<Account>,
-    /// Every account a login of the user could match.
-    pub entries: Vec<Account>,
-    /// Accounts that nobody can try from here and that the operator vouched for by name.
-    pub vouched: Vec<Account>,
-    /// Nodes' marks before the first consumer restarted.
-    pub marks: BTreeMap<String, Mark>,
+    /// Nodes' marks before the first consumer restarted, by target.
+    pub marks: Marks,
     /// The epoch of the publication.
     pub epoch: Option<u64>,
     /// The consumers, as far as they were restarted.
@@ -54,6 +43,41 @@ pub struct Journal {
     pub undone: Option<String>,
 }
 
+/// Nodes' marks by target and node.
+pub type Marks = BTreeMap<TargetName, BTreeMap<String, Mark>>;
+
+/// One secret of a rotation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Item {
+    /// The secret.
+    pub secret: SecretName,
+    /// The version that was current before.
+    pub old: Version,
+    /// The version that holds the new value, once published.
+    pub new: Option<Version>,
+    /// Where its value is accepted.
+    pub credentials: Vec<Credential>,
+}
+
+/// The accounts of one target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credential {
+    /// The target.
+    pub target: TargetName,
+    /// How a new value gets there.
+    pub way: Way,
+    /// The users that have the old value.
+    pub users: Vec<String>,
+    /// The user that gets the new one, where that is another.
+    pub twin: Option<String>,
+    /// The accounts whose values are changed.
+    pub accounts: Vec<Account>,
+    /// Every account a login of the users could match.
+    pub entries: Vec<Account>,
+    /// Accounts that nobody can try from here and that the operator vouched for by name.
+    pub vouched: Vec<Account>,
+}
+
 /// A consumer that was restarted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restarted {
@@ -63,6 +87,9 @@ pub struct Restarted {
     pub host: HostName,
     /// Whether it was proven on the new value.
     pub acknowledged: bool,
+    /// The operator went on without it.
+    #[serde(default)]
+    pub left: bool,
 }
 
 #[derive(Deserialize)]
@@ -76,6 +103,23 @@ pub struct Held {
     /// The journal.
     pub journal: Journal,
     version: Version,
+}
+
+impl Journal {
+    /// The names of what is rotated.
+    pub fn names(&self) -> Vec<SecretName> {
+        self.secrets.iter().map(|item| item.secret.clone()).collect()
+    }
+
+    /// What is rotated, for messages: "`a`, `b`".
+    pub fn named(&self) -> String {
+        self.secrets.iter().map(|item| format!("`{}`", item.secret)).collect::<Vec<_>>().join(", ")
+    }
+
+    /// What is valid where it stands, for a person.
+    pub fn meaning(&self) -> &'static str {
+        self.path.meaning(self.state)
+    }
 }
 
 impl Held {
@@ -101,9 +145,15 @@ impl Held {
 
     /// Every journal that has not ended, in the order of their names.
     pub async fn unfinished(store: &dyn Store, layout: &Layout) -> Result<Vec<Self>, StoreError> {
+        let all = Self::all(store, layout).await?;
+        Ok(all.into_iter().filter(|held| !held.journal.state.ended()).collect())
+    }
+
+    /// Every journal there is, in the order of their names.
+    pub async fn all(store: &dyn Store, layout: &Layout) -> Result<Vec<Self>, StoreError> {
         let mut found = Vec::new();
         for id in store.list(&layout.journals()).await? {
-            found.extend(Self::read(store, layout, &id).await?.filter(|held| !held.journal.state.ended()));
+            found.extend(Self::read(store, layout, &id).await?);
         }
         Ok(found)
     }

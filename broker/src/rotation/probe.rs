@@ -1,11 +1,12 @@
 //! What logs in where: fresh logins on every node and account. What a server said of itself is not believed.
 
-use super::Subject;
+use super::{Subject, journal::Credential, values::Login};
 use crate::failure::{Exit, Failure};
 use donjon_drivers::{
     material::Material,
-    target::{Account, Admin, Hazard, Login, Node, Survey, TargetError},
+    target::{Account, Hazard, Login as Answer, Node, Survey, Target, TargetError},
 };
+use donjon_policies::name::{SecretName, TargetName};
 
 /// What one round of logins found.
 #[derive(Debug, Default)]
@@ -18,37 +19,46 @@ pub struct Found {
     pub unprovable: Vec<(Node, Account, String)>,
 }
 
-/// Tries a value on every node and account.
+/// Tries a value on every node and account, and adds what came of it.
 pub async fn logins(
-    subject: &Subject,
+    target: &dyn Target,
     accounts: &[Account],
     entries: &[Account],
     value: &Material,
-) -> Result<Found, TargetError> {
-    let mut found = Found::default();
-    for node in subject.target.nodes() {
+    found: &mut Found,
+) -> Result<(), TargetError> {
+    for node in target.nodes() {
         for account in accounts {
             let among: Vec<Account> = entries.iter().filter(|entry| entry.user == account.user).cloned().collect();
-            match subject.target.login(node, account, &among, value).await? {
-                Login::Accepted => found.accepted.push((node.clone(), account.clone())),
-                Login::Refused => found.refused.push((node.clone(), account.clone())),
+            match target.login(node, account, &among, value).await? {
+                Answer::Accepted => found.accepted.push((node.clone(), account.clone())),
+                Answer::Refused => found.refused.push((node.clone(), account.clone())),
                 // No consumer can get in there either, so there is nothing to prove.
-                Login::Shadowed(_) => {}
-                Login::Unprovable(why) => found.unprovable.push((node.clone(), account.clone(), why)),
+                Answer::Shadowed(_) => {}
+                Answer::Unprovable(why) => found.unprovable.push((node.clone(), account.clone(), why)),
             }
         }
     }
-    Ok(found)
+    Ok(())
 }
 
-/// Every account of the users, refusing to go on where a change would not be safe.
-pub async fn survey(subject: &Subject, admin: &[&Material], known: &[&Material]) -> Result<Survey, Failure> {
-    let admin = Admin { user: &subject.administrator.user, values: admin };
+/// Every account of the users of a credential, refusing to go on where a change would not be safe.
+pub async fn survey(
+    subject: &Subject,
+    secret: &SecretName,
+    target: &TargetName,
+    users: &[String],
+    login: &Login,
+    known: &[&Material],
+) -> Result<Survey, Failure> {
+    let values = login.values();
+    let admin = login.admin(&values);
     let mut survey = Survey { accounts: Vec::new(), entries: Vec::new(), hazards: Vec::new() };
-    for user in &subject.users {
-        let found = subject.target.survey(&admin, user, known).await.map_err(|error| failed(subject, &error))?;
+    for user in users {
+        let found = subject.targets[target].target.survey(&admin, user, known).await;
+        let found = found.map_err(|error| failed(subject, target, &error))?;
         // The catalogue names users that only some deployments have.
-        if found.entries.is_empty() && subject.users.len() > 1 {
+        if found.entries.is_empty() && users.len() > 1 {
             continue;
         }
         survey.accounts.extend(found.accounts);
@@ -60,32 +70,36 @@ pub async fn survey(subject: &Subject, admin: &[&Material], known: &[&Material])
     if survey.accounts.is_empty() {
         return Err(Failure::new(
             Exit::NotThere,
-            format!(
-                "`{}` has no account of {} that authenticates by a password",
-                subject.target_name,
-                subject.users.join(", ")
-            ),
+            format!("`{target}` has no account of {} that authenticates by a password", users.join(", ")),
         ));
     }
     if survey.hazards.is_empty() {
         return Ok(survey);
     }
-    let mut failure = Failure::new(
-        Exit::Quorum,
-        format!("`{}` is in no state in which `{}` can be changed safely", subject.target_name, subject.secret),
-    );
+    let mut failure =
+        Failure::new(Exit::Quorum, format!("`{target}` is in no state in which `{secret}` can be changed safely"));
     failure.causes = survey.hazards.iter().map(Hazard::to_string).collect();
     Err(failure.hint("mend what is listed, then the same command again"))
 }
 
+/// Accounts that nobody can try from here and that nobody vouched for.
+pub fn unvouched(found: &Found, credentials: &[&Credential]) -> Vec<String> {
+    found
+        .unprovable
+        .iter()
+        .filter(|(_, account, _)| !credentials.iter().any(|c| c.vouched.contains(account)))
+        .map(|(node, account, why)| format!("{account} on {}: {why}", node.name))
+        .collect()
+}
+
 /// A target's error, as a person is told it.
-pub fn failed(subject: &Subject, error: &TargetError) -> Failure {
+pub fn failed(subject: &Subject, target: &TargetName, error: &TargetError) -> Failure {
     let code = match error {
         TargetError::Unreachable { .. } => Exit::Unavailable,
         TargetError::AdminRefused { .. } => Exit::Ambiguous,
         TargetError::Refused { .. } | TargetError::Unable { .. } => Exit::Failed,
     };
-    let failure = Failure::new(code, format!("cannot rotate `{}`", subject.secret)).because(error);
+    let failure = Failure::new(code, format!("cannot rotate {} on `{target}`", subject.names())).because(error);
     match error {
         TargetError::AdminRefused { .. } => failure.hint("the server's password was changed by someone else: put it back there, or store the one that works with `donjon put`"),
         TargetError::Unreachable { .. } => failure.hint("`donjon rotate resume` goes on when the node is back"),

@@ -2,8 +2,10 @@
 
 use crate::failure::Failure;
 use donjon_drivers::store::secret::Part;
+use donjon_policies::name::SecretName;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// A request, told apart by its `op`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -60,10 +62,10 @@ pub enum Request {
     RotatePlan(RotateAsked),
     /// Rotates.
     RotateApply(RotateAsked),
-    /// Goes on with a rotation that was interrupted.
-    RotateResume,
-    /// Undoes a rotation whose new value no consumer can have read.
-    RotateAbort,
+    /// Goes on with rotations that were interrupted.
+    RotateResume(ResumeAsked),
+    /// Undoes rotations whose new values no consumer can have read.
+    RotateAbort(ResumeAsked),
     /// How rotations stand.
     RotateStatus,
     /// Looks for stored values in files.
@@ -146,6 +148,17 @@ pub struct RotateAsked {
     /// Accounts (`user@host`) that nobody can prove from here and that the operator vouches for.
     #[serde(default)]
     pub vouched: Vec<String>,
+}
+
+/// Which interrupted rotations are meant, and what is accepted for them.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct ResumeAsked {
+    /// Those of these secrets; all where empty.
+    #[serde(default)]
+    pub names: Vec<SecretName>,
+    /// Consumers (`service@host`) to go on without: they are cut off once the value that they run on is removed.
+    #[serde(default)]
+    pub leave: BTreeSet<String>,
 }
 
 /// An answer: progress comes first, then a reply or an error.

@@ -3,5 +3,5 @@
 mod assemble;
 mod refresh;
 
-pub use assemble::{ViewError, assemble};
+pub use assemble::{Ingredient, ViewError, assemble};
 pub use refresh::{RefreshError, Refreshed, refresh};

@@ -1,16 +1,13 @@
 //! Bringing a view's record up to date with the secrets that it is made of.
 
-use super::{ViewError, assemble};
+use super::{Ingredient, ViewError, assemble};
 use crate::records::{
     Layout,
     secrets::{self, newest},
 };
-use donjon_drivers::{
-    material::Material,
-    store::{
-        Expected, Store, StoreError, Which,
-        secret::{Origin, SecretRecord, SecretValue},
-    },
+use donjon_drivers::store::{
+    Expected, Store, StoreError, Which,
+    secret::{Origin, SecretRecord, SecretValue},
 };
 use donjon_policies::{deployment::placeholders, name::SecretName};
 use std::collections::BTreeMap;
@@ -71,17 +68,21 @@ async fn once(
     let mut values = BTreeMap::new();
     for placeholder in placeholders(template).filter_map(Result::ok) {
         if let Some(held) = secrets::read(store, layout, &placeholder.secret, Which::Latest).await? {
-            values.insert(placeholder.secret, held.record.value);
+            values.insert(placeholder.secret, held.record);
         }
     }
-    let parts: BTreeMap<SecretName, &Material> = values.iter().map(|(n, v)| (n.clone(), v.material())).collect();
+    let mut parts = BTreeMap::new();
+    for (name, record) in &values {
+        let user = record.user.as_deref();
+        parts.insert(name.clone(), Ingredient { value: record.value.material(), user });
+    }
     let assembled = assemble(template, &parts)?;
     let held = secrets::read(store, layout, view, Which::Latest).await?;
     if held.is_some_and(|held| held.record.value.material().matches(&assembled)) {
         return Ok(Refreshed::Unchanged);
     }
     let value = SecretValue::Whole(assembled);
-    let record = SecretRecord { name: view.clone(), value, created: now, origin: Origin::Assembled };
+    let record = SecretRecord { name: view.clone(), value, created: now, origin: Origin::Assembled, user: None };
     secrets::write_at(store, &layout.secret(view), &record, expected).await?;
     Ok(Refreshed::Written)
 }
@@ -89,6 +90,7 @@ async fn once(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use donjon_drivers::material::Material;
     use donjon_drivers::store::memory::Memory;
 
     #[tokio::test]
@@ -100,7 +102,7 @@ mod tests {
         for round in 0..20 {
             let put = async |name: &SecretName| {
                 let value = SecretValue::Whole(Material::from(format!("{name}{round}")));
-                let record = SecretRecord { name: name.clone(), value, created: 0, origin: Origin::Put };
+                let record = SecretRecord { name: name.clone(), value, created: 0, origin: Origin::Put, user: None };
                 secrets::write(store, &layout, &record).await.unwrap();
                 match refresh(store, &layout, &view, "{a}-{b}", 0).await {
                     Ok(_) | Err(RefreshError::View(ViewError::Missing(_))) => {}

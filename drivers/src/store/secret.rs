@@ -105,6 +105,8 @@ pub struct SecretRecord {
     pub created: i64,
     /// How it came to be.
     pub origin: Origin,
+    /// The account that goes with this value, where rotations change that too: of two twins, the one in use.
+    pub user: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -127,6 +129,8 @@ struct Written<'a> {
 #[derive(Serialize, Deserialize)]
 struct Marks {
     origin: Origin,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -168,7 +172,7 @@ impl SecretRecord {
             password,
             private_key,
             public_key,
-            donjon: Marks { origin: self.origin },
+            donjon: Marks { origin: self.origin, user: self.user.clone() },
         };
         // Room for the worst case of escapes, so that the buffer never moves and leaves a copy behind.
         let mut json = Vec::with_capacity(512 + hex.len() + 6 * bytes.len() + public_key.map_or(0, str::len));
@@ -193,12 +197,8 @@ impl SecretRecord {
             Some(Ok(own)) if own != *name => return Err(NoObject),
             Some(Ok(_) | Err(_)) | None => name.clone(),
         };
-        Ok(Self {
-            name,
-            value,
-            created: read.created.unwrap_or(0),
-            origin: read.donjon.map_or(Origin::Put, |m| m.origin),
-        })
+        let (origin, user) = read.donjon.map_or((Origin::Put, None), |marks| (marks.origin, marks.user));
+        Ok(Self { name, value, created: read.created.unwrap_or(0), origin, user })
     }
 }
 
@@ -214,7 +214,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_survive(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let record = SecretRecord { name: name(), value: SecretValue::Whole(Material::new(bytes.clone())), created: 7, origin: Origin::Put };
+            let record = SecretRecord { name: name(), value: SecretValue::Whole(Material::new(bytes.clone())), created: 7, origin: Origin::Put, user: None };
             let read = SecretRecord::from_document(&name(), &record.to_document().unwrap()).unwrap();
             prop_assert_eq!(read.value.material().expose(), &bytes[..]); // EXPOSE: a test value
             prop_assert_eq!(read.created, 7);
@@ -235,6 +235,7 @@ mod tests {
             value: SecretValue::Whole(Material::from("v".to_owned())),
             created: 0,
             origin: Origin::Put,
+            user: None,
         };
         assert!(SecretRecord::from_document(&name(), &record.to_document().unwrap()).is_err());
     }
@@ -243,7 +244,7 @@ mod tests {
     fn a_pair_has_the_fields_kolla_reads() {
         let value =
             SecretValue::Pair { private: Material::from("PRIV\n".to_owned()), public: "ssh-rsa AAAA".to_owned() };
-        let record = SecretRecord { name: name(), value, created: 0, origin: Origin::Generated };
+        let record = SecretRecord { name: name(), value, created: 0, origin: Origin::Generated, user: None };
         let json: serde_json::Value = record.to_document().unwrap().parse().unwrap();
         assert_eq!(json["private_key"], "PRIV\n");
         assert_eq!(json["public_key"], "ssh-rsa AAAA");

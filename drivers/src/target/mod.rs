@@ -54,6 +54,15 @@ pub trait Target: Send + Sync {
     /// A mark: every session that begins from now on is later than it.
     async fn mark(&self, admin: &Admin<'_>, node: &Node) -> Result<Mark, TargetError>;
 
+    /// Ends the sessions of a user on a node that began no later than a mark, whoever holds them.
+    async fn end_sessions(&self, admin: &Admin<'_>, node: &Node, user: &str, until: Mark) -> Result<(), TargetError> {
+        let _ = (admin, until);
+        Err(TargetError::Unable {
+            node: node.name.clone(),
+            what: format!("the driver `{}` cannot end the sessions of {user}", self.capabilities().driver),
+        })
+    }
+
     /// Makes `twin` an account with exactly the rights that `account` has and that accepts exactly this value, whether or
     /// not it was there before. For `dual-user`; a target whose [`Capabilities::twins`] is [`Twins::No`] has none.
     async fn twin(

@@ -1,7 +1,10 @@
 //! The deployment file as a whole, and how its parts hang together.
 
 use super::{Driven, Host, Inventory, LOOPBACK, Reads, Service, Site, placeholders};
-use crate::name::{DeploymentName, HostName, RoleName, SecretName, ServiceName, SiteName, TargetName};
+use crate::{
+    name::{DeploymentName, HostName, RoleName, SecretName, ServiceName, SiteName, TargetName},
+    strategy::Strategy,
+};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,6 +38,9 @@ pub struct Deployment {
     /// Values assembled from secrets: a template with `{secret}` or `{secret:url}` (percent-encoded).
     #[serde(default)]
     pub views: BTreeMap<SecretName, String>,
+    /// Secrets that change here otherwise than the catalogue says: Keystone users by `dual-user` instead of `cutover`, say.
+    #[serde(default)]
+    pub strategies: BTreeMap<SecretName, Strategy>,
     /// Who may read what.
     #[serde(default)]
     pub roles: BTreeMap<RoleName, Reads>,
@@ -109,6 +115,7 @@ impl Deployment {
             targets: BTreeMap::new(),
             services: BTreeMap::new(),
             views: BTreeMap::new(),
+            strategies: BTreeMap::new(),
             roles: BTreeMap::new(),
             sites: BTreeMap::new(),
         }

@@ -18,4 +18,4 @@ pub use host::{Host, LOOPBACK};
 pub use inventory::Inventory;
 pub use service::{Proof, Service};
 pub use site::{Reads, Site};
-pub use template::{Encoding, Placeholder, placeholders};
+pub use template::{Encoding, Piece, Placeholder, placeholders};

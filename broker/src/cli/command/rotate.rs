@@ -2,8 +2,9 @@
 
 use crate::{
     cli::{Context, progress::Progress, show},
+    daemon::lookup::name,
     failure::{Exit, Failure},
-    socket::message::{Request, RotateAsked},
+    socket::message::{Request, ResumeAsked, RotateAsked},
 };
 use clap::{Args, Subcommand};
 use serde_json::Value;
@@ -28,9 +29,9 @@ enum What {
     /// Rotate.
     Apply(Asked),
     /// Go on with what was interrupted.
-    Resume,
+    Resume(Interrupted),
     /// Go back, where no consumer can have read a new value.
-    Abort,
+    Abort(Interrupted),
     /// Show the rotations that have not ended. Exit code 13 where there are any.
     Status,
     /// Renew the broker's own credential, unseal shares, barrier key and CA.
@@ -58,6 +59,23 @@ struct Asked {
     detailed_exitcode: bool,
 }
 
+#[derive(Debug, Args)]
+struct Interrupted {
+    /// Only the rotations of these secrets.
+    names: Vec<String>,
+    /// A consumer to go on without, neither restarted nor proven: it is cut off once the value that it runs on goes.
+    #[arg(long, value_name = "SERVICE@HOST")]
+    leave: Vec<String>,
+}
+
+impl TryFrom<Interrupted> for ResumeAsked {
+    type Error = Failure;
+    fn try_from(given: Interrupted) -> Result<Self, Failure> {
+        let names = given.names.iter().map(|given| name(given)).collect::<Result<_, _>>()?;
+        Ok(Self { names, leave: given.leave.into_iter().collect() })
+    }
+}
+
 /// How an answer is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shown {
@@ -75,8 +93,8 @@ impl Rotate {
                 (Request::RotatePlan(asked.into()), shown)
             }
             What::Apply(asked) => (Request::RotateApply(asked.into()), Shown::Rotations),
-            What::Resume => (Request::RotateResume, Shown::Rotations),
-            What::Abort => (Request::RotateAbort, Shown::Rotations),
+            What::Resume(asked) => (Request::RotateResume(asked.try_into()?), Shown::Rotations),
+            What::Abort(asked) => (Request::RotateAbort(asked.try_into()?), Shown::Rotations),
             What::Status => (Request::RotateStatus, Shown::Status),
             What::Broker => {
                 let refused =
@@ -111,29 +129,27 @@ impl From<Asked> for RotateAsked {
 }
 
 fn show_plan(context: &Context, plan: &Value, detailed: bool) -> Result<(), Failure> {
-    let secrets = items(&plan["secrets"]);
+    let rotations = items(&plan["rotations"]);
     show::answer(context.output, plan, || {
-        let restarts = |s: &Value| {
-            items(&s["restarts"])
-                .iter()
-                .map(|r| format!("{}@{}", text(&r["service"]), text(&r["host"])))
-                .collect::<Vec<_>>()
-                .join(", ")
+        let mut rows = Vec::new();
+        for (number, rotation) in rotations.iter().enumerate() {
+            rows.extend(items(&rotation["secrets"]).iter().map(|secret| secret_row(number + 1, secret)));
+        }
+        let mut shown = show::table(&["ROTATION", "SECRET", "STRATEGY", "OUTAGE", "ACCOUNTS"], &rows);
+        let rows: Vec<_> =
+            rotations.iter().enumerate().flat_map(|(n, rotation)| restart_rows(n + 1, rotation)).collect();
+        if !rows.is_empty() {
+            shown += "\n";
+            shown += &show::table(&["ROTATION", "STEP", "RESTARTS TOGETHER"], &rows);
+        }
+        let sites = |(n, r): (usize, &Value)| {
+            items(&r["sites"]).iter().map(|s| vec![(n + 1).to_string(), text(s)]).collect::<Vec<_>>()
         };
-        let users = |s: &Value| items(&s["users"]).iter().map(text).collect::<Vec<_>>().join(", ");
-        let row = |s: &Value| {
-            vec![
-                text(&s["secret"]),
-                text(&s["strategy"]),
-                text(&s["outage"]),
-                format!("{} on {}", users(s), text(&s["target"])),
-                restarts(s),
-            ]
-        };
-        let mut shown = show::table(
-            &["SECRET", "STRATEGY", "OUTAGE", "ACCOUNTS", "RESTARTS, IN ORDER"],
-            &secrets.iter().map(row).collect::<Vec<_>>(),
-        );
+        let rows: Vec<_> = rotations.iter().enumerate().flat_map(sites).collect();
+        if !rows.is_empty() {
+            shown += "\n";
+            shown += &show::table(&["ROTATION", "WAITS FOR SITE"], &rows);
+        }
         let left = items(&plan["left"]);
         if !left.is_empty() {
             let row = |l: &Value| vec![text(&l["secret"]), text(&l["why"])];
@@ -142,7 +158,32 @@ fn show_plan(context: &Context, plan: &Value, detailed: bool) -> Result<(), Fail
         }
         shown
     })?;
-    if detailed && !secrets.is_empty() { Err(Failure::new(Exit::Due, "there is something to do")) } else { Ok(()) }
+    if detailed && !rotations.is_empty() { Err(Failure::new(Exit::Due, "there is something to do")) } else { Ok(()) }
+}
+
+fn secret_row(number: usize, secret: &Value) -> Vec<String> {
+    let credentials = items(&secret["credentials"]);
+    let joined = |parts: Vec<String>| parts.join(", ");
+    let users = |c: &Value| items(&c["users"]).iter().map(text).collect::<Vec<_>>().join(", ");
+    let mut strategies: Vec<String> = credentials.iter().map(|c| text(&c["strategy"])).collect();
+    strategies.dedup();
+    let (strategies, accounts) = match credentials {
+        [] => ("together".to_owned(), "its readers alone".to_owned()),
+        _ => (
+            joined(strategies),
+            joined(credentials.iter().map(|c| format!("{} on {}", users(c), text(&c["target"]))).collect()),
+        ),
+    };
+    vec![number.to_string(), text(&secret["secret"]), strategies, text(&secret["outage"]), accounts]
+}
+
+fn restart_rows(number: usize, rotation: &Value) -> Vec<Vec<String>> {
+    let place = |i: &Value| format!("{}@{}", text(&i["service"]), text(&i["host"]));
+    let row = |(step, of): (usize, &Value)| {
+        let together = items(&of["instances"]).iter().map(place).collect::<Vec<_>>().join(", ");
+        vec![number.to_string(), (step + 1).to_string(), together]
+    };
+    items(&rotation["restarts"]).iter().enumerate().map(row).collect()
 }
 
 fn show_status(context: &Context, value: &Value) -> Result<(), Failure> {
@@ -161,10 +202,11 @@ fn rotations(value: &Value) -> String {
     let row = |r: &Value| {
         let took = r["microseconds"].as_i64().map_or_else(String::new, |us| format!("{:.1} s", us as f64 / 1e6));
         let waiting = r["waiting"].as_str().map_or_else(|| text(&r["meaning"]), |w| format!("waits: {w}"));
-        vec![text(&r["secret"]), text(&r["state"]), took, waiting]
+        let secrets = items(&r["secrets"]).iter().map(text).collect::<Vec<_>>().join(", ");
+        vec![secrets, text(&r["state"]), took, waiting]
     };
     show::table(
-        &["SECRET", "STATE", "TOOK", "MEANING"],
+        &["SECRETS", "STATE", "TOOK", "MEANING"],
         &items(&value["rotations"]).iter().map(row).collect::<Vec<_>>(),
     )
 }

@@ -1,60 +1,94 @@
-//! Published: the records that consumers read hold the new value, the views are assembled from it, and the epoch says so.
+//! Published: the records that consumers read hold the new values, the views are assembled from them, and the epoch says so.
 
 use crate::{
     daemon::translate,
     failure::{Exit, Failure},
     records::{epoch, secrets},
-    rotation::{Rotation, begin::values, checkpoint, step::declare},
+    rotation::{
+        Rotation, accept, checkpoint,
+        journal::Item,
+        values::{Side, Values, same, values},
+    },
     views::{self, RefreshError},
 };
-use donjon_drivers::{
-    material::Material,
-    store::{
-        Expected, StoreError, Version, Which,
-        secret::{Origin, SecretRecord, SecretValue},
-    },
+use donjon_drivers::store::{
+    Expected, StoreError, Version, Which,
+    secret::{Origin, SecretRecord},
 };
-use donjon_policies::{name::SecretName, transition::Event};
+use donjon_policies::{
+    name::SecretName,
+    transition::{Event, Path},
+};
 
-/// Publishes the new value.
+/// Publishes the new values.
 pub async fn publish(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
-    let both = values(rotation).await?;
-    // Publishing a value that the target does not accept is the fault this project is for.
-    declare::still_both(rotation, &both).await?;
-    let version = record(rotation, &both.new, Origin::Rotated, rotation.journal().old).await?;
-    rotation.held.journal.new = Some(version);
-    rotation.held.journal.epoch = Some(
-        epoch::bump(rotation.store, rotation.layout)
-            .await
-            .map_err(|error| translate::store("cannot bump the epoch", &error))?,
-    );
-    checkpoint::reached("rotation.epoch-bumped");
+    let values = values(rotation).await?;
+    if rotation.journal().path == Path::Overlap {
+        // Publishing a value that the target does not accept is the fault this project is for.
+        accept::still_both(rotation, &values).await?;
+    }
+    records(rotation, &values).await?;
     Ok(Event::RecordsWritten)
 }
 
-/// Whether the new value is what consumers read, though the journal does not say so yet.
-pub async fn begun(rotation: &Rotation<'_>) -> Result<bool, Failure> {
-    let secret = &rotation.subject.secret;
-    let both = values(rotation).await?;
-    let newest = secrets::read(rotation.store, rotation.layout, secret, Which::Latest).await;
-    let newest = newest.map_err(|error| translate::store(format!("cannot read `{secret}`"), &error))?;
-    Ok(newest.is_some_and(|held| held.record.value.material().matches(&both.new)))
+/// Makes the new values what consumers read.
+pub async fn records(rotation: &mut Rotation<'_>, values: &Values) -> Result<(), Failure> {
+    let mut published = Vec::new();
+    for item in rotation.items() {
+        let version = record(rotation, values, item, Side::New, Origin::Rotated, item.old).await?;
+        published.push((item.secret.clone(), version));
+    }
+    assemble(rotation).await?;
+    for item in rotation.items_mut() {
+        item.new = published.iter().find(|(secret, _)| *secret == item.secret).map(|(_, version)| *version);
+    }
+    rotation.held.journal.epoch = Some(tell_readers(rotation).await?);
+    Ok(())
 }
 
-/// Makes a value the newest version of the secret and of its views, and says which version of the secret that is.
-/// `expected` is the version it replaces; where the value is the newest already, nothing is written.
+/// Bumps the epoch.
+pub async fn tell_readers(rotation: &Rotation<'_>) -> Result<u64, Failure> {
+    let epoch = epoch::bump(rotation.store, rotation.layout)
+        .await
+        .map_err(|error| translate::store("cannot bump the epoch", &error))?;
+    checkpoint::reached("rotation.epoch-bumped");
+    Ok(epoch)
+}
+
+/// Whether any new value is what consumers read, though the journal does not say so yet.
+pub async fn begun(rotation: &Rotation<'_>) -> Result<bool, Failure> {
+    let values = values(rotation).await?;
+    for item in rotation.items() {
+        let new = &values.of(&item.secret).new;
+        if newest(rotation, &item.secret).await?.is_some_and(|held| same(&held.record, &new.value, new.user.as_deref()))
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The newest version of a secret.
+pub async fn newest(rotation: &Rotation<'_>, secret: &SecretName) -> Result<Option<secrets::Held>, Failure> {
+    let newest = secrets::read(rotation.store, rotation.layout, secret, Which::Latest).await;
+    newest.map_err(|error| translate::store(format!("cannot read `{secret}`"), &error))
+}
+
+/// Makes a value the newest version of its secret, and says which version that is. `expected` is the version it replaces;
+/// where the value is the newest already, nothing is written.
 pub async fn record(
     rotation: &Rotation<'_>,
-    value: &Material,
+    values: &Values,
+    item: &Item,
+    side: Side,
     origin: Origin,
     expected: Version,
 ) -> Result<Version, Failure> {
-    let secret = &rotation.subject.secret;
-    let failed = |error: StoreError| translate::store(format!("cannot publish `{secret}`"), &error);
-    let newest = secrets::read(rotation.store, rotation.layout, secret, Which::Latest).await.map_err(failed)?;
-    let version = match newest {
-        Some(held) if held.record.value.material().matches(value) => held.version,
-        Some(held) if held.version == expected => write(rotation, value, origin, expected).await?,
+    let (secret, pair) = (&item.secret, values.of(&item.secret));
+    let wanted = if side == Side::New { &pair.new } else { &pair.old };
+    let version = match newest(rotation, secret).await? {
+        Some(held) if same(&held.record, &wanted.value, wanted.user.as_deref()) => held.version,
+        Some(held) if held.version == expected => write(rotation, wanted, origin, expected).await?,
         Some(_) | None => {
             return Err(Failure::new(
                 Exit::Conflict,
@@ -67,32 +101,38 @@ pub async fn record(
         }
     };
     checkpoint::reached("rotation.record-written");
+    Ok(version)
+}
+
+/// Brings every view up to date.
+pub async fn assemble(rotation: &Rotation<'_>) -> Result<(), Failure> {
     for (view, template) in &rotation.subject.views {
         let refreshed =
             views::refresh(rotation.store, rotation.layout, view, template, (rotation.clock)() / 1_000_000).await;
         refreshed.map_err(|error| unassembled(view, &error))?;
         checkpoint::reached("rotation.view-written");
     }
-    Ok(version)
+    Ok(())
 }
 
-/// Writes a value as the version after `expected`.
+/// Writes a value once more, as the version after `expected`.
 pub async fn write(
     rotation: &Rotation<'_>,
-    value: &Material,
+    wanted: &SecretRecord,
     origin: Origin,
     expected: Version,
 ) -> Result<Version, Failure> {
-    let secret = &rotation.subject.secret;
+    let secret = &wanted.name;
     let record = SecretRecord {
         name: secret.clone(),
-        value: SecretValue::Whole(value.duplicate()),
+        value: wanted.value.duplicate(),
         created: (rotation.clock)() / 1_000_000,
         origin,
+        user: wanted.user.clone(),
     };
     secrets::write_at(rotation.store, &rotation.layout.secret(secret), &record, Expected::Newest(expected))
         .await
-        .map_err(|error| translate::store(format!("cannot publish `{secret}`"), &error))
+        .map_err(|error: StoreError| translate::store(format!("cannot publish `{secret}`"), &error))
 }
 
 fn unassembled(view: &SecretName, error: &RefreshError) -> Failure {

@@ -1,26 +1,28 @@
-//! Rolling and Drained: consumers restart in order and are proven on the new value by their own logins.
+//! Rolling: consumers restart group by group, and are proven on the new values by their own logins.
 
 use crate::{
     failure::{Exit, Failure},
     rotation::{
-        Instance, Rotation,
-        begin::{Values, values},
-        checkpoint,
-        journal::Restarted,
+        Instance, Rotation, accept, checkpoint,
+        journal::{Marks, Restarted},
         probe,
-        step::declare,
-        subject::Proof,
+        subject::{Proof, Way},
+        values::{Side, Values, values},
     },
 };
 use donjon_drivers::{
     service::ServiceError,
-    target::{Admin, Mark, Session},
+    target::{Mark, Session, Sessions},
 };
-use donjon_policies::transition::Event;
+use donjon_policies::{
+    name::TargetName,
+    transition::{Event, Path},
+};
+use futures_util::future::join_all;
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
 
-/// Marks where the sessions of consumers that still have the old value end.
+/// Marks where the sessions of consumers that still have the old values end.
 pub async fn prepare(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
     let both = values(rotation).await?;
     rotation.held.journal.marks = marks(rotation, &both).await?;
@@ -30,26 +32,48 @@ pub async fn prepare(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
 /// Restarts every consumer that is not proven yet, then waits until no session from before is left.
 pub async fn roll(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
     let both = values(rotation).await?;
-    declare::still_both(rotation, &both).await?;
-    for instance in rotation.subject.instances.clone() {
-        let known = rotation
-            .journal()
-            .restarted
-            .iter()
-            .any(|r| r.service == instance.service && r.host == instance.host && r.acknowledged);
-        if known {
+    if rotation.journal().path == Path::Overlap {
+        accept::still_both(rotation, &both).await?;
+    }
+    for group in rotation.subject.groups.clone() {
+        let group: Vec<&Instance> = group
+            .into_iter()
+            .filter_map(|at| rotation.subject.instances.get(at))
+            .filter(|instance| !acknowledged(rotation, instance) && !left(rotation, instance))
+            .collect();
+        if group.is_empty() {
             continue;
         }
-        // Known as touched before it is: whoever goes back after a crash must return it too.
-        remember(rotation, &instance, false);
+        // Known as touched before they are: whoever goes back after a crash must return them too.
+        for instance in &group {
+            remember(rotation, instance, false);
+        }
         rotation.save().await?;
-        if let Proven::No(failure) = restart(rotation, &both, &instance).await? {
-            rotation.told(failure.to_string());
+        let before = marks(rotation, &both).await?;
+        let restarts = group.iter().map(|instance| restart(rotation, &both, instance, Side::New, &before));
+        let proven = join_all(restarts).await;
+        let mut failed = None;
+        for (instance, proven) in group.iter().zip(proven) {
+            match proven? {
+                Proven::Yes => {
+                    remember(rotation, instance, true);
+                    rotation.told(format!("{} on {}: proven on the new value", instance.service, instance.host));
+                }
+                Proven::No(failure) => {
+                    rotation.told(failure.to_string());
+                    failed = failed.or(Some(failure));
+                }
+            }
+        }
+        if let Some(failure) = failed {
+            // What is known to others does not come back, whatever fails on the new value.
+            if rotation.journal().path == Path::Compromised {
+                rotation.save().await?;
+                return Err(failure.hint("mend it, then `donjon rotate resume`"));
+            }
             rotation.held.journal.undone = Some(format!("{}: {}", failure.message, failure.causes.join(": ")));
             return Ok(Event::ConsumerFailed);
         }
-        remember(rotation, &instance, true);
-        rotation.told(format!("{} on {}: proven on the new value", instance.service, instance.host));
         rotation.save().await?;
         checkpoint::reached("rotation.acknowledged");
     }
@@ -66,12 +90,17 @@ pub enum Proven {
     No(Failure),
 }
 
-/// Restarts one consumer and waits until it is proven on what the store serves.
-pub async fn restart(rotation: &Rotation<'_>, both: &Values, instance: &Instance) -> Result<Proven, Failure> {
+/// Restarts one consumer and waits until it is proven on what the store serves: `side`, of sessions later than `before`.
+pub async fn restart(
+    rotation: &Rotation<'_>,
+    both: &Values,
+    instance: &Instance,
+    side: Side,
+    before: &Marks,
+) -> Result<Proven, Failure> {
     let (service, host) = (&instance.service, &instance.host);
     let failed =
         |code, error: &ServiceError| Failure::new(code, format!("cannot restart `{service}` on {host}")).because(error);
-    let before = marks(rotation, both).await?;
     let since = instance.driver.now().await.map_err(|error| failed(Exit::Unavailable, &error))?;
     match instance.driver.restart().await {
         Ok(()) => {}
@@ -82,12 +111,12 @@ pub async fn restart(rotation: &Rotation<'_>, both: &Values, instance: &Instance
     let deadline = Instant::now() + instance.settle;
     loop {
         let lacking = match (started(instance, since).await, instance.driver.check().await) {
-            (Some(lacking), _) => lacking,
-            (None, Err(error)) => error.to_string(),
-            (None, Ok(())) if instance.proof == Proof::Check => return Ok(Proven::Yes),
-            (None, Ok(())) if logged_in(rotation, both, &before).await? => return Ok(Proven::Yes),
-            (None, Ok(())) => format!("no login of `{}` came after its restart", rotation.subject.users.join(", ")),
+            (Some(lacking), _) => Some(lacking),
+            (None, Err(error)) => Some(error.to_string()),
+            (None, Ok(())) if instance.proof == Proof::Check => None,
+            (None, Ok(())) => absent(rotation, both, instance, side, before).await?,
         };
+        let Some(lacking) = lacking else { return Ok(Proven::Yes) };
         if Instant::now() >= deadline {
             let late = format!("`{service}` on {host} was not proven within {} s", instance.settle.as_secs());
             return Ok(Proven::No(Failure::new(Exit::Failed, late).cause(lacking)));
@@ -105,34 +134,65 @@ async fn started(instance: &Instance, since: i64) -> Option<String> {
     }
 }
 
-async fn logged_in(rotation: &Rotation<'_>, both: &Values, before: &BTreeMap<String, Mark>) -> Result<bool, Failure> {
+/// The first of the consumer's accounts that has not logged in from its host since, if any.
+async fn absent(
+    rotation: &Rotation<'_>,
+    both: &Values,
+    instance: &Instance,
+    side: Side,
+    before: &Marks,
+) -> Result<Option<String>, Failure> {
     // Only sessions up to a mark are told, so the mark is one of now.
     let now = marks(rotation, both).await?;
-    let sessions = sessions(rotation, both, &now).await?;
-    // The session that took the mark is this broker's own: the server may not have noticed yet that it has left.
-    let own = |node: &String, session: &Session| now.get(node) == Some(&session.mark);
-    Ok(sessions
-        .iter()
-        .any(|(node, session)| !own(node, session) && before.get(node).is_some_and(|mark| session.mark > *mark)))
+    for (item, credential) in accept::credentials(rotation) {
+        let target = &credential.target;
+        let Some(marks) = now.get(target).filter(|_| instance.uses.contains(&item.secret)) else { continue };
+        let users = credential.users(side);
+        let sessions = sessions(rotation, both, target, &users, marks).await?;
+        let before = before.get(target);
+        let later = |node: &String, session: &Session| {
+            // The session that took the mark is this broker's own: the server may not have noticed yet that it has left.
+            marks.get(node) != Some(&session.mark)
+                && before.and_then(|before| before.get(node)).is_some_and(|mark| session.mark > *mark)
+        };
+        if !sessions.iter().any(|(node, session)| later(node, session) && instance.addresses.hold(&session.from)) {
+            return Ok(Some(format!(
+                "no login of `{}` at `{target}` came from it after its restart",
+                users.join(", ")
+            )));
+        }
+    }
+    Ok(None)
 }
 
 async fn drained(rotation: &mut Rotation<'_>, both: &Values) -> Result<(), Failure> {
     let deadline = Instant::now() + rotation.subject.drain;
-    let marks = rotation.journal().marks.clone();
     loop {
-        let left = sessions(rotation, both, &marks).await?;
-        if left.is_empty() {
+        let mut named = Vec::new();
+        for (_, credential) in accept::credentials(rotation) {
+            // A switched account's sessions are of either value, and nobody can tell which; they are those from before.
+            let Some(marks) = rotation.journal().marks.get(&credential.target) else { continue };
+            let forever: BTreeMap<String, Mark>;
+            let until = match credential.way {
+                Way::Twin => {
+                    forever = marks.keys().map(|node| (node.clone(), Mark(u64::MAX))).collect();
+                    &forever
+                }
+                Way::Both | Way::Switch => marks,
+            };
+            let left = sessions(rotation, both, &credential.target, &credential.users(Side::Old), until).await?;
+            named.extend(left.iter().map(|(node, session)| {
+                let whose = rotation.subject.instances.iter().find(|i| i.addresses.tells(&session.from));
+                let whose = whose.map_or(String::new(), |i| format!("{} on {}, ", i.service, i.host));
+                format!("{whose}{} (session {} on {node})", session.from, session.mark.0)
+            }));
+        }
+        if named.is_empty() {
             return Ok(());
         }
         if Instant::now() >= deadline {
-            let named: Vec<_> = left
-                .iter()
-                .map(|(node, session)| format!("{} (session {} on {node})", session.from, session.mark.0))
-                .collect();
-            let failure = Failure::new(
-                Exit::Waiting,
-                format!("sessions of `{}` from before the rotation are still open", rotation.subject.users.join(", ")),
-            );
+            let what = format!("sessions from before the rotation of {} are still open", rotation.subject.names());
+            let failure = Failure::new(Exit::Waiting, what);
             let failure = failure.cause(named.join(", ")).hint("restart what holds them, then `donjon rotate resume`");
             rotation.held.journal.waiting = Some(format!("sessions from before are open: {}", named.join(", ")));
             rotation.save().await?;
@@ -145,35 +205,64 @@ async fn drained(rotation: &mut Rotation<'_>, both: &Values) -> Result<(), Failu
 async fn sessions(
     rotation: &Rotation<'_>,
     both: &Values,
+    target: &TargetName,
+    users: &[String],
     until: &BTreeMap<String, Mark>,
 ) -> Result<Vec<(String, Session)>, Failure> {
-    let (known, subject) = (both.administrator.values(), rotation.subject);
-    let admin = Admin { user: &subject.administrator.user, values: &known };
+    let login = both.administrator(target);
+    let known = login.values();
+    let admin = login.admin(&known);
+    let reached = &rotation.subject.targets[target].target;
     let mut found = Vec::new();
-    for node in subject.target.nodes() {
+    for node in reached.nodes() {
         let Some(mark) = until.get(&node.name) else { continue };
-        for user in &subject.users {
-            let sessions = subject.target.sessions(&admin, node, user, *mark).await;
-            let sessions = sessions.map_err(|error| probe::failed(subject, &error))?;
+        for user in users {
+            let sessions = reached.sessions(&admin, node, user, *mark).await;
+            let sessions = sessions.map_err(|error| probe::failed(rotation.subject, target, &error))?;
             found.extend(sessions.into_iter().map(|session| (node.name.clone(), session)));
         }
     }
     Ok(found)
 }
 
-async fn marks(rotation: &Rotation<'_>, both: &Values) -> Result<BTreeMap<String, Mark>, Failure> {
-    let (known, subject) = (both.administrator.values(), rotation.subject);
-    let admin = Admin { user: &subject.administrator.user, values: &known };
-    let mut marks = BTreeMap::new();
-    for node in subject.target.nodes() {
-        let mark = subject.target.mark(&admin, node).await.map_err(|error| probe::failed(subject, &error))?;
-        marks.insert(node.name.clone(), mark);
+/// A mark of now at every node of every target that tells its sessions.
+pub async fn marks(rotation: &Rotation<'_>, both: &Values) -> Result<Marks, Failure> {
+    let mut marks = Marks::new();
+    for (name, reached) in &rotation.subject.targets {
+        let has_it = accept::credentials(rotation).iter().any(|(_, c)| c.target == *name);
+        if !has_it || reached.target.capabilities().sessions == Sessions::Untold {
+            continue;
+        }
+        let login = both.administrator(name);
+        let known = login.values();
+        let admin = login.admin(&known);
+        for node in reached.target.nodes() {
+            let mark = reached.target.mark(&admin, node).await;
+            let mark = mark.map_err(|error| probe::failed(rotation.subject, name, &error))?;
+            marks.entry(name.clone()).or_default().insert(node.name.clone(), mark);
+        }
     }
     Ok(marks)
 }
 
+fn acknowledged(rotation: &Rotation<'_>, instance: &Instance) -> bool {
+    let same = |r: &&Restarted| r.service == instance.service && r.host == instance.host;
+    rotation.journal().restarted.iter().find(same).is_some_and(|r| r.acknowledged)
+}
+
+fn left(rotation: &Rotation<'_>, instance: &Instance) -> bool {
+    let place = format!("{}@{}", instance.service, instance.host);
+    let left = rotation.leave.contains(&place);
+    if left {
+        rotation
+            .told(format!("{place}: neither restarted nor proven, as asked; it is cut off once the old value goes"));
+    }
+    left
+}
+
 fn remember(rotation: &mut Rotation<'_>, instance: &Instance, acknowledged: bool) {
-    let restarted = Restarted { service: instance.service.clone(), host: instance.host.clone(), acknowledged };
+    let restarted =
+        Restarted { service: instance.service.clone(), host: instance.host.clone(), acknowledged, left: false };
     let known = &mut rotation.held.journal.restarted;
     match known.iter_mut().find(|r| r.service == restarted.service && r.host == restarted.host) {
         Some(same) => *same = restarted,

@@ -1,10 +1,14 @@
-//! Staged: the new value is stored where no consumer can read it, and read back, before anything outside is told of it.
+//! Staged: the new values are stored where no consumer can read them, and read back, before anything outside is told of them.
 
 use crate::{
     daemon::translate,
     failure::{Exit, Failure},
     records::secrets,
-    rotation::{Rotation, checkpoint},
+    rotation::{
+        Rotation, checkpoint,
+        journal::Item,
+        values::{Side, values},
+    },
 };
 use donjon_drivers::store::{
     Expected, StoreError, Which,
@@ -12,32 +16,44 @@ use donjon_drivers::store::{
 };
 use donjon_policies::transition::Event;
 
-/// Stores the new value, or finds the one that an interrupted run of this rotation has stored.
+/// Stores the new values, or finds those that an interrupted run of this rotation has stored.
 pub async fn stage(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
-    let secret = rotation.subject.secret.clone();
-    let secret = &secret;
-    let path = rotation.layout.pending(secret);
+    for item in rotation.items() {
+        if let Some(why) = store(rotation, item).await? {
+            rotation.held.journal.undone = Some(why);
+            return Ok(Event::AbortAsked);
+        }
+    }
+    let values = values(rotation).await?;
+    for item in rotation.items() {
+        let pair = values.of(&item.secret);
+        if pair.side(Side::Old).matches(pair.side(Side::New)) {
+            return Err(Failure::new(Exit::Bug, format!("the new value of `{}` is the old one", item.secret)));
+        }
+    }
+    Ok(Event::Stored)
+}
+
+/// Stores one; says why there is no point in it, where there is none.
+async fn store(rotation: &Rotation<'_>, item: &Item) -> Result<Option<String>, Failure> {
+    let secret = &item.secret;
+    let path = rotation.layout.pending(&rotation.journal().id, secret);
     let failed = |error: StoreError| translate::store(format!("cannot store the new value of `{secret}`"), &error);
     // Between the first look and the claim, another rotation or a person may have given it another value.
     let newest = secrets::read(rotation.store, rotation.layout, secret, Which::Latest).await.map_err(failed)?;
-    if newest.is_none_or(|held| held.version != rotation.journal().old) {
-        rotation.held.journal.undone = Some(format!("`{secret}` was changed in the store before it was rotated"));
-        return Ok(Event::AbortAsked);
+    if newest.is_none_or(|held| held.version != item.old) {
+        return Ok(Some(format!("`{secret}` was changed in the store before it was rotated")));
     }
-    let there = secrets::read_at(rotation.store, &path, secret, Which::Latest).await.map_err(failed)?;
-    if there.is_none() {
+    if secrets::read_at(rotation.store, &path, secret, Which::Latest).await.map_err(failed)?.is_none() {
         let record = SecretRecord {
             name: secret.clone(),
-            value: (rotation.make)()?,
+            value: (rotation.make)(secret)?,
             created: (rotation.clock)() / 1_000_000,
             origin: Origin::Rotated,
+            user: item.credentials.iter().find_map(|credential| credential.twin.clone()),
         };
         secrets::write_at(rotation.store, &path, &record, Expected::Absent).await.map_err(failed)?;
         checkpoint::reached("rotation.pending-written");
     }
-    let values = crate::rotation::begin::values(rotation).await?;
-    if values.old.matches(&values.new) {
-        return Err(Failure::new(Exit::Bug, format!("the new value of `{secret}` is the old one")));
-    }
-    Ok(Event::Stored)
+    Ok(None)
 }

@@ -1,103 +1,172 @@
 //! Going back: aborted before a consumer could read anything new, or restored after one failed on it.
 
 use super::{
-    declare::declare,
+    declare::{Strangers, look_again},
     publish, retire,
     roll::{self, Proven},
 };
 use crate::{
     daemon::translate,
     failure::{Exit, Failure},
-    records::{epoch, labels::Labels, secrets},
+    records::labels::Labels,
     rotation::{
-        Rotation,
-        begin::{Values, values},
-        checkpoint,
+        Instance, Rotation, accept, checkpoint,
+        journal::Restarted,
+        values::{Side, Values, same, values},
     },
 };
-use donjon_drivers::store::{StoreError, Version, Which, secret::Origin};
-use donjon_policies::transition::{Event, State};
+use donjon_drivers::store::{Version, Which, secret::Origin};
+use donjon_policies::{
+    name::SecretName,
+    restart,
+    transition::{Event, Path, State},
+};
+use futures_util::future::join_all;
+use std::collections::BTreeMap;
 
-/// Takes the new value away again.
-pub async fn abort(rotation: &Rotation<'_>) -> Result<Event, Failure> {
-    // Before Staged the target knows of nothing; and the pending value is removed only once the target has forgotten it.
-    let was = |wanted: State| rotation.journal().history.iter().any(|(state, _)| *state == wanted);
-    let pending = rotation.layout.pending(&rotation.subject.secret);
-    let failed = |error| translate::store("cannot read the pending value", &error);
-    if was(State::Staged) && rotation.store.read(&pending, Which::Latest).await.map_err(failed)?.is_some() {
+/// Takes the new values away again.
+pub async fn abort(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
+    // Before Staged the targets know of nothing; and pending values are removed only once the targets have forgotten them.
+    let was =
+        |rotation: &Rotation<'_>, wanted: State| rotation.journal().history.iter().any(|(state, _)| *state == wanted);
+    if was(rotation, State::Staged) && pending(rotation).await? {
         let both = values(rotation).await?;
-        if was(State::Verified) {
+        let shared = matches!(rotation.journal().path, Path::Cutover | Path::Together);
+        if was(rotation, State::Verified) || shared {
             fence(rotation, &both).await?;
         }
-        declare(rotation, &both, &[&both.old], "rotation.declared").await?;
-        retire::alone(rotation, &both.old, &both.new).await?;
+        if !shared {
+            look_again(rotation, &both, Strangers::Taken).await?;
+            accept::only(rotation, &both, Side::Old, "rotation.declared").await?;
+            accept::alone(rotation, &both, Side::Old).await?;
+        }
         checkpoint::reached("rotation.old-alone");
     }
-    let current = newest(rotation).await?.filter(|version| *version != rotation.journal().old);
-    retire::release(rotation, |labels| Labels { current: current.or(labels.current), ..labels }).await?;
+    let mut current: BTreeMap<SecretName, Version> = BTreeMap::new();
+    for item in rotation.items() {
+        if let Some(held) = publish::newest(rotation, &item.secret).await?.filter(|held| held.version != item.old) {
+            current.insert(item.secret.clone(), held.version);
+        }
+    }
+    retire::release(rotation, |item, labels| Labels {
+        current: current.get(&item.secret).copied().or(labels.current),
+        ..labels
+    })
+    .await?;
     Ok(Event::OldAlone)
+}
+
+/// Whether the new values of all that is still held are pending: they are removed one by one as secrets are let go.
+async fn pending(rotation: &Rotation<'_>) -> Result<bool, Failure> {
+    for item in rotation.items() {
+        let path = rotation.layout.pending(&rotation.journal().id, &item.secret);
+        let there = rotation.store.read(&path, Which::Latest).await;
+        if there.map_err(|error| translate::store("cannot read the pending value", &error))?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// A broker that stalled just before it published would publish what is about to be removed. It writes only over the
 /// version that was current when the rotation began, so a new version of the old value stops it.
 async fn fence(rotation: &Rotation<'_>, both: &Values) -> Result<(), Failure> {
-    let (secret, old) = (&rotation.subject.secret, rotation.journal().old);
-    let failed = |error: StoreError| translate::store(format!("cannot read `{secret}`"), &error);
-    let newest = secrets::read(rotation.store, rotation.layout, secret, Which::Latest).await.map_err(failed)?;
-    match newest {
-        Some(held) if held.version == old => {
-            publish::write(rotation, &both.old, Origin::Restored, old).await?;
+    let mut faster = false;
+    for item in rotation.items() {
+        let pair = both.of(&item.secret);
+        match publish::newest(rotation, &item.secret).await? {
+            Some(held) if held.version == item.old => {
+                publish::write(rotation, &pair.old, Origin::Restored, item.old).await?;
+            }
+            Some(held) if same(&held.record, &pair.new.value, pair.new.user.as_deref()) => {
+                publish::record(rotation, both, item, Side::Old, Origin::Restored, held.version).await?;
+                faster = true;
+            }
+            // Stopped already, or changed by someone else.
+            Some(_) | None => {}
         }
-        // It was faster.
-        Some(held) if held.record.value.material().matches(&both.new) => {
-            publish::record(rotation, &both.old, Origin::Restored, held.version).await?;
-            epoch::bump(rotation.store, rotation.layout)
-                .await
-                .map_err(|error| translate::store("cannot bump the epoch", &error))?;
-        }
-        // Stopped already, or changed by someone else.
-        Some(_) | None => {}
+    }
+    if faster {
+        publish::assemble(rotation).await?;
+        publish::tell_readers(rotation).await?;
     }
     checkpoint::reached("rotation.fenced");
     Ok(())
 }
 
-/// Publishes the old value again, returns every touched consumer to it, and removes the new one.
+/// Publishes the old values again, returns every touched consumer to them, and removes the new ones.
 pub async fn restore(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
     let both = values(rotation).await?;
-    let old = rotation.journal().old;
-    let expected = newest(rotation).await?.unwrap_or(old);
-    let current = publish::record(rotation, &both.old, Origin::Restored, expected).await?;
+    look_again(rotation, &both, Strangers::Taken).await?;
+    if rotation.journal().path == Path::Cutover {
+        // Targets that hold one value: consumers that come back shall find the old one.
+        accept::switch(rotation, &both, Side::Old, "rotation.switched-back").await?;
+    }
+    let mut current: BTreeMap<SecretName, Version> = BTreeMap::new();
+    for item in rotation.items() {
+        let expected = publish::newest(rotation, &item.secret).await?.map_or(item.old, |held| held.version);
+        let version = publish::record(rotation, &both, item, Side::Old, Origin::Restored, expected).await?;
+        current.insert(item.secret.clone(), version);
+    }
+    publish::assemble(rotation).await?;
     // Always: killed between the two, the first run of this has told nobody.
-    epoch::bump(rotation.store, rotation.layout)
-        .await
-        .map_err(|error| translate::store("cannot publish the old value again", &error))?;
-    checkpoint::reached("rotation.epoch-bumped");
-    for touched in rotation.journal().restarted.clone() {
-        let (service, host) = (&touched.service, &touched.host);
-        let described = rotation.subject.instances.iter().find(|i| i.service == *service && i.host == *host);
-        let Some(instance) = described else {
-            return Err(Failure::new(
-                Exit::Usage,
-                format!("`{service}` on {host} has the new value, but is no longer in the deployment file"),
-            )
-            .hint("put it back into donjon.yaml until `donjon rotate resume` has returned it to the old value"));
-        };
-        match roll::restart(rotation, &both, instance).await? {
-            Proven::Yes => rotation.told(format!("{service} on {host}: back on the old value")),
-            Proven::No(failure) => return Err(failure),
+    publish::tell_readers(rotation).await?;
+    let mut stuck = Vec::new();
+    for group in (rotation.subject.back)(&touched(rotation)) {
+        let group = described(rotation, &group)?;
+        let before = roll::marks(rotation, &both).await?;
+        let restarts = group.iter().map(|instance| roll::restart(rotation, &both, instance, Side::Old, &before));
+        for (instance, proven) in group.iter().zip(join_all(restarts).await) {
+            let place = format!("{}@{}", instance.service, instance.host);
+            match proven? {
+                Proven::Yes => rotation.told(format!("{place}: back on the old value")),
+                // The others shall not wait for it.
+                Proven::No(failure) => stuck.push((place, failure)),
+            }
         }
     }
-    declare(rotation, &both, &[&both.old], "rotation.declared").await?;
-    retire::alone(rotation, &both.old, &both.new).await?;
+    if let Some((place, failure)) = stuck.into_iter().next() {
+        return Err(failure.hint(format!(
+            "mend it, then `donjon rotate resume`; or go on without it: `donjon rotate resume --leave {place}`"
+        )));
+    }
+    accept::only(rotation, &both, Side::Old, "rotation.declared").await?;
+    accept::alone(rotation, &both, Side::Old).await?;
     checkpoint::reached("rotation.old-alone");
-    retire::release(rotation, |labels| Labels { current: Some(current), ..labels }).await?;
+    retire::release(rotation, |item, labels| Labels {
+        current: current.get(&item.secret).copied().or(labels.current),
+        ..labels
+    })
+    .await?;
     Ok(Event::OldAlone)
 }
 
-async fn newest(rotation: &Rotation<'_>) -> Result<Option<Version>, Failure> {
-    let secret = &rotation.subject.secret;
-    let versions = rotation.store.versions(&rotation.layout.secret(secret)).await;
-    let versions = versions.map_err(|error| translate::store(format!("cannot look at `{secret}`"), &error))?;
-    Ok(secrets::newest(&versions))
+/// The consumers that were touched, without those that the operator leaves.
+fn touched(rotation: &Rotation<'_>) -> Vec<restart::Instance> {
+    let mut touched = Vec::new();
+    for Restarted { service, host, .. } in &rotation.journal().restarted {
+        let place = format!("{service}@{host}");
+        if rotation.leave.contains(&place) {
+            rotation.told(format!("{place}: left as it is, as asked"));
+        } else {
+            touched.push(restart::Instance { service: service.clone(), host: host.clone() });
+        }
+    }
+    touched
+}
+
+/// The consumers of a group, as they were opened.
+fn described<'a>(rotation: &'a Rotation<'_>, group: &restart::Step) -> Result<Vec<&'a Instance>, Failure> {
+    let one = |touched: &restart::Instance| {
+        let same = |i: &&Instance| i.service == touched.service && i.host == touched.host;
+        rotation.subject.instances.iter().find(same).ok_or_else(|| {
+            let what = format!(
+                "`{}` on {} has the new value, but is no longer in the deployment file",
+                touched.service, touched.host
+            );
+            Failure::new(Exit::Usage, what)
+                .hint("put it back into donjon.yaml until `donjon rotate resume` has returned it to the old value")
+        })
+    };
+    group.instances.iter().map(one).collect()
 }

@@ -5,9 +5,9 @@ use crate::{
     failure::Failure,
     records::{Layout, labels, secrets},
     rotation::{
-        Instance, Rotation, Subject, begin,
+        Instance, Means, Rotation, Subject, begin,
         journal::Held,
-        subject::{Administrator, Proof},
+        subject::{Addresses, Administrator, Credential, Item, Proof, Reached, Way},
     },
 };
 use async_trait::async_trait;
@@ -21,9 +21,13 @@ use donjon_drivers::{
     },
     target::{self, Account, Admin, Hazard, Login, Mark, Node, Session, Survey, Target, TargetError},
 };
-use donjon_policies::{name::SecretName, transition::State};
+use donjon_policies::{
+    name::{SecretName, TargetName},
+    restart::Step,
+    transition::{Path, State},
+};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -80,6 +84,10 @@ pub(super) fn layout() -> Layout {
     Layout::new("d".parse().unwrap()).unwrap()
 }
 
+fn db() -> TargetName {
+    "db".parse().unwrap()
+}
+
 fn clock() -> i64 {
     1_000_000
 }
@@ -102,7 +110,7 @@ impl World {
     /// Writes a version as someone would who does not know of Donjon.
     pub(super) async fn put(&self, value: &str) {
         let value = SecretValue::Whole(Material::from(value.to_owned()));
-        let record = SecretRecord { name: secret(), value, created: 0, origin: Origin::Put };
+        let record = SecretRecord { name: secret(), value, created: 0, origin: Origin::Put, user: None };
         secrets::write(&self.memory, &layout(), &record).await.unwrap();
     }
 
@@ -152,10 +160,10 @@ impl World {
         let (layout, name) = (layout(), secret());
         let held = labels::read(&self.memory, &layout, &name).await.unwrap();
         assert_eq!(held.labels.rotation, None, "{when}: nobody holds the secret");
-        let pending = self.memory.read(&layout.pending(&name), Which::Latest).await.unwrap();
+        let pending = self.memory.list(&layout.private("pending")).await.unwrap();
         // A broker that stalled may leave one that nobody was ever told of; the next rotation takes it.
         let stalled = matches!(self.inner.lock().unwrap().fault, Some((_, Fault::OtherResumes | Fault::OtherAborts)));
-        assert!(pending.is_none() || stalled, "{when}: pending");
+        assert!(pending.is_empty() || stalled, "{when}: pending");
         assert!(Held::unfinished(&self.memory, &layout).await.unwrap().is_empty(), "{when}: unfinished");
         let view = secrets::read(&self.memory, &layout, &"url".parse().unwrap(), Which::Latest).await.unwrap();
         if let Some(view) = view {
@@ -201,38 +209,43 @@ impl Seen {
     }
 
     async fn drive(&self, subject: &Subject, held: Held, back: bool) -> Result<State, Failure> {
-        let make = || {
+        let make = |_: &SecretName| {
             let mut inner = self.world.inner.lock().unwrap();
             inner.counter += 1;
             Ok(SecretValue::Whole(Material::from(format!("new-{}", inner.counter))))
         };
         let layout = layout();
         let tell = |_| {};
-        let mut rotation =
-            Rotation { store: self, layout: &layout, subject, make: &make, clock: &clock, tell: &tell, held };
+        let leave = BTreeSet::new();
+        let means = Means { store: self, layout: &layout, subject, make: &make, clock: &clock, tell: &tell, leave };
+        let mut rotation = Rotation::new(means, held);
         rotation.take_over("b").await?;
         let journal = if back { rotation.abort().await } else { rotation.drive().await };
         journal.map(|journal| journal.state)
     }
 
     fn subject(&self) -> Subject {
+        let target =
+            Arc::new(Server { seen: self.clone(), nodes: vec![Node { name: "db1".into(), address: "db1".into() }] });
+        let administrator = Administrator { user: "root".to_owned(), secret: secret() };
+        let credential = Credential { target: db(), way: Way::Both, users: vec!["root".to_owned()] };
+        let instance = Instance {
+            service: "api".parse().unwrap(),
+            host: "local".parse().unwrap(),
+            uses: [secret()].into(),
+            addresses: Addresses::Unknown,
+            driver: Arc::new(self.clone()),
+            settle: Duration::ZERO,
+            proof: Proof::Session,
+        };
         Subject {
-            secret: secret(),
-            target_name: "db".parse().unwrap(),
-            target: Arc::new(Server {
-                seen: self.clone(),
-                nodes: vec![Node { name: "db1".into(), address: "db1".into() }],
-            }),
-            users: vec!["root".to_owned()],
-            administrator: Administrator { user: "root".to_owned(), secret: secret() },
+            path: Path::Overlap,
+            secrets: vec![Item { secret: secret(), credentials: vec![credential] }],
+            targets: [(db(), Reached { target, administrator })].into(),
             views: vec![("url".parse().unwrap(), "db://{database_password}@h".to_owned())],
-            instances: vec![Instance {
-                service: "api".parse().unwrap(),
-                host: "local".parse().unwrap(),
-                driver: Arc::new(self.clone()),
-                settle: Duration::ZERO,
-                proof: Proof::Session,
-            }],
+            instances: vec![instance],
+            groups: vec![vec![0]],
+            back: Arc::new(|touched| touched.iter().map(|i| Step { instances: vec![i.clone()] }).collect()),
             keep_previous: Duration::from_secs(60),
             drain: Duration::ZERO,
         }

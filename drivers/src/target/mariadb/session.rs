@@ -1,4 +1,4 @@
-//! Sessions in the order in which they began: the server numbers them.
+//! Sessions in the order in which they began: the server numbers them, and ends those that it is told to.
 
 use super::server::MariaDb;
 use crate::target::{Admin, Mark, Node, Session, TargetError};
@@ -43,3 +43,28 @@ pub(super) async fn sessions(
     }
     Ok(sessions)
 }
+
+/// Ends the user's sessions that began no later than a mark. One that has ended meanwhile is no error.
+pub(super) async fn end(
+    target: &MariaDb,
+    admin: &Admin<'_>,
+    node: &Node,
+    user: &str,
+    until: Mark,
+) -> Result<(), TargetError> {
+    for session in sessions(target, admin, node, user, until).await? {
+        let mut connection = target.administer(node, admin).await?;
+        // A number that the server gave, so nothing to quote.
+        let ended = connection.rows(&format!("KILL CONNECTION {}", session.mark.0)).await;
+        connection.close().await;
+        match ended {
+            Ok(_) => {}
+            Err(super::connection::Fault::Answered(NO_SUCH_THREAD)) => {}
+            Err(fault) => return Err(fault.at(node)),
+        }
+    }
+    Ok(())
+}
+
+/// ER_NO_SUCH_THREAD.
+const NO_SUCH_THREAD: u16 = 1094;

@@ -1,0 +1,200 @@
+//! What the accounts of a credential accept: both values, one of them, and what fresh logins say of it.
+
+use super::{
+    Rotation, checkpoint,
+    journal::{Credential, Item, Marks},
+    probe::{self, Found},
+    subject::Way,
+    values::{Side, Values},
+};
+use crate::failure::{Exit, Failure};
+use donjon_drivers::target::Account;
+
+/// A credential of a rotation, with its secret.
+pub type Of<'a> = (&'a Item, &'a Credential);
+
+impl Credential {
+    /// The accounts that have a value: a twin's are at the places of those that it follows.
+    pub fn accounts(&self, side: Side) -> Vec<Account> {
+        self.sided(&self.accounts, side)
+    }
+
+    /// Every account that a login could match.
+    pub fn entries(&self, side: Side) -> Vec<Account> {
+        match (&self.twin, side) {
+            (Some(_), Side::New) => self.accounts(side),
+            (None, Side::New) | (_, Side::Old) => self.entries.clone(),
+        }
+    }
+
+    /// The users that have a value.
+    pub fn users(&self, side: Side) -> Vec<String> {
+        match (&self.twin, side) {
+            (Some(twin), Side::New) => vec![twin.clone()],
+            (None, Side::New) | (_, Side::Old) => self.users.clone(),
+        }
+    }
+
+    fn sided(&self, accounts: &[Account], side: Side) -> Vec<Account> {
+        match (&self.twin, side) {
+            (Some(twin), Side::New) => {
+                accounts.iter().map(|a| Account { user: twin.clone(), host: a.host.clone() }).collect()
+            }
+            (None, Side::New) | (_, Side::Old) => accounts.to_vec(),
+        }
+    }
+}
+
+/// Every credential of what the rotation holds.
+pub fn credentials<'a>(rotation: &'a Rotation<'_>) -> Vec<Of<'a>> {
+    rotation.items().iter().flat_map(|item| item.credentials.iter().map(move |c| (*item, c))).collect()
+}
+
+/// Makes every account accept both values, `first` the likelier. One that holds a single value keeps the old one.
+pub async fn both(rotation: &Rotation<'_>, values: &Values, first: Side, point: &str) -> Result<(), Failure> {
+    let second = if first == Side::Old { Side::New } else { Side::Old };
+    for (item, credential) in credentials(rotation) {
+        let (pair, reached) = (values.of(&item.secret), &rotation.subject.targets[&credential.target]);
+        let login = values.administrator(&credential.target);
+        let known = login.values();
+        let admin = login.admin(&known);
+        for account in &credential.accounts {
+            let declared = match (credential.way, &credential.twin) {
+                (Way::Both, _) => reached.target.declare(&admin, account, &[pair.side(first), pair.side(second)]).await,
+                (Way::Twin, Some(twin)) => {
+                    let twin = Account { user: twin.clone(), host: account.host.clone() };
+                    reached.target.twin(&admin, account, &twin, pair.side(Side::New)).await
+                }
+                (Way::Switch | Way::Twin, _) => continue,
+            };
+            declared.map_err(|error| probe::failed(rotation.subject, &credential.target, &error))?;
+            checkpoint::reached(point);
+        }
+    }
+    Ok(())
+}
+
+/// Makes every account accept one value alone, and takes away the twin, or what it followed, that has the other.
+pub async fn only(rotation: &Rotation<'_>, values: &Values, keep: Side, point: &str) -> Result<(), Failure> {
+    for (item, credential) in credentials(rotation) {
+        let (pair, reached) = (values.of(&item.secret), &rotation.subject.targets[&credential.target]);
+        let login = values.administrator(&credential.target);
+        let known = login.values();
+        let admin = login.admin(&known);
+        let failed = |error| probe::failed(rotation.subject, &credential.target, &error);
+        let gone = if keep == Side::Old { Side::New } else { Side::Old };
+        // Nobody may lose both: the one that stays is seen to accept before the other goes.
+        if credential.twin.is_some() {
+            for account in credential.accounts(keep) {
+                reached.target.declare(&admin, &account, &[pair.side(keep)]).await.map_err(failed)?;
+            }
+            for account in credential.accounts(gone) {
+                reached.target.remove(&admin, &account).await.map_err(failed)?;
+                checkpoint::reached(point);
+            }
+            continue;
+        }
+        for account in &credential.accounts {
+            reached.target.declare(&admin, account, &[pair.side(keep)]).await.map_err(failed)?;
+            checkpoint::reached(point);
+        }
+    }
+    Ok(())
+}
+
+/// Switches the accounts that hold one value to another; the others accept both from now on, so that as little as possible
+/// fails until the consumers have restarted.
+pub async fn switch(rotation: &Rotation<'_>, values: &Values, to: Side, point: &str) -> Result<(), Failure> {
+    both(rotation, values, to, point).await?;
+    for (item, credential) in credentials(rotation).into_iter().filter(|(_, c)| c.way == Way::Switch) {
+        let (pair, reached) = (values.of(&item.secret), &rotation.subject.targets[&credential.target]);
+        let login = values.administrator(&credential.target);
+        let known = login.values();
+        let admin = login.admin(&known);
+        for account in &credential.accounts {
+            let switched = reached.target.declare(&admin, account, &[pair.side(to)]).await;
+            switched.map_err(|error| probe::failed(rotation.subject, &credential.target, &error))?;
+            checkpoint::reached(point);
+        }
+    }
+    Ok(())
+}
+
+/// Tries one value of every credential that has it by now, on every node and account.
+pub async fn logins(
+    rotation: &Rotation<'_>,
+    values: &Values,
+    side: Side,
+    which: impl Fn(&Credential) -> bool,
+) -> Result<Found, Failure> {
+    let mut found = Found::default();
+    for (item, credential) in credentials(rotation).into_iter().filter(|(_, c)| which(c)) {
+        let target = &*rotation.subject.targets[&credential.target].target;
+        let value = values.of(&item.secret).side(side);
+        let tried =
+            probe::logins(target, &credential.accounts(side), &credential.entries(side), value, &mut found).await;
+        tried.map_err(|error| probe::failed(rotation.subject, &credential.target, &error))?;
+    }
+    Ok(found)
+}
+
+/// Before the rotation moves on: does every target still accept both? A deployer's own run sets one password and collapses
+/// the chain; it is put back and reported.
+pub async fn still_both(rotation: &Rotation<'_>, values: &Values) -> Result<(), Failure> {
+    let overlaps = |credential: &Credential| credential.way != Way::Switch;
+    let mut collapsed = logins(rotation, values, Side::New, overlaps).await?.refused;
+    let old = logins(rotation, values, Side::Old, overlaps).await?.refused;
+    // An account with a twin that no longer accepts the old value is told so again; its twin is not concerned.
+    for (_, account) in &old {
+        for (item, credential) in credentials(rotation).into_iter().filter(|(_, c)| c.twin.is_some()) {
+            if !credential.accounts.contains(account) {
+                continue;
+            }
+            let login = values.administrator(&credential.target);
+            let known = login.values();
+            let target = &rotation.subject.targets[&credential.target].target;
+            let value = values.of(&item.secret).side(Side::Old);
+            let declared = target.declare(&login.admin(&known), account, &[value]).await;
+            declared.map_err(|error| probe::failed(rotation.subject, &credential.target, &error))?;
+        }
+    }
+    collapsed.extend(old);
+    if collapsed.is_empty() {
+        return Ok(());
+    }
+    rotation.told(format!("someone changed {} meanwhile; both values are declared again", probe::places(&collapsed)));
+    both(rotation, values, Side::New, "rotation.declared").await
+}
+
+/// One value is accepted everywhere and the other refused everywhere.
+pub async fn alone(rotation: &Rotation<'_>, values: &Values, valid: Side) -> Result<(), Failure> {
+    let gone = if valid == Side::Old { Side::New } else { Side::Old };
+    let kept = logins(rotation, values, valid, |_| true).await?;
+    let removed = logins(rotation, values, gone, |_| true).await?;
+    let names = rotation.subject.names();
+    let failed = |cause: String| Err(Failure::new(Exit::Failed, format!("cannot rotate {names}")).cause(cause));
+    match (kept.refused.as_slice(), removed.accepted.as_slice()) {
+        ([], []) => Ok(()),
+        ([], still) => failed(format!("a removed value is still accepted: {}", probe::places(still))),
+        (lost, _) => failed(format!("the value that is to stay is refused: {}", probe::places(lost))),
+    }
+}
+
+/// Ends every session that was opened with an old value, where targets can.
+pub async fn end_sessions(rotation: &Rotation<'_>, values: &Values, until: &Marks) -> Result<(), Failure> {
+    for (_, credential) in credentials(rotation) {
+        let Some(marks) = until.get(&credential.target) else { continue };
+        let login = values.administrator(&credential.target);
+        let known = login.values();
+        let target = &rotation.subject.targets[&credential.target].target;
+        for node in target.nodes() {
+            let Some(mark) = marks.get(&node.name) else { continue };
+            for user in credential.users(Side::Old) {
+                let ended = target.end_sessions(&login.admin(&known), node, &user, *mark).await;
+                ended.map_err(|error| probe::failed(rotation.subject, &credential.target, &error))?;
+            }
+        }
+    }
+    checkpoint::reached("rotation.sessions-ended");
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! Opening what a rotation touches: the targets, the hosts and the consumers, as the deployment file describes them.
+
+mod addresses;
+mod administrator;
+mod consumer;
+
+use super::{
+    Subject,
+    plan::PlannedRotation,
+    subject::{Credential, Item, Reached},
+};
+use crate::failure::{Exit, Failure};
+use donjon_drivers::{options::Mistake, target::registry::TARGETS};
+use donjon_policies::{
+    catalogue::{Catalogue, TargetKind},
+    deployment::{Deployment, Driven},
+    name::TargetName,
+    restart,
+};
+use std::{collections::BTreeMap, path::Path, time::Duration};
+
+/// Opens everything that a planned rotation touches; on error, every mistake in what the deployment file says of it.
+/// `control` is a folder of this user alone, for the sockets of connections to hosts. Nothing is connected yet.
+pub fn subject(
+    catalogue: &Catalogue,
+    deployment: &Deployment,
+    planned: &PlannedRotation,
+    control: &Path,
+) -> Result<Subject, Failure> {
+    let names = planned.secrets.iter().map(|p| format!("`{}`", p.secret)).collect::<Vec<_>>().join(", ");
+    let mut mistakes = Vec::new();
+    let mut targets = BTreeMap::new();
+    for credential in planned.secrets.iter().flat_map(|planned| &planned.credentials) {
+        if targets.contains_key(&credential.target) {
+            continue;
+        }
+        match target(catalogue, deployment, &credential.target, credential.kind) {
+            Ok(reached) => drop(targets.insert(credential.target.clone(), reached)),
+            Err(Unopened::Mistakes(found)) => mistakes.extend(found),
+            Err(Unopened::Failed(failure)) => return Err(*failure),
+        }
+    }
+    let mut instances = Vec::new();
+    let mut groups = Vec::new();
+    let reached: Vec<_> = targets.values().map(|reached| reached.target.clone()).collect();
+    for step in &planned.restarts {
+        let mut group = Vec::new();
+        for instance in &step.instances {
+            match consumer::open(deployment, instance, planned, &reached, control) {
+                Ok(opened) => {
+                    group.push(instances.len());
+                    instances.push(opened);
+                }
+                Err(found) => mistakes.extend(found),
+            }
+        }
+        groups.push(group);
+    }
+    if !mistakes.is_empty() {
+        let what = format!("the deployment file does not fit the rotation of {names}");
+        let mut failure = Failure::new(Exit::Usage, what);
+        failure.causes = mistakes.iter().map(Mistake::to_string).collect();
+        failure.causes.dedup();
+        return Err(failure.state("nothing was changed"));
+    }
+    let secrets = planned.secrets.iter().map(|planned| Item {
+        secret: planned.secret.clone(),
+        credentials: planned
+            .credentials
+            .iter()
+            .map(|c| Credential { target: c.target.clone(), way: c.way, users: c.users.clone() })
+            .collect(),
+    });
+    Ok(Subject {
+        path: planned.path,
+        secrets: secrets.collect(),
+        targets,
+        views: planned
+            .views
+            .iter()
+            .filter_map(|view| Some((view.clone(), deployment.views.get(view)?.clone())))
+            .collect(),
+        instances,
+        groups,
+        back: consumer::back(deployment),
+        keep_previous: Duration::from_secs(u64::from(deployment.keep_previous) * 24 * 3600),
+        drain: Duration::from_secs(u64::from(deployment.drain)),
+    })
+}
+
+enum Unopened {
+    Mistakes(Vec<Mistake>),
+    Failed(Box<Failure>),
+}
+
+fn target(
+    catalogue: &Catalogue,
+    deployment: &Deployment,
+    name: &TargetName,
+    kind: TargetKind,
+) -> Result<Reached, Unopened> {
+    let Some(Driven { driver, options }) = deployment.targets.get(name) else {
+        let what = format!("the deployment file has no target `{name}`");
+        return Err(Unopened::Failed(Box::new(Failure::new(Exit::Bug, what))));
+    };
+    let mut options = options.clone();
+    let given = options.remove(administrator::OPTION);
+    let target = TARGETS.open(driver, &options, &format!("targets.{name}"), name.to_string());
+    let target = target.map_err(Unopened::Mistakes)?;
+    let administrator = administrator::of(catalogue, name, kind, given.as_ref());
+    let administrator = administrator.map_err(|failure| Unopened::Failed(Box::new(failure)))?;
+    Ok(Reached { target, administrator })
+}
+
+/// The order in which consumers that were touched return to the old value.
+pub type Back = std::sync::Arc<dyn Fn(&[restart::Instance]) -> Vec<restart::Step> + Send + Sync>;

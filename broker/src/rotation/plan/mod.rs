@@ -1,0 +1,9 @@
+//! The plan: what would change, in which order, what restarts where, and what it costs. Pure: it looks at nothing outside.
+
+mod credential;
+mod rotation;
+#[cfg(test)]
+mod tests;
+
+pub use credential::{PlannedCredential, Unplannable};
+pub use rotation::{Left, Plan, Planned, PlannedRotation, outage_accepted, plan};

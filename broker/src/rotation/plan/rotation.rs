@@ -1,0 +1,197 @@
+//! Secrets that go the same way in the same wave rotate as one.
+
+use super::credential::{PlannedCredential, Unplannable, credentials};
+use crate::{
+    failure::{Exit, Failure},
+    socket::message::RotateAsked,
+};
+use donjon_policies::{
+    catalogue::{Catalogue, Entry, Phase},
+    deployment::Deployment,
+    name::{SecretName, SiteName},
+    restart::{self, Step},
+    strategy::Outage,
+    transition::Path,
+};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a rotation would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// The rotations, in the order in which they run: one ends before the next begins.
+    pub rotations: Vec<PlannedRotation>,
+    /// Secrets that were not named and are left alone, and why.
+    pub left: Vec<Left>,
+}
+
+/// Secrets that rotate as one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlannedRotation {
+    /// The way all of them go.
+    pub path: Path,
+    /// What that costs, the worst of all.
+    pub outage: Outage,
+    /// The secrets, in the order of their names.
+    pub secrets: Vec<Planned>,
+    /// The views that are assembled from them.
+    pub views: BTreeSet<SecretName>,
+    /// What restarts, step by step; what stands in one step restarts together.
+    pub restarts: Vec<Step>,
+    /// The sites that have to answer before an old value goes.
+    pub sites: BTreeSet<SiteName>,
+}
+
+/// One secret of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Planned {
+    /// The secret.
+    pub secret: SecretName,
+    /// What its change costs its consumers.
+    pub outage: Outage,
+    /// Where its value must be accepted; empty where its consumers share it among themselves.
+    pub credentials: Vec<PlannedCredential>,
+}
+
+/// A secret that a bulk rotation leaves alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Left {
+    /// The secret.
+    pub secret: SecretName,
+    /// Why.
+    pub why: String,
+}
+
+/// Where in the order a rotation stands, and what keeps it apart from others.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    wave: u8,
+    path: Path,
+    alone: Option<SecretName>,
+}
+
+/// Plans what was asked. A secret that was named and cannot be rotated so refuses the whole plan.
+pub fn plan(catalogue: &Catalogue, deployment: &Deployment, asked: &RotateAsked) -> Result<Plan, Failure> {
+    let mut places: BTreeMap<Place, Vec<Planned>> = BTreeMap::new();
+    let mut left = Vec::new();
+    match (asked.names.as_slice(), asked.all) {
+        ([], false) => {
+            return Err(Failure::new(Exit::Usage, "which secrets? name them, or say --all")
+                .hint("`donjon list` shows the names"));
+        }
+        ([], true) => {
+            for entry in catalogue.current() {
+                match one(deployment, entry, asked.compromised) {
+                    Ok((place, planned)) if entry.in_bulk() => places.entry(place).or_default().push(planned),
+                    Ok(_) => left
+                        .push(Left { secret: entry.name.clone(), why: "it changes only when it is named".to_owned() }),
+                    Err(why) => left.push(Left { secret: entry.name.clone(), why: why.to_string() }),
+                }
+            }
+        }
+        (names, _) => {
+            let names: BTreeSet<&String> = names.iter().collect();
+            for name in names {
+                let (place, planned) = named(catalogue, deployment, name, asked.compromised)?;
+                places.entry(place).or_default().push(planned);
+            }
+        }
+    }
+    let rotations = places
+        .into_iter()
+        .map(|(place, secrets)| rotation(catalogue, deployment, place.path, secrets))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Plan { rotations, left })
+}
+
+/// Refuses what costs an outage that nobody has accepted.
+pub fn outage_accepted(plan: &Plan, asked: &RotateAsked) -> Result<(), Failure> {
+    let costly: Vec<_> = plan.rotations.iter().filter(|rotation| rotation.outage != Outage::None).collect();
+    if asked.accept_outage || costly.is_empty() {
+        return Ok(());
+    }
+    let mut failure = Failure::new(Exit::Refused, "this rotation has an outage that nobody has accepted");
+    let worth = |rotation: &&PlannedRotation| {
+        let names: Vec<_> = rotation.secrets.iter().map(|planned| planned.secret.to_string()).collect();
+        format!("{}: {}", names.join(", "), rotation.outage)
+    };
+    failure.causes = costly.iter().map(worth).collect();
+    Err(failure.state("nothing was changed").hint("`donjon rotate plan` shows it; `--accept-outage` accepts it"))
+}
+
+fn rotation(
+    catalogue: &Catalogue,
+    deployment: &Deployment,
+    path: Path,
+    mut secrets: Vec<Planned>,
+) -> Result<PlannedRotation, Failure> {
+    secrets.sort_by(|a, b| a.secret.cmp(&b.secret));
+    let names: BTreeSet<SecretName> = secrets.iter().map(|planned| planned.secret.clone()).collect();
+    let views = names.iter().flat_map(|name| deployment.views_of(name)).collect();
+    let restarts = restart::plan_in_waves(deployment, &restart::waves(catalogue, deployment, &names));
+    let restarts = restarts.map_err(|mistake| {
+        Failure::new(Exit::Quorum, "the services cannot be restarted in any order").because(&mistake)
+    })?;
+    let outage = secrets.iter().map(|planned| planned.outage).max().unwrap_or(Outage::None);
+    let sites = sites(deployment, &names);
+    Ok(PlannedRotation { path, outage, secrets, views, restarts, sites })
+}
+
+/// The sites that have any of these secrets, themselves or in a view.
+fn sites(deployment: &Deployment, names: &BTreeSet<SecretName>) -> BTreeSet<SiteName> {
+    let concerned = |read: &SecretName| names.contains(read) || !deployment.parts_of(read).is_disjoint(names);
+    let reads = |site: &donjon_policies::deployment::Site| {
+        site.roles.iter().filter_map(|role| deployment.roles.get(role)).any(|role| role.reads.iter().any(concerned))
+    };
+    deployment.sites.iter().filter(|(_, site)| reads(site)).map(|(name, _)| name.clone()).collect()
+}
+
+fn named(
+    catalogue: &Catalogue,
+    deployment: &Deployment,
+    name: &str,
+    compromised: bool,
+) -> Result<(Place, Planned), Failure> {
+    let parsed: SecretName = crate::daemon::lookup::name(name)?;
+    let unknown = || {
+        let failure =
+            Failure::new(Exit::NotThere, format!("the catalogue `{}` has no secret `{name}`", catalogue.deployer()));
+        match catalogue.nearest(name) {
+            Some(nearest) => failure.hint(format!("the nearest name is `{nearest}`")),
+            None => failure,
+        }
+    };
+    let entry = catalogue.entry(&parsed).ok_or_else(unknown)?;
+    one(deployment, entry, compromised).map_err(|why| match why {
+        Unplannable::NoTarget(_) => Failure::new(Exit::Usage, format!("cannot rotate `{name}`"))
+            .cause(why.to_string())
+            .state("nothing was changed")
+            .hint("describe the server under `targets` in donjon.yaml"),
+        Unplannable::Refused(_) | Unplannable::Older | Unplannable::NotYet(_) | Unplannable::NotFirst => {
+            Failure::new(Exit::Refused, format!("`{name}` is not to be rotated so"))
+                .cause(why.to_string())
+                .state("nothing was changed")
+        }
+    })
+}
+
+fn one(deployment: &Deployment, entry: &Entry, compromised: bool) -> Result<(Place, Planned), Unplannable> {
+    let (path, credentials) = credentials(deployment, entry)?;
+    let path = match (compromised, path) {
+        (false, path) | (true, path @ Path::Together) => path,
+        (true, Path::Overlap | Path::Cutover) => Path::Compromised,
+        (true, Path::Keyring | Path::Compromised) => return Err(Unplannable::NotFirst),
+    };
+    let own = entry.outage().unwrap_or(Outage::None);
+    let outage = if path == Path::Compromised { own.max(Outage::OneService) } else { own };
+    let wave = |phase: Phase| match phase {
+        Phase::Wave(wave) => wave,
+        Phase::Alone => 0,
+    };
+    let place = Place {
+        wave: entry.credentials.iter().map(|c| wave(c.phase)).max().unwrap_or_default(),
+        path,
+        alone: (!entry.in_bulk()).then(|| entry.name.clone()),
+    };
+    Ok((place, Planned { secret: entry.name.clone(), outage, credentials }))
+}

@@ -1,0 +1,125 @@
+//! Plans of a small deployment.
+
+use super::*;
+use crate::{
+    failure::{Exit, Failure},
+    rotation::subject::Way,
+    socket::message::RotateAsked,
+};
+use donjon_policies::{
+    catalogue::Catalogue, deployment::Deployment, name::SecretName, strategy::Outage, transition::Path,
+};
+
+const DEPLOYMENT: &str = "
+deployment: site1
+targets:
+  mariadb: {driver: mariadb, nodes: []}
+  rabbit: {driver: rabbitmq}
+  keystone: {driver: keystone}
+services:
+  web: {driver: systemd, order: 2, uses: [root_url]}
+  api: {driver: container, order: 1, uses: [database_password, nova_database_password]}
+views:
+  root_url: 'mysql://root:{database_password:url}@127.0.0.1/'
+roles: {db: {reads: [root_url]}, none: {reads: [keystone_admin_password]}}
+sites:
+  edge1: {roles: [db], recipients: []}
+  edge2: {roles: [none], recipients: []}
+";
+
+fn plan_in(deployment: &str, asked: &RotateAsked) -> Result<Plan, Failure> {
+    plan(&Catalogue::named("kolla-ansible").unwrap(), &Deployment::parse("donjon.yaml", deployment).unwrap(), asked)
+}
+
+fn plan_of(asked: &RotateAsked) -> Result<Plan, Failure> {
+    plan_in(DEPLOYMENT, asked)
+}
+
+fn names(names: &[&str]) -> RotateAsked {
+    RotateAsked { names: names.iter().map(ToString::to_string).collect(), ..RotateAsked::default() }
+}
+
+#[test]
+fn mysql_root_is_planned_with_its_consumers_in_order_and_its_sites() {
+    let plan = plan_of(&names(&["database_password"])).unwrap();
+    let [rotation] = plan.rotations.as_slice() else { panic!("{plan:?}") };
+    let [planned] = rotation.secrets.as_slice() else { panic!("{plan:?}") };
+    assert_eq!((rotation.path, rotation.outage), (Path::Overlap, Outage::None));
+    assert_eq!((planned.credentials[0].users[0].as_str(), planned.credentials[0].way), ("root", Way::Both));
+    let restarts: Vec<_> =
+        rotation.restarts.iter().flat_map(|step| &step.instances).map(|i| i.service.to_string()).collect();
+    assert_eq!(restarts, ["api", "web"]);
+    assert_eq!(rotation.views.len(), 1);
+    assert_eq!(rotation.sites.iter().map(ToString::to_string).collect::<Vec<_>>(), ["edge1"]);
+}
+
+#[test]
+fn secrets_of_one_way_and_wave_rotate_as_one_and_a_consumer_of_several_restarts_once() {
+    let plan = plan_of(&names(&["nova_database_password", "glance_database_password"])).unwrap();
+    let [rotation] = plan.rotations.as_slice() else { panic!("{plan:?}") };
+    assert_eq!(rotation.secrets.len(), 2);
+    let twice = plan_of(&names(&["nova_database_password", "nova_database_password"])).unwrap();
+    assert_eq!(twice.rotations[0].secrets.len(), 1);
+    let both = plan_of(&names(&["nova_database_password", "database_password"])).unwrap();
+    let waves: Vec<_> = both.rotations.iter().map(|r| r.secrets[0].secret.to_string()).collect();
+    assert_eq!(waves, ["database_password", "nova_database_password"], "root in the wave before");
+}
+
+#[test]
+fn each_strategy_has_its_path_and_its_price() {
+    for (name, path, outage) in [
+        ("rabbitmq_password", Path::Overlap, Outage::None),
+        ("nova_keystone_password", Path::Cutover, Outage::OneService),
+        ("memcache_secret_key", Path::Together, Outage::AllReaders),
+    ] {
+        let plan = plan_of(&names(&[name])).unwrap();
+        assert_eq!((plan.rotations[0].path, plan.rotations[0].outage), (path, outage), "{name}");
+        let refused = outage_accepted(&plan, &names(&[name]));
+        assert_eq!(refused.is_err(), outage != Outage::None, "{name}");
+        let accepted = RotateAsked { accept_outage: true, ..names(&[name]) };
+        assert!(outage_accepted(&plan, &accepted).is_ok());
+    }
+}
+
+#[test]
+fn behind_a_proxy_that_holds_one_password_twins_are_taken() {
+    let with_proxy = DEPLOYMENT.replace("targets:\n", "targets:\n  proxysql: {driver: proxysql}\n");
+    let plan = plan_in(&with_proxy, &names(&["nova_database_password"])).unwrap();
+    let credentials = &plan.rotations[0].secrets[0].credentials;
+    assert_eq!(
+        credentials.iter().map(|c| (c.target.as_str(), c.way)).collect::<Vec<_>>(),
+        [("mariadb", Way::Twin), ("proxysql", Way::Twin)]
+    );
+}
+
+#[test]
+fn what_must_never_change_is_refused_when_named_and_left_alone_in_bulk() {
+    let never: Vec<SecretName> = Catalogue::named("kolla-ansible")
+        .unwrap()
+        .current()
+        .filter(|e| e.credentials.iter().any(|c| c.strategy.refusal().is_some()))
+        .map(|e| e.name.clone())
+        .collect();
+    assert!(never.len() > 5);
+    let all = plan_of(&RotateAsked { all: true, ..RotateAsked::default() }).unwrap();
+    for name in &never {
+        assert_eq!(plan_of(&names(&[name.as_str()])).unwrap_err().code, Exit::Refused, "{name}");
+        let planned = all.rotations.iter().flat_map(|r| &r.secrets).any(|p| p.secret == *name);
+        assert!(!planned && all.left.iter().any(|l| l.secret == *name), "{name}");
+    }
+}
+
+#[test]
+fn an_unknown_name_has_the_nearest_one() {
+    let failure = plan_of(&names(&["database_pasword"])).unwrap_err();
+    assert_eq!(failure.code, Exit::NotThere);
+    assert!(failure.hint.unwrap().contains("database_password"));
+}
+
+#[test]
+fn what_is_compromised_goes_first_and_costs_an_outage() {
+    let asked = RotateAsked { compromised: true, ..names(&["database_password"]) };
+    let plan = plan_of(&asked).unwrap();
+    assert_eq!((plan.rotations[0].path, plan.rotations[0].outage), (Path::Compromised, Outage::OneService));
+    assert_eq!(outage_accepted(&plan, &asked).unwrap_err().code, Exit::Refused);
+}

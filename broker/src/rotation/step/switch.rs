@@ -1,0 +1,70 @@
+//! Switched: targets that hold one value get the new one at once; or, where the old one is known to others, it goes first.
+
+use crate::{
+    failure::Failure,
+    rotation::{
+        Rotation, accept, checkpoint,
+        journal::Credential,
+        probe,
+        step::publish,
+        subject::Way,
+        values::{Side, Values, values},
+    },
+};
+use donjon_drivers::target::Account;
+use donjon_policies::transition::Event;
+
+/// Switches every target, and sees the new values accepted.
+pub async fn switch(rotation: &Rotation<'_>) -> Result<Event, Failure> {
+    let values = values(rotation).await?;
+    accept::switch(rotation, &values, Side::New, "rotation.switched").await?;
+    accepted(rotation, &values).await?;
+    checkpoint::reached("rotation.new-accepted");
+    Ok(Event::NewAlone)
+}
+
+/// Removes the old values, ends the sessions that were opened with them, and only then publishes the new ones: whoever
+/// knows an old one is out before anything else happens.
+pub async fn remove_first(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
+    let values = values(rotation).await?;
+    twins(rotation, &values).await?;
+    accept::only(rotation, &values, Side::New, "rotation.old-removed").await?;
+    accept::alone(rotation, &values, Side::New).await?;
+    checkpoint::reached("rotation.old-refused");
+    let marks = super::roll::marks(rotation, &values).await?;
+    accept::end_sessions(rotation, &values, &marks).await?;
+    publish::records(rotation, &values).await?;
+    Ok(Event::NewAlone)
+}
+
+/// Gives every account that is to go a twin, unless a former run of this step has done so and removed the account.
+async fn twins(rotation: &Rotation<'_>, values: &Values) -> Result<(), Failure> {
+    let twinned = |credential: &Credential| credential.way == Way::Twin;
+    let missing = accept::logins(rotation, values, Side::New, twinned).await?.refused;
+    for (item, credential) in accept::credentials(rotation) {
+        let Some(twin) = &credential.twin else { continue };
+        let login = values.administrator(&credential.target);
+        let known = login.values();
+        let target = &rotation.subject.targets[&credential.target].target;
+        for account in &credential.accounts {
+            let twin = Account { user: twin.clone(), host: account.host.clone() };
+            if missing.iter().any(|(_, refused)| *refused == twin) {
+                let value = values.of(&item.secret).side(Side::New);
+                let made = target.twin(&login.admin(&known), account, &twin, value).await;
+                made.map_err(|error| probe::failed(rotation.subject, &credential.target, &error))?;
+                checkpoint::reached("rotation.declared");
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn accepted(rotation: &Rotation<'_>, values: &Values) -> Result<(), Failure> {
+    let found = accept::logins(rotation, values, Side::New, |_| true).await?;
+    if found.refused.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(crate::failure::Exit::Failed, format!("cannot rotate {}", rotation.subject.names()))
+        .cause(format!("the new value is refused after the switch: {}", probe::places(&found.refused)))
+        .hint("`donjon rotate resume` switches again"))
+}

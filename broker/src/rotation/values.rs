@@ -1,0 +1,181 @@
+//! The values of a rotation, read from where the journal says they are, and who logs in with which.
+
+use super::{Rotation, Subject, journal::Item};
+use crate::{
+    daemon::translate,
+    failure::{Exit, Failure},
+    records::{
+        Layout,
+        secrets::{self, Held},
+    },
+};
+use donjon_drivers::{
+    material::Material,
+    store::{
+        Store, StoreError, Version, Which,
+        secret::{SecretRecord, SecretValue},
+    },
+    target::Admin,
+};
+use donjon_policies::{
+    name::{SecretName, TargetName},
+    transition::State,
+};
+use std::collections::BTreeMap;
+
+/// The old and the new value of every secret of a rotation, and what administrators log in with.
+#[derive(Debug)]
+pub struct Values {
+    values: BTreeMap<SecretName, Both>,
+    administrators: BTreeMap<TargetName, Login>,
+}
+
+/// The two values of a secret.
+#[derive(Debug)]
+pub struct Both {
+    /// What was current before.
+    pub old: SecretRecord,
+    /// What is to be current.
+    pub new: SecretRecord,
+}
+
+/// A user and the values that it may log in with, the likeliest first.
+#[derive(Debug)]
+pub struct Login {
+    user: String,
+    values: Vec<Material>,
+}
+
+/// Which of the two values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// What was current before.
+    Old,
+    /// What is to be current.
+    New,
+}
+
+impl Values {
+    /// The two values of a secret.
+    pub fn of(&self, secret: &SecretName) -> &Both {
+        self.values.get(secret).expect("values are read for every secret of the rotation")
+    }
+
+    /// Who changes accounts on a target.
+    pub fn administrator(&self, target: &TargetName) -> &Login {
+        self.administrators.get(target).expect("administrators are read for every target of the rotation")
+    }
+}
+
+impl Both {
+    /// One of the two.
+    pub fn side(&self, side: Side) -> &Material {
+        match side {
+            Side::Old => self.old.value.material(),
+            Side::New => self.new.value.material(),
+        }
+    }
+}
+
+impl Login {
+    /// The values to log in with.
+    pub fn values(&self) -> Vec<&Material> {
+        self.values.iter().collect()
+    }
+
+    /// It, as targets take it.
+    pub fn admin<'a>(&'a self, values: &'a [&'a Material]) -> Admin<'a> {
+        Admin { user: &self.user, values }
+    }
+}
+
+/// Reads both values of what the rotation holds. The new one is pending, or already published.
+pub async fn values(rotation: &Rotation<'_>) -> Result<Values, Failure> {
+    let mut values = BTreeMap::new();
+    for item in rotation.items() {
+        values.insert(item.secret.clone(), both(rotation, item).await?);
+    }
+    let mut administrators = BTreeMap::new();
+    for (name, reached) in &rotation.subject.targets {
+        let login = match values.get(&reached.administrator.secret) {
+            Some(own) => rotated(rotation, name, own),
+            None => administrator(rotation.store, rotation.layout, rotation.subject, name).await?,
+        };
+        administrators.insert(name.clone(), login);
+    }
+    Ok(Values { values, administrators })
+}
+
+async fn both(rotation: &Rotation<'_>, item: &Item) -> Result<Both, Failure> {
+    let (store, layout, journal) = (rotation.store, rotation.layout, rotation.journal());
+    let secret = &item.secret;
+    let failed = |error: StoreError| translate::store(format!("cannot read the values of `{secret}`"), &error);
+    let lost = |which: &str| {
+        Failure::new(Exit::Ambiguous, format!("the {which} value of `{secret}` is not in the store"))
+            .state(journal.meaning())
+            .hint("`donjon doctor` tells which stored value logs in where")
+    };
+    let old = secrets::read(store, layout, secret, Which::Number(item.old)).await.map_err(failed)?;
+    let new = match item.new {
+        Some(version) => secrets::read(store, layout, secret, Which::Number(version)).await,
+        None => secrets::read_at(store, &layout.pending(&journal.id, secret), secret, Which::Latest).await,
+    };
+    let new = new.map_err(failed)?;
+    Ok(Both { old: old.ok_or_else(|| lost("old"))?.record, new: new.ok_or_else(|| lost("new"))?.record })
+}
+
+/// An administrator that is itself rotated: with a twin, it is the one that stays on in this state.
+fn rotated(rotation: &Rotation<'_>, target: &TargetName, own: &Both) -> Login {
+    let administrator = &rotation.subject.targets[target].administrator;
+    let twinned = rotation.items().iter().any(|item| {
+        item.secret == administrator.secret && item.credentials.iter().any(|c| c.target == *target && c.twin.is_some())
+    });
+    let user = |record: &SecretRecord| record.user.clone().unwrap_or_else(|| administrator.user.clone());
+    let (old, new) = (own.side(Side::Old), own.side(Side::New));
+    if twinned {
+        let (record, value) = if matches!(rotation.journal().state, State::Drained | State::Trial) {
+            (&own.new, new)
+        } else {
+            (&own.old, old)
+        };
+        return Login { user: user(record), values: vec![value.duplicate()] };
+    }
+    Login { user: administrator.user.clone(), values: vec![new.duplicate(), old.duplicate()] }
+}
+
+/// What the administrator of a target may log in with: what the store serves for it, and what it served before.
+pub async fn administrator(
+    store: &dyn Store,
+    layout: &Layout,
+    subject: &Subject,
+    target: &TargetName,
+) -> Result<Login, Failure> {
+    let administrator = &subject.targets[target].administrator;
+    let secret = &administrator.secret;
+    let failed = |error: StoreError| {
+        translate::store(format!("cannot read `{secret}`, which the administrator of `{target}` logs in with"), &error)
+    };
+    let current = secrets::read(store, layout, secret, Which::Latest).await.map_err(failed)?;
+    let current = current.ok_or_else(|| {
+        Failure::new(
+            Exit::NotThere,
+            format!("there is no secret `{secret}`, which the administrator of `{target}` logs in with"),
+        )
+        .state("nothing was changed")
+        .hint("`donjon put` or `donjon adopt` stores the value that works now")
+    })?;
+    let user = current.record.user.clone().unwrap_or_else(|| administrator.user.clone());
+    let before = match current.version {
+        Version(1) => None,
+        Version(number) => {
+            secrets::read(store, layout, secret, Which::Number(Version(number - 1))).await.map_err(failed)?
+        }
+    };
+    let values = [Some(current), before].into_iter().flatten();
+    Ok(Login { user, values: values.map(|held: Held| held.record.value.material().duplicate()).collect() })
+}
+
+/// Whether two versions hold the same value for the same account.
+pub fn same(a: &SecretRecord, value: &SecretValue, user: Option<&str>) -> bool {
+    a.value.matches(value) && a.user.as_deref() == user
+}
