@@ -155,7 +155,11 @@ async fn absent(
             marks.get(node) != Some(&session.mark)
                 && before.and_then(|before| before.get(node)).is_some_and(|mark| session.mark > *mark)
         };
-        if !sessions.iter().any(|(node, session)| later(node, session) && instance.addresses.hold(&session.from)) {
+        let mut seen = false;
+        for (_, session) in sessions.iter().filter(|(node, session)| later(node, session)) {
+            seen = seen || comes_from(instance, session).await;
+        }
+        if !seen {
             return Ok(Some(format!(
                 "no login of `{}` at `{target}` came from it after its restart",
                 users.join(", ")
@@ -163,6 +167,16 @@ async fn absent(
         }
     }
     Ok(None)
+}
+
+/// Whether a session comes from the consumer's host. Servers that resolve names tell a name instead of an address.
+async fn comes_from(instance: &Instance, session: &Session) -> bool {
+    if instance.addresses.hold(&session.from) {
+        return true;
+    }
+    let name = session.from.rsplit_once(':').map_or(session.from.as_str(), |(name, _)| name);
+    let Ok(Ok(found)) = tokio::time::timeout(RESOLVING, tokio::net::lookup_host((name, 0))).await else { return false };
+    found.into_iter().any(|address| instance.addresses.hold(&address.ip().to_string()))
 }
 
 async fn drained(rotation: &mut Rotation<'_>, both: &Values) -> Result<(), Failure> {
@@ -271,3 +285,4 @@ fn remember(rotation: &mut Rotation<'_>, instance: &Instance, acknowledged: bool
 }
 
 const POLL: Duration = Duration::from_millis(25);
+const RESOLVING: Duration = Duration::from_secs(2);
