@@ -1,4 +1,4 @@
-//! How the outside is reached: stores, targets, services and hosts.
+//! How the outside is reached: stores, sources, targets, services and hosts.
 //!
 //! One folder per family, one file per driver, one table per family. A driver describes its options,
 //! opens, and what it opened serves. Nothing fails open: "not there" is `Ok(None)`, "cannot tell" is an error.
@@ -12,5 +12,6 @@ pub mod memory;
 pub mod options;
 pub mod registry;
 pub mod service;
+pub mod source;
 pub mod store;
 pub mod target;
