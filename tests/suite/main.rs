@@ -25,6 +25,7 @@ mod rotation;
 mod scan;
 mod services;
 mod site;
+mod sources;
 mod stores;
 mod targets;
 mod transfer;

@@ -1,0 +1,278 @@
+//! Thousands of configurations, read by the original and by Donjon: equal, or different for a reason that is written down.
+//!
+//! `DONJON_TEST_SEED` replays a case or chooses where to begin, `DONJON_TEST_CASES` says how many. A case that differs is made
+//! smaller, and printed; what it found is kept in `found/`.
+
+use super::{
+    case::Case,
+    generate::{self, With},
+    oracle::{Oracle, Told},
+    ours::{self, Made},
+    scene::Scene,
+};
+use donjon_drivers::source::{OpenError, Origin, ReadError, SourceError};
+
+/// How a case went.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Tally {
+    pub(super) cases: usize,
+    /// Both opened it.
+    opened: usize,
+    /// Both refused it.
+    refused: usize,
+    /// The original went on without a source; Donjon refused.
+    open: usize,
+    values: usize,
+    /// Of these, both refused.
+    invalid: usize,
+    /// The original went on with the default; Donjon said that it cannot tell.
+    untold: usize,
+    /// Not asked, as a value refers to itself.
+    circular: usize,
+}
+
+/// Holds the two answers against each other; on error, how they differ.
+pub(super) fn compare(case: &Case, told: &Told, made: &Made, tally: &mut Tally) -> Result<(), String> {
+    tally.cases += 1;
+    let went_on = |(logger, level, line): &(String, String, String)| {
+        logger.starts_with("oslo_config") && level == "ERROR" && line.contains("could not load configuration from")
+    };
+    let without_source = told.heard.iter().any(went_on);
+    let made = match (&told.opened, made) {
+        (Some(_), Err(_)) => {
+            tally.refused += 1;
+            return Ok(());
+        }
+        (Some(error), Ok(_)) => return Err(format!("the original refuses to open it: {error}")),
+        (None, Err(errors)) => {
+            let is_source = |error: &OpenError| match error {
+                OpenError::Settings(_) | OpenError::Source { .. } => true,
+                OpenError::Value { option, .. } => option.group.to_lowercase().starts_with("source"),
+                OpenError::File(_) | OpenError::Ini { .. } => false,
+            };
+            return match without_source && errors.iter().all(is_source) {
+                true => {
+                    tally.open += 1;
+                    Ok(())
+                }
+                false => Err(format!("the original opens it: {errors:?}, {:?}", told.heard)),
+            };
+        }
+        (None, Ok(_)) if without_source => return Err(format!("the original lacks a source: {:?}", told.heard)),
+        (None, Ok(made)) => made,
+    };
+    tally.opened += 1;
+    let mut heard = told.heard.clone();
+    for ((option, answer), made) in case.options.iter().zip(&told.values).zip(made) {
+        heard.extend(answer.heard.iter().cloned());
+        tally.values += 1;
+        let differs = |how: String| Err(format!("{}: {how}", option.option()));
+        match (&answer.error, made) {
+            (Some(_), Err(_)) => tally.invalid += 1,
+            (Some(error), Ok((value, _))) => return differs(format!("the original says {error}, Donjon {value}")),
+            (None, Err(ReadError::Source(error))) if is_untold(error) && gave_up(&heard) => tally.untold += 1,
+            (None, Err(error)) => {
+                return differs(format!("the original says {} ({heard:?}), Donjon {error:?}", answer.value));
+            }
+            (None, Ok((value, _))) if *value != answer.value => {
+                return differs(format!("the original says {}, Donjon {value}", answer.value));
+            }
+            (None, Ok((_, origin))) if !is_place(origin, answer.place.as_deref()) => {
+                return differs(format!("the original finds it in {:?}, Donjon in {origin:?}", answer.place));
+            }
+            (None, Ok(_)) => {}
+        }
+    }
+    Ok(())
+}
+
+/// What castellan logs and then counts as "not set".
+fn gave_up(heard: &[(String, String, String)]) -> bool {
+    let words = ["Failed to retrieve secret", "invalid castellan_id", "not present in"];
+    heard.iter().any(|(logger, _, line)| logger.starts_with("castellan") && words.iter().any(|w| line.contains(w)))
+}
+
+fn is_untold(error: &SourceError) -> bool {
+    match error {
+        SourceError::Unreachable { .. }
+        | SourceError::Missing { .. }
+        | SourceError::Unusable { .. }
+        | SourceError::Denied { .. }
+        | SourceError::Store { .. } => true,
+        SourceError::Status { .. } | SourceError::Broker { .. } | SourceError::File(_) | SourceError::Ini { .. } => {
+            false
+        }
+    }
+}
+
+fn is_place(origin: &Origin, place: Option<&str>) -> bool {
+    match (origin, place) {
+        // The original names the file where an option stands in a file and on the command line.
+        (Origin::CommandLine, Some("command_line" | "user"))
+        | (Origin::Environment { .. }, Some("environment"))
+        | (Origin::File { .. } | Origin::Remote { .. } | Origin::Secret { .. }, Some("user"))
+        | (Origin::Default, Some("opt_default"))
+        | (Origin::Nowhere, None) => true,
+        (
+            Origin::CommandLine
+            | Origin::Environment { .. }
+            | Origin::File { .. }
+            | Origin::Remote { .. }
+            | Origin::Secret { .. }
+            | Origin::Default
+            | Origin::Nowhere,
+            _,
+        ) => false,
+    }
+}
+
+/// Both answers to a case, compared.
+pub(super) async fn judge(case: &Case, scene: &Scene, oracle: &mut Oracle, tally: &mut Tally) -> Result<(), String> {
+    scene.set(case);
+    let made = ours::make(case, scene).await;
+    // The original follows a circle until Python's stack ends. Within castellan that is taken for a failed request, once
+    // for each reference on each turn: it answers after longer than anybody waits.
+    if scene.has_vault() && format!("{made:?}").contains("Circular") {
+        tally.circular += 1;
+        return Ok(());
+    }
+    compare(case, &oracle.ask(case, scene), &made, tally)
+}
+
+async fn run(seed: u64, cases: usize, with: With) -> Tally {
+    let scene = match with {
+        With::Nothing => Scene::new(),
+        With::Vault => Scene::with_vault().await,
+    };
+    let mut oracle = Oracle::start();
+    let mut tally = Tally::default();
+    for index in 0..cases {
+        let seed = seed.wrapping_add(u64::try_from(index).unwrap());
+        let case = generate::case(seed, with);
+        if let Err(difference) = judge(&case, &scene, &mut oracle, &mut tally).await {
+            let small = smaller(case, &scene, &mut oracle).await;
+            let again = judge(&small, &scene, &mut oracle, &mut Tally::default()).await;
+            let texts: Vec<String> = small
+                .files
+                .iter()
+                .map(|file| (&file.name, &file.content))
+                .chain(small.served.iter().map(|served| (&served.path, &served.content)))
+                .map(|(name, content)| {
+                    format!("--- {name}\n{:?}", String::from_utf8_lossy(&hex::decode(content).unwrap()))
+                })
+                .collect();
+            panic!(
+                "DONJON_TEST_SEED={seed} DONJON_TEST_CASES=1\n{difference}\nsmaller: {again:?}\n{}\n{}",
+                texts.join("\n"),
+                serde_json::to_string(&small).unwrap()
+            );
+        }
+    }
+    println!("seed {seed}: {tally:?}");
+    tally
+}
+
+/// The case with all left out that the difference does not need.
+async fn smaller(mut case: Case, scene: &Scene, oracle: &mut Oracle) -> Case {
+    loop {
+        let mut found = None;
+        for candidate in reductions(&case) {
+            if judge(&candidate, scene, oracle, &mut Tally::default()).await.is_err() {
+                found = Some(candidate);
+                break;
+            }
+        }
+        match found {
+            Some(found) => case = found,
+            None => return case,
+        }
+    }
+}
+
+fn reductions(case: &Case) -> Vec<Case> {
+    use super::case::Given;
+    let mut all = Vec::new();
+    for index in 0..case.options.len() {
+        let mut less = case.clone();
+        less.options.remove(index);
+        less.arguments.retain(|argument| !matches!(argument, Given::Option(of, _) if *of == index));
+        for argument in &mut less.arguments {
+            if let Given::Option(of, _) = argument {
+                *of -= usize::from(*of > index);
+            }
+        }
+        all.push(less);
+    }
+    for index in 0..case.arguments.len() {
+        let mut less = case.clone();
+        less.arguments.remove(index);
+        all.push(less);
+    }
+    for index in 0..case.environment.len() {
+        let mut less = case.clone();
+        less.environment.remove(index);
+        all.push(less);
+    }
+    let without_line = |content: &str, at: usize| {
+        let bytes = hex::decode(content).unwrap();
+        let mut lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+        (at < lines.len()).then(|| {
+            lines.remove(at);
+            hex::encode(lines.concat())
+        })
+    };
+    for index in 0..case.files.len() {
+        for at in 0.. {
+            let Some(content) = without_line(&case.files[index].content, at) else { break };
+            let mut less = case.clone();
+            less.files[index].content = content;
+            all.push(less);
+        }
+    }
+    for index in 0..case.served.len() {
+        for at in 0.. {
+            let Some(content) = without_line(&case.served[index].content, at) else { break };
+            let mut less = case.clone();
+            less.served[index].content = content;
+            all.push(less);
+        }
+    }
+    all
+}
+
+fn seed(default: u64) -> u64 {
+    std::env::var("DONJON_TEST_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+fn cases(default: usize) -> usize {
+    std::env::var("DONJON_TEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+fn now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() << 20
+}
+
+#[tokio::test]
+async fn generated_configurations_read_as_oslo_config_reads_them() {
+    let tally = run(seed(1), cases(1000), With::Nothing).await;
+    if tally.cases >= 1000 {
+        assert!(tally.opened > tally.cases / 3 && tally.values > tally.cases * 3, "the control: {tally:?}");
+        assert!(tally.refused > 0 && tally.open > 0 && tally.invalid > 0, "the control: {tally:?}");
+    }
+}
+
+#[tokio::test]
+async fn generated_configurations_read_as_castellan_reads_them() {
+    let tally = run(seed(1), cases(150), With::Vault).await;
+    if tally.cases >= 130 {
+        assert!(tally.opened > 40 && tally.untold > 15, "the control: {tally:?}");
+    }
+}
+
+/// `cargo test -p donjon-tests --test suite -- --ignored many_more --nocapture`
+#[tokio::test]
+#[ignore = "minutes; a run of its own"]
+async fn many_more_configurations_read_the_same() {
+    run(seed(now()), cases(60_000), With::Nothing).await;
+    run(seed(now()), cases(60_000) / 12, With::Vault).await;
+}
