@@ -2,13 +2,59 @@
 
 mod world;
 
-use donjon_policies::transition::State;
-use world::{Fault, Seen, World};
+use super::subject::Way;
+use donjon_policies::transition::{Path, State};
+use world::{Fault, ROOT, Scenario, Seen, World};
 
 /// More effects than any of the rotations here has.
 const MOST: usize = 60;
 
 const FAULTS: [Fault; 4] = [Fault::DeathBefore, Fault::DeathAfter, Fault::LostReply, Fault::LostRequest];
+
+const NOVA: &str = "nova_database_password";
+
+/// MySQL root, as it was from the first day.
+const ROOT_ALONE: Scenario =
+    Scenario { path: Path::Overlap, secrets: &[(ROOT, "root", Way::Both)], fails_on_new: false };
+
+/// Every other way to rotate.
+const WAYS: [Scenario; 9] = [
+    Scenario {
+        path: Path::Overlap,
+        secrets: &[(ROOT, "root", Way::Both), (NOVA, "nova", Way::Both)],
+        fails_on_new: false,
+    },
+    Scenario { path: Path::Overlap, secrets: &[(NOVA, "nova", Way::Twin)], fails_on_new: false },
+    // An administrator whose own name changes, beside one that does not.
+    Scenario {
+        path: Path::Overlap,
+        secrets: &[(ROOT, "root", Way::Twin), (NOVA, "nova", Way::Both)],
+        fails_on_new: false,
+    },
+    Scenario { path: Path::Cutover, secrets: &[(NOVA, "nova", Way::Switch)], fails_on_new: false },
+    Scenario { path: Path::Cutover, secrets: &[(ROOT, "root", Way::Switch)], fails_on_new: false },
+    Scenario {
+        path: Path::Cutover,
+        secrets: &[(ROOT, "root", Way::Both), (NOVA, "nova", Way::Switch)],
+        fails_on_new: false,
+    },
+    Scenario { path: Path::Together, secrets: &[(NOVA, "nova", Way::Both)], fails_on_new: false },
+    Scenario {
+        path: Path::Compromised,
+        secrets: &[(ROOT, "root", Way::Both), (NOVA, "nova", Way::Both)],
+        fails_on_new: false,
+    },
+    Scenario { path: Path::Compromised, secrets: &[(NOVA, "nova", Way::Twin)], fails_on_new: false },
+];
+
+/// Where a rotation ends that nothing stops.
+fn end(scenario: Scenario) -> State {
+    match (scenario.fails_on_new, scenario.path) {
+        (true, _) => State::Restored,
+        (false, Path::Overlap | Path::Keyring) => State::Retired,
+        (false, Path::Cutover | Path::Together | Path::Compromised) => State::Settled,
+    }
+}
 
 /// What follows a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,14 +73,14 @@ async fn mended(world: &std::sync::Arc<World>, when: &str) {
     world.check_ended(when).await;
 }
 
-async fn each_effect(fails_on_new: bool, faults: &[Fault], thens: &[Then]) -> usize {
+async fn each_effect(scenario: Scenario, faults: &[Fault], thens: &[Then]) -> usize {
     let mut hits = 0;
     for &fault in faults {
         for &then in thens {
             for at in 1..MOST {
-                let world = World::new(fails_on_new).await;
+                let world = World::new(scenario).await;
                 world.set(Some((at, fault)));
-                let when = format!("{fault:?} at effect {at}, then {then:?}");
+                let when = format!("{scenario:?}: {fault:?} at effect {at}, then {then:?}");
                 let _ = Seen::faulty(&world).apply().await;
                 if !world.hit() {
                     break;
@@ -48,9 +94,9 @@ async fn each_effect(fails_on_new: bool, faults: &[Fault], thens: &[Then]) -> us
                 }
                 world.check(&when).await;
                 mended(&world, &when).await;
-                if !fails_on_new {
+                if !scenario.fails_on_new {
                     let again = Seen::sound(&world).apply().await.unwrap_or_else(|failure| panic!("{when}: {failure}"));
-                    assert_eq!(again, State::Retired, "{when}");
+                    assert_eq!(again, end(scenario), "{when}");
                     world.check_ended(&when).await;
                 }
             }
@@ -59,45 +105,69 @@ async fn each_effect(fails_on_new: bool, faults: &[Fault], thens: &[Then]) -> us
     hits
 }
 
+fn failing(scenario: Scenario) -> Scenario {
+    Scenario { fails_on_new: true, ..scenario }
+}
+
 #[tokio::test]
-async fn an_undisturbed_rotation_ends_retired_or_restored() {
-    for (fails, wanted) in [(false, State::Retired), (true, State::Restored)] {
-        let world = World::new(fails).await;
-        assert_eq!(Seen::faulty(&world).apply().await.unwrap(), wanted);
+async fn an_undisturbed_rotation_ends_with_the_new_values_or_restored() {
+    for scenario in WAYS.into_iter().chain([ROOT_ALONE]) {
+        let world = World::new(scenario).await;
+        assert_eq!(Seen::faulty(&world).apply().await.unwrap(), end(scenario), "{scenario:?}");
         world.check_ended("undisturbed").await;
+        // What is known to others does not come back.
+        if scenario.path != Path::Compromised {
+            let world = World::new(failing(scenario)).await;
+            assert_eq!(Seen::faulty(&world).apply().await.unwrap(), State::Restored, "{scenario:?}");
+            world.check_ended("restored").await;
+        }
     }
 }
 
 #[tokio::test]
 async fn a_fault_at_any_effect_loses_nothing() {
-    let hits = each_effect(false, &FAULTS, &[Then::Resume, Then::Abort, Then::ApplyAgain]).await;
+    let hits = each_effect(ROOT_ALONE, &FAULTS, &[Then::Resume, Then::Abort, Then::ApplyAgain]).await;
     assert!(hits > 200, "{hits}");
 }
 
 #[tokio::test]
+async fn a_fault_at_any_effect_of_any_way_loses_nothing() {
+    let mut hits = 0;
+    for scenario in WAYS {
+        hits += each_effect(scenario, &FAULTS, &[Then::Resume, Then::Abort]).await;
+    }
+    assert!(hits > 1000, "{hits}");
+}
+
+#[tokio::test]
 async fn a_fault_at_any_effect_of_a_rotation_that_goes_back_loses_nothing() {
-    let hits = each_effect(true, &FAULTS, &[Then::Resume, Then::Abort, Then::ApplyAgain]).await;
-    assert!(hits > 200, "{hits}");
+    let mut hits = 0;
+    for scenario in WAYS.into_iter().chain([ROOT_ALONE]).filter(|way| way.path != Path::Compromised) {
+        hits += each_effect(failing(scenario), &FAULTS, &[Then::Resume, Then::Abort]).await;
+    }
+    assert!(hits > 1000, "{hits}");
 }
 
 #[tokio::test]
 async fn a_fault_at_any_effect_of_an_abort_loses_nothing() {
     let mut hits = 0;
-    for began in 1..MOST {
-        for fault in FAULTS {
-            for at in 1..MOST {
-                let world = World::new(false).await;
-                world.set(Some((began, Fault::DeathAfter)));
-                let _ = Seen::faulty(&world).apply().await;
-                world.set(Some((at, fault)));
-                let _ = Seen::faulty(&world).go(true).await;
-                if !world.hit() {
-                    break;
+    for scenario in [ROOT_ALONE, WAYS[0], WAYS[2]] {
+        for began in 1..MOST {
+            for fault in FAULTS {
+                for at in 1..MOST {
+                    let world = World::new(scenario).await;
+                    world.set(Some((began, Fault::DeathAfter)));
+                    let _ = Seen::faulty(&world).apply().await;
+                    world.set(Some((at, fault)));
+                    let _ = Seen::faulty(&world).go(true).await;
+                    if !world.hit() {
+                        break;
+                    }
+                    hits += 1;
+                    let when = format!("{scenario:?}: killed at effect {began}, {fault:?} at effect {at} of the abort");
+                    world.check(&when).await;
+                    mended(&world, &when).await;
                 }
-                hits += 1;
-                let when = format!("killed at effect {began}, {fault:?} at effect {at} of the abort");
-                world.check(&when).await;
-                mended(&world, &when).await;
             }
         }
     }
@@ -107,7 +177,10 @@ async fn a_fault_at_any_effect_of_an_abort_loses_nothing() {
 /// A statement to the target that was held back cannot be fenced by the store, so only effects on the store stall here.
 #[tokio::test]
 async fn a_broker_that_stalls_while_another_ends_its_rotation_changes_nothing_served() {
-    for fails in [false, true] {
-        each_effect(fails, &[Fault::OtherResumes, Fault::OtherAborts], &[Then::Resume]).await;
+    for scenario in WAYS.into_iter().chain([ROOT_ALONE]) {
+        for fails_on_new in [false, scenario.path != Path::Compromised] {
+            let scenario = Scenario { fails_on_new, ..scenario };
+            each_effect(scenario, &[Fault::OtherResumes, Fault::OtherAborts], &[Then::Resume]).await;
+        }
     }
 }

@@ -52,20 +52,30 @@ pub(super) enum Fault {
 #[derive(Debug, Default)]
 struct Inner {
     accounts: BTreeMap<Account, Vec<Material>>,
-    sessions: Vec<u64>,
+    sessions: Vec<(String, u64)>,
     counter: u64,
     effects: usize,
     fault: Option<(usize, Fault)>,
     dead: bool,
     hit: bool,
-    consumer: Option<Material>,
-    fails_on_new: bool,
+    /// What the consumer runs on: by secret, the user and the value.
+    consumer: BTreeMap<SecretName, (String, Material)>,
+}
+
+/// What is rotated, and how it goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scenario {
+    pub(super) path: Path,
+    /// Each secret with its user and how that comes to a new value; a consumer uses all of them.
+    pub(super) secrets: &'static [(&'static str, &'static str, Way)],
+    /// Whether the consumer fails on new values.
+    pub(super) fails_on_new: bool,
 }
 
 /// Everything outside a broker.
-#[derive(Default)]
 pub(super) struct World {
     pub(super) memory: Memory,
+    pub(super) scenario: Scenario,
     inner: Mutex<Inner>,
 }
 
@@ -76,9 +86,12 @@ pub(super) struct Seen {
     faulty: bool,
 }
 
-pub(super) fn secret() -> SecretName {
-    "database_password".parse().unwrap()
+fn secret() -> SecretName {
+    ROOT.parse().unwrap()
 }
+
+/// The secret of the administrator.
+pub(super) const ROOT: &str = "database_password";
 
 pub(super) fn layout() -> Layout {
     Layout::new("d".parse().unwrap()).unwrap()
@@ -93,25 +106,31 @@ fn clock() -> i64 {
 }
 
 impl World {
-    /// A world whose target and consumer have the first value.
-    pub(super) async fn new(fails_on_new: bool) -> Arc<Self> {
-        let world = Self::default();
-        let value = || Material::from("first".to_owned());
-        for host in ["%", "localhost"] {
-            let account = Account { user: "root".to_owned(), host: host.to_owned() };
-            world.inner.lock().unwrap().accounts.insert(account, vec![value()]);
+    /// A world whose target and consumer have the first values.
+    pub(super) async fn new(scenario: Scenario) -> Arc<Self> {
+        let world = Self { memory: Memory::default(), scenario, inner: Mutex::default() };
+        for (name, user, _) in world.users() {
+            let first = || Material::from(format!("first-{name}"));
+            for host in ["%", "localhost"] {
+                let account = Account { user: user.to_owned(), host: host.to_owned() };
+                world.inner.lock().unwrap().accounts.insert(account, vec![first()]);
+            }
+            let name: SecretName = name.parse().unwrap();
+            world.inner.lock().unwrap().consumer.insert(name.clone(), (user.to_owned(), first()));
+            let record =
+                SecretRecord { name, value: SecretValue::Whole(first()), created: 0, origin: Origin::Put, user: None };
+            secrets::write(&world.memory, &layout(), &record).await.unwrap();
         }
-        world.inner.lock().unwrap().consumer = Some(value());
-        world.inner.lock().unwrap().fails_on_new = fails_on_new;
-        world.put("first").await;
         Arc::new(world)
     }
 
-    /// Writes a version as someone would who does not know of Donjon.
-    pub(super) async fn put(&self, value: &str) {
-        let value = SecretValue::Whole(Material::from(value.to_owned()));
-        let record = SecretRecord { name: secret(), value, created: 0, origin: Origin::Put, user: None };
-        secrets::write(&self.memory, &layout(), &record).await.unwrap();
+    /// The secrets that are rotated, and the administrator's, each once.
+    fn users(&self) -> Vec<(&'static str, &'static str, Way)> {
+        let mut users = self.scenario.secrets.to_vec();
+        if !users.iter().any(|(name, ..)| *name == ROOT) {
+            users.push((ROOT, "root", Way::Both));
+        }
+        users
     }
 
     /// From now on, the effect of this number meets with a fault.
@@ -125,53 +144,101 @@ impl World {
         self.inner.lock().unwrap().hit
     }
 
-    /// What the store serves.
-    pub(super) async fn served(&self) -> String {
-        let held = secrets::read(&self.memory, &layout(), &secret(), Which::Latest).await.unwrap().unwrap();
-        text(held.record.value.material())
+    /// What the store serves of a secret: the user and the value.
+    async fn served(&self, name: &str, base: &str) -> (String, Material) {
+        let held =
+            secrets::read(&self.memory, &layout(), &name.parse().unwrap(), Which::Latest).await.unwrap().unwrap();
+        (held.record.user.unwrap_or_else(|| base.to_owned()), held.record.value.material().duplicate())
     }
 
-    /// What the store serves, what the view says and what the consumer holds is accepted by every account.
+    /// Where both values are valid: what the store serves and what the consumer holds is accepted by every account.
+    /// Elsewhere: something that is stored is.
     pub(super) async fn check(&self, when: &str) {
-        let served = secrets::read(&self.memory, &layout(), &secret(), Which::Latest).await.unwrap().unwrap();
-        let inner = self.inner.lock().unwrap();
-        for (account, values) in &inner.accounts {
-            let accepted: Vec<String> = values.iter().map(text).collect();
-            for (what, value) in
-                [("served", Some(served.record.value.material())), ("consumer's", inner.consumer.as_ref())]
-            {
-                let value = value.unwrap();
+        for (name, base, way) in self.users() {
+            let mut stored = self.stored(name, base).await;
+            let served = self.served(name, base).await;
+            let inner = self.inner.lock().unwrap();
+            let accepts = |(user, value): &(String, Material)| {
+                let mut accounts = inner.accounts.iter().filter(|(account, _)| account.user == *user).peekable();
+                accounts.peek().is_some() && accounts.all(|(_, values)| values.iter().any(|v| v.matches(value)))
+            };
+            if self.scenario.path == Path::Overlap {
+                let held = &inner.consumer[&name.parse::<SecretName>().unwrap()];
+                for (what, pair) in [("served", &served), ("consumer's", held)] {
+                    let accepted: Vec<_> =
+                        inner.accounts.iter().map(|(a, v)| (a, v.iter().map(text).collect::<Vec<_>>())).collect();
+                    let shown = format!("{}/{}", pair.0, text(&pair.1));
+                    assert!(accepts(pair), "{when}: the {what} {shown} of {name} ({way:?}) is refused: {accepted:?}");
+                }
+            } else if self.scenario.path != Path::Together {
+                // Account by account, for a switch may be done in part.
+                stored.push(served);
+                let known = |account: &Account, values: &[Material]| {
+                    stored.iter().any(|(user, value)| *user == account.user && values.iter().any(|v| v.matches(value)))
+                };
                 assert!(
-                    values.iter().any(|v| v.matches(value)),
-                    "{when}: the {what} value {} is refused for {account}, which accepts {accepted:?}",
-                    text(value)
+                    inner.accounts.iter().filter(|(a, _)| a.user == base).all(|(a, v)| known(a, v)),
+                    "{when}: {name}"
                 );
             }
         }
     }
 
-    /// Nothing is left of any rotation: one value alone, nothing pending, nobody holds the secret, the view follows.
+    /// Every value that is stored of a secret.
+    async fn stored(&self, name: &str, base: &str) -> Vec<(String, Material)> {
+        let (secret, layout) = (name.parse::<SecretName>().unwrap(), layout());
+        let mut paths = vec![layout.secret(&secret)];
+        for held in Held::all(&self.memory, &layout).await.unwrap() {
+            paths.push(layout.pending(&held.journal.id, &secret));
+        }
+        let mut found = Vec::new();
+        for path in paths {
+            for info in self.memory.versions(&path).await.unwrap() {
+                let which = Which::Number(info.version);
+                if let Some(held) = secrets::read_at(&self.memory, &path, &secret, which).await.unwrap() {
+                    let user = held.record.user.unwrap_or_else(|| base.to_owned());
+                    found.push((user, held.record.value.material().duplicate()));
+                }
+            }
+        }
+        found
+    }
+
+    /// Nothing is left of any rotation: one value alone, nothing pending, nobody holds a secret, the view follows.
     pub(super) async fn check_ended(&self, when: &str) {
         self.check(when).await;
-        let served = self.served().await;
-        for (account, values) in &self.inner.lock().unwrap().accounts {
-            assert_eq!(values.iter().map(text).collect::<Vec<_>>(), [served.as_str()], "{when}: {account}");
+        let layout = layout();
+        for (name, base, _) in self.users() {
+            let (user, value) = self.served(name, base).await;
+            let twins = [base.to_owned(), format!("{base}_b")];
+            let shared = self.scenario.path == Path::Together && name != ROOT;
+            for (account, values) in &self.inner.lock().unwrap().accounts {
+                if twins.contains(&account.user) && !shared {
+                    let accepted: Vec<_> = values.iter().map(text).collect();
+                    assert_eq!((&account.user, accepted), (&user, vec![text(&value)]), "{when}: {account}");
+                }
+            }
+            let held = self.inner.lock().unwrap().consumer[&name.parse::<SecretName>().unwrap()].0.clone();
+            assert_eq!(held, user, "{when}: the consumer's user");
+            let name: SecretName = name.parse().unwrap();
+            let labels = labels::read(&self.memory, &layout, &name).await.unwrap().labels;
+            assert_eq!(labels.rotation, None, "{when}: nobody holds the secret");
+            let newest = secrets::newest(&self.memory.versions(&layout.secret(&name)).await.unwrap());
+            if labels.current.is_some() {
+                assert_eq!(labels.current, newest, "{when}: the label `current`");
+            }
         }
-        let (layout, name) = (layout(), secret());
-        let held = labels::read(&self.memory, &layout, &name).await.unwrap();
-        assert_eq!(held.labels.rotation, None, "{when}: nobody holds the secret");
         let pending = self.memory.list(&layout.private("pending")).await.unwrap();
-        // A broker that stalled may leave one that nobody was ever told of; the next rotation takes it.
+        // A broker that stalled may leave one that nobody was ever told of; it is removed with its journal.
         let stalled = matches!(self.inner.lock().unwrap().fault, Some((_, Fault::OtherResumes | Fault::OtherAborts)));
         assert!(pending.is_empty() || stalled, "{when}: pending");
         assert!(Held::unfinished(&self.memory, &layout).await.unwrap().is_empty(), "{when}: unfinished");
         let view = secrets::read(&self.memory, &layout, &"url".parse().unwrap(), Which::Latest).await.unwrap();
         if let Some(view) = view {
-            assert_eq!(text(view.record.value.material()), format!("db://{served}@h"), "{when}: the view follows");
-        }
-        let newest = secrets::newest(&self.memory.versions(&layout.secret(&name)).await.unwrap());
-        if held.labels.current.is_some() {
-            assert_eq!(held.labels.current, newest, "{when}: the label `current`");
+            let (name, base, _) = self.scenario.secrets[0];
+            let (user, value) = self.served(name, base).await;
+            let wanted = format!("db://{user}:{}@h", text(&value));
+            assert_eq!(text(view.record.value.material()), wanted, "{when}: the view follows");
         }
     }
 }
@@ -225,24 +292,34 @@ impl Seen {
     }
 
     fn subject(&self) -> Subject {
+        let scenario = self.world.scenario;
         let target =
             Arc::new(Server { seen: self.clone(), nodes: vec![Node { name: "db1".into(), address: "db1".into() }] });
         let administrator = Administrator { user: "root".to_owned(), secret: secret() };
-        let credential = Credential { target: db(), way: Way::Both, users: vec!["root".to_owned()] };
+        let shared = scenario.path == Path::Together;
+        let item = |(name, user, way): &(&str, &str, Way)| Item {
+            secret: name.parse().unwrap(),
+            credentials: match shared {
+                true => Vec::new(),
+                false => vec![Credential { target: db(), way: *way, users: vec![(*user).to_owned()] }],
+            },
+        };
         let instance = Instance {
             service: "api".parse().unwrap(),
             host: "local".parse().unwrap(),
-            uses: [secret()].into(),
+            uses: scenario.secrets.iter().map(|(name, ..)| name.parse().unwrap()).collect(),
             addresses: Addresses::Unknown,
             driver: Arc::new(self.clone()),
             settle: Duration::ZERO,
             proof: Proof::Session,
         };
+        let (name, base, _) = scenario.secrets[0];
+        let reached = (db(), Reached { target, administrator });
         Subject {
-            path: Path::Overlap,
-            secrets: vec![Item { secret: secret(), credentials: vec![credential] }],
-            targets: [(db(), Reached { target, administrator })].into(),
-            views: vec![("url".parse().unwrap(), "db://{database_password}@h".to_owned())],
+            path: scenario.path,
+            secrets: scenario.secrets.iter().map(item).collect(),
+            targets: if shared { BTreeMap::new() } else { [reached].into() },
+            views: vec![("url".parse().unwrap(), format!("db://{{{name}:user:{base}}}:{{{name}}}@h"))],
             instances: vec![instance],
             groups: vec![vec![0]],
             back: Arc::new(|touched| touched.iter().map(|i| Step { instances: vec![i.clone()] }).collect()),
@@ -354,11 +431,18 @@ impl Service for Seen {
     async fn restart(&self) -> Result<(), ServiceError> {
         let (done, told) = self.effect().await;
         if done {
-            let held = secrets::read(&self.world.memory, &layout(), &secret(), Which::Latest).await.unwrap().unwrap();
+            let mut read = Vec::new();
+            for (name, base, _) in self.world.users() {
+                read.push((name.parse().unwrap(), self.world.served(name, base).await));
+            }
             let mut inner = self.world.inner.lock().unwrap();
-            inner.counter += 1;
-            inner.sessions = vec![inner.counter];
-            inner.consumer = Some(held.record.value.material().duplicate());
+            inner.sessions.clear();
+            for (name, (user, value)) in read {
+                inner.counter += 1;
+                let number = inner.counter;
+                inner.sessions.push((user.clone(), number));
+                inner.consumer.insert(name, (user, value));
+            }
         }
         if told { Ok(()) } else { Err(Self::unwell("restart")) }
     }
@@ -373,8 +457,8 @@ impl Service for Seen {
 
     async fn check(&self) -> Result<(), ServiceError> {
         let inner = self.world.inner.lock().unwrap();
-        let new = inner.consumer.as_ref().is_some_and(|value| text(value).starts_with("new"));
-        if inner.fails_on_new && new { Err(Self::unwell("pass its check")) } else { Ok(()) }
+        let new = inner.consumer.values().any(|(_, value)| text(value).starts_with("new"));
+        if self.world.scenario.fails_on_new && new { Err(Self::unwell("pass its check")) } else { Ok(()) }
     }
 }
 
@@ -396,8 +480,8 @@ impl Server {
             return Err(mute());
         }
         let inner = self.seen.world.inner.lock().unwrap();
-        let local = &inner.accounts[&Account { user: "root".to_owned(), host: "localhost".to_owned() }];
-        if admin.values.iter().any(|value| local.iter().any(|v| v.matches(value))) {
+        let local = inner.accounts.get(&Account { user: admin.user.to_owned(), host: "localhost".to_owned() });
+        if local.is_some_and(|local| admin.values.iter().any(|value| local.iter().any(|v| v.matches(value)))) {
             return Ok(());
         }
         Err(TargetError::AdminRefused { node: "db1".into(), address: "db1".into(), user: admin.user.into() })
@@ -410,7 +494,7 @@ impl Target for Server {
         target::Capabilities {
             driver: "memory",
             values_at_once: 2,
-            twins: target::Twins::No,
+            twins: target::Twins::Yes,
             sessions: target::Sessions::Told,
         }
     }
@@ -419,13 +503,14 @@ impl Target for Server {
         &self.nodes
     }
 
-    async fn survey(&self, admin: &Admin<'_>, _user: &str, known: &[&Material]) -> Result<Survey, TargetError> {
+    async fn survey(&self, admin: &Admin<'_>, user: &str, known: &[&Material]) -> Result<Survey, TargetError> {
         self.enter(admin)?;
         let inner = self.seen.world.inner.lock().unwrap();
         let strange = |values: &Vec<Material>| values.iter().any(|v| !known.iter().any(|k| k.matches(v)));
-        let hazards = inner.accounts.iter().filter(|(_, values)| strange(values));
+        let whose = |account: &&Account| account.user == user;
+        let hazards = inner.accounts.iter().filter(|(account, values)| whose(account) && strange(values));
         let hazards = hazards.map(|(account, _)| Hazard { node: "db1".into(), what: format!("{account} is strange") });
-        let accounts: Vec<Account> = inner.accounts.keys().cloned().collect();
+        let accounts: Vec<Account> = inner.accounts.keys().filter(whose).cloned().collect();
         Ok(Survey { accounts: accounts.clone(), entries: accounts, hazards: hazards.collect() })
     }
 
@@ -457,11 +542,63 @@ impl Target for Server {
         Ok(if accepted { Login::Accepted } else { Login::Refused })
     }
 
-    async fn sessions(&self, admin: &Admin<'_>, _: &Node, _: &str, until: Mark) -> Result<Vec<Session>, TargetError> {
+    async fn sessions(
+        &self,
+        admin: &Admin<'_>,
+        _: &Node,
+        user: &str,
+        until: Mark,
+    ) -> Result<Vec<Session>, TargetError> {
         self.enter(admin)?;
         let inner = self.seen.world.inner.lock().unwrap();
-        let there = inner.sessions.iter().filter(|id| **id <= until.0);
-        Ok(there.map(|id| Session { mark: Mark(*id), from: "h".to_owned() }).collect())
+        let there = inner.sessions.iter().filter(|(whose, id)| whose == user && *id <= until.0);
+        Ok(there.map(|(_, id)| Session { mark: Mark(*id), from: "h".to_owned() }).collect())
+    }
+
+    async fn end_sessions(&self, admin: &Admin<'_>, _: &Node, user: &str, until: Mark) -> Result<(), TargetError> {
+        self.enter(admin)?;
+        let (done, told) = self.seen.statement().await;
+        if done {
+            let mut inner = self.seen.world.inner.lock().unwrap();
+            inner.sessions.retain(|(whose, id)| whose != user || *id > until.0);
+        }
+        if told { Ok(()) } else { Err(mute()) }
+    }
+
+    async fn twin(
+        &self,
+        admin: &Admin<'_>,
+        account: &Account,
+        twin: &Account,
+        value: &Material,
+    ) -> Result<(), TargetError> {
+        self.enter(admin)?;
+        {
+            let inner = self.seen.world.inner.lock().unwrap();
+            if !inner.accounts.contains_key(account) {
+                return Err(TargetError::Unable { node: "db1".into(), what: "there is no such account".into() });
+            }
+            if inner.accounts.get(twin).is_some_and(|values| values.len() == 1 && values[0].matches(value)) {
+                return Ok(());
+            }
+        }
+        let (done, told) = self.seen.statement().await;
+        if done {
+            self.seen.world.inner.lock().unwrap().accounts.insert(twin.clone(), vec![value.duplicate()]);
+        }
+        if told { Ok(()) } else { Err(mute()) }
+    }
+
+    async fn remove(&self, admin: &Admin<'_>, account: &Account) -> Result<(), TargetError> {
+        self.enter(admin)?;
+        if !self.seen.world.inner.lock().unwrap().accounts.contains_key(account) {
+            return Ok(());
+        }
+        let (done, told) = self.seen.statement().await;
+        if done {
+            self.seen.world.inner.lock().unwrap().accounts.remove(account);
+        }
+        if told { Ok(()) } else { Err(mute()) }
     }
 
     async fn mark(&self, admin: &Admin<'_>, _: &Node) -> Result<Mark, TargetError> {
