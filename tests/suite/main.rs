@@ -5,6 +5,7 @@ mod ansible;
 mod authority;
 mod bad_input;
 mod catalogues;
+mod checks;
 mod deployer;
 mod drains;
 mod drivers;

@@ -8,6 +8,7 @@ use donjon_drivers::{
 use donjon_tests::{
     debian_root::{DebianRoot, control_folder},
     podman::{ENGINE_ARGUMENTS, Podman},
+    process::{Guard, tied, wait_for},
 };
 use serde_json::{Value, json};
 use std::{
@@ -113,6 +114,56 @@ async fn commands_over_ssh_are_words_and_failures_have_names() {
             other => panic!("{part}: {other:?}"),
         }
     }
+}
+
+#[tokio::test]
+async fn connections_are_closed_by_name_of_their_folder() {
+    let debian = DebianRoot::boot().await;
+    let host = debian.host("debian");
+    let pid = async || {
+        let words = ["sh", "-c", "echo $SSH_CONNECTION"];
+        let output = host.run(Command { words: &words, input: None, within: Duration::from_secs(10) }).await.unwrap();
+        // EXPOSE: the ports of a connection, as the test's own command printed them
+        output.out.expose_text().unwrap().to_owned()
+    };
+    let (first, again) = (pid().await, pid().await);
+    assert_eq!(first, again, "one connection for both");
+    let stranger = debian.control().join("not-a-connection");
+    donjon_drivers::fs::replace(&stranger, b"x").unwrap();
+    let folder = std::fs::metadata(debian.control()).unwrap();
+    assert_eq!(std::os::unix::fs::MetadataExt::mode(&folder) & 0o777, 0o700);
+    donjon_drivers::host::ssh::close(debian.control()).await;
+    let left: Vec<_> = std::fs::read_dir(debian.control()).unwrap().map(|e| e.unwrap().path()).collect();
+    assert_eq!(left, [stranger]);
+    // The far side saw it end: sshd has no child for it any more.
+    donjon_tests::wait::until("sshd to be alone", Duration::from_secs(60), async || {
+        let port = first.split_whitespace().nth(1)?.to_owned();
+        let seen = debian.told(&["sh", "-c", "cat /proc/net/tcp"]);
+        let hex = format!(":{:04X} ", port.parse::<u16>().ok()?);
+        let open = |line: &&str| line.contains(&hex) && line.split_whitespace().nth(3) == Some("01");
+        (!seen.lines().any(|line| open(&line))).then_some(())
+    })
+    .await;
+    assert_ne!(pid().await, first, "a new connection afterwards");
+    donjon_drivers::host::ssh::close(debian.control()).await;
+}
+
+/// Docker's own client, which talks to podman's service in docker's protocol: dockerd itself does not run here.
+#[tokio::test]
+async fn a_container_restarts_by_the_client_of_docker() {
+    let container = Podman::start(&[], &["sleep", "infinity"]);
+    let folder = tempfile::tempdir().unwrap();
+    let address = format!("unix://{}", folder.path().join("api.sock").display());
+    let mut service = tied("podman");
+    service.args(ENGINE_ARGUMENTS).args(["system", "service", "--time", "0", &address]);
+    service.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    let _service = Guard::start(&mut service).unwrap();
+    wait_for("podman's service", Duration::from_secs(60), || folder.path().join("api.sock").exists());
+    let options = |name: &str| json!({"container": name, "engine": "docker", "engine_arguments": ["--host", address], "stop_timeout": 0});
+    let service = open("container", local(), options(container.name()));
+    restarts(&*service).await;
+    let missing = open("container", local(), options("donjon-test-nobody")).restart().await.unwrap_err();
+    assert!(matches!(missing, ServiceError::Failed { .. }), "{missing}");
 }
 
 #[tokio::test]

@@ -61,7 +61,9 @@ fn start(home: &Home, up: &Up) -> Result<(), Failure> {
         let listener = run::listen(&daemon)?;
         report(&Report::Serving);
         let_go_of_output()?;
-        run::serve(daemon.clone(), listener).await?;
+        let served = run::serve(daemon.clone(), listener).await;
+        donjon_drivers::host::ssh::close(&home.connections()).await;
+        served?;
         daemon.record(own, Act::Down, &[], Outcome::Done)
     })
 }

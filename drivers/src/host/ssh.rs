@@ -144,6 +144,26 @@ impl Host for Ssh {
     }
 }
 
+/// Closes every connection whose socket is in `control`, with what still runs over it. Left alone, each closes a minute
+/// after its last command. One that has died already is no error; its socket is removed.
+pub async fn close(control: &Path) {
+    let Ok(sockets) = std::fs::read_dir(control) else { return };
+    for socket in sockets.flatten().filter(|entry| is_socket(&entry.file_name())).map(|entry| entry.path()) {
+        let path = format!("ControlPath=\"{}\"", socket.display());
+        let words = ["ssh", "-F", "/dev/null", "-O", "exit", "-o", &path, "--", "closed"];
+        // Whatever it says, nothing can be done but to forget it.
+        let _ = local::run("the deployment host", &words, &[], None, CLOSING, local::MOST_OUT).await;
+        let _ = std::fs::remove_file(&socket);
+    }
+}
+
+/// What OpenSSH makes of `%C`.
+fn is_socket(name: &std::ffi::OsStr) -> bool {
+    name.to_str().is_some_and(|name| name.len() == 40 && name.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+const CLOSING: Duration = Duration::from_secs(5);
+
 /// OpenSSH's exit code for its own errors. A command that ends so too is not told apart.
 const OWN_ERROR: i32 = 255;
 

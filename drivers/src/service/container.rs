@@ -87,7 +87,8 @@ impl Container {
 impl Service for Container {
     async fn restart(&self) -> Result<(), ServiceError> {
         let stop = self.options.stop_timeout.to_string();
-        let words = self.words(&["restart", "--time", &stop, &self.options.container]);
+        // The short option: podman and docker have renamed the long one at different times.
+        let words = self.words(&["restart", "-t", &stop, &self.options.container]);
         self.place.run("restart", &words, Duration::from_secs(self.options.restart_timeout)).await?;
         match self.started().await? {
             Some(_) => Ok(()),

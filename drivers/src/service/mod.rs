@@ -1,7 +1,10 @@
 //! Services: what restarts, when it started, and whether it is well.
+//!
+//! A check that passes whatever happens proves nothing. What an operator can do about it is in [`fed`].
 
 pub mod command;
 pub mod container;
+pub mod fed;
 pub mod place;
 pub mod registry;
 pub mod systemd;

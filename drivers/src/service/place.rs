@@ -3,6 +3,7 @@
 use super::ServiceError;
 use crate::{
     host::{Command, Host, HostError, Output},
+    material::Material,
     options::{Description, Kind, Need},
 };
 use std::{fmt, sync::Arc, time::Duration};
@@ -77,10 +78,15 @@ impl Place {
 
     /// Runs a health check. What it printed is left out: it may have looked at a secret.
     pub(super) async fn check(&self, words: &[String]) -> Result<(), ServiceError> {
+        self.check_with(words, None).await
+    }
+
+    /// As [`Self::check`], with a value on its standard input.
+    pub(super) async fn check_with(&self, words: &[String], input: Option<&Material>) -> Result<(), ServiceError> {
         const ACT: &str = "pass its check";
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let Some(program) = words.first() else { return Ok(()) };
-        let command = Command { words: &words, input: None, within: ASKING };
+        let command = Command { words: &words, input, within: ASKING };
         match self.host.run(command).await.map_err(|source| self.error(source))?.code {
             Some(0) => Ok(()),
             Some(code) => Err(self.failed(ACT, format!("{program} ended with {code}"))),

@@ -306,7 +306,7 @@ services:
         let text = "
 deployment: donjon-x
 services:
-  web: {driver: systemd, hosts: [nowhere], batch: 0}
+  web: {driver: systemd, hosts: [nowhere], batch: 0, fed: other}
 views:
   a: 'x{b'
   c: '{d:hex}'
@@ -314,7 +314,7 @@ sites:
   edge: {roles: [none], recipients: []}
 ";
         let mistakes = Deployment::parse("f.yaml", text).unwrap_err();
-        assert_eq!(mistakes.len(), 6, "{mistakes:#?}");
+        assert_eq!(mistakes.len(), 8, "{mistakes:#?}");
         assert!(mistakes.iter().all(|m| m.file == "f.yaml"));
     }
 

@@ -46,6 +46,14 @@ fn of_service(name: &ServiceName, service: &Service, found: &mut Vec<String>) {
     let mut once = BTreeSet::new();
     let twice = service.hosts.iter().filter(|host| !once.insert(*host));
     found.extend(twice.map(|host| format!("service `{name}` names the host `{host}` twice")));
+    if let Some(fed) = &service.fed {
+        if !service.uses.contains(fed) {
+            found.push(format!("service `{name}` has its check fed `{fed}`, which is not under its `uses`"));
+        }
+        if !service.options.contains_key("check") {
+            found.push(format!("service `{name}` has `fed` and no `check`"));
+        }
+    }
     if service.batch == 0 {
         found.push(format!("service `{name}` has batch 0; at least one host restarts at once"));
     }

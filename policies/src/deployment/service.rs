@@ -37,6 +37,10 @@ pub struct Service {
     /// What proves that it runs on a new value.
     #[serde(default)]
     pub proof: Proof,
+    /// The secret or view whose value its check reads on standard input, to try a login with it: such a check is fed a
+    /// wrong value first, and is not believed where it passes then.
+    #[serde(default)]
+    pub fed: Option<SecretName>,
     /// How clients are led away from an instance before it restarts.
     #[serde(default)]
     pub drain: Option<Driven>,

@@ -60,6 +60,7 @@ pub(super) fn deployment(seed: u64, size: Size) -> Deployment {
                 .collect(),
             settle: 60,
             proof: Default::default(),
+            fed: None,
             drain: None,
             options: BTreeMap::new(),
         };
