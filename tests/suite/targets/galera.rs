@@ -85,6 +85,16 @@ async fn a_change_reaches_every_node_and_a_lost_one_is_named() {
     for node in 0..3 {
         assert_eq!([login(node, &old).await, login(node, &new).await], [Login::Accepted, Login::Accepted]);
     }
+
+    // A twin is on every node, and gone from every node.
+    let (app, twin) = (&survey.accounts[0], account("app_b", "%"));
+    let twinned = async |node: usize| {
+        driver.login(&driver.nodes()[node], &twin, std::slice::from_ref(&twin), &new).await.unwrap()
+    };
+    driver.twin(&admin, app, &twin, &new).await.unwrap();
+    assert_eq!([twinned(0).await, twinned(1).await, twinned(2).await], [(); 3].map(|()| Login::Accepted));
+    driver.remove(&admin, &twin).await.unwrap();
+    assert_eq!([twinned(0).await, twinned(1).await, twinned(2).await], [(); 3].map(|()| Login::Refused));
 }
 
 /// How many changes of accounts were said to a node by clients.

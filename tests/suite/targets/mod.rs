@@ -9,3 +9,4 @@ mod plaintext;
 mod rabbitmq;
 mod redis;
 mod scene;
+mod twins;

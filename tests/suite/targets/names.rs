@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 type Accounts = BTreeMap<(String, String), String>;
 
-const ODD: &[&str] = &[
+pub(super) const ODD: &[&str] = &[
     "o'brien",
     "a`b",
     "a``b",

@@ -1,7 +1,7 @@
 //! Making an account accept exactly some values: what is there already is left alone, and what was done is read back.
 
 use super::{
-    connection::{Connection, Fault},
+    connection::Connection,
     privilege::{Entry, Privilege},
     server::MariaDb,
     statement, survey,
@@ -33,21 +33,14 @@ async fn at_node(
     values: &[&Material],
 ) -> Result<(), TargetError> {
     let unable = |what: String| TargetError::Unable { node: node.name.clone(), what };
-    if survey::is_clustered(connection).await.map_err(|fault| fault.at(node))? {
-        for setting in ["SET SESSION wsrep_sync_wait = 1", "SET SESSION wsrep_OSU_method = 'TOI'"] {
-            connection.run(setting).await.map_err(|fault| fault.at(node))?;
-        }
-    }
+    together(connection, node).await?;
     let found = read(connection, node, account).await?;
     let wanted = found.accepting(values).map_err(|why| why.at(&node.name, account))?;
     if found.chain == wanted {
         return Ok(());
     }
     let sql = statement::alter(account, &wanted).map_err(|why| unable(format!("{account}: {why}")))?;
-    connection.run(&sql).await.map_err(|fault| match fault {
-        Fault::Answered(code) => TargetError::Refused { node: node.name.clone(), account: account.clone(), code },
-        other @ (Fault::Silent(_) | Fault::Plugin(_) | Fault::NotText) => other.at(node),
-    })?;
+    connection.run(&sql).await.map_err(|fault| fault.changing(node, account))?;
     let after: Vec<Entry> = read(connection, node, account).await?.chain;
     if after != wanted {
         return Err(unable(format!("{account} accepts other values than it was told to; someone else changes it too")));
@@ -55,16 +48,38 @@ async fn at_node(
     Ok(())
 }
 
-async fn read(connection: &mut Connection, node: &Node, account: &Account) -> Result<Privilege, TargetError> {
-    survey::privileges(connection, node)
+/// In a cluster, reads what was changed elsewhere, and changes all nodes at once.
+pub(super) async fn together(connection: &mut Connection, node: &Node) -> Result<(), TargetError> {
+    if survey::is_clustered(connection).await.map_err(|fault| fault.at(node))? {
+        for setting in ["SET SESSION wsrep_sync_wait = 1", "SET SESSION wsrep_OSU_method = 'TOI'"] {
+            connection.run(setting).await.map_err(|fault| fault.at(node))?;
+        }
+    }
+    Ok(())
+}
+
+/// An account as a node has it; `None` where it has none.
+pub(super) async fn find(
+    connection: &mut Connection,
+    node: &Node,
+    account: &Account,
+) -> Result<Option<Privilege>, TargetError> {
+    Ok(survey::privileges(connection, node).await?.into_iter().find(|row| row.account == *account))
+}
+
+/// An account as a node has it.
+pub(super) async fn read(
+    connection: &mut Connection,
+    node: &Node,
+    account: &Account,
+) -> Result<Privilege, TargetError> {
+    find(connection, node, account)
         .await?
-        .into_iter()
-        .find(|row| row.account == *account)
         .ok_or_else(|| TargetError::Unable { node: node.name.clone(), what: format!("there is no account {account}") })
 }
 
 /// Refuses what would lock everyone out, or what clients could not send.
-fn speakable(node: &Node, account: &Account, values: &[&Material]) -> Result<(), TargetError> {
+pub(super) fn speakable(node: &Node, account: &Account, values: &[&Material]) -> Result<(), TargetError> {
     let unfit = match values.len() {
         0 => Some("no value at all would lock it"),
         1 | 2 => values.iter().find_map(|value| {

@@ -3,11 +3,13 @@
 //! One file per question: [`hash`](hash) what the server stores of a value, [`privilege`] what it stores of an account,
 //! [`statement`] how an account is changed, [`entry`] which account a login from an address meets, [`way`] how a node is
 //! reached from such an address, [`connection`] what is said over it within its time; and [`survey`], [`declare`],
-//! [`login`], [`session`] for the four things that a target is asked.
+//! [`login`], [`session`] for the four things that a target is asked. Where a proxy in front holds one value per user, an
+//! account gets a [`twin`], whose rights are those of the original as the server tells them ([`grant`]).
 
 mod connection;
 mod declare;
 mod entry;
+mod grant;
 mod hash;
 mod login;
 mod options;
@@ -16,6 +18,7 @@ mod server;
 mod session;
 mod statement;
 mod survey;
+mod twin;
 mod way;
 
 pub(super) use options::DRIVER;

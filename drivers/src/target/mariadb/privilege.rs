@@ -22,6 +22,41 @@ pub(super) struct Privilege {
     pub(super) changed: Option<i64>,
     /// After how many days its value expires; -1 for the server's own rule, 0 for never.
     pub(super) lifetime: i64,
+    /// What it demands and how much it may use.
+    pub(super) conditions: Conditions,
+}
+
+/// What an account demands of a connection, and how much it may use.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct Conditions {
+    /// 0 for nothing, 1 for TLS, 2 for any certificate, 3 for one that is described.
+    #[serde(default)]
+    pub(super) ssl_type: i64,
+    #[serde(default)]
+    pub(super) ssl_cipher: String,
+    #[serde(default)]
+    pub(super) x509_issuer: String,
+    #[serde(default)]
+    pub(super) x509_subject: String,
+    /// Queries in an hour; 0 for any number, as below.
+    #[serde(default)]
+    pub(super) max_questions: u64,
+    #[serde(default)]
+    pub(super) max_updates: u64,
+    #[serde(default)]
+    pub(super) max_connections: u64,
+    #[serde(default)]
+    pub(super) max_user_connections: i64,
+    /// Seconds, with a fraction.
+    #[serde(default)]
+    pub(super) max_statement_time: f64,
+    /// As [`Privilege::lifetime`].
+    #[serde(default = "by_server")]
+    pub(super) password_lifetime: i64,
+}
+
+fn by_server() -> i64 {
+    -1
 }
 
 /// One entry of an account's chain.
@@ -59,9 +94,10 @@ impl Privilege {
             account: Account { user: user.to_owned(), host: host.to_owned() },
             chain,
             locked: stored.account_locked,
-            tls: stored.ssl_type > 0,
+            tls: stored.conditions.ssl_type > 0,
             changed: stored.password_last_changed,
-            lifetime: stored.password_lifetime.unwrap_or(-1),
+            lifetime: stored.conditions.password_lifetime,
+            conditions: stored.conditions,
         }))
     }
 
@@ -143,10 +179,9 @@ struct Stored {
     account_locked: bool,
     #[serde(default)]
     is_role: bool,
-    #[serde(default)]
-    ssl_type: i64,
     password_last_changed: Option<i64>,
-    password_lifetime: Option<i64>,
+    #[serde(flatten)]
+    conditions: Conditions,
 }
 
 #[derive(Deserialize, Clone)]

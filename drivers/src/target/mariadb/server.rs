@@ -2,6 +2,7 @@
 
 pub use super::connection::Limits;
 use super::connection::{Connection, Fault, Tls};
+use super::twin::Pair;
 use super::way::{Peer, Way};
 use crate::{
     material::Material,
@@ -140,12 +141,20 @@ impl Fault {
             }
         }
     }
+
+    /// The same for the caller, where an account was to be changed.
+    pub(super) fn changing(self, node: &Node, account: &Account) -> TargetError {
+        match self {
+            Self::Answered(code) => TargetError::Refused { node: node.name.clone(), account: account.clone(), code },
+            other @ (Self::Silent(_) | Self::Plugin(_) | Self::NotText) => other.at(node),
+        }
+    }
 }
 
 #[async_trait]
 impl Target for MariaDb {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { driver: "mariadb", values_at_once: 2, twins: Twins::No, sessions: Sessions::Told }
+        Capabilities { driver: "mariadb", values_at_once: 2, twins: Twins::Yes, sessions: Sessions::Told }
     }
 
     fn nodes(&self) -> &[Node] {
@@ -189,5 +198,25 @@ impl Target for MariaDb {
 
     async fn mark(&self, admin: &Admin<'_>, node: &Node) -> Result<Mark, TargetError> {
         super::session::mark(self, admin, node).await
+    }
+
+    async fn twin(
+        &self,
+        admin: &Admin<'_>,
+        account: &Account,
+        twin: &Account,
+        value: &Material,
+    ) -> Result<(), TargetError> {
+        for node in &self.nodes {
+            super::twin::twin(self, node, admin, Pair { account, twin }, value).await?;
+        }
+        Ok(())
+    }
+
+    async fn remove(&self, admin: &Admin<'_>, account: &Account) -> Result<(), TargetError> {
+        for node in &self.nodes {
+            super::twin::remove(self, node, admin, account).await?;
+        }
+        Ok(())
     }
 }

@@ -1,13 +1,43 @@
 //! The text of the statements that change an account, with names that cannot end them early.
 
-use super::privilege::Entry;
+use super::privilege::{Conditions, Entry};
 use crate::target::Account;
 
 /// What each connection says first: without this mode a backslash in a string would mean something.
-pub(super) const PREPARE: &str = "SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES'";
+/// And without the setting some names would come unquoted.
+pub(super) const PREPARE: &str = "SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES', sql_quote_show_create = 1";
 
 /// Makes an account accept exactly this chain.
 pub(super) fn alter(account: &Account, chain: &[Entry]) -> Result<String, Unspeakable> {
+    Ok(format!("ALTER USER {} {}", name(account)?, identified(chain)?))
+}
+
+/// Makes an account accept exactly this chain under exactly these conditions.
+pub(super) fn alter_wholly(account: &Account, chain: &[Entry], under: &Conditions) -> Result<String, Unspeakable> {
+    Ok(format!("ALTER USER {} {} {}", name(account)?, identified(chain)?, conditions(under)?))
+}
+
+/// Makes an account that is not there, without any right.
+pub(super) fn create(account: &Account, chain: &[Entry], under: &Conditions) -> Result<String, Unspeakable> {
+    Ok(format!("CREATE USER {} {} {}", name(account)?, identified(chain)?, conditions(under)?))
+}
+
+/// Removes an account with its rights.
+pub(super) fn drop(account: &Account) -> Result<String, Unspeakable> {
+    Ok(format!("DROP USER IF EXISTS {}", name(account)?))
+}
+
+/// Asks what an account may do.
+pub(super) fn grants(account: &Account) -> Result<String, Unspeakable> {
+    Ok(format!("SHOW GRANTS FOR {}", name(account)?))
+}
+
+/// An account as statements name it.
+pub(super) fn name(account: &Account) -> Result<String, Unspeakable> {
+    Ok(format!("{}@{}", identifier(&account.user)?, identifier(&account.host)?))
+}
+
+fn identified(chain: &[Entry]) -> Result<String, Unspeakable> {
     let mut entries = Vec::new();
     for entry in chain {
         entries.push(match entry {
@@ -20,11 +50,38 @@ pub(super) fn alter(account: &Account, chain: &[Entry]) -> Result<String, Unspea
     if entries.is_empty() {
         return Err(Unspeakable);
     }
+    Ok(format!("IDENTIFIED VIA {}", entries.join(" OR ")))
+}
+
+/// Every condition is said, so that none of before stays.
+fn conditions(under: &Conditions) -> Result<String, Unspeakable> {
+    let described = [("CIPHER", &under.ssl_cipher), ("ISSUER", &under.x509_issuer), ("SUBJECT", &under.x509_subject)];
+    let require = match under.ssl_type {
+        0 => "NONE".to_owned(),
+        1 => "SSL".to_owned(),
+        2 => "X509".to_owned(),
+        3 => {
+            let mut parts = Vec::new();
+            for (what, wanted) in described.into_iter().filter(|(_, wanted)| !wanted.is_empty()) {
+                parts.push(format!("{what} {}", text(wanted)?));
+            }
+            parts.join(" AND ")
+        }
+        _ => return Err(Unspeakable),
+    };
+    let expire = match under.password_lifetime {
+        0 => "NEVER".to_owned(),
+        days @ 1.. => format!("INTERVAL {days} DAY"),
+        _ => "DEFAULT".to_owned(),
+    };
     Ok(format!(
-        "ALTER USER {}@{} IDENTIFIED VIA {}",
-        identifier(&account.user)?,
-        identifier(&account.host)?,
-        entries.join(" OR ")
+        "REQUIRE {require} WITH MAX_QUERIES_PER_HOUR {} MAX_UPDATES_PER_HOUR {} MAX_CONNECTIONS_PER_HOUR {} \
+         MAX_USER_CONNECTIONS {} MAX_STATEMENT_TIME {} ACCOUNT UNLOCK PASSWORD EXPIRE {expire}",
+        under.max_questions,
+        under.max_updates,
+        under.max_connections,
+        under.max_user_connections,
+        under.max_statement_time,
     ))
 }
 
