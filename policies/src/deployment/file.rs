@@ -96,7 +96,7 @@ impl Deployment {
     }
 
     /// The services that run on a host that is not described, with the host.
-    pub(super) fn strangers(&self) -> impl Iterator<Item = (&ServiceName, &HostName)> {
+    pub(crate) fn strangers(&self) -> impl Iterator<Item = (&ServiceName, &HostName)> {
         let known = |host: &HostName| host.as_str() == LOCAL || self.hosts.contains_key(host);
         self.services.iter().flat_map(move |(name, service)| {
             service.hosts.iter().filter(move |host| !known(host)).map(move |host| (name, host))

@@ -2,7 +2,7 @@
 
 use crate::{
     deployment::{Deployment, Service},
-    name::ServiceName,
+    name::{HostName, ServiceName},
 };
 use std::collections::BTreeSet;
 
@@ -34,6 +34,14 @@ pub enum Mistake {
     Circle {
         /// The services, each after the next, the last after the first.
         services: Vec<ServiceName>,
+    },
+    /// A service is to restart on a host that nothing describes; it must not be taken for another.
+    #[error("service `{service}` is to restart on `{host}`, which is not described: is the inventory read?")]
+    Host {
+        /// The service.
+        service: ServiceName,
+        /// The host.
+        host: HostName,
     },
     /// Nothing is known of a service that is to restart.
     #[error("service `{service}` is to restart and is not under `services`")]

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The steps in which these services restart, on all their hosts.
 ///
 /// # Errors
-/// A service that the deployment does not describe, and what makes an order impossible.
+/// A service or a host of one that the deployment does not describe, and what makes an order impossible.
 pub fn plan(deployment: &Deployment, services: &BTreeSet<ServiceName>) -> Result<Vec<Step>, Mistake> {
     plan_in_waves(deployment, &services.iter().map(|service| (service.clone(), 0)).collect())
 }
@@ -28,6 +28,9 @@ pub fn plan(deployment: &Deployment, services: &BTreeSet<ServiceName>) -> Result
 pub fn plan_in_waves(deployment: &Deployment, services: &BTreeMap<ServiceName, u8>) -> Result<Vec<Step>, Mistake> {
     if let Some(service) = services.keys().find(|service| !deployment.services.contains_key(service)) {
         return Err(Mistake::Unknown { service: service.clone() });
+    }
+    if let Some((service, host)) = deployment.strangers().find(|(service, _)| services.contains_key(service)) {
+        return Err(Mistake::Host { service: service.clone(), host: host.clone() });
     }
     if let Some(mistake) = mistakes(deployment).into_iter().next() {
         return Err(mistake);

@@ -81,8 +81,18 @@ fn what_is_not_described_is_refused() {
 }
 
 #[test]
+fn a_host_that_is_not_known_yet_is_not_taken_for_another() {
+    let text = SITE.replace("h5: {driver: local}", "h6: {driver: local}") + "inventory: /etc/ansible/hosts\n";
+    let deployment = Deployment::parse("f", &text).unwrap();
+    let refused = plan(&deployment, &names(&["glance"])).unwrap_err();
+    assert_eq!(refused, Mistake::Host { service: "glance".parse().unwrap(), host: "h5".parse().unwrap() });
+    assert!(plan(&deployment, &names(&["galera"])).is_ok(), "what restarts elsewhere is not held up");
+}
+
+#[test]
 fn a_long_chain_overflows_no_stack() {
-    let mut deployment = Deployment::empty("x".parse().unwrap());
+    let mut deployment = site();
+    deployment.services.clear();
     let web = site().services[&"nova".parse::<ServiceName>().unwrap()].clone();
     let name = |at: usize| -> ServiceName { format!("s{at:05}").parse().unwrap() };
     for at in 0..20_000 {

@@ -2,7 +2,7 @@
 
 use super::rules::{Way, broken};
 use crate::{
-    deployment::{Deployment, Service},
+    deployment::{Deployment, Host, Service},
     name::{HostName, SecretName, ServiceName},
     restart::{Instance, back, plan, plan_in_waves, step},
 };
@@ -22,6 +22,8 @@ pub(super) fn deployment(seed: u64, size: Size) -> Deployment {
     let mut chance = Chance(seed);
     let mut deployment = Deployment::empty("random".parse().unwrap());
     let hosts: Vec<HostName> = (0..size.hosts).map(|host| format!("h{host}").parse().unwrap()).collect();
+    let local = Host { driver: "local".into(), addresses: vec![], options: BTreeMap::new() };
+    deployment.hosts = hosts.iter().map(|host| (host.clone(), local.clone())).collect();
     // Names in an order of their own, so that no plan is right because names sort well.
     let mut names: Vec<ServiceName> =
         (0..size.services).map(|service| format!("s{service}").parse().unwrap()).collect();
