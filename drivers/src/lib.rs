@@ -7,6 +7,7 @@ pub mod drain;
 pub mod fs;
 pub mod host;
 pub mod identity;
+pub mod keyring;
 pub mod material;
 pub mod memory;
 pub mod options;

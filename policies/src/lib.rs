@@ -6,6 +6,7 @@ pub mod access;
 pub mod catalogue;
 pub mod deployment;
 pub mod document;
+pub mod keyring;
 pub mod name;
 pub mod recipe;
 pub mod restart;

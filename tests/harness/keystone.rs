@@ -243,7 +243,7 @@ fn configured(lines: &str) -> TempDir {
     // in memory: a real deployment's instances share a memcached.
     let text = format!(
         "[fernet_tokens]\nkey_repository = {fernet}\n[fernet_receipts]\nkey_repository = {fernet}\n\
-         [credential]\nkey_repository = {}\n[identity]\npassword_hash_rounds = 4\ncaching = false\n\
+         [credential]\nkey_repository = {}\ncaching = false\n[identity]\npassword_hash_rounds = 4\ncaching = false\n\
          [cache]\nenabled = true\nbackend = dogpile.cache.memory\n[token]\ncaching = false\n\
          [revoke]\ncaching = false\n[assignment]\ncaching = false\n{lines}\n",
         at("credential"),

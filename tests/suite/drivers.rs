@@ -3,6 +3,7 @@
 use donjon_drivers::{
     drain::registry as drains,
     host::{Host, local::Local, registry as hosts},
+    keyring::registry as keyrings,
     registry::{Driver, Table},
     service::{place::Place, registry as services},
     target::registry as targets,
@@ -55,5 +56,6 @@ fn every_sample_opens() {
     let local: Arc<dyn Host> = Arc::new(Local::new("h", vec![]));
     let hosts = Arc::new(["local", "text"].map(|name| (name.to_owned(), Arc::clone(&local))).into());
     opens(&drains::DRAINS, || drains::Place { host_name: "h".into(), hosts: Arc::clone(&hosts) });
+    opens(&keyrings::KEYRINGS, || keyrings::Place { hosts: Arc::clone(&hosts) });
     opens(&targets::TARGETS, || "t".to_owned());
 }
