@@ -17,6 +17,7 @@ pub mod proxy;
 pub mod rabbitmq;
 pub mod redis;
 pub mod search;
+pub mod sshd;
 pub mod temporary;
 pub mod tools;
 pub mod wait;

@@ -9,6 +9,7 @@ pub mod mariadb;
 pub mod rabbitmq;
 pub mod redis;
 pub mod registry;
+pub mod sshkeys;
 mod stream;
 
 use crate::material::Material;

@@ -1,6 +1,6 @@
 //! The table of target drivers.
 
-use super::{Target, keystone, mariadb, rabbitmq, redis};
+use super::{Target, keystone, mariadb, rabbitmq, redis, sshkeys};
 use crate::registry::Table;
 use std::sync::Arc;
 
@@ -12,5 +12,6 @@ pub static TARGETS: Table<String, Arc<dyn Target>> = Table {
         mariadb::DRIVER, // in the order of their names
         rabbitmq::DRIVER,
         redis::DRIVER,
+        sshkeys::DRIVER,
     ],
 };

@@ -9,4 +9,5 @@ mod plaintext;
 mod rabbitmq;
 mod redis;
 mod scene;
+mod sshkeys;
 mod twins;
