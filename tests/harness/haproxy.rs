@@ -1,4 +1,4 @@
-//! A real HAProxy on loopback with two web servers behind it, which end with the test.
+//! A real HAProxy on loopback, which ends with the test, with two web servers of its own behind it or with others'.
 
 use crate::{
     port,
@@ -19,7 +19,7 @@ pub struct Haproxy {
     folder: TempDir,
     front: u16,
     runtime: u16,
-    servers: [(u16, Guard); 2],
+    servers: Vec<(u16, Guard)>,
     _process: Guard,
 }
 
@@ -31,26 +31,36 @@ impl Haproxy {
 
     /// As [`Self::start`], with its runtime socket in this folder.
     pub fn start_in(folder: TempDir, server: &str) -> Self {
-        let servers = [port::free(), port::free()].map(|port| (port, web(port)));
+        let servers: Vec<(u16, Guard)> = [port::free(), port::free()].map(|port| (port, web(port))).into();
+        let ports: Vec<u16> = servers.iter().map(|(port, _)| *port).collect();
+        Self { servers, ..Self::before_in(folder, &ports, "option httpchk GET /", server) }
+    }
+
+    /// Starts the proxy before servers that others started: `w1`, `w2`, … at these ports, well where this path is.
+    pub fn before(ports: &[u16], path: &str, server: &str) -> Self {
+        // A busy server may take its time for an answer.
+        let check = format!("option httpchk GET {path}\n  timeout check 10s");
+        Self::before_in(tempfile::tempdir().expect("a temporary folder can be made"), ports, &check, server)
+    }
+
+    fn before_in(folder: TempDir, ports: &[u16], check: &str, server: &str) -> Self {
         let (front, runtime) = (port::free(), port::free());
         let socket = folder.path().join("runtime.sock");
-        let lines: String = (1..)
-            .zip(&servers)
-            .map(|(number, (port, _))| format!("  server w{number} 127.0.0.1:{port} {server}\n"))
-            .collect();
+        let lines: String =
+            (1..).zip(ports).map(|(number, port)| format!("  server w{number} 127.0.0.1:{port} {server}\n")).collect();
         let configuration = format!(
             "global\n  stats socket {} mode 600 level admin\n  stats socket 127.0.0.1:{runtime} level admin\n\
              defaults\n  mode http\n  retries 0\n  timeout connect 2s\n  timeout client 30s\n  timeout server 30s\n\
              frontend front\n  bind 127.0.0.1:{front}\n  default_backend web\n\
-             backend web\n  balance roundrobin\n  option httpchk GET /\n  default-server inter 100ms fall 3 rise 2\n{lines}",
+             backend web\n  balance roundrobin\n  {check}\n  default-server inter 100ms fall 3 rise 2\n{lines}",
             socket.display()
         );
-        let path = folder.path().join("haproxy.cfg");
-        donjon_drivers::fs::replace(&path, configuration.as_bytes()).expect("the folder takes it");
+        let file = folder.path().join("haproxy.cfg");
+        donjon_drivers::fs::replace(&file, configuration.as_bytes()).expect("the folder takes it");
         let mut command = tied("haproxy");
-        command.arg("-db").arg("-f").arg(&path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.arg("-db").arg("-f").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let process = Guard::start(&mut command).expect("haproxy is installed: tests/setup/packages.sh");
-        let proxy = Self { folder, front, runtime, servers, _process: process };
+        let proxy = Self { folder, front, runtime, servers: Vec::new(), _process: process };
         wait_for("HAProxy", BOUND, || proxy.socket().exists() && listens(front) && listens(runtime));
         proxy
     }

@@ -16,6 +16,7 @@ mod folder;
 mod formats;
 mod full;
 mod generation;
+mod identity;
 mod inventory;
 mod keyring;
 mod kills;
