@@ -18,6 +18,9 @@ pub struct Driver<C, T> {
     pub open: fn(C, Map<String, Value>) -> Result<T, String>,
 }
 
+/// A driver, and its options as they were checked.
+type Checked<'a, C, T> = (&'a Driver<C, T>, Map<String, Value>);
+
 /// All drivers of a family.
 pub struct Table<C: 'static, T: 'static> {
     /// What its drivers are: "target".
@@ -35,6 +38,21 @@ impl<C, T> Table<C, T> {
         at: &str,
         context: C,
     ) -> Result<T, Vec<Mistake>> {
+        let (found, checked) = self.checked(driver, settings, at)?;
+        (found.open)(context, checked).map_err(|what| vec![Mistake::new(at, what)])
+    }
+
+    /// Checks the settings of a driver without opening it; on error, every mistake.
+    pub fn check(&self, driver: &str, settings: &BTreeMap<String, Setting>, at: &str) -> Result<(), Vec<Mistake>> {
+        self.checked(driver, settings, at).map(drop)
+    }
+
+    fn checked(
+        &self,
+        driver: &str,
+        settings: &BTreeMap<String, Setting>,
+        at: &str,
+    ) -> Result<Checked<'_, C, T>, Vec<Mistake>> {
         let Some(found) = self.drivers.iter().find(|known| known.name == driver) else {
             let names: Vec<_> = self.drivers.iter().map(|known| known.name).collect();
             let hint = options::nearest(driver, names.iter().copied()).map_or_else(
@@ -43,8 +61,7 @@ impl<C, T> Table<C, T> {
             );
             return Err(vec![Mistake::new(at, format!("there is no {} driver `{driver}`; {hint}", self.family))]);
         };
-        let checked = options::check(found.options, settings, at)?;
-        (found.open)(context, checked).map_err(|what| vec![Mistake::new(at, what)])
+        Ok((found, options::check(found.options, settings, at)?))
     }
 
     /// A sample of every driver, for the deployment file.

@@ -247,7 +247,7 @@ impl Configuration {
     }
 
     /// Reads an option that these others refer to.
-    fn reading(&self, option: OptionName, declaration: Declaration, within: Vec<OptionName>) -> Reading<'_> {
+    fn reading(&self, option: OptionName, declaration: Declaration, mut within: Vec<OptionName>) -> Reading<'_> {
         Box::pin(async move {
             if within.contains(&option) {
                 return Err(ReadError::Circular { option });
@@ -259,6 +259,7 @@ impl Configuration {
                     None => return Ok(Found { value: Value::Nothing, origin: Origin::Nowhere }),
                 },
             };
+            within.push(option.clone());
             let value = self.convert(&option, &declaration, &raw, &origin, &within).await?;
             Ok(Found { value, origin })
         })
@@ -345,10 +346,9 @@ impl Configuration {
                         reference: reference.to_owned(),
                         why,
                     };
-                    let within: Vec<OptionName> = within.iter().chain([option]).cloned().collect();
                     let mut found = Err(wrong(NO_OPTION));
                     for (referred, declaration) in self.referred(option, reference).await?.map_err(wrong)? {
-                        found = self.reading(referred, declaration, within.clone()).await;
+                        found = self.reading(referred, declaration, within.to_vec()).await;
                         // As in the original, a reference to an option that is not there, however far down, is
                         // one more reason to look in `DEFAULT`.
                         if !matches!(found, Err(ReadError::Reference { why: NO_OPTION, .. })) {

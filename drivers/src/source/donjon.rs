@@ -78,8 +78,8 @@ impl Donjon {
             return Ok(BTreeMap::new());
         }
         let names: Vec<Name> = asked.iter().map(|(_, name)| name.clone()).collect();
-        let answered = self.outside.broker.read(self.options.socket.as_deref(), &names).await;
-        let materials = match answered {
+        let asking = self.outside.broker.read(self.options.socket.as_deref(), &names);
+        let materials = match asking.await {
             Ok(materials) => materials,
             Err(_) if self.options.optional => return Ok(BTreeMap::new()),
             Err(refusal) => return Err(SourceError::Broker { place: refusal.place, source: refusal.source }),
@@ -92,6 +92,8 @@ impl Donjon {
             // EXPOSE: held as text that is wiped
             let text = Text::from_bytes(material.expose())
                 .ok_or_else(|| self.unusable(format!("the secret `{name}` is not UTF-8 text")))?;
+            // So that a `$` in a secret is no reference to another option. EXPOSE: as above
+            let text = Text::from(text.expose().replace('$', "\\$"));
             values.insert(option, (name, text));
         }
         Ok(values)
@@ -108,9 +110,13 @@ impl Source for Donjon {
         self.values().await.map(drop)
     }
 
-    async fn value(&self, option: &OptionName, _many: Many) -> Result<Option<Given>, SourceError> {
+    async fn value(&self, option: &OptionName, many: Many) -> Result<Option<Given>, SourceError> {
         Ok(self.values().await?.get(option).map(|(name, text)| Given {
-            raw: Raw::One(text.duplicate()),
+            // For an option that takes several it is one value, where castellan's becomes its letters.
+            raw: match many {
+                Many::Last => Raw::One(text.duplicate()),
+                Many::All => Raw::Several(vec![text.duplicate()]),
+            },
             origin: Origin::Secret {
                 driver: DRIVER.name,
                 place: self

@@ -24,7 +24,7 @@ pub(super) fn strip_start(text: &str) -> &str {
 
 /// `int(text)` in canonical decimal digits; `None` where it raises. Digits are ASCII.
 pub(super) fn integer(text: &str) -> Option<String> {
-    let text = strip(text);
+    let text = strip_number(text);
     let (negative, digits) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
         b'+' => (false, &text[1..]),
@@ -45,8 +45,13 @@ pub(super) fn integer(text: &str) -> Option<String> {
 
 /// `float(text)`; `None` where it raises.
 pub(super) fn float(text: &str) -> Option<f64> {
-    let text = without_underscores(strip(text))?;
+    let text = without_underscores(strip_number(text))?;
     text.parse().ok()
+}
+
+/// Without what Python passes over around a number: C's white space, and of the rest what is not ASCII.
+fn strip_number(text: &str) -> &str {
+    text.trim_matches(|c: char| is_space(c) && !('\u{1c}'..='\u{1f}').contains(&c))
 }
 
 /// Without the underscores, each of which must stand between two digits.
@@ -129,6 +134,9 @@ mod tests {
             ("1.0", None),
             ("", None),
             ("- 1", None),
+            ("1\u{1c}", None),
+            ("\u{a0}1\u{1c}", None),
+            ("\u{a0}1\u{2003}", Some("1")),
         ] {
             assert_eq!(integer(text).as_deref(), expected, "{text}");
         }

@@ -59,6 +59,14 @@ impl Scene {
         self.vault.is_some()
     }
 
+    pub(super) async fn seal(&self) {
+        self.vault.as_ref().unwrap().seal().await;
+    }
+
+    pub(super) fn kill(&mut self) {
+        self.vault.as_mut().unwrap().kill();
+    }
+
     /// Puts a case's files where it wants them.
     pub(super) fn set(&self, case: &Case) {
         for entry in std::fs::read_dir(self.folder.path()).unwrap() {
