@@ -19,6 +19,7 @@ pub mod reader;
 pub mod records;
 pub mod rotation;
 pub mod scan;
+pub mod settings;
 pub mod socket;
 pub mod transfer;
 pub mod vault;

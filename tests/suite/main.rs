@@ -26,6 +26,7 @@ mod restarts;
 mod rotation;
 mod scan;
 mod services;
+mod settings;
 mod site;
 mod sources;
 mod stores;

@@ -35,9 +35,13 @@ pub struct Reply {
 impl Client {
     /// Connects to the daemon of a home, refusing a socket that neither this user nor root owns.
     pub fn connect(home: &Home) -> Result<Self, Failure> {
-        let path = home.socket();
-        let stream = UnixStream::connect(&path).map_err(|error| not_reached(&path, &error))?;
-        let owner = std::fs::metadata(&path).map_err(|error| not_reached(&path, &error))?.uid();
+        Self::at(&home.socket())
+    }
+
+    /// Connects to the daemon that listens at this socket.
+    pub fn at(path: &Path) -> Result<Self, Failure> {
+        let stream = UnixStream::connect(path).map_err(|error| not_reached(path, &error))?;
+        let owner = std::fs::metadata(path).map_err(|error| not_reached(path, &error))?.uid();
         let own = rustix::process::geteuid().as_raw();
         if owner != own && owner != 0 {
             return Err(Failure::new(

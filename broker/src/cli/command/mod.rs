@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod completion;
+pub mod config;
 pub mod down;
 pub mod export;
 mod from;

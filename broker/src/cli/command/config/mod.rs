@@ -1,0 +1,171 @@
+//! `donjon config`: what a service would see, and where that comes from.
+
+mod deployment;
+mod reading;
+
+use crate::{
+    cli::{Context, show},
+    failure::{Exit, Failure},
+    settings::{
+        outcome, sample,
+        secrecy::{self, Secrecy},
+    },
+};
+use clap::{Args, Subcommand};
+use donjon_drivers::source::{Configuration, Declaration, Many, OptionName, OptionType, Origin, configuration::Found};
+use reading::{Files, Type};
+use serde_json::json;
+
+/// What a service would see in its configuration, and where that comes from.
+///
+/// oslo.config's files, environment and sources are read as it reads them; but a source that fails is an error here, where a
+/// service would start on its defaults. Secret values are named, not shown.
+#[derive(Debug, Args)]
+pub struct Config {
+    #[command(subcommand)]
+    act: Act,
+}
+
+#[derive(Debug, Subcommand)]
+enum Act {
+    Get(Get),
+    Show(Show),
+    Sample(Sample),
+}
+
+/// Tell one option, and where it comes from.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  donjon config get --config-file /etc/nova/nova.conf database connection\n  donjon config get --config-file nova.conf --type int DEFAULT osapi_compute_workers"
+)]
+struct Get {
+    #[command(flatten)]
+    files: Files,
+    /// How the option's text is read.
+    #[arg(long = "type", value_enum, default_value_t = Type::String)]
+    kind: Type,
+    /// Print a secret value too.
+    #[arg(long)]
+    reveal: bool,
+    /// The group; DEFAULT for options that have none.
+    group: String,
+    /// The option.
+    option: String,
+}
+
+/// Tell every option that is set, and where each comes from; without a file, check the deployment file.
+///
+/// Without `--config-file` it reads `donjon.yaml`, checks every host, target and service in it against its driver, and tells
+/// all mistakes at once.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  donjon config show\n  donjon config show --config-file /etc/nova/nova.conf")]
+struct Show {
+    #[command(flatten)]
+    files: Files,
+    /// Print secret values too.
+    #[arg(long)]
+    reveal: bool,
+}
+
+/// Print a commented sample of donjon.yaml, made from what the drivers say of their options.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  donjon config sample > donjon.yaml")]
+struct Sample {}
+
+impl Config {
+    /// Reads and tells.
+    pub fn run(self, context: &Context) -> Result<(), Failure> {
+        match self.act {
+            Act::Get(get) => get.run(context),
+            Act::Show(show) if show.files.none() => deployment::check(context),
+            Act::Show(show) => show.run(context),
+            Act::Sample(Sample {}) => {
+                let text = sample::deployment();
+                show::answer(context.output, &json!({ "sample": text }), || text.clone())
+            }
+        }
+    }
+}
+
+impl Get {
+    fn run(self, context: &Context) -> Result<(), Failure> {
+        if self.files.none() {
+            return Err(
+                Failure::new(Exit::Usage, "no configuration file is named").hint("`--config-file FILE` names one")
+            );
+        }
+        let option = OptionName::new(self.group, self.option);
+        let (kind, many) = self.kind.declared();
+        let declaration = Declaration { many, ..Declaration::of(kind) };
+        let found = reading::runtime()?.block_on(async {
+            let configuration = self.files.open(context).await?;
+            configuration.read_as(&option, &declaration).await.map_err(|error| outcome::reading(&error))
+        })?;
+        if found.origin == Origin::Nowhere {
+            return Err(Failure::new(Exit::NotThere, format!("{option} is not set"))
+                .state("the service has its own default, which is not known here"));
+        }
+        let reveal = if self.reveal { Secrecy::Open } else { secrecy::of(&option, &found.origin, &found.value) };
+        show::answer(context.output, &described(&option, &found, reveal), || {
+            format!("{option}\nvalue: {}\nfrom:  {}\n", told(&found, reveal), found.origin)
+        })
+    }
+}
+
+impl Show {
+    fn run(self, context: &Context) -> Result<(), Failure> {
+        let (told, untold) = reading::runtime()?.block_on(async {
+            let configuration = self.files.open(context).await?;
+            Ok::<_, Failure>(everything(&configuration).await)
+        })?;
+        let reveal = |option: &OptionName, found: &Found| match self.reveal {
+            true => Secrecy::Open,
+            false => secrecy::of(option, &found.origin, &found.value),
+        };
+        let all: Vec<_> = told.iter().map(|(option, found)| described(option, found, reveal(option, found))).collect();
+        let cannot: Vec<_> =
+            untold.iter().map(|(option, why)| json!({"option": option.to_string(), "why": why})).collect();
+        show::answer(context.output, &json!({"options": all, "untold": cannot}), || {
+            let row = |(option, found): &(OptionName, Found)| {
+                let value = self::told(found, reveal(option, found));
+                vec![option.group.clone(), option.name.clone(), found.origin.to_string(), value]
+            };
+            show::table(&["GROUP", "OPTION", "FROM", "VALUE"], &told.iter().map(row).collect::<Vec<_>>())
+        })?;
+        if untold.is_empty() {
+            return Ok(());
+        }
+        let mut failure = Failure::new(Exit::Failed, "some options cannot be told");
+        failure.causes = untold.into_iter().map(|(option, why)| format!("{option}: {why}")).collect();
+        Err(failure)
+    }
+}
+
+/// Every option that is set, and those that cannot be told.
+async fn everything(configuration: &Configuration) -> (Vec<(OptionName, Found)>, Vec<(OptionName, String)>) {
+    let (mut told, mut untold) = (Vec::new(), Vec::new());
+    let declaration = Declaration { many: Many::Last, ..Declaration::of(OptionType::text()) };
+    for option in configuration.set() {
+        match configuration.read_as(&option, &declaration).await {
+            Ok(found) => told.push((option, found)),
+            Err(error) => untold.push((option, outcome::chain(&error))),
+        }
+    }
+    (told, untold)
+}
+
+fn described(option: &OptionName, found: &Found, secrecy: Secrecy) -> serde_json::Value {
+    let mut told = json!({"group": option.group, "option": option.name, "origin": found.origin});
+    match secrecy {
+        Secrecy::Open => told["value"] = reading::json(&found.value),
+        Secrecy::Secret => told["secret"] = true.into(),
+    }
+    told
+}
+
+fn told(found: &Found, secrecy: Secrecy) -> String {
+    match secrecy {
+        Secrecy::Open => found.value.text().to_string(),
+        Secrecy::Secret => "(secret; --reveal shows it)".to_owned(),
+    }
+}

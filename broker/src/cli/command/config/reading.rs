@@ -1,0 +1,127 @@
+//! What `donjon config` reads: the files and what stands beside them, and how a type is named on the command line.
+
+use crate::{
+    cli::Context,
+    failure::{Exit, Failure},
+    settings::{asking::OverSocket, outcome},
+};
+use clap::{Args, ValueEnum};
+use donjon_drivers::source::{
+    Argument, Configuration, Known, Many, OptionName, OptionType, Sought, Text, Value, environment::Environment,
+    option::DEFAULT,
+};
+use serde_json::json;
+use std::{path::PathBuf, sync::Arc};
+
+/// What a service is started with.
+#[derive(Debug, Args)]
+pub(super) struct Files {
+    /// A configuration file; later ones override earlier ones.
+    #[arg(long = "config-file", value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// A folder of `*.conf` files, read after the files.
+    #[arg(long = "config-dir", value_name = "FOLDER")]
+    folders: Vec<PathBuf>,
+    /// What stands on the service's command line, or is its default: no secrets here.
+    #[arg(long, value_name = "[GROUP.]OPTION=VALUE", value_parser = assignment)]
+    set: Vec<(OptionName, String)>,
+}
+
+impl Files {
+    /// Whether nothing is named.
+    pub(super) fn none(&self) -> bool {
+        self.files.is_empty() && self.folders.is_empty()
+    }
+
+    /// Opens them, with the environment of this process; on error, all that is wrong.
+    pub(super) async fn open(&self, context: &Context) -> Result<Configuration, Failure> {
+        let files = self.files.iter().cloned().map(Argument::File);
+        let folders = self.folders.iter().cloned().map(Argument::Folder);
+        let set = self.set.iter().map(|(option, text)| Argument::Option(option.clone(), Text::from(text.as_str())));
+        let sought = Sought {
+            arguments: files.chain(folders).chain(set).collect(),
+            environment: Environment::of_this_process(),
+            known: Known::Any,
+            broker: Arc::new(OverSocket::of(&context.home)),
+        };
+        Configuration::open(sought).await.map_err(|errors| outcome::opening(&errors))
+    }
+}
+
+fn assignment(text: &str) -> Result<(OptionName, String), String> {
+    let (name, value) = text.split_once('=').ok_or("[GROUP.]OPTION=VALUE is expected")?;
+    let (group, name) = name.split_once('.').unwrap_or((DEFAULT, name));
+    Ok((OptionName::new(group, name), value.to_owned()))
+}
+
+/// The types of oslo.config.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum Type {
+    /// Text.
+    String,
+    /// True or false.
+    Bool,
+    /// A whole number.
+    Int,
+    /// A floating-point number.
+    Float,
+    /// A port number.
+    Port,
+    /// Items between commas.
+    List,
+    /// `key:value` between commas.
+    Dict,
+    /// A text that may stand several times.
+    Multi,
+    /// An IP address.
+    Ip,
+    /// An IP address or host name.
+    Host,
+    /// A URI.
+    Uri,
+}
+
+impl Type {
+    /// As an option is declared.
+    pub(super) fn declared(self) -> (OptionType, Many) {
+        let kind = match self {
+            Self::String => OptionType::text(),
+            Self::Bool => OptionType::Switch,
+            Self::Int => OptionType::integer(),
+            Self::Float => OptionType::Float { min: None, max: None },
+            Self::Port => OptionType::port(),
+            Self::List => OptionType::list(),
+            Self::Dict => OptionType::map(),
+            Self::Multi => return (OptionType::text(), Many::All),
+            Self::Ip => OptionType::Address(None),
+            Self::Host => OptionType::Host,
+            Self::Uri => OptionType::Uri { schemes: Vec::new(), longest: None },
+        };
+        (kind, Many::Last)
+    }
+}
+
+/// A value for programs. Whole numbers beyond 64 bits and what is no number are texts.
+pub(super) fn json(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Nothing => serde_json::Value::Null,
+        Value::Text(_) => value.text().as_str().into(),
+        Value::Integer(_) => value.text().parse::<i64>().map_or_else(|_| value.text().as_str().into(), Into::into),
+        Value::Float(number) if number.is_finite() => json!(number),
+        Value::Float(_) => value.text().as_str().into(),
+        Value::Switch(switch) => (*switch).into(),
+        Value::List(items) => items.iter().map(json).collect(),
+        // EXPOSE: shown on request
+        Value::Map(entries) => entries
+            .iter()
+            .map(|(key, value)| (key.expose().to_owned(), json(value)))
+            .collect::<serde_json::Map<_, _>>()
+            .into(),
+    }
+}
+
+/// A runtime for one command.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::new(Exit::Bug, "cannot start the runtime").because(&error))
+}

@@ -1,0 +1,7 @@
+//! Settings of services, as `donjon config` tells them: which are secret, what an error amounts to, and how the broker is
+//! asked on the way. The reading itself is [`donjon_drivers::source`].
+
+pub mod asking;
+pub mod outcome;
+pub mod sample;
+pub mod secrecy;

@@ -1,0 +1,83 @@
+//! Which values are not shown: those that are secret by where they come from, by their option's name, or by what they are.
+//!
+//! A service declares which of its options are secret, and it is not asked here. So the rule is wide: a value too many that
+//! is hidden costs a `--reveal`.
+
+use donjon_drivers::source::{OptionName, Origin, Value};
+
+/// Whether a value may be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Secrecy {
+    /// It may.
+    Open,
+    /// It is shown on request alone.
+    Secret,
+}
+
+/// Whether the value of an option may be shown.
+pub fn of(option: &OptionName, origin: &Origin, value: &Value) -> Secrecy {
+    let kept = matches!(origin, Origin::Secret { .. });
+    let name = option.name.to_lowercase();
+    let named = WORDS.iter().any(|word| name.contains(word)) && !NAMES_OF_PLACES.iter().any(|end| name.ends_with(end));
+    match kept || named || has_credential(&value.text()) {
+        true => Secrecy::Secret,
+        false => Secrecy::Open,
+    }
+}
+
+/// Whether a text has a URL with a user and a password in it.
+fn has_credential(text: &str) -> bool {
+    text.split("://").skip(1).any(|rest| {
+        let authority = rest.split(['/', '?', '#', ' ', '\n']).next().unwrap_or_default();
+        authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+    })
+}
+
+/// Words in the names of options that OpenStack's services declare as secret.
+const WORDS: [&str; 13] = [
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "token",
+    "credential",
+    "connection",
+    "transport_url",
+    "private_key",
+    "api_key",
+    "encryption_key",
+    "auth_key",
+    "community",
+];
+
+/// Ends of names that say where something is or how long it lasts, and not what it is.
+const NAMES_OF_PLACES: [&str; 9] =
+    ["_file", "_dir", "_path", "_timeout", "_expiration", "_debug", "_trace", "_recycle_time", "_retry_interval"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secrecy(name: &str, value: &str) -> Secrecy {
+        of(&OptionName::new("x", name), &Origin::CommandLine, &Value::Text(value.into()))
+    }
+
+    #[test]
+    fn what_may_be_secret_is_hidden() {
+        for (name, value) in [
+            ("connection", "sqlite://"),
+            ("admin_password", "x"),
+            ("transport_url", ""),
+            ("memcache_secret_key", "k"),
+            ("anything", "http://u:p@h/x"),
+            ("anything", "rabbit://u:p@h1,u:p@h2//"),
+        ] {
+            assert_eq!(secrecy(name, value), Secrecy::Secret, "{name} {value}");
+        }
+        for (name, value) in [("debug", "true"), ("auth_url", "http://h:5000/v3"), ("token_expiration", "3600")] {
+            assert_eq!(secrecy(name, value), Secrecy::Open, "{name} {value}");
+        }
+        let stored = Origin::Secret { driver: "donjon", place: String::new(), name: String::new() };
+        assert_eq!(of(&OptionName::new("x", "debug"), &stored, &Value::Switch(true)), Secrecy::Secret);
+    }
+}

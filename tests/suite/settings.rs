@@ -1,0 +1,110 @@
+//! `donjon config`: what a service would see, where it comes from, and what is not shown.
+
+use donjon_tests::donjon::Donjon;
+use std::path::PathBuf;
+
+const SECRET: &str = "pa$s%word-4711";
+
+struct Scene {
+    donjon: Donjon,
+    folder: tempfile::TempDir,
+}
+
+impl Scene {
+    fn new() -> Self {
+        Self { donjon: Donjon::new(), folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn file(&self, name: &str, text: &str) -> String {
+        let path: PathBuf = self.folder.path().join(name);
+        donjon_drivers::fs::replace(&path, text.as_bytes()).unwrap();
+        path.display().to_string()
+    }
+
+    /// A configuration whose `[database] connection` is a secret of the broker.
+    fn wired(&self) -> String {
+        let mapping = self.file("mapping.conf", "[database]\nconnection = keystone.connection\n");
+        let donjon =
+            format!("[DEFAULT]\nconfig_source = broker\n[broker]\ndriver = donjon\nmapping_file = {mapping}\n");
+        self.file("wired.conf", &format!("{donjon}[database]\nmax_pool_size = 5\n"))
+    }
+}
+
+#[test]
+fn an_option_is_told_with_where_it_comes_from() {
+    let scene = Scene::new();
+    let first = scene.file("1.conf", "[DEFAULT]\nmy_ip = 10.0.0.1\n[api]\nhost = $my_ip\nworkers = 2\n");
+    let second = scene.file("2.conf", "[api]\n# more\nworkers = 0_4\nservers = a\nservers = b\n");
+    let files = ["--config-file", &first, "--config-file", &second];
+    let get = |more: &[&str]| scene.donjon.run(&[&["config", "get"], &files[..], more].concat());
+    assert_eq!(get(&["api", "host"]).ok(), format!("[api] host\nvalue: 10.0.0.1\nfrom:  {first}:4\n"));
+    let told = get(&["--type", "int", "--output", "json", "api", "workers"]).json();
+    assert_eq!((told["value"].as_i64(), told["origin"]["line"].as_u64()), (Some(4), Some(3)), "{told}");
+    let told = get(&["--type", "multi", "--output", "json", "api", "servers"]).json();
+    assert_eq!(told["value"], serde_json::json!(["a", "b"]));
+    assert!(get(&["api", "other"]).failed(4).contains("its own default"));
+    assert!(get(&["--type", "bool", "api", "host"]).failed(2).contains("neither true nor false"));
+    let told = get(&["--set", "api.host=h", "--output", "json", "api", "host"]).json();
+    assert_eq!(told["origin"]["from"], "command_line", "{told}");
+    let mut scene = scene;
+    scene.donjon.set("OS_API__HOST", "from-environment");
+    let told = scene.donjon.run(&["config", "get", "--config-file", &first, "api", "host"]).ok();
+    assert!(told.contains("from-environment") && told.contains("OS_API__HOST"), "{told}");
+}
+
+#[test]
+fn what_refers_to_the_services_own_default_is_not_guessed() {
+    let scene = Scene::new();
+    let file = scene.file("1.conf", "[oslo_concurrency]\nlock_path = $state_path/tmp\n");
+    let get = ["config", "get", "--config-file", &file, "oslo_concurrency", "lock_path"];
+    let error = scene.donjon.run(&get).failed(10);
+    assert!(error.contains("$state_path") && error.contains("--set"), "{error}");
+    let told = scene.donjon.run(&[&get[..], &["--set", "state_path=/var/lib/nova"]].concat()).ok();
+    assert!(told.contains("/var/lib/nova/tmp"), "{told}");
+}
+
+#[test]
+fn secrets_are_named_and_shown_on_request_alone() {
+    let scene = Scene::new();
+    let wired = scene.wired();
+    let get = ["config", "get", "--config-file", &wired, "database", "connection"];
+    let error = scene.donjon.run(&get).failed(6);
+    assert!(error.contains("there is no socket at"), "without a broker nothing is guessed: {error}");
+    scene.donjon.run(&["up", "--store", "file"]).ok();
+    let error = scene.donjon.run(&get).failed(4);
+    assert!(error.contains("keystone.connection"), "{error}");
+    scene.donjon.run_with_input(&["put", "keystone.connection"], SECRET.as_bytes()).ok();
+    let hidden = scene.donjon.run(&get).ok();
+    assert!(hidden.contains("`keystone.connection`") && !hidden.contains(SECRET), "{hidden}");
+    let revealed = scene.donjon.run(&[&get[..], &["--reveal"]].concat()).ok();
+    assert!(revealed.contains(SECRET), "the control, and a `$` comes through: {revealed}");
+    let show = ["config", "show", "--config-file", &wired];
+    for told in [scene.donjon.run(&show).ok(), scene.donjon.run(&[&show[..], &["--output", "json"]].concat()).ok()] {
+        assert!(told.contains("keystone.connection") && told.contains("max_pool_size"), "{told}");
+        assert!(!told.contains(SECRET), "{told}");
+    }
+    assert!(scene.donjon.run(&[&show[..], &["--reveal"]].concat()).ok().contains(SECRET), "the control");
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once() {
+    let scene = Scene::new();
+    let one = scene.file("1.conf", "[DEFAULT]\nno assignment\n");
+    let two = scene.file("2.conf", "a = 1\n[x]\n");
+    let files = ["--config-file", &one, "--config-file", "/no/such", "--config-file", &two];
+    let error = scene.donjon.run(&[&["config", "show"], &files[..]].concat()).failed(2);
+    for word in ["1.conf: line 2: there is neither", "/no/such", "2.conf: line 1"] {
+        assert!(error.contains(word), "{word}: {error}");
+    }
+    assert!(!error.contains("no assignment"), "a line of a file may hold a secret: {error}");
+
+    scene.donjon.describe(
+        "deployment: a\nhosts:\n  h: {driver: shh}\ntargets:\n  t: {driver: mariadb, prot: 1}\nservices:\n  s: {driver: systemd}\n",
+    );
+    let error = scene.donjon.run(&["config", "show"]).failed(2);
+    for word in ["hosts.h", "did you mean `ssh`", "targets.t", "services.s: `unit` is missing"] {
+        assert!(error.contains(word), "{word}: {error}");
+    }
+    scene.donjon.describe(&scene.donjon.run(&["config", "sample"]).ok());
+    assert!(scene.donjon.run(&["config", "show"]).ok().contains("deployment site1"), "the sample is a deployment file");
+}
