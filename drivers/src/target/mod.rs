@@ -3,6 +3,7 @@
 //! A driver is told which values an account shall accept, not how to get there: declaring the same twice changes
 //! nothing, so every step of a rotation may be repeated. What a server says of itself is not believed; a fresh login is.
 
+pub mod command;
 pub mod conformance;
 pub mod keystone;
 pub mod mariadb;

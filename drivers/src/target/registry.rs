@@ -1,6 +1,6 @@
 //! The table of target drivers.
 
-use super::{Target, keystone, mariadb, rabbitmq, redis, sshkeys};
+use super::{Target, command, keystone, mariadb, rabbitmq, redis, sshkeys};
 use crate::registry::Table;
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use std::sync::Arc;
 pub static TARGETS: Table<String, Arc<dyn Target>> = Table {
     family: "target",
     drivers: &[
+        command::DRIVER,
         keystone::DRIVER,
         mariadb::DRIVER, // in the order of their names
         rabbitmq::DRIVER,

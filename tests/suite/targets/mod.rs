@@ -1,5 +1,6 @@
 //! Targets on real servers.
 
+mod command;
 mod faults;
 mod galera;
 mod keystone;

@@ -70,6 +70,11 @@ pub async fn check<S>(scene: &Scene<'_>, open: impl AsyncFn(&Node) -> S) -> Resu
     if let Some(mark) = mark {
         kit.drained(node, mark).await?;
     }
+    if let Some(mark) = kit.mark(node).await? {
+        // Whoever holds them; this one is not dropped.
+        target.end_sessions(admin, node, user, mark).await.map_err(during("end sessions"))?;
+        kit.drained(node, mark).await?;
+    }
     drop(later);
     kit.refusals().await?;
     match target.capabilities().twins {

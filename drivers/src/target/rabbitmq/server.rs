@@ -142,6 +142,10 @@ impl Target for RabbitMq {
         super::session::sessions(self, admin, node, user, until).await
     }
 
+    async fn end_sessions(&self, admin: &Admin<'_>, node: &Node, user: &str, until: Mark) -> Result<(), TargetError> {
+        super::session::end(self, admin, node, user, until).await
+    }
+
     async fn mark(&self, admin: &Admin<'_>, node: &Node) -> Result<Mark, TargetError> {
         super::session::mark(self, admin, node).await
     }

@@ -6,7 +6,7 @@ use super::{
     api::Api,
     server::{MOST_DENIED, RabbitMq},
 };
-use crate::target::{Admin, Mark, Node, Session, TargetError};
+use crate::target::{Account, Admin, Mark, Node, Session, TargetError};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -67,28 +67,51 @@ pub(super) async fn sessions(
     until: Mark,
 ) -> Result<Vec<Session>, TargetError> {
     let api = Api::open(target, node, admin).await?;
+    let old = old(&api, target.limits.statistics, user, until).await?;
+    Ok(old.into_iter().map(|(name, time)| Session { mark: Mark(time.unwrap_or(0)), from: peer(&name) }).collect())
+}
+
+/// Ends those connections.
+pub(super) async fn end(
+    target: &RabbitMq,
+    admin: &Admin<'_>,
+    node: &Node,
+    user: &str,
+    until: Mark,
+) -> Result<(), TargetError> {
+    let api = Api::open(target, node, admin).await?;
+    let account = Account { user: user.to_owned(), host: String::new() };
+    for (name, _) in old(&api, target.limits.statistics, user, until).await? {
+        api.delete(&account, &["connections", &name]).await?;
+    }
+    Ok(())
+}
+
+/// The names of those connections, with their times where these are told.
+async fn old(
+    api: &Api<'_>,
+    within: Duration,
+    user: &str,
+    until: Mark,
+) -> Result<Vec<(String, Option<u64>)>, TargetError> {
     let own: Overview = api.read(&["overview"]).await?.ok_or_else(|| api.unable("it does not tell its name"))?;
-    let end = Instant::now() + target.limits.statistics;
+    let end = Instant::now() + within;
     let open = async || -> Result<Vec<Tracked>, TargetError> {
         Ok(api.read(&["connections", "username", user]).await?.unwrap_or_default())
     };
     let asked = open().await?;
     loop {
         let times: BTreeMap<String, u64> =
-            listed(&api).await?.into_iter().filter_map(|one| Some((one.name, one.connected_at?))).collect();
+            listed(api).await?.into_iter().filter_map(|one| Some((one.name, one.connected_at?))).collect();
         // One that has gone meanwhile needs no time.
         let still = open().await?;
-        let sessions: Vec<(&str, Option<u64>)> = asked
+        let found: Vec<(String, Option<u64>)> = asked
             .iter()
             .filter(|one| one.node == own.node && still.iter().any(|other| other.name == one.name))
-            .map(|one| (one.name.as_str(), times.get(&one.name).copied()))
+            .map(|one| (one.name.clone(), times.get(&one.name).copied()))
             .collect();
-        if sessions.iter().all(|(_, time)| time.is_some()) || Instant::now() >= end {
-            return Ok(sessions
-                .into_iter()
-                .filter(|(_, time)| time.is_none_or(|time| time <= until.0))
-                .map(|(name, time)| Session { mark: Mark(time.unwrap_or(0)), from: peer(name) })
-                .collect());
+        if found.iter().all(|(_, time)| time.is_some()) || Instant::now() >= end {
+            return Ok(found.into_iter().filter(|(_, time)| time.is_none_or(|time| time <= until.0)).collect());
         }
         tokio::time::sleep(BETWEEN).await;
     }

@@ -1,4 +1,4 @@
-//! Sessions in the order in which they began: the server numbers them.
+//! Sessions in the order in which they began: the server numbers them, and ends those that it is told to.
 
 use super::{
     connection::{Connection, Fault},
@@ -35,6 +35,23 @@ pub(super) async fn sessions(
         .filter(|client| client.id != own && client.id <= until.0 && client.user == user && !client.is_replica)
         .map(|client| Session { mark: Mark(client.id), from: client.address })
         .collect())
+}
+
+/// Ends the user's sessions that began no later than a mark. One that has ended meanwhile is no error.
+pub(super) async fn end(
+    target: &Redis,
+    admin: &Admin<'_>,
+    node: &Node,
+    user: &str,
+    until: Mark,
+) -> Result<(), TargetError> {
+    let old = sessions(target, admin, node, user, until).await?;
+    let mut connection = target.administer(node, admin).await?;
+    for session in old {
+        let number = session.mark.0.to_string();
+        connection.ask(&[b"CLIENT", b"KILL", b"ID", number.as_bytes()]).await.map_err(|fault| fault.at(node))?;
+    }
+    Ok(())
 }
 
 async fn own(connection: &mut Connection) -> Result<u64, Fault> {
