@@ -197,8 +197,8 @@ async fn all_accept_all(keystone: &Keystone, tokens: &mut Vec<String>, when: &st
     for from in 0..keystone.instances.len() {
         tokens.push(keystone.token(from, "app", "value-1").await.unwrap());
     }
-    // Those of the last rotation: older ones may have gone with their key.
-    let recent = tokens.len().saturating_sub(6);
+    // The latest: older ones may have gone with their key.
+    let recent = tokens.len().saturating_sub(4);
     for token in &tokens[recent..] {
         for at in 0..keystone.instances.len() {
             assert!(keystone.accepts(at, token).await, "{when}: not accepted by {at}");
@@ -217,7 +217,8 @@ async fn fernet_keys_rotate_under_two_instances_and_no_token_is_refused() {
     let mut current = stored(&folders[0]);
     let mut tokens = Vec::new();
     all_accept_all(&keystone, &mut tokens, "before").await;
-    for round in 0..3 {
+    // Two rotations, the second of which removes a key; the control below is a third.
+    for round in 0..2 {
         let wanted = current.rotated(&material(&key()), 3).unwrap();
         for act in [Act::Add, Act::Promote, Act::Prune] {
             for at in 0..folders.len() {

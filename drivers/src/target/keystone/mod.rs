@@ -1,10 +1,10 @@
 //! Keystone: users with one password each, changed over the identity API v3 by an administrator.
 //!
-//! A user has **one** value, and setting it ends every token that the user was given before: a rotation by `cutover`
-//! shows as one 401 to whoever holds such a token, and as refused logins to whoever still has the old value. A rotation
-//! by `dual-user` has neither: the twin is a second user with the same assignments, and the old user's tokens live until
-//! it is removed. What belongs to a user by its id has no twin (trusts, application credentials, EC2 credentials), so a
-//! user that has such is refused a twin.
+//! A user has **one** value, and setting it ends every token that the user was given before, and those that it is given
+//! in the same second, since Keystone counts in whole ones: a rotation by `cutover` shows as one 401 to whoever holds
+//! such a token, and as refused logins to whoever still has the old value. A rotation by `dual-user` has neither: the
+//! twin is a second user with the same assignments, and the old user's tokens live until it is removed. What belongs to
+//! a user by its id has no twin (trusts, application credentials, EC2 credentials), so a user that has such is refused one.
 //!
 //! The API tells whether a user is enabled and whether its value has expired, but neither the rules for values
 //! (`[security_compliance]`) nor that too many wrong ones have locked a user: a locked user is refused like any other.
