@@ -11,5 +11,6 @@ mod differential;
 mod generate;
 mod oracle;
 mod ours;
+mod package;
 mod scene;
 mod words;

@@ -1,0 +1,248 @@
+//! The Python package `donjon` in a real oslo.config process and in a real Keystone: one request, nothing on disk, and no
+//! start on defaults.
+
+use donjon_tests::{
+    donjon::Donjon,
+    keystone::{ADMIN, ADMIN_VALUE, DATABASE_USER, DATABASE_VALUE, Keystone, Setup},
+    mariadb::MariaDb,
+    tools,
+};
+use std::{
+    io::{Read, Write},
+    os::unix::net::{UnixListener, UnixStream},
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+const SERVICE: &str = r#"
+import json, sys
+from oslo_config import cfg
+conf = cfg.ConfigOpts()
+conf.register_opts([cfg.StrOpt("connection", default="sqlite://"), cfg.MultiStrOpt("urls"), cfg.ListOpt("items")], "database")
+conf.register_opts([cfg.StrOpt("transport_url", default="rabbit://"), cfg.IntOpt("workers", default=1)])
+conf(sys.argv[1:], default_config_files=[], default_config_dirs=[])
+print(json.dumps([conf.database.connection, conf.database.urls, conf.database["items"], conf.transport_url, conf.workers]))
+"#;
+/// What substitution and INI would each spoil.
+const ODD: &str = "mysql://u:$a$$b\\$c%(d)s'\"# é@h/db ";
+
+/// The package as pip installs it, and a service that reads its options.
+struct Installed {
+    folder: tempfile::TempDir,
+}
+
+impl Installed {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let source = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../drivers/python"));
+        let copy = folder.path().join("source");
+        for name in ["pyproject.toml", "README.md", "donjon/__init__.py", "donjon/broker.py", "donjon/driver.py"] {
+            std::fs::create_dir_all(copy.join(name).parent().unwrap()).unwrap();
+            std::fs::copy(source.join(name), copy.join(name)).unwrap();
+        }
+        // The package's own folder is left as it is; what a build needs is in the test environment.
+        let mut pip = Command::new(tools::program("python"));
+        pip.args(["-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]);
+        let output = pip.arg("--target").arg(folder.path().join("site")).arg(&copy).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Self { folder }
+    }
+
+    fn site(&self) -> PathBuf {
+        self.folder.path().join("site")
+    }
+
+    fn file(&self, name: &str, text: &str) -> String {
+        let path = self.folder.path().join(name);
+        donjon_drivers::fs::replace(&path, text.as_bytes()).unwrap();
+        path.display().to_string()
+    }
+
+    /// A configuration with this in the driver's group.
+    fn configuration(&self, group: &str, mapping: &str) -> String {
+        let mapping = self.file("mapping.conf", mapping);
+        self.file(
+            "service.conf",
+            &format!(
+                "[DEFAULT]\nconfig_source = s\nworkers = 3\n[s]\ndriver = donjon\nmapping_file = {mapping}\n{group}\n"
+            ),
+        )
+    }
+
+    /// Starts the service with a configuration.
+    fn start(&self, configuration: &str) -> Output {
+        let empty = self.folder.path().join("empty");
+        std::fs::create_dir_all(&empty).unwrap();
+        let mut command = Command::new(tools::program("python"));
+        command.arg("-c").arg(SERVICE).arg(format!("--config-file={configuration}")).current_dir(&empty);
+        command.env_clear().env("PYTHONPATH", self.site()).env("TMPDIR", &empty).env("PYTHONUTF8", "1");
+        let output = command.env("PYTHONDONTWRITEBYTECODE", "1").stdin(Stdio::null()).output().unwrap();
+        assert_eq!(std::fs::read_dir(&empty).unwrap().count(), 0, "nothing is written");
+        output
+    }
+}
+
+/// A way to a socket that counts what is asked through it.
+struct Counting {
+    path: PathBuf,
+    requests: Arc<AtomicUsize>,
+}
+
+impl Counting {
+    fn before(socket: &Path, folder: &Path) -> Self {
+        let path = folder.join("counting.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let requests = Arc::new(AtomicUsize::new(0));
+        let (counted, socket) = (Arc::clone(&requests), socket.to_path_buf());
+        // It ends with the process.
+        std::thread::spawn(move || {
+            for caller in listener.incoming().flatten() {
+                let (counted, broker) = (Arc::clone(&counted), UnixStream::connect(&socket).unwrap());
+                let (mut answers, mut back) = (broker.try_clone().unwrap(), caller.try_clone().unwrap());
+                std::thread::spawn(move || std::io::copy(&mut answers, &mut back));
+                std::thread::spawn(move || relay(caller, broker, &counted));
+            }
+        });
+        Self { path, requests }
+    }
+
+    fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+}
+
+/// Hands each message on and counts it. Requests of a reader have no material frames.
+fn relay(mut from: UnixStream, mut to: UnixStream, counted: &AtomicUsize) {
+    let mut length = [0; 4];
+    while from.read_exact(&mut length).is_ok() {
+        let mut frame = vec![0; u32::from_be_bytes(length) as usize];
+        from.read_exact(&mut frame).unwrap();
+        counted.fetch_add(1, Ordering::SeqCst);
+        to.write_all(&length).and_then(|()| to.write_all(&frame)).unwrap();
+    }
+}
+
+fn up(secrets: &[(&str, &[u8])]) -> (Donjon, PathBuf) {
+    let donjon = Donjon::new();
+    donjon.run(&["up", "--store", "file"]).ok();
+    for (name, value) in secrets {
+        donjon.run_with_input(&["put", name], value).ok();
+    }
+    let socket = donjon.home().join("run/donjon.sock");
+    (donjon, socket)
+}
+
+fn told(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+const MAPPING: &str =
+    "[database]\nconnection = url\nurls = url\nitems = list\n[DEFAULT]\ntransport_url = bus\nworkers = unused\n";
+
+#[test]
+fn a_service_reads_all_its_secrets_in_one_request() {
+    let secrets: [(&str, &[u8]); 4] = [("url", ODD.as_bytes()), ("list", b"a,b"), ("bus", b""), ("unused", b"9")];
+    let ((_donjon, socket), installed) = (up(&secrets), Installed::new());
+    let counting = Counting::before(&socket, installed.folder.path());
+    let configuration = installed.configuration(&format!("socket = {}", counting.path.display()), MAPPING);
+    let output = installed.start(&configuration);
+    assert!(output.status.success(), "{}", told(&output));
+    let read: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        read,
+        serde_json::json!([ODD, [ODD], ["a", "b"], "", 3]),
+        "as they are, and a file comes before a source"
+    );
+    assert_eq!(counting.requests(), 1);
+}
+
+/// What listens instead of a broker.
+fn stand_in(folder: &Path, name: &str, answer: Option<Vec<u8>>) -> PathBuf {
+    let path = folder.join(name);
+    let listener = UnixListener::bind(&path).unwrap();
+    // It ends with the process.
+    std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        for mut caller in listener.incoming().flatten() {
+            let mut frame = [0; 4096];
+            let _ = caller.read(&mut frame);
+            match &answer {
+                // The caller may have gone by now.
+                Some(answer) => drop(caller.write_all(answer)),
+                None => kept.push(caller),
+            }
+        }
+    });
+    path
+}
+
+#[test]
+fn a_service_does_not_start_on_its_defaults() {
+    let ((donjon, socket), installed) = (up(&[("url", b"u"), ("list", b"\xff")]), Installed::new());
+    let refused = |group: &str, mapping: &str, words: &[&str]| {
+        let output = installed.start(&installed.configuration(group, mapping));
+        let told = told(&output);
+        assert!(!output.status.success() && output.stdout.is_empty(), "{group} {mapping}: {told}");
+        assert!(words.iter().all(|word| told.contains(word)), "{words:?}: {told}");
+        assert_eq!(told.trim_end().lines().count(), 1, "one line, and no traceback: {told}");
+    };
+    let at = |path: &Path| format!("socket = {}", path.display());
+    let (here, url) = (at(&socket), "[database]\nconnection = url\n");
+    let output = installed.start(&installed.configuration(&here, url));
+    assert!(output.status.success(), "the control: {}", told(&output));
+    refused(&here, "[database]\nconnection = absent\n", &["does not start", "there is no secret `absent`"]);
+    refused(&here, "[database]\nconnection = a b\n", &["does not start", "a b"]);
+    refused(&here, "[database]\nconnection = list\n", &["`list` is not UTF-8"]);
+    refused(&here, "[database]\nconnection =\n", &["mapped to no name"]);
+    refused(&here, "[database]\nconnection = url\nconnection = list\n", &["mapped twice"]);
+    refused(&here, "nonsense\n", &["mapping.conf, line 1"]);
+    refused(&format!("{here}\ntimeout = soon"), url, &["cannot be used", "timeout"]);
+    refused(&format!("{here}\nmapping_file = /no/such"), url, &["/no/such: No such file"]);
+    refused("socket = /no/such.sock", url, &["there is no broker at /no/such.sock"]);
+    let folder = installed.folder.path();
+    let header = br#"{"v":1,"error":{"code":6,"message":"the store is sealed","causes":[],"hint":"`donjon unseal`"},"materials":0}"#;
+    let framed = |header: &[u8]| [&u32::try_from(header.len()).unwrap().to_be_bytes()[..], header].concat();
+    refused(&at(&stand_in(folder, "sealed", Some(framed(header)))), url, &["the store is sealed", "donjon unseal"]);
+    refused(&at(&stand_in(folder, "foreign", Some(framed(b"HTTP/1.1 400")))), url, &["does not speak version 1"]);
+    refused(&at(&stand_in(folder, "huge", Some(vec![0xff; 8]))), url, &["does not speak version 1"]);
+    refused(&at(&stand_in(folder, "short", Some(vec![0, 0]))), url, &["broke"]);
+    let few = framed(br#"{"v":1,"reply":{"epoch":1,"versions":[]},"materials":0}"#);
+    refused(&at(&stand_in(folder, "few", Some(few))), url, &["does not speak version 1"]);
+    let silent = at(&stand_in(folder, "silent", None));
+    refused(&format!("{silent}\ntimeout = 0.3"), url, &["did not answer within 0.3 s"]);
+    donjon.run(&["down", "--force"]).ok();
+    refused(&here, url, &["does not start", "donjon up"]);
+
+    let output = installed.start(&installed.configuration(&format!("{here}\noptional = true"), url));
+    let read: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(read[0], "sqlite://", "asked for by name, the defaults are used: {}", told(&output));
+}
+
+#[tokio::test]
+async fn keystone_has_its_database_url_from_the_broker() {
+    let database = MariaDb::start().await;
+    let url = format!("mysql+pymysql://{DATABASE_USER}:{DATABASE_VALUE}@127.0.0.1:{}/{DATABASE_USER}", database.port);
+    let ((donjon, socket), installed) = (up(&[("keystone.database.connection", url.as_bytes())]), Installed::new());
+    let counting = Counting::before(&socket, installed.folder.path());
+    let mapping = installed.file("mapping.conf", "[database]\nconnection = keystone.database.connection\n");
+    let lines = format!(
+        "[DEFAULT]\nconfig_source = broker\n[broker]\ndriver = donjon\nmapping_file = {mapping}\nsocket = {}\n",
+        counting.path.display()
+    );
+    let setup = Setup {
+        database: Some(lines),
+        environment: vec![("PYTHONPATH".to_owned(), installed.site().display().to_string())],
+        ..Setup::default()
+    };
+    let keystone = Keystone::start_with(&database, setup).await;
+    keystone.token(0, ADMIN, ADMIN_VALUE).await.unwrap();
+    assert_eq!(counting.requests(), 1, "one worker, one request");
+    let configuration = keystone.instances[0].repository("keystone.conf").display().to_string();
+    assert!(!std::fs::read_to_string(&configuration).unwrap().contains(DATABASE_VALUE));
+    let get = ["config", "get", "--config-file", &configuration, "database", "connection", "--reveal"];
+    assert!(donjon.run(&get).ok().contains(&url), "what the service sees is what is told");
+}
