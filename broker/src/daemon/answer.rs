@@ -93,7 +93,7 @@ async fn answer(
         Request::List => lookup::list(daemon, actor).await,
         Request::History { name } => lookup::history(daemon, actor, &name).await,
         Request::Deploy => Err(Failure::new(Exit::Bug, "a deployer run belongs to its connection")),
-        Request::RotatePlan(asked) => rotate::plan(daemon, &asked),
+        Request::RotatePlan(asked) => rotate::plan(daemon, &asked).await,
         Request::RotateApply(asked) => rotate::apply(daemon, actor, &asked, tell).await,
         Request::RotateResume(asked) => rotate::resume(daemon, actor, &asked, tell).await,
         Request::RotateAbort(asked) => rotate::abort(daemon, actor, &asked, tell).await,

@@ -8,7 +8,10 @@ use crate::{
     rotation::{Means, Rotation, Subject, begin, journal::Held, open, plan},
     socket::message::{Event, ResumeAsked, RotateAsked},
 };
-use donjon_drivers::store::{Store, secret::SecretValue};
+use donjon_drivers::{
+    host::{inventory, ssh},
+    store::{Store, secret::SecretValue},
+};
 use donjon_policies::{
     catalogue::Catalogue,
     deployment::Deployment,
@@ -19,15 +22,15 @@ use serde_json::{Value, json};
 use std::{collections::BTreeSet, sync::Arc};
 use tokio::sync::mpsc::UnboundedSender;
 
-/// What would change. Nothing is looked at but the catalogue and the deployment file.
-pub fn plan(daemon: &Daemon, asked: &RotateAsked) -> Answered {
-    let (deployment, catalogue) = described(daemon)?;
+/// What would change. Nothing is looked at but the catalogue, the deployment file and its inventory.
+pub async fn plan(daemon: &Daemon, asked: &RotateAsked) -> Answered {
+    let (deployment, catalogue) = described(daemon).await?;
     Ok((json!(plan::plan(&catalogue, &deployment, asked)?), Vec::new()))
 }
 
 /// Rotates what was asked, one rotation after the other.
 pub async fn apply(daemon: &Arc<Daemon>, actor: Actor, asked: &RotateAsked, tell: &UnboundedSender<Event>) -> Answered {
-    let (deployment, catalogue) = described(daemon)?;
+    let (deployment, catalogue) = described(daemon).await?;
     let plan = plan::plan(&catalogue, &deployment, asked)?;
     plan::outage_accepted(&plan, asked)?;
     let store = daemon.store()?;
@@ -97,7 +100,7 @@ async fn unfinished(
     tell: &UnboundedSender<Event>,
     way: Way,
 ) -> Answered {
-    let (deployment, catalogue) = described(daemon)?;
+    let (deployment, catalogue) = described(daemon).await?;
     let store = daemon.store()?;
     let _one = alone(daemon)?;
     let journals = Held::unfinished(&*store, &daemon.layout)
@@ -205,6 +208,8 @@ async fn drive(
     let mut rotation = Rotation::new(means, held);
     rotation.take_over(&daemon.id).await?;
     let ended = if back { rotation.abort().await } else { rotation.drive().await };
+    // Nothing of this rotation goes on on any host, and no connection to one stays open.
+    ssh::close(&daemon.home.connections()).await;
     let journal = ended?;
     if journal.state == State::Restored {
         return Err(Failure::new(
@@ -242,9 +247,17 @@ fn describe(journal: &crate::rotation::Journal) -> Value {
     })
 }
 
-fn described(daemon: &Daemon) -> Result<(Deployment, Catalogue), Failure> {
+async fn described(daemon: &Daemon) -> Result<(Deployment, Catalogue), Failure> {
     let deployment = daemon.deployment()?;
     let catalogue = crate::config::catalogue(&deployment.catalogue)?;
+    let Some(inventory) = deployment.inventory.clone() else { return Ok((deployment, catalogue)) };
+    let unread = |error| Failure::new(Exit::Usage, "cannot read the hosts of the deployment").because(&error);
+    let found = inventory::read(&inventory).await.map_err(|error| unread(error).state("nothing was changed"))?;
+    let deployment = deployment.with_hosts(found.hosts, &found.refused).map_err(|mistakes| {
+        let mut failure = Failure::new(Exit::Usage, "the inventory does not fit the deployment file");
+        failure.causes = mistakes.iter().map(ToString::to_string).collect();
+        failure.state("nothing was changed")
+    })?;
     Ok((deployment, catalogue))
 }
 

@@ -4,6 +4,7 @@ use super::{
     Journal, Subject, checkpoint, claim,
     journal::{Credential, FORMAT, Held, Item},
     probe::{self, Found},
+    step::roll::fed,
     subject::{self, Way},
     values::{Login, administrator},
 };
@@ -55,6 +56,14 @@ pub async fn preflight(store: &dyn Store, layout: &Layout, subject: &Subject) ->
             credentials.push(credential);
         }
         secrets.push(Item { secret: item.secret.clone(), old: held.version, new: None, credentials });
+    }
+    for instance in &subject.instances {
+        if let Some(why) = fed::distrusted(store, layout, instance).await? {
+            return Err(Failure::new(Exit::Refused, format!("cannot rotate {}", subject.names()))
+                .cause(why)
+                .state("nothing was changed")
+                .hint("mend the check: a rotation believes it only if it fails on a wrong value and passes on the one in force"));
+        }
     }
     Ok(Preflight { secrets, unprovable })
 }

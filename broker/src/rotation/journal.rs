@@ -3,6 +3,7 @@
 use super::subject::Way;
 use crate::records::Layout;
 use donjon_drivers::{
+    drain::Standing,
     store::{Document, Expected, Store, StoreError, Version, Which},
     target::{Account, Mark},
 };
@@ -87,9 +88,9 @@ pub struct Restarted {
     pub host: HostName,
     /// Whether it was proven on the new value.
     pub acknowledged: bool,
-    /// The operator went on without it.
+    /// How its clients were led to it before, where they were led away.
     #[serde(default)]
-    pub left: bool,
+    pub standing: Option<Standing>,
 }
 
 #[derive(Deserialize)]

@@ -1,7 +1,11 @@
 //! What is rotated and with what: the secrets, the targets that must accept them, and the consumers to restart.
 
 use super::open::Back;
-use donjon_drivers::{service::Service, target::Target};
+use donjon_drivers::{
+    drain::Drain,
+    service::{Service, fed::Fed},
+    target::Target,
+};
 use donjon_policies::{
     name::{HostName, SecretName, ServiceName, TargetName},
     transition::Path,
@@ -98,10 +102,23 @@ pub struct Instance {
     pub addresses: Addresses,
     /// What restarts it.
     pub driver: Arc<dyn Service>,
+    /// What leads clients away before.
+    pub drain: Option<Arc<dyn Drain>>,
+    /// A check that tries a login with the value of a secret or view.
+    pub fed: Option<FedBy>,
     /// How long it may take to be proven after a restart.
     pub settle: Duration,
     /// What proves it.
     pub proof: Proof,
+}
+
+/// A check that is fed a value, and the secret or view whose value that is.
+#[derive(Debug, Clone)]
+pub struct FedBy {
+    /// The secret or view.
+    pub name: SecretName,
+    /// The check.
+    pub check: Fed,
 }
 
 /// Where the sessions of a host come from.

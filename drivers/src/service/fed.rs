@@ -28,7 +28,7 @@ use donjon_policies::deployment::Setting;
 use std::collections::BTreeMap;
 
 /// A check that nobody has put to the test yet.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Fed {
     place: Place,
     words: Vec<String>,

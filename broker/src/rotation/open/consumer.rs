@@ -1,15 +1,20 @@
 //! One consumer of a rotation: its service on its host, and which of the secrets it uses.
 
 use super::{Back, addresses};
-use crate::rotation::{Instance, plan::PlannedRotation, subject::Proof};
+use crate::rotation::{
+    Instance,
+    plan::PlannedRotation,
+    subject::{FedBy, Proof},
+};
 use donjon_drivers::{
+    drain::{self, registry::DRAINS},
     host::{self, Host, registry::HOSTS},
     options::Mistake,
-    service::{place::Place, registry::SERVICES},
+    service::{fed::Fed, place::Place, registry::SERVICES},
     target::Target,
 };
 use donjon_policies::{
-    deployment::{self, Deployment, LOCAL},
+    deployment::{self, Deployment, Driven, LOCAL},
     name::HostName,
     restart,
 };
@@ -31,7 +36,30 @@ pub(super) fn open(
     let described = &deployment.services[name];
     let opened = open_host(deployment, host, control)?;
     let place = Place { service: name.to_string(), host_name: host.to_string(), host: opened };
-    let driver = SERVICES.open(&described.driver, &described.options, &format!("services.{name}"), place)?;
+    let at = format!("services.{name}");
+    let mut options = described.options.clone();
+    let fed = match &described.fed {
+        None => None,
+        Some(fed) => {
+            let check = Fed::open(place.clone(), &options, &at).map_err(|mistake| vec![mistake])?;
+            // It has nothing to say where nobody feeds it.
+            options.remove("check");
+            Some(FedBy { name: fed.clone(), check })
+        }
+    };
+    let driver = SERVICES.open(&described.driver, &options, &at, place)?;
+    let drain = match &described.drain {
+        None => None,
+        Some(Driven { driver, options }) => {
+            let mut hosts = BTreeMap::new();
+            for name in deployment.hosts.keys().map(ToString::to_string).chain([LOCAL.to_owned()]) {
+                let parsed = name.parse().expect("it was a name of a host before");
+                hosts.insert(name, open_host(deployment, &parsed, control)?);
+            }
+            let place = drain::registry::Place { host_name: host.to_string(), hosts: Arc::new(hosts) };
+            Some(DRAINS.open(driver, options, &format!("{at}.drain"), place)?)
+        }
+    };
     let mut uses = BTreeSet::new();
     for planned in &planned.secrets {
         let secret = &planned.secret;
@@ -46,6 +74,8 @@ pub(super) fn open(
         uses,
         addresses: addresses::of(deployment, host, targets),
         driver,
+        drain,
+        fed,
         settle: Duration::from_secs(u64::from(described.settle)),
         proof: match described.proof {
             deployment::Proof::Session => Proof::Session,

@@ -1,5 +1,8 @@
 //! Rolling: consumers restart group by group, and are proven on the new values by their own logins.
 
+mod away;
+pub mod fed;
+
 use crate::{
     failure::{Exit, Failure},
     rotation::{
@@ -46,7 +49,8 @@ pub async fn roll(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
         }
         // Known as touched before they are: whoever goes back after a crash must return them too.
         for instance in &group {
-            remember(rotation, instance, false);
+            let standing = away::standing(instance, known(rotation, instance)).await?;
+            remember(rotation, Restarted { standing, ..untouched(instance) });
         }
         rotation.save().await?;
         let before = marks(rotation, &both).await?;
@@ -56,7 +60,8 @@ pub async fn roll(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
         for (instance, proven) in group.iter().zip(proven) {
             match proven? {
                 Proven::Yes => {
-                    remember(rotation, instance, true);
+                    let standing = known(rotation, instance).and_then(|known| known.standing.clone());
+                    remember(rotation, Restarted { acknowledged: true, standing, ..untouched(instance) });
                     rotation.told(format!("{} on {}: proven on the new value", instance.service, instance.host));
                 }
                 Proven::No(failure) => {
@@ -102,12 +107,28 @@ pub async fn restart(
     let failed =
         |code, error: &ServiceError| Failure::new(code, format!("cannot restart `{service}` on {host}")).because(error);
     let since = instance.driver.now().await.map_err(|error| failed(Exit::Unavailable, &error))?;
-    match instance.driver.restart().await {
-        Ok(()) => {}
+    let standing = known(rotation, instance).and_then(|known| known.standing.clone());
+    away::lead(rotation, instance, standing.as_ref()).await?;
+    let proven = match instance.driver.restart().await {
+        Ok(()) => {
+            checkpoint::reached("rotation.restarted");
+            proven(rotation, both, instance, side, before, since).await?
+        }
         Err(error @ ServiceError::Host { .. }) => return Err(failed(Exit::Unavailable, &error)),
-        Err(error @ ServiceError::Failed { .. }) => return Ok(Proven::No(failed(Exit::Failed, &error))),
-    }
-    checkpoint::reached("rotation.restarted");
+        Err(error @ ServiceError::Failed { .. }) => Proven::No(failed(Exit::Failed, &error)),
+    };
+    away::back(instance, standing.as_ref(), proven).await
+}
+
+/// Waits until a consumer that was started after `since` is proven.
+async fn proven(
+    rotation: &Rotation<'_>,
+    both: &Values,
+    instance: &Instance,
+    side: Side,
+    before: &Marks,
+    since: i64,
+) -> Result<Proven, Failure> {
     let deadline = Instant::now() + instance.settle;
     loop {
         let lacking = match (started(instance, since).await, instance.driver.check().await) {
@@ -116,9 +137,16 @@ pub async fn restart(
             (None, Ok(())) if instance.proof == Proof::Check => None,
             (None, Ok(())) => absent(rotation, both, instance, side, before).await?,
         };
-        let Some(lacking) = lacking else { return Ok(Proven::Yes) };
+        let lacking = match lacking {
+            Some(lacking) => lacking,
+            None => match fed::distrusted(rotation.store, rotation.layout, instance).await? {
+                None => return Ok(Proven::Yes),
+                Some(distrust) => distrust,
+            },
+        };
         if Instant::now() >= deadline {
-            let late = format!("`{service}` on {host} was not proven within {} s", instance.settle.as_secs());
+            let (service, host, settle) = (&instance.service, &instance.host, instance.settle.as_secs());
+            let late = format!("`{service}` on {host} was not proven within {settle} s");
             return Ok(Proven::No(Failure::new(Exit::Failed, late).cause(lacking)));
         }
         tokio::time::sleep(POLL).await;
@@ -259,9 +287,13 @@ pub async fn marks(rotation: &Rotation<'_>, both: &Values) -> Result<Marks, Fail
     Ok(marks)
 }
 
-fn acknowledged(rotation: &Rotation<'_>, instance: &Instance) -> bool {
+fn known<'a>(rotation: &'a Rotation<'_>, instance: &Instance) -> Option<&'a Restarted> {
     let same = |r: &&Restarted| r.service == instance.service && r.host == instance.host;
-    rotation.journal().restarted.iter().find(same).is_some_and(|r| r.acknowledged)
+    rotation.journal().restarted.iter().find(same)
+}
+
+fn acknowledged(rotation: &Rotation<'_>, instance: &Instance) -> bool {
+    known(rotation, instance).is_some_and(|known| known.acknowledged)
 }
 
 fn left(rotation: &Rotation<'_>, instance: &Instance) -> bool {
@@ -274,9 +306,12 @@ fn left(rotation: &Rotation<'_>, instance: &Instance) -> bool {
     left
 }
 
-fn remember(rotation: &mut Rotation<'_>, instance: &Instance, acknowledged: bool) {
-    let restarted =
-        Restarted { service: instance.service.clone(), host: instance.host.clone(), acknowledged, left: false };
+fn untouched(instance: &Instance) -> Restarted {
+    let (service, host) = (instance.service.clone(), instance.host.clone());
+    Restarted { service, host, acknowledged: false, standing: None }
+}
+
+fn remember(rotation: &mut Rotation<'_>, restarted: Restarted) {
     let known = &mut rotation.held.journal.restarted;
     match known.iter_mut().find(|r| r.service == restarted.service && r.host == restarted.host) {
         Some(same) => *same = restarted,

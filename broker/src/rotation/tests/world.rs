@@ -310,6 +310,8 @@ impl Seen {
             uses: scenario.secrets.iter().map(|(name, ..)| name.parse().unwrap()).collect(),
             addresses: Addresses::Unknown,
             driver: Arc::new(self.clone()),
+            drain: None,
+            fed: None,
             settle: Duration::ZERO,
             proof: Proof::Session,
         };

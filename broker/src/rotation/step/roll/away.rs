@@ -1,0 +1,64 @@
+//! Clients are led away from a consumer before it restarts, and back once it is proven.
+
+use super::Proven;
+use crate::{
+    failure::{Exit, Failure},
+    rotation::{Instance, Rotation, checkpoint, journal::Restarted},
+};
+use donjon_drivers::drain::{DrainError, Left, Standing};
+
+/// How clients are led to a consumer now, or were before a former run of this step led them away.
+pub(super) async fn standing(instance: &Instance, known: Option<&Restarted>) -> Result<Option<Standing>, Failure> {
+    if let Some(standing) = known.and_then(|known| known.standing.clone()) {
+        return Ok(Some(standing));
+    }
+    match &instance.drain {
+        None => Ok(None),
+        Some(drain) => drain.standing().await.map(Some).map_err(|error| failed(instance, &error)),
+    }
+}
+
+/// Leads clients away, where something does.
+pub(super) async fn lead(
+    rotation: &Rotation<'_>,
+    instance: &Instance,
+    standing: Option<&Standing>,
+) -> Result<(), Failure> {
+    let (Some(drain), Some(_)) = (&instance.drain, standing) else { return Ok(()) };
+    let Left(left) = drain.drain().await.map_err(|error| failed(instance, &error))?;
+    checkpoint::reached("rotation.led-away");
+    if left > 0 {
+        rotation.told(format!(
+            "{} on {}: restarts under {left} clients that did not leave",
+            instance.service, instance.host
+        ));
+    }
+    Ok(())
+}
+
+/// Leads clients back: to one that is proven once its proxies see it well, to one that is not as its proxies see fit.
+pub(super) async fn back(instance: &Instance, standing: Option<&Standing>, proven: Proven) -> Result<Proven, Failure> {
+    let (Some(drain), Some(standing)) = (&instance.drain, standing) else { return Ok(proven) };
+    match proven {
+        Proven::No(failure) => {
+            drain.restore(standing).await.map_err(|error| failed(instance, &error))?;
+            Ok(Proven::No(failure))
+        }
+        Proven::Yes => match drain.release(standing).await {
+            Ok(()) => Ok(Proven::Yes),
+            // Its own check passed, and yet no client would reach it.
+            Err(error @ DrainError::NotWell { .. }) => Ok(Proven::No(failed(instance, &error))),
+            Err(error) => Err(failed(instance, &error)),
+        },
+    }
+}
+
+fn failed(instance: &Instance, error: &DrainError) -> Failure {
+    let code = match error {
+        DrainError::Unreachable { .. } | DrainError::Host { .. } => Exit::Unavailable,
+        DrainError::Last { .. } => Exit::Quorum,
+        DrainError::Refused { .. } | DrainError::NotWell { .. } => Exit::Failed,
+    };
+    let what = format!("clients of `{}` on {} cannot be led away and back", instance.service, instance.host);
+    Failure::new(code, what).because(error)
+}
