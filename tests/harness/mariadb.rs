@@ -115,6 +115,22 @@ impl MariaDb {
         self.sql(&format!("GRANT ALL ON *.* TO {name} WITH GRANT OPTION")).await;
     }
 
+    /// A session of a user over TCP, which stays open until it is dropped; `None` where the server refuses it.
+    pub async fn try_session(&self, user: &str, value: &str) -> Option<Session> {
+        let opts = OptsBuilder::default().ip_or_hostname("127.0.0.1").tcp_port(self.port).prefer_socket(false);
+        Conn::new(opts.user(Some(user)).pass(Some(value))).await.ok().map(Session)
+    }
+
+    /// As [`Self::try_session`], of a user that is let in.
+    pub async fn session(&self, user: &str, value: &str) -> Session {
+        self.try_session(user, value).await.unwrap_or_else(|| panic!("{user} is refused"))
+    }
+
+    /// Whether the server lets a user in over TCP.
+    pub async fn logs_in(&self, user: &str, value: &str) -> bool {
+        self.try_session(user, value).await.is_some()
+    }
+
     /// Whether these bytes stand in any file of the server: logs, binlogs, tables.
     pub fn holds(&self, needle: &[u8]) -> Vec<PathBuf> {
         search::holding(self.folder.path(), needle)
@@ -163,6 +179,17 @@ impl MariaDb {
 /// What `mysql_native_password` stores of a value, so that tests can set one without saying it.
 pub fn native_hash(value: &str) -> String {
     format!("*{}", hex::encode_upper(Sha1::digest(Sha1::digest(value))))
+}
+
+/// An open session.
+#[derive(Debug)]
+pub struct Session(Conn);
+
+impl Session {
+    /// Whether the server still serves it.
+    pub async fn is_open(mut self) -> bool {
+        self.0.query_drop("SELECT 1").await.is_ok()
+    }
 }
 
 /// The harness's own way in.

@@ -5,7 +5,7 @@ use crate::{
     process::{Guard, tied, wait_for},
 };
 use donjon_drivers::target::rabbitmq::Member;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     fs,
@@ -127,6 +127,14 @@ impl RabbitMq {
         let request = if let Some(body) = body { request.json(&body) } else { request };
         let answer = request.send().await.expect("it answers").error_for_status().expect("it does so");
         serde_json::from_slice(&answer.bytes().await.expect("the answer ends")).unwrap_or(Value::Null)
+    }
+
+    /// Creates a user that administers it and may use everything in the virtual host `/`.
+    pub async fn user(&self, name: &str, value: &str) {
+        let body = json!({"password": value, "tags": "administrator"});
+        self.api("PUT", &format!("users/{name}"), Some(body)).await;
+        let all = json!({"configure": ".*", "write": ".*", "read": ".*"});
+        self.api("PUT", &format!("permissions/%2F/{name}"), Some(all)).await;
     }
 
     /// Opens a connection of a user to the virtual host `/`, which stays open until it is dropped.

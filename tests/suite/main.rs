@@ -21,6 +21,7 @@ mod inventory;
 mod keyring;
 mod kills;
 mod lifecycle;
+mod paths;
 mod reader;
 mod restarts;
 mod rotation;

@@ -22,12 +22,22 @@ pub(super) fn of(
     if let Some(given) = given {
         return said(target, given);
     }
+    // The one that changes first: a monitoring user changes later. Of several alike none is taken.
     let has = |class: Class| {
-        let mut entries = catalogue.current().filter(|entry| entry.class == class);
-        entries.find_map(|entry| {
-            let credential = entry.credentials.iter().find(|c| c.target == kind)?;
-            Some(Administrator { user: credential.accounts.first()?.user.clone(), secret: entry.name.clone() })
-        })
+        let entries = catalogue.current().filter(|entry| entry.class == class);
+        let mut found: Vec<_> = entries
+            .filter_map(|entry| {
+                let credential = entry.credentials.iter().find(|c| c.target == kind)?;
+                let user = credential.accounts.first()?.user.clone();
+                Some((credential.phase, Administrator { user, secret: entry.name.clone() }))
+            })
+            .collect();
+        found.sort_by_key(|(phase, _)| *phase);
+        match found.as_slice() {
+            [(_, one)] => Some(one.clone()),
+            [(first, one), (second, _), ..] if first < second => Some(one.clone()),
+            _ => None,
+        }
     };
     let found = match kind {
         TargetKind::Mariadb => has(Class::DatabaseRoot),

@@ -1,0 +1,170 @@
+//! Every other way to rotate than MySQL root's, on real servers: several secrets as one, twins, two values by hash, a
+//! switch, a shared secret, and a value that is known to others.
+
+use donjon_tests::{donjon::Donjon, keystone::Keystone, mariadb::MariaDb, rabbitmq::RabbitMq, redis::Redis};
+use std::path::Path;
+use tempfile::TempDir;
+
+const ROOT: &str = "the-first-root-password-4711";
+const OLD: &str = "an-old-service-password-0815";
+
+/// A service that counts its restarts, and whose check is an operator's word that it logs in by itself.
+fn counted(name: &str, folder: &Path, order: u32, uses: &str) -> String {
+    let restart = format!("echo {name} >> {0}/restarts; date +%s%6N > {0}/{name}.started", folder.display());
+    format!(
+        "  {name}:\n    driver: command\n    order: {order}\n    restart: [sh, -c, {restart:?}]\n    started: [cat, {}/{name}.started]\n    settle: 20\n    proof: check\n    uses: [{uses}]\n",
+        folder.display()
+    )
+}
+
+fn restarts(folder: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(folder.join("restarts")).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+fn mariadb(server: &MariaDb) -> String {
+    format!(
+        "  mariadb: {{driver: mariadb, nodes: [{{name: db1, address: 127.0.0.1, port: {}, socket: {}}}]}}\n",
+        server.port,
+        server.socket().display()
+    )
+}
+
+async fn site(server: &MariaDb, more: &str) -> (Donjon, TempDir) {
+    server.account("root", "localhost", ROOT).await;
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let donjon = Donjon::new();
+    donjon.describe(&format!("deployment: site1\ntargets:\n{}{more}", mariadb(server)));
+    donjon.up();
+    donjon.run_with_input(&["put", "database_password"], ROOT.as_bytes()).ok();
+    (donjon, folder)
+}
+
+fn ended(donjon: &Donjon, words: &[&str], state: &str) {
+    let applied = donjon.run(&[words, &["--output", "json"]].concat()).json();
+    assert_eq!(applied["rotations"][0]["state"], state, "{applied}");
+    donjon.run(&["rotate", "status"]).ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_secrets_rotate_as_one_and_their_consumer_restarts_once() {
+    let server = MariaDb::start().await;
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let service = counted("api", folder.path(), 1, "nova_database_password, nova_api_database_password");
+    let (donjon, _own) = site(&server, &format!("services:\n{service}")).await;
+    for user in ["nova", "nova_api"] {
+        server.account(user, "%", OLD).await;
+        donjon.run_with_input(&["put", &format!("{user}_database_password")], OLD.as_bytes()).ok();
+    }
+    ended(&donjon, &["rotate", "apply", "nova_database_password", "nova_api_database_password"], "retired");
+    assert_eq!(restarts(folder.path()), ["api"]);
+    for user in ["nova", "nova_api"] {
+        let new = donjon.run(&["get", &format!("{user}_database_password")]).ok();
+        assert!(server.logs_in(user, &new).await && !server.logs_in(user, OLD).await, "{user}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_compromised_is_removed_first_and_its_sessions_end() {
+    let server = MariaDb::start().await;
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let service = counted("api", folder.path(), 1, "nova_database_password");
+    let (donjon, _own) = site(&server, &format!("services:\n{service}")).await;
+    server.account("nova", "%", OLD).await;
+    donjon.run_with_input(&["put", "nova_database_password"], OLD.as_bytes()).ok();
+    let thief = server.session("nova", OLD).await;
+    let words = ["rotate", "apply", "nova_database_password", "--compromised"];
+    donjon.run(&words).failed(8);
+    ended(&donjon, &[&words[..], &["--accept-outage"]].concat(), "settled");
+    let new = donjon.run(&["get", "nova_database_password"]).ok();
+    assert!(server.logs_in("nova", &new).await && !server.logs_in("nova", OLD).await);
+    assert!(!thief.is_open().await, "a session that was opened with the old value has ended");
+    assert_eq!(restarts(folder.path()), ["api"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shared_secret_restarts_its_readers_in_order_with_its_hook_and_needs_a_word() {
+    let server = MariaDb::start().await;
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    // What has to happen beside restarts, such as flushing memcached, is a service that is a command.
+    let services: String = [("flush", 3), ("web", 2), ("api", 1)]
+        .iter()
+        .map(|(name, order)| counted(name, folder.path(), *order, "memcache_secret_key"))
+        .collect();
+    let (donjon, _own) = site(&server, &format!("services:\n{services}")).await;
+    donjon.run_with_input(&["put", "memcache_secret_key"], OLD.as_bytes()).ok();
+    let refused = donjon.run(&["rotate", "apply", "memcache_secret_key"]).failed(8);
+    assert!(refused.contains("--accept-outage"), "{refused}");
+    assert!(restarts(folder.path()).is_empty());
+    ended(&donjon, &["rotate", "apply", "memcache_secret_key", "--accept-outage"], "settled");
+    assert_eq!(restarts(folder.path()), ["api", "web", "flush"]);
+    assert_ne!(donjon.run(&["get", "memcache_secret_key"]).ok(), OLD);
+    assert_eq!(donjon.run(&["get", "memcache_secret_key", "--version", "previous"]).ok(), OLD);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rabbitmq_user_gets_a_twin_and_its_view_the_name() {
+    let (server, rabbit) = (MariaDb::start().await, RabbitMq::start_managed());
+    let member = rabbit.member("mq1");
+    rabbit.user("openstack", OLD).await;
+    let more = format!(
+        "  rabbit: {{driver: rabbitmq, nodes: [{{name: mq1, address: 127.0.0.1, port: {}, management_port: {}}}]}}\nviews:\n  transport_url: 'rabbit://{{rabbitmq_password:user:openstack}}:{{rabbitmq_password:url}}@127.0.0.1:{}//'\n",
+        member.port, member.management_port, member.port
+    );
+    let (donjon, _own) = site(&server, &more).await;
+    donjon.run_with_input(&["put", "rabbitmq_password"], OLD.as_bytes()).ok();
+    for (user, gone) in [("openstack_b", "openstack"), ("openstack", "openstack_b")] {
+        ended(&donjon, &["rotate", "apply", "rabbitmq_password"], "retired");
+        let new = donjon.run(&["get", "rabbitmq_password"]).ok();
+        assert_eq!(
+            donjon.run(&["get", "transport_url"]).ok(),
+            format!("rabbit://{user}:{new}@127.0.0.1:{}//", member.port)
+        );
+        drop(rabbit.session(user, &new));
+        let users = rabbit.api("GET", "users", None).await.to_string();
+        assert!(users.contains(&format!("\"{user}\"")) && !users.contains(&format!("\"{gone}\"")), "{users}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_accepts_both_until_its_reader_has_restarted() {
+    let (server, redis) = (MariaDb::start().await, Redis::start(&[&format!("user default on >{OLD} ~* &* +@all")]));
+    let member = redis.member("kv1");
+    let more =
+        format!("  redis: {{driver: redis, nodes: [{{name: kv1, address: 127.0.0.1, port: {}}}]}}\n", member.port);
+    let (donjon, _own) = site(&server, &more).await;
+    donjon.run_with_input(&["put", "valkey_master_password"], OLD.as_bytes()).ok();
+    ended(&donjon, &["rotate", "apply", "valkey_master_password"], "retired");
+    let new = donjon.run(&["get", "valkey_master_password"]).ok();
+    assert_eq!(redis.say("default", &new, &["PING"]), "+PONG");
+    assert!(redis.say("default", OLD, &["PING"]).starts_with('-'));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keystone_user_is_switched_or_gets_a_twin_as_the_site_says() {
+    let server = MariaDb::start().await;
+    let keystone = Keystone::start(&server).await;
+    keystone.user("nova", OLD).await;
+    let target = format!(
+        "  keystone: {{driver: keystone, nodes: [{{name: ks1, auth_url: {:?}}}]}}\n",
+        keystone.instances[0].url()
+    );
+    let (donjon, _own) = site(&server, &target).await;
+    donjon.run_with_input(&["put", "nova_keystone_password"], OLD.as_bytes()).ok();
+    donjon.run_with_input(&["put", "keystone_admin_password"], donjon_tests::keystone::ADMIN_VALUE.as_bytes()).ok();
+    let token = keystone.token(0, "nova", OLD).await.expect("the old value works");
+    let words = ["rotate", "apply", "nova_keystone_password"];
+    donjon.run(&words).failed(8);
+    ended(&donjon, &[&words[..], &["--accept-outage"]].concat(), "settled");
+    let new = donjon.run(&["get", "nova_keystone_password"]).ok();
+    assert!(keystone.token(0, "nova", &new).await.is_ok() && keystone.token(0, "nova", OLD).await.is_err());
+    assert!(!keystone.accepts(0, &token).await, "a cutover ends the user's tokens");
+
+    donjon.describe(&format!(
+        "deployment: site1\ntargets:\n{}{target}strategies: {{nova_keystone_password: dual-user}}\n",
+        mariadb(&server)
+    ));
+    ended(&donjon, &words, "retired");
+    let twin = donjon.run(&["get", "nova_keystone_password"]).ok();
+    assert!(keystone.token(0, "nova_b", &twin).await.is_ok() && keystone.token(0, "nova", &new).await.is_err());
+}
