@@ -8,10 +8,7 @@ use crate::{
     rotation::{Means, Rotation, Subject, begin, journal::Held, open, plan},
     socket::message::{Event, ResumeAsked, RotateAsked},
 };
-use donjon_drivers::{
-    host::{inventory, ssh},
-    store::{Store, secret::SecretValue},
-};
+use donjon_drivers::store::{Store, secret::SecretValue};
 use donjon_policies::{
     catalogue::Catalogue,
     deployment::Deployment,
@@ -208,8 +205,6 @@ async fn drive(
     let mut rotation = Rotation::new(means, held);
     rotation.take_over(&daemon.id).await?;
     let ended = if back { rotation.abort().await } else { rotation.drive().await };
-    // Nothing of this rotation goes on on any host, and no connection to one stays open.
-    ssh::close(&daemon.home.connections()).await;
     let journal = ended?;
     if journal.state == State::Restored {
         return Err(Failure::new(
@@ -250,15 +245,7 @@ fn describe(journal: &crate::rotation::Journal) -> Value {
 async fn described(daemon: &Daemon) -> Result<(Deployment, Catalogue), Failure> {
     let deployment = daemon.deployment()?;
     let catalogue = crate::config::catalogue(&deployment.catalogue)?;
-    let Some(inventory) = deployment.inventory.clone() else { return Ok((deployment, catalogue)) };
-    let unread = |error| Failure::new(Exit::Usage, "cannot read the hosts of the deployment").because(&error);
-    let found = inventory::read(&inventory).await.map_err(|error| unread(error).state("nothing was changed"))?;
-    let deployment = deployment.with_hosts(found.hosts, &found.refused).map_err(|mistakes| {
-        let mut failure = Failure::new(Exit::Usage, "the inventory does not fit the deployment file");
-        failure.causes = mistakes.iter().map(ToString::to_string).collect();
-        failure.state("nothing was changed")
-    })?;
-    Ok((deployment, catalogue))
+    Ok((crate::config::with_inventory(deployment).await?, catalogue))
 }
 
 /// One rotation at a time in one broker, and none while a deployer sets passwords of its own.

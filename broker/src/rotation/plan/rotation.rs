@@ -182,7 +182,8 @@ fn one(deployment: &Deployment, entry: &Entry, compromised: bool) -> Result<(Pla
         (true, Path::Overlap | Path::Cutover) => Path::Compromised,
         (true, Path::Keyring | Path::Compromised) => return Err(Unplannable::NotFirst),
     };
-    let own = entry.outage().unwrap_or(Outage::None);
+    let here = deployment.strategies.get(&entry.name).map(|strategy| strategy.outage());
+    let own = here.unwrap_or_else(|| entry.outage()).unwrap_or(Outage::None);
     let outage = if path == Path::Compromised { own.max(Outage::OneService) } else { own };
     let wave = |phase: Phase| match phase {
         Phase::Wave(wave) => wave,
