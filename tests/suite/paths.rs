@@ -2,7 +2,7 @@
 //! switch, a shared secret, and a value that is known to others.
 
 use donjon_tests::{donjon::Donjon, keystone::Keystone, mariadb::MariaDb, rabbitmq::RabbitMq, redis::Redis};
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 use tempfile::TempDir;
 
 const ROOT: &str = "the-first-root-password-4711";
@@ -167,4 +167,79 @@ async fn a_keystone_user_is_switched_or_gets_a_twin_as_the_site_says() {
     ended(&donjon, &words, "retired");
     let twin = donjon.run(&["get", "nova_keystone_password"]).ok();
     assert!(keystone.token(0, "nova_b", &twin).await.is_ok() && keystone.token(0, "nova", &new).await.is_err());
+}
+
+/// The keys that lie in a folder, by index.
+fn keys(folder: &Path) -> BTreeMap<u32, String> {
+    let entries = std::fs::read_dir(folder).expect("the folder is there").map(|entry| entry.expect("it can be read"));
+    entries
+        .map(|entry| {
+            let index = entry.file_name().to_string_lossy().parse().expect("a number");
+            (index, std::fs::read_to_string(entry.path()).expect("it can be read"))
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fernet_keys_are_on_every_node_before_one_signs_with_them_and_go_when_nothing_is_left_of_them() {
+    let folders = [(); 2].map(|()| tempfile::tempdir().expect("a temporary folder can be made"));
+    let nodes: Vec<String> = folders
+        .iter()
+        .enumerate()
+        .map(|(at, folder)| format!("{{name: ctl{at}, path: {}}}", folder.path().display()))
+        .collect();
+    let describe = |donjon: &Donjon, life: u32| {
+        donjon.describe(&format!(
+            "deployment: site1\ncatalogue: tripleo\nkeyrings:\n  KeystoneFernetKeys: {{driver: repository, life: {life}, most: 3, nodes: [{}]}}\n",
+            nodes.join(", ")
+        ));
+    };
+    let mut donjon = Donjon::new();
+    describe(&donjon, 0);
+    donjon.up();
+    donjon.run(&["generate", "KeystoneFernetKeys"]).ok();
+    let stored: BTreeMap<u32, String> =
+        serde_json::from_str(&donjon.run(&["get", "KeystoneFernetKeys"]).ok()).expect("a repository");
+    for folder in &folders {
+        for (index, key) in &stored {
+            donjon_drivers::fs::replace(&folder.path().join(index.to_string()), key.as_bytes()).expect("it is ours");
+        }
+    }
+
+    ended(&donjon, &["rotate", "apply", "KeystoneFernetKeys"], "retired");
+    for folder in &folders {
+        let now = keys(folder.path());
+        assert_eq!(now.keys().copied().collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(
+            (&now[&1], &now[&2]),
+            (&stored[&1], &stored[&0]),
+            "the staged key signs now, and the old one is there"
+        );
+    }
+
+    // Killed once every node has the key, and once each signs with it: it goes on, and nobody can go back any more.
+    for point in ["rotation.keys-added", "rotation.keys-promoted"] {
+        donjon.kill_daemon();
+        donjon.set("FAILPOINTS", &format!("{point}=return"));
+        donjon.up();
+        donjon.unset("FAILPOINTS");
+        assert_ne!(donjon.run(&["rotate", "apply", "KeystoneFernetKeys"]).code, 0, "{point}");
+        donjon.up();
+        if point == "rotation.keys-promoted" {
+            donjon.run(&["rotate", "abort"]).failed(5);
+        }
+        donjon.run(&["rotate", "resume"]).ok();
+        let stored = donjon.run(&["get", "KeystoneFernetKeys"]).ok();
+        let stored: BTreeMap<u32, String> = serde_json::from_str(&stored).expect("a repository");
+        assert!(folders.iter().all(|folder| keys(folder.path()) == stored), "{point}");
+    }
+
+    // What the oldest signed may still be alive, so it waits.
+    describe(&donjon, 1_000_000);
+    let waits = donjon.run(&["rotate", "apply", "KeystoneFernetKeys"]).failed(13);
+    assert!(waits.contains("lives for"), "{waits}");
+    donjon.run(&["rotate", "status"]).failed(13);
+    describe(&donjon, 0);
+    donjon.run(&["rotate", "resume"]).ok();
+    assert_eq!(keys(folders[0].path()), keys(folders[1].path()));
 }

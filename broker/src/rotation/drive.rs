@@ -98,8 +98,12 @@ impl Rotation<'_> {
     pub async fn abort(&mut self) -> Result<&Journal, Failure> {
         let (state, path) = (self.journal().state, self.journal().path);
         // Killed between the record and the journal, it is published although the journal does not say so.
-        let before_records =
-            matches!((path, state), (Path::Overlap, State::Verified) | (Path::Cutover | Path::Together, State::Staged));
+        let before_records = matches!(
+            (path, state),
+            (Path::Overlap, State::Verified)
+                | (Path::Cutover | Path::Together, State::Staged)
+                | (Path::Keyring, State::Added)
+        );
         self.look().await?;
         let seen = before_records && step::publish::begun(self).await?;
         if seen || transition::next(path, state, Event::AbortAsked).is_err() {
@@ -180,6 +184,9 @@ impl Rotation<'_> {
             (State::Planned, _) => step::stage::stage(self).await,
             (State::Staged, Path::Overlap) => step::declare::declare(self).await,
             (State::Added, Path::Overlap) => step::verify::verify(self).await,
+            (State::Staged, Path::Keyring) => step::keys::add(self).await,
+            (State::Added, Path::Keyring) => step::keys::promote(self).await,
+            (State::Promoted, Path::Keyring) => step::keys::prune(self).await,
             (State::Verified, Path::Overlap) | (State::Staged, Path::Cutover | Path::Together) => {
                 step::publish::publish(self).await
             }
@@ -196,8 +203,7 @@ impl Rotation<'_> {
             (State::Aborting, _) => step::undo::abort(self).await,
             (State::Restoring, _) => step::undo::restore(self).await,
             (
-                State::Staged
-                | State::Added
+                State::Added
                 | State::Verified
                 | State::Published
                 | State::Switched

@@ -3,6 +3,7 @@
 use super::open::Back;
 use donjon_drivers::{
     drain::Drain,
+    keyring::Keyring,
     service::{Service, fed::Fed},
     target::Target,
 };
@@ -25,6 +26,8 @@ pub struct Subject {
     pub secrets: Vec<Item>,
     /// The targets by their names in the deployment file.
     pub targets: BTreeMap<TargetName, Reached>,
+    /// The repositories of keys that the secrets hold.
+    pub keyrings: BTreeMap<SecretName, Arc<dyn Keyring>>,
     /// The views that the secrets are part of, with their templates.
     pub views: Vec<(SecretName, String)>,
     /// The consumers.

@@ -103,7 +103,8 @@ impl Repository {
         Ring(self.keys.iter().map(|(index, key)| (*index, fingerprint(key.expose()))).collect())
     }
 
-    pub(super) fn key(&self, index: u32) -> Option<&Material> {
+    /// The key at an index.
+    pub fn key(&self, index: u32) -> Option<&Material> {
         self.keys.get(&index)
     }
 }

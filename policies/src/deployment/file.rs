@@ -32,6 +32,9 @@ pub struct Deployment {
     /// Servers that accept credentials.
     #[serde(default)]
     pub targets: BTreeMap<TargetName, Driven>,
+    /// Repositories of keys on several nodes, by the secret that holds them.
+    #[serde(default)]
+    pub keyrings: BTreeMap<SecretName, Driven>,
     /// What restarts.
     #[serde(default)]
     pub services: BTreeMap<ServiceName, Service>,
@@ -113,6 +116,7 @@ impl Deployment {
             inventory: None,
             hosts: BTreeMap::new(),
             targets: BTreeMap::new(),
+            keyrings: BTreeMap::new(),
             services: BTreeMap::new(),
             views: BTreeMap::new(),
             strategies: BTreeMap::new(),

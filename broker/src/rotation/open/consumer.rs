@@ -51,12 +51,8 @@ pub(super) fn open(
     let drain = match &described.drain {
         None => None,
         Some(Driven { driver, options }) => {
-            let mut hosts = BTreeMap::new();
-            for name in deployment.hosts.keys().map(ToString::to_string).chain([LOCAL.to_owned()]) {
-                let parsed = name.parse().expect("it was a name of a host before");
-                hosts.insert(name, open_host(deployment, &parsed, control)?);
-            }
-            let place = drain::registry::Place { host_name: host.to_string(), hosts: Arc::new(hosts) };
+            let hosts = Arc::new(hosts(deployment, control)?);
+            let place = drain::registry::Place { host_name: host.to_string(), hosts };
             Some(DRAINS.open(driver, options, &format!("{at}.drain"), place)?)
         }
     };
@@ -82,6 +78,16 @@ pub(super) fn open(
             deployment::Proof::Check => Proof::Check,
         },
     })
+}
+
+/// Every host of the deployment, this one too.
+pub(super) fn hosts(deployment: &Deployment, control: &Path) -> Result<BTreeMap<String, Arc<dyn Host>>, Vec<Mistake>> {
+    let mut hosts = BTreeMap::new();
+    for name in deployment.hosts.keys().map(ToString::to_string).chain([LOCAL.to_owned()]) {
+        let parsed = name.parse().expect("it was a name of a host before");
+        hosts.insert(name, open_host(deployment, &parsed, control)?);
+    }
+    Ok(hosts)
 }
 
 fn open_host(deployment: &Deployment, name: &HostName, control: &Path) -> Result<Arc<dyn Host>, Vec<Mistake>> {

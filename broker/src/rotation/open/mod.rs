@@ -10,14 +10,18 @@ use super::{
     subject::{Credential, Item, Reached},
 };
 use crate::failure::{Exit, Failure};
-use donjon_drivers::{options::Mistake, target::registry::TARGETS};
+use donjon_drivers::{
+    keyring::{self, registry::KEYRINGS},
+    options::Mistake,
+    target::registry::TARGETS,
+};
 use donjon_policies::{
     catalogue::{Catalogue, TargetKind},
     deployment::{Deployment, Driven},
     name::TargetName,
     restart,
 };
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 /// Opens everything that a planned rotation touches; on error, every mistake in what the deployment file says of it.
 /// `control` is a folder of this user alone, for the sockets of connections to hosts. Nothing is connected yet.
@@ -56,6 +60,17 @@ pub fn subject(
         }
         groups.push(group);
     }
+    let mut keyrings = BTreeMap::new();
+    for planned in &planned.secrets {
+        let Some(Driven { driver, options }) = deployment.keyrings.get(&planned.secret) else { continue };
+        let at = format!("keyrings.{}", planned.secret);
+        let opened = consumer::hosts(deployment, control)
+            .and_then(|hosts| KEYRINGS.open(driver, options, &at, keyring::registry::Place { hosts: Arc::new(hosts) }));
+        match opened {
+            Ok(keyring) => drop(keyrings.insert(planned.secret.clone(), keyring)),
+            Err(found) => mistakes.extend(found),
+        }
+    }
     if !mistakes.is_empty() {
         let what = format!("the deployment file does not fit the rotation of {names}");
         let mut failure = Failure::new(Exit::Usage, what);
@@ -75,6 +90,7 @@ pub fn subject(
         path: planned.path,
         secrets: secrets.collect(),
         targets,
+        keyrings,
         views: planned
             .views
             .iter()
@@ -113,4 +129,4 @@ fn target(
 }
 
 /// The order in which consumers that were touched return to the old value.
-pub type Back = std::sync::Arc<dyn Fn(&[restart::Instance]) -> Vec<restart::Step> + Send + Sync>;
+pub type Back = Arc<dyn Fn(&[restart::Instance]) -> Vec<restart::Step> + Send + Sync>;

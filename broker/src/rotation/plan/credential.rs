@@ -4,7 +4,8 @@ use crate::rotation::subject::Way;
 use donjon_policies::{
     catalogue::{Credential, Entry, Standing, TargetKind},
     deployment::Deployment,
-    name::TargetName,
+    name::{SecretName, TargetName},
+    recipe::Recipe,
     strategy::Strategy,
     transition::Path,
 };
@@ -40,6 +41,9 @@ pub enum Unplannable {
     /// The deployment file lacks the server.
     #[error("the deployment file has no target with the driver `{0}`")]
     NoTarget(TargetKind),
+    /// The deployment file lacks the nodes of the repository.
+    #[error("the deployment file has no `keyrings.{0}`")]
+    NoKeyring(SecretName),
     /// `--compromised` has no path here.
     #[error("it has no path on which the old value goes first")]
     NotFirst,
@@ -62,6 +66,14 @@ pub(super) fn credentials(
         let strategy = deployment.strategies.get(&entry.name).copied().unwrap_or(credential.strategy);
         if let Some(why) = strategy.refusal() {
             return Err(Unplannable::Refused(why));
+        }
+        let repository = matches!(entry.recipe, Recipe::FernetRepository { .. });
+        if repository && (credential.target, strategy) == (TargetKind::Keyring, Strategy::Keyring) {
+            if !deployment.keyrings.contains_key(&entry.name) {
+                return Err(Unplannable::NoKeyring(entry.name.clone()));
+            }
+            worst = worst.max(Path::Keyring);
+            continue;
         }
         let (path, found) = one(deployment, &Credential { strategy, ..credential.clone() })?;
         worst = worst.max(path);

@@ -128,7 +128,12 @@ fn rotation(
     secrets.sort_by(|a, b| a.secret.cmp(&b.secret));
     let names: BTreeSet<SecretName> = secrets.iter().map(|planned| planned.secret.clone()).collect();
     let views = names.iter().flat_map(|name| deployment.views_of(name)).collect();
-    let restarts = restart::plan_in_waves(deployment, &restart::waves(catalogue, deployment, &names));
+    let mut readers = restart::waves(catalogue, deployment, &names);
+    if path == Path::Keyring {
+        // Whoever has a repository of keys looks into it anew by itself.
+        readers.clear();
+    }
+    let restarts = restart::plan_in_waves(deployment, &readers);
     let restarts = restarts.map_err(|mistake| {
         Failure::new(Exit::Quorum, "the services cannot be restarted in any order").because(&mistake)
     })?;
@@ -163,10 +168,13 @@ fn named(
     };
     let entry = catalogue.entry(&parsed).ok_or_else(unknown)?;
     one(deployment, entry, compromised).map_err(|why| match why {
-        Unplannable::NoTarget(_) => Failure::new(Exit::Usage, format!("cannot rotate `{name}`"))
-            .cause(why.to_string())
-            .state("nothing was changed")
-            .hint("describe the server under `targets` in donjon.yaml"),
+        Unplannable::NoTarget(_) | Unplannable::NoKeyring(_) => Failure::new(
+            Exit::Usage,
+            format!("cannot rotate `{name}`"),
+        )
+        .cause(why.to_string())
+        .state("nothing was changed")
+        .hint("describe the server under `targets` in donjon.yaml, the nodes of a repository of keys under `keyrings`"),
         Unplannable::Refused(_) | Unplannable::Older | Unplannable::NotYet(_) | Unplannable::NotFirst => {
             Failure::new(Exit::Refused, format!("`{name}` is not to be rotated so"))
                 .cause(why.to_string())

@@ -1,6 +1,7 @@
 //! The steps of a rotation. Each may be repeated: it declares what shall be, looks, and reports its event.
 
 pub mod declare;
+pub mod keys;
 pub mod publish;
 pub mod retire;
 pub mod roll;

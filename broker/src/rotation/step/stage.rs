@@ -1,5 +1,6 @@
 //! Staged: the new values are stored where no consumer can read them, and read back, before anything outside is told of them.
 
+use super::keys;
 use crate::{
     daemon::translate,
     failure::{Exit, Failure},
@@ -41,13 +42,18 @@ async fn store(rotation: &Rotation<'_>, item: &Item) -> Result<Option<String>, F
     let failed = |error: StoreError| translate::store(format!("cannot store the new value of `{secret}`"), &error);
     // Between the first look and the claim, another rotation or a person may have given it another value.
     let newest = secrets::read(rotation.store, rotation.layout, secret, Which::Latest).await.map_err(failed)?;
-    if newest.is_none_or(|held| held.version != item.old) {
+    let Some(held) = newest.filter(|held| held.version == item.old) else {
         return Ok(Some(format!("`{secret}` was changed in the store before it was rotated")));
-    }
+    };
     if secrets::read_at(rotation.store, &path, secret, Which::Latest).await.map_err(failed)?.is_none() {
+        let fresh = (rotation.make)(secret)?;
+        let value = match rotation.subject.keyrings.get(secret) {
+            None => fresh,
+            Some(keyring) => keys::next(&**keyring, secret, held.record.value.material(), fresh.material())?,
+        };
         let record = SecretRecord {
             name: secret.clone(),
-            value: (rotation.make)(secret)?,
+            value,
             created: (rotation.clock)() / 1_000_000,
             origin: Origin::Rotated,
             user: item.credentials.iter().find_map(|credential| credential.twin.clone()),

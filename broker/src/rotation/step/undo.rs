@@ -2,7 +2,7 @@
 
 use super::{
     declare::{Strangers, look_again},
-    publish, retire,
+    keys, publish, retire,
     roll::{self, Proven},
 };
 use crate::{
@@ -35,7 +35,9 @@ pub async fn abort(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
         if was(rotation, State::Verified) || shared {
             fence(rotation, &both).await?;
         }
-        if !shared {
+        if rotation.journal().path == Path::Keyring {
+            keys::back(rotation, &both).await?;
+        } else if !shared {
             look_again(rotation, &both, Strangers::Taken).await?;
             accept::only(rotation, &both, Side::Old, "rotation.declared").await?;
             accept::alone(rotation, &both, Side::Old).await?;

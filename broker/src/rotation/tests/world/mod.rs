@@ -325,6 +325,7 @@ impl Seen {
             path: scenario.path,
             secrets: scenario.secrets.iter().map(item).collect(),
             targets: if shared { BTreeMap::new() } else { [reached].into() },
+            keyrings: BTreeMap::new(),
             views: vec![("url".parse().unwrap(), format!("db://{{{name}:user:{base}}}:{{{name}}}@h"))],
             instances: vec![instance],
             groups: vec![vec![0]],
