@@ -6,6 +6,7 @@ use donjon_drivers::{
     keyring::registry as keyrings,
     registry::{Driver, Table},
     service::{place::Place, registry as services},
+    source::{Outside, environment::Environment, registry as sources},
     target::registry as targets,
 };
 use donjon_policies::deployment::{Deployment, Driven};
@@ -58,4 +59,10 @@ fn every_sample_opens() {
     opens(&drains::DRAINS, || drains::Place { host_name: "h".into(), hosts: Arc::clone(&hosts) });
     opens(&keyrings::KEYRINGS, || keyrings::Place { hosts: Arc::clone(&hosts) });
     opens(&targets::TARGETS, || "t".to_owned());
+    let outside = || Outside {
+        group: "g".to_owned(),
+        environment: Environment::default(),
+        broker: Arc::new(donjon_drivers::source::outside::NoBroker),
+    };
+    opens(&sources::SOURCES, outside);
 }

@@ -108,3 +108,44 @@ fn everything_that_is_wrong_is_told_at_once() {
     scene.donjon.describe(&scene.donjon.run(&["config", "sample"]).ok());
     assert!(scene.donjon.run(&["config", "show"]).ok().contains("deployment site1"), "the sample is a deployment file");
 }
+
+#[test]
+fn a_services_secrets_leave_its_file_and_come_back() {
+    let scene = Scene::new();
+    let text = "# by hand\n[DEFAULT]\ntransport_url = rabbit://u:canary-1@h//\n[database]\nconnection = mysql://u:canary-2@h/d\nmax_pool_size = 5\n";
+    let file = scene.file("keystone.conf", text);
+    let wire = ["wire", "oslo", "--service", "keystone", "--config", &file];
+    let and = |more: &'static str| [&wire[..], &[more]].concat();
+    let planned = scene.donjon.run(&and("--plan")).ok();
+    assert!(planned.contains("keystone.database.connection") && !planned.contains("canary"), "{planned}");
+    let read = || std::fs::read_to_string(&file).unwrap();
+    scene.donjon.run(&["up", "--store", "file"]).ok();
+    assert!(scene.donjon.run(&wire).failed(3).contains("roles: {keystone: {reads: [keystone.transport_url"));
+    assert_eq!(read(), text, "nothing was done");
+    let names = "keystone.transport_url, keystone.database.connection";
+    scene.donjon.describe(&format!("deployment: default\nroles: {{keystone: {{reads: [{names}]}}}}\n"));
+    scene.donjon.run_with_input(&["put", "keystone.transport_url"], b"other").ok();
+    assert!(scene.donjon.run(&wire).failed(5).contains("do not agree"));
+    assert_eq!(read(), text, "nothing was done");
+    scene.donjon.run_with_input(&["put", "keystone.transport_url"], b"rabbit://u:canary-1@h//").ok();
+    let done = scene.donjon.run(&wire).ok();
+    assert!(!done.contains("canary") && done.contains("(not shown)"), "{done}");
+    let rewritten = read();
+    assert!(
+        rewritten.starts_with("# by hand\n[DEFAULT]\nconfig_source = donjon\n[database]\nmax_pool_size = 5\n"),
+        "{rewritten}"
+    );
+    for entry in std::fs::read_dir(scene.folder.path()).unwrap() {
+        let left = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        assert!(!left.contains("canary"), "no value is left anywhere: {left}");
+    }
+    let get = ["config", "get", "--config-file", &file, "--reveal", "database", "connection"];
+    assert!(scene.donjon.run(&get).ok().contains("mysql://u:canary-2@h/d"), "the service reads what it read before");
+    assert!(scene.donjon.run(&wire).failed(5).contains("wired already"));
+    scene.donjon.run(&and("--undo")).ok();
+    assert_eq!(read(), text);
+    assert_eq!(std::fs::read_dir(scene.folder.path()).unwrap().count(), 1, "nothing is left beside it");
+    scene.donjon.run(&wire).ok();
+    scene.donjon.run(&and("--confirm")).ok();
+    assert!(scene.donjon.run(&and("--undo")).failed(4).contains("nothing to undo"));
+}

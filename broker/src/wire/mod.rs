@@ -22,6 +22,7 @@ pub mod document;
 pub mod environment;
 pub mod kolla;
 pub mod lookups;
+pub mod oslo;
 pub mod placeholder;
 pub mod reference;
 pub mod tree;

@@ -55,14 +55,7 @@ pub const DRIVER: Driver<Outside, Box<dyn Source>> = Driver {
             help: "How long the answer may take, in seconds.",
         },
     ],
-    open: |_, options| {
-        let options: Options = typed(options)?;
-        let url = reqwest::Url::parse(&options.uri).map_err(|_| "`uri` is no address".to_owned())?;
-        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-            return Err("`uri` must begin with http:// or https://".to_owned());
-        }
-        Ok(Box::new(RemoteFile { options, files: OnceCell::new() }))
-    },
+    open: |_, options| Ok(Box::new(RemoteFile { options: typed(options)?, files: OnceCell::new() })),
 };
 
 #[derive(Deserialize)]
@@ -86,6 +79,11 @@ impl RemoteFile {
 
     async fn fetch(&self) -> Result<Files, SourceError> {
         let place = || self.options.uri.clone();
+        let url = reqwest::Url::parse(&self.options.uri).ok();
+        if !url.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some()) {
+            let what = "this is no address: it begins with http:// or https://".to_owned();
+            return Err(SourceError::Unusable { place: place(), what });
+        }
         let unreachable =
             |error: reqwest::Error| SourceError::Unreachable { place: place(), source: Box::new(error.without_url()) };
         let answer = self.client()?.get(&self.options.uri).send().await.map_err(unreachable)?;

@@ -1,5 +1,7 @@
 //! `donjon wire`: files of references for a deployer.
 
+mod oslo;
+
 use crate::{
     cli::{Context, show},
     failure::{Exit, Failure},
@@ -30,6 +32,7 @@ pub struct Wire {
 enum Deployer {
     Kolla(Kolla),
     Tripleo(Tripleo),
+    Oslo(oslo::Oslo),
 }
 
 /// Write a passwords.yml of lookups for kolla-ansible.
@@ -68,6 +71,7 @@ impl Wire {
         match self.deployer {
             Deployer::Kolla(kolla) => kolla.run(context),
             Deployer::Tripleo(tripleo) => tripleo.run(context),
+            Deployer::Oslo(oslo) => oslo.run(context),
         }
     }
 }

@@ -1,0 +1,295 @@
+//! `donjon wire oslo`: a service's secrets out of its own file and into the store, to be undone until confirmed.
+
+use crate::{
+    cli::{Context, show},
+    config,
+    failure::{Exit, Failure},
+    settings::{asking::OverSocket, outcome},
+    socket::message::{Asked, Request},
+    wire::oslo::{Moved, Piece, Places, Rewrite, SOURCE, rewrite},
+};
+use clap::Args;
+use donjon_drivers::{
+    fs,
+    material::Material,
+    source::{Argument, Configuration, Known, Sought, environment::Environment},
+    store::secret::Part,
+};
+use donjon_policies::name::{RoleName, SecretName, ServiceName};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::{
+    collections::BTreeSet,
+    os::unix::fs::{MetadataExt, PermissionsExt, chown},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use zeroize::Zeroizing;
+
+/// Move a service's secrets out of its oslo.config file into the store, and let it read them from the broker.
+///
+/// Comments and order stay. Each option becomes the secret SERVICE.GROUP.OPTION; the role of the service's name in
+/// donjon.yaml must read them. What is needed to put the file back is kept beside it, with names where values stood: nothing
+/// in clear. `--undo` puts the values of that time's names back, `--confirm` ends that.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  donjon wire oslo --service keystone --config /etc/keystone/keystone.conf --plan\n  donjon wire oslo --service keystone --config /etc/keystone/keystone.conf\n  donjon wire oslo --service keystone --config /etc/keystone/keystone.conf --undo"
+)]
+pub(super) struct Oslo {
+    /// The service; its role in donjon.yaml has the same name.
+    #[arg(long)]
+    service: ServiceName,
+    /// Its configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// The mapping file to write; `donjon-SERVICE.conf` beside the configuration where not given.
+    #[arg(long, value_name = "FILE")]
+    mapping: Option<PathBuf>,
+    /// Only print what would change.
+    #[arg(long)]
+    plan: bool,
+    /// Put the file back as it was.
+    #[arg(long, conflicts_with_all = ["plan", "confirm"])]
+    undo: bool,
+    /// Keep it as it is now; it can be undone no longer.
+    #[arg(long, conflicts_with = "plan")]
+    confirm: bool,
+}
+
+/// What can put a file back; it holds no value.
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    format: u32,
+    mapping: PathBuf,
+    original: Vec<Piece>,
+}
+
+impl Oslo {
+    /// Moves, undoes or confirms.
+    pub(super) fn run(self, context: &Context) -> Result<(), Failure> {
+        match (self.undo, self.confirm) {
+            (true, _) => self.put_back(context),
+            (_, true) => self.settle(context),
+            (false, false) => self.wire(context),
+        }
+    }
+
+    fn wire(&self, context: &Context) -> Result<(), Failure> {
+        let kept = self.kept();
+        if kept.exists() {
+            return Err(Failure::new(Exit::Conflict, format!("{} is wired already", self.config.display()))
+                .state("nothing was done")
+                .hint("`--confirm` keeps it so, `--undo` puts it back"));
+        }
+        let bytes = Zeroizing::new(fs::read(&self.config).map_err(|error| left_alone().because(&error))?);
+        let text = std::str::from_utf8(&bytes).map_err(|error| left_alone().because(&error))?;
+        let mapping = self.mapping_file();
+        let (mapped, socket) = (mapping.display().to_string(), context.home.socket().display().to_string());
+        let places = Places { mapping: &mapped, socket: &socket };
+        let done = rewrite(&self.service, text, places).map_err(|error| {
+            left_alone().because(&error).hint(format!("name `{SOURCE}` in config_source by hand, and map the options"))
+        })?;
+        if !self.plan && !done.moved.is_empty() {
+            self.may_read(context, &done.moved)?;
+            store(context, &done.moved)?;
+            let failed = |error: fs::FileError| {
+                Failure::new(Exit::Failed, "cannot write").because(&error).state("the service's file is as it was")
+            };
+            let undo = Kept { format: FORMAT, mapping: mapping.clone(), original: done.original.clone() };
+            let undo = serde_json::to_vec_pretty(&undo).map_err(|error| left_alone().because(&error))?;
+            fs::replace_with_mode(&mapping, done.mapping.as_bytes(), 0o644).map_err(failed)?;
+            fs::replace(&kept, &undo).map_err(failed)?;
+            replace(&self.config, done.text.as_bytes()).map_err(failed)?;
+            if let Err(failure) = self.prove(context, &done.moved) {
+                replace(&self.config, text.as_bytes()).map_err(failed)?;
+                remove(&kept)?;
+                remove(&mapping)?;
+                return Err(failure.state("the service's file is as it was; its secrets are in the store"));
+            }
+        }
+        self.tell(context, &done)
+    }
+
+    /// Refuses where the service's own role does not read what moves.
+    fn may_read(&self, context: &Context, moved: &[Moved]) -> Result<(), Failure> {
+        let deployment = config::deployment(&context.home)?;
+        let role: Option<RoleName> = self.service.as_str().parse().ok();
+        let reads =
+            role.and_then(|role| deployment.roles.get(&role).map(|role| role.reads.clone())).unwrap_or_default();
+        let missing: Vec<&SecretName> = moved.iter().map(|m| &m.name).filter(|name| !reads.contains(name)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let mut failure =
+            Failure::new(Exit::NotAllowed, format!("the role `{}` may not read what would move", self.service));
+        failure.causes = missing.iter().map(|name| format!("`{name}` is not among its secrets")).collect();
+        let names: Vec<&str> = moved.iter().map(|m| m.name.as_str()).collect();
+        Err(failure.state("nothing was done").hint(format!(
+            "in donjon.yaml: `roles: {{{}: {{reads: [{}]}}}}`",
+            self.service,
+            names.join(", ")
+        )))
+    }
+
+    /// Reads the new file as the service will, and compares.
+    fn prove(&self, context: &Context, moved: &[Moved]) -> Result<(), Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::new(Exit::Bug, "cannot start the runtime").because(&error))?;
+        runtime.block_on(async {
+            let sought = Sought {
+                arguments: vec![Argument::File(self.config.clone())],
+                environment: Environment::default(),
+                known: Known::Any,
+                broker: Arc::new(OverSocket::of(&context.home)),
+            };
+            let opened = Configuration::open(sought).await.map_err(|errors| outcome::opening(&errors))?;
+            for Moved { option, value, .. } in moved {
+                let found = opened.read(option).await.map_err(|error| outcome::reading(&error))?;
+                // EXPOSE: compared
+                if *found.value.text() != value.expose() {
+                    return Err(Failure::new(Exit::Failed, format!("{option} would be read otherwise than before")));
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn put_back(&self, context: &Context) -> Result<(), Failure> {
+        let kept = self.read_kept()?;
+        let names: Vec<Asked> = kept
+            .original
+            .iter()
+            .filter_map(|piece| match piece {
+                Piece::Secret(name) => Some(Asked { name: name.clone(), part: Part::Whole }),
+                Piece::Text(_) => None,
+            })
+            .collect();
+        let reply = context.client()?.ask_quietly(&Request::Read { names, version: None, epoch: None }, Vec::new())?;
+        let mut values = reply.materials.into_iter();
+        let mut text = Zeroizing::new(Vec::new());
+        for piece in &kept.original {
+            match piece {
+                Piece::Text(plain) => text.extend_from_slice(plain.as_bytes()),
+                Piece::Secret(_) => {
+                    let value = values.next().ok_or_else(|| Failure::new(Exit::Bug, "the daemon answered too few"))?;
+                    text.extend_from_slice(value.expose()); // EXPOSE: put back where it stood, as was asked for
+                }
+            }
+        }
+        let failed = |error: fs::FileError| Failure::new(Exit::Failed, "cannot put the file back").because(&error);
+        replace(&self.config, &text).map_err(failed)?;
+        remove(&kept.mapping)?;
+        remove(&self.kept())?;
+        let path = self.config.display().to_string();
+        show::answer(context.output, &json!({ "undone": path }), || {
+            format!("{path} is as it was; its secrets stay in the store too\n")
+        })
+    }
+
+    fn settle(&self, context: &Context) -> Result<(), Failure> {
+        self.read_kept()?;
+        remove(&self.kept())?;
+        let path = self.config.display().to_string();
+        show::answer(context.output, &json!({ "confirmed": path }), || format!("{path} stays as it is\n"))
+    }
+
+    fn read_kept(&self) -> Result<Kept, Failure> {
+        let none = || {
+            Failure::new(Exit::NotThere, format!("there is nothing to undo of {}", self.config.display()))
+                .state("nothing was done")
+        };
+        let bytes = fs::read_private(&self.kept()).map_err(|error| none().because(&error))?;
+        let kept: Kept = serde_json::from_slice(&bytes).map_err(|error| none().because(&error))?;
+        if kept.format == FORMAT { Ok(kept) } else { Err(none().cause("it was kept by another version")) }
+    }
+
+    fn tell(&self, context: &Context, done: &Rewrite) -> Result<(), Failure> {
+        let row = |m: &Moved| json!({"option": m.option.to_string(), "secret": m.name.as_str(), "line": m.line});
+        let stays: Vec<_> =
+            done.stays.iter().map(|(option, why)| json!({"option": option.to_string(), "why": why})).collect();
+        let moved: Vec<_> = done.moved.iter().map(row).collect();
+        let all =
+            json!({"file": self.config.display().to_string(), "planned": self.plan, "moved": moved, "stays": stays});
+        show::answer(context.output, &all, || {
+            let mut text = String::new();
+            for Moved { option, name, line, .. } in &done.moved {
+                text += &format!("- {}:{line} {option} = (not shown)\n", self.config.display());
+                text += &format!("+ {} {option} = {name}\n", self.mapping_file().display());
+            }
+            for (option, why) in &done.stays {
+                text += &format!("! {option} stays in the file: {why}\n");
+            }
+            text + match (self.plan, done.moved.is_empty()) {
+                (_, true) => "nothing to move\n",
+                (true, false) => "nothing was done yet\n",
+                (false, false) => "done; `--undo` puts it back, `--confirm` ends that\n",
+            }
+        })
+    }
+
+    fn mapping_file(&self) -> PathBuf {
+        let beside = || self.config.with_file_name(format!("donjon-{}.conf", self.service));
+        self.mapping.clone().unwrap_or_else(beside)
+    }
+
+    fn kept(&self) -> PathBuf {
+        let name = self.config.file_name().unwrap_or_default().to_string_lossy();
+        self.config.with_file_name(format!(".{name}.donjon-undo"))
+    }
+}
+
+/// Stores what moves. A secret of the same name must have the same value.
+fn store(context: &Context, moved: &[Moved]) -> Result<(), Failure> {
+    let mut client = context.client()?;
+    let listed = client.ask_quietly(&Request::List, Vec::new())?;
+    let listed = listed.value["secrets"].as_array().cloned().unwrap_or_default();
+    let there: BTreeSet<&str> = listed.iter().filter_map(|secret| secret["name"].as_str()).collect();
+    let (known, new): (Vec<&Moved>, Vec<&Moved>) = moved.iter().partition(|m| there.contains(m.name.as_str()));
+    if !known.is_empty() {
+        let names = known.iter().map(|m| Asked { name: m.name.to_string(), part: Part::Whole }).collect();
+        let stored = client.ask_quietly(&Request::Read { names, version: None, epoch: None }, Vec::new())?;
+        let other: Vec<String> = known
+            .iter()
+            .zip(&stored.materials)
+            .filter(|(moved, stored)| !moved.value.duplicate().into_material().matches(stored))
+            .map(|(moved, _)| format!("`{}` has another value than {} in the file", moved.name, moved.option))
+            .collect();
+        if !other.is_empty() {
+            let mut failure = Failure::new(Exit::Conflict, "the store and the file do not agree");
+            failure.causes = other;
+            return Err(failure.state("nothing was done").hint("put the right value in one of them"));
+        }
+    }
+    for Moved { name, value, .. } in new {
+        let material: Material = value.duplicate().into_material();
+        client.ask_quietly(&Request::Put { name: name.to_string() }, vec![material])?;
+    }
+    Ok(())
+}
+
+/// Replaces a file, which keeps its mode and owner.
+fn replace(path: &Path, content: &[u8]) -> Result<(), fs::FileError> {
+    let failed = |act| move |source| fs::FileError::Io { act, path: path.into(), source };
+    let found = std::fs::metadata(path).map_err(failed("look at"))?;
+    fs::replace_with_mode(path, content, found.permissions().mode() & 0o777)?;
+    let own = std::fs::metadata(path).map_err(failed("look at"))?;
+    match (own.uid(), own.gid()) == (found.uid(), found.gid()) {
+        true => Ok(()),
+        false => chown(path, Some(found.uid()), Some(found.gid())).map_err(failed("give back to its owner")),
+    }
+}
+
+fn remove(path: &Path) -> Result<(), Failure> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::new(Exit::Failed, format!("cannot remove {}", path.display())).because(&error))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn left_alone() -> Failure {
+    Failure::new(Exit::Usage, "the file is left alone").state("nothing was done")
+}
+
+const FORMAT: u32 = 1;

@@ -1,0 +1,257 @@
+//! A service's own configuration file without its secrets: what moves into the store, and what stands in its place.
+//!
+//! Nothing of the original is kept in clear: what can put it back is the file's text with the *names* of the secrets where
+//! their values stood. Undone after a rotation, the file has the values that are valid then.
+
+use crate::settings::secrecy::{self, Secrecy};
+use donjon_drivers::source::{
+    OptionName, Text, Value,
+    ini::{Entry, IniError, parse},
+    option::DEFAULT,
+};
+use donjon_policies::name::{SecretName, ServiceName};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+/// What becomes of a file.
+#[derive(Debug)]
+pub struct Rewrite {
+    /// The file as it will be.
+    pub text: Zeroizing<String>,
+    /// The mapping file.
+    pub mapping: String,
+    /// What puts the original back.
+    pub original: Vec<Piece>,
+    /// What moves.
+    pub moved: Vec<Moved>,
+    /// What looks secret and stays, and why.
+    pub stays: Vec<(OptionName, &'static str)>,
+}
+
+/// An option that moves into the store.
+#[derive(Debug)]
+pub struct Moved {
+    /// The option.
+    pub option: OptionName,
+    /// The secret that it becomes.
+    pub name: SecretName,
+    /// Its value.
+    pub value: Text,
+    /// The line it stood on.
+    pub line: usize,
+}
+
+/// A part of the original: its text, or the secret that stood there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Piece {
+    /// Text.
+    Text(String),
+    /// The value of this secret.
+    Secret(String),
+}
+
+/// Where the source's own settings point.
+#[derive(Debug, Clone, Copy)]
+pub struct Places<'a> {
+    /// The mapping file.
+    pub mapping: &'a str,
+    /// The broker's socket.
+    pub socket: &'a str,
+}
+
+/// Why a file is left alone.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unwired {
+    /// It cannot be understood.
+    #[error(transparent)]
+    Ini(#[from] IniError),
+    /// It has sources already.
+    #[error("line {line} names a config_source already")]
+    Sourced {
+        /// The line.
+        line: usize,
+    },
+    /// The group that would be added is there.
+    #[error("there is a group [{SOURCE}] already")]
+    Taken,
+    /// Lines end in another way.
+    #[error("its lines end with carriage returns")]
+    LineEnds,
+}
+
+/// Plans the rewriting of a service's file.
+pub fn rewrite(service: &ServiceName, text: &str, places: Places<'_>) -> Result<Rewrite, Unwired> {
+    let entries = parse(text.as_bytes())?;
+    if text.contains('\r') {
+        return Err(Unwired::LineEnds);
+    }
+    if let Some(entry) = entries.iter().find(|e| e.section == DEFAULT && e.key == "config_source") {
+        return Err(Unwired::Sourced { line: entry.line });
+    }
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    if lines.iter().any(|line| line.trim_end().eq_ignore_ascii_case(&format!("[{SOURCE}]"))) {
+        return Err(Unwired::Taken);
+    }
+    let (mut moved, mut stays) = (Vec::new(), Vec::new());
+    for entry in &entries {
+        let option = OptionName { group: entry.section.clone(), name: entry.key.clone() };
+        let value = Value::Text(entry.value.duplicate());
+        // The line itself says where it comes from, which makes nothing secret.
+        if secrecy::of(&option, &donjon_drivers::source::Origin::Default, &value) == Secrecy::Open {
+            continue;
+        }
+        match name(service, &option).ok_or(NO_NAME).and_then(|name| movable(entry, &entries, &lines).map(|()| name)) {
+            Ok(name) => moved.push(Moved { option, name, value: entry.value.duplicate(), line: entry.line }),
+            Err(why) => stays.push((option, why)),
+        }
+    }
+    let original = original(&lines, &moved);
+    let mapping = moved.iter().map(|m| format!("[{}]\n{} = {}\n", m.option.group, m.option.name, m.name)).collect();
+    Ok(Rewrite { text: replaced(&lines, &moved, places), mapping, original, moved, stays })
+}
+
+/// The secret that an option of a service becomes: `keystone.database.connection`.
+fn name(service: &ServiceName, option: &OptionName) -> Option<SecretName> {
+    match option.group.as_str() {
+        DEFAULT => format!("{service}.{}", option.name).parse().ok(),
+        group => format!("{service}.{group}.{}", option.name).parse().ok(),
+    }
+}
+
+/// Whether a value is wholly what stands on its one line.
+fn movable(entry: &Entry, all: &[Entry], lines: &[&str]) -> Result<(), &'static str> {
+    let value = entry.value.expose(); // EXPOSE: looked at
+    let same = |other: &&Entry| other.section.eq_ignore_ascii_case(&entry.section) && other.key == entry.key;
+    if value.is_empty() {
+        return Err("it is empty");
+    }
+    if all.iter().filter(same).count() > 1 {
+        return Err("it stands more than once, and a source gives one value");
+    }
+    if entry.last != entry.line {
+        return Err("it goes on over several lines");
+    }
+    if value.contains('$') {
+        return Err("it refers to other options");
+    }
+    match lines[entry.line - 1].matches(value).count() {
+        1 => Ok(()),
+        _ => Err("its value cannot be told from the rest of its line"),
+    }
+}
+
+fn original(lines: &[&str], moved: &[Moved]) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let mut text = String::new();
+    for (index, line) in lines.iter().enumerate() {
+        // EXPOSE: taken out of the line
+        let found =
+            moved.iter().find(|m| m.line == index + 1).and_then(|m| Some((m, line.split_once(m.value.expose())?)));
+        match found {
+            None => text.push_str(line),
+            Some((moved, (before, after))) => {
+                text.push_str(before);
+                pieces.extend([Piece::Text(std::mem::take(&mut text)), Piece::Secret(moved.name.to_string())]);
+                text.push_str(after);
+            }
+        }
+    }
+    pieces.push(Piece::Text(text));
+    pieces
+}
+
+fn replaced(lines: &[&str], moved: &[Moved], places: Places<'_>) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::new());
+    let named = format!("config_source = {SOURCE}\n");
+    let header = lines.iter().position(|line| line.trim_end() == format!("[{DEFAULT}]"));
+    if header.is_none() {
+        text.push_str(&format!("[{DEFAULT}]\n{named}\n"));
+    }
+    for (index, line) in lines.iter().enumerate() {
+        if moved.iter().any(|m| m.line == index + 1) {
+            continue;
+        }
+        text.push_str(line);
+        if header == Some(index) {
+            if !line.ends_with('\n') {
+                text.push('\n');
+            }
+            text.push_str(&named);
+        }
+    }
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    let Places { mapping, socket } = places;
+    text.push_str(&format!("\n[{SOURCE}]\ndriver = donjon\nmapping_file = {mapping}\nsocket = {socket}\n"));
+    text
+}
+
+/// The group of the source.
+pub const SOURCE: &str = "donjon";
+const NO_NAME: &str = "no secret can have a name like this";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const PLACES: Places<'_> = Places { mapping: "/m", socket: "/s" };
+
+    fn of(text: &str) -> Rewrite {
+        rewrite(&"keystone".parse().unwrap(), text, PLACES).unwrap()
+    }
+
+    fn put_back(rewrite: &Rewrite) -> String {
+        let value = |name: &str| rewrite.moved.iter().find(|m| m.name.as_str() == name).unwrap().value.expose(); // EXPOSE: a test value
+        rewrite
+            .original
+            .iter()
+            .map(|piece| match piece {
+                Piece::Text(text) => text.as_str(),
+                Piece::Secret(name) => value(name),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn secrets_go_and_all_else_stays_in_its_order() {
+        let text = "# head\n[DEFAULT]\ndebug = true\ntransport_url = rabbit://u:canary@h//\n\n[database]\n# the database\nconnection = 'mysql://u:canary@h/d'\nmax_pool_size = 5";
+        let done = of(text);
+        let expected = "# head\n[DEFAULT]\nconfig_source = donjon\ndebug = true\n\n[database]\n# the database\nmax_pool_size = 5\n\n[donjon]\ndriver = donjon\nmapping_file = /m\nsocket = /s\n";
+        assert_eq!(*done.text, expected);
+        assert_eq!(
+            done.mapping,
+            "[DEFAULT]\ntransport_url = keystone.transport_url\n[database]\nconnection = keystone.database.connection\n"
+        );
+        assert!(!serde_json::to_string(&done.original).unwrap().contains("canary"));
+        assert_eq!(put_back(&done), text);
+    }
+
+    #[test]
+    fn what_cannot_move_by_itself_stays_and_says_why() {
+        let done = of("[a]\npassword = $b\ntoken = x\ntoken = y\nsecret = z\n  z\nmy_password =\nsecret_s = s\n");
+        assert!(done.moved.is_empty(), "{done:?}");
+        assert_eq!(done.stays.len(), 6);
+    }
+
+    #[test]
+    fn a_file_that_has_sources_is_left_alone() {
+        let refused = |text: &str| rewrite(&"a".parse().unwrap(), text, PLACES).unwrap_err();
+        assert_eq!(refused("[DEFAULT]\nconfig_source = x\n"), Unwired::Sourced { line: 2 });
+        assert_eq!(refused("[donjon]\na = 1\n"), Unwired::Taken);
+        assert_eq!(refused("[x]\r\n"), Unwired::LineEnds);
+    }
+
+    proptest! {
+        #[test]
+        fn any_file_comes_back_as_it_was(lines in proptest::collection::vec("(\\[[a-c]\\]|password[a-c]? ?= ?['\"]?[a-z=$]{0,5}['\"]?|# x|| z|other=1)", 0..12)) {
+            let text = format!("[DEFAULT]\n{}", lines.join("\n"));
+            if let Ok(done) = rewrite(&"k".parse().unwrap(), &text, PLACES) {
+                prop_assert_eq!(put_back(&done), text);
+                prop_assert!(parse(done.text.as_bytes()).is_ok());
+            }
+        }
+    }
+}
