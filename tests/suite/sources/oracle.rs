@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, Write},
+    os::unix::process::ExitStatusExt,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
@@ -70,7 +71,23 @@ impl Oracle {
         self.from.read_line(&mut line).unwrap();
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}\n{asked}"))
     }
+
+    /// As [`Oracle::ask`]; `None`, and another process, where it has not answered within its 30 s.
+    pub(super) fn ask_patiently(&mut self, case: &Case, scene: &Scene) -> Option<Told> {
+        let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.ask(case, scene)));
+        let Err(panic) = told else {
+            return told.ok();
+        };
+        if self.process.wait().unwrap().signal() != Some(ALARM) {
+            std::panic::resume_unwind(panic);
+        }
+        *self = Self::start();
+        None
+    }
 }
+
+/// SIGALRM.
+const ALARM: i32 = 14;
 
 impl Drop for Oracle {
     fn drop(&mut self) {
