@@ -429,5 +429,7 @@ async fn a_consumer_that_never_logs_in_is_not_proven_by_the_brokers_own_logins()
     donjon.run(&["rotate", "status"]).failed(13);
     let left = donjon.run(&["rotate", "resume", "--leave", "idle@local"]).failed(1);
     assert!(left.contains("restored"), "{left}");
+    let log = std::fs::read_to_string(donjon.home().join("audit.jsonl")).expect("there is a log");
+    assert!(log.contains(r#""left":{"service":"idle","host":"local"}"#), "{log}");
     donjon.run(&["rotate", "status"]).ok();
 }

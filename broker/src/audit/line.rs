@@ -1,6 +1,9 @@
 //! One line of the audit log. Its fields are named here one by one; none can hold a value.
 
-use donjon_policies::name::{RoleName, SecretName};
+use donjon_policies::{
+    name::{RoleName, SecretName},
+    restart::Instance,
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -56,6 +59,25 @@ pub enum Outcome {
     Failed,
 }
 
+/// What an operator takes upon himself for a rotation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Override {
+    /// He has tried an account that nobody can try from here.
+    Vouched {
+        /// The user, a name that the policies allow.
+        user: String,
+        /// From where it logs in.
+        host: Option<String>,
+    },
+    /// A consumer is neither restarted nor proven.
+    Left(Instance),
+    /// The outage that the plan shows is accepted.
+    Outage,
+    /// The old value goes first.
+    OldFirst,
+}
+
 /// A line. What is hashed is its JSON without `hash`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -77,6 +99,9 @@ pub struct Line {
     pub act: Act,
     /// Of which secrets and views.
     pub names: Vec<SecretName>,
+    /// What the operator took upon himself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<Override>,
     /// How it went.
     pub outcome: Outcome,
     /// The hash of the line before; zeros before the first.

@@ -1,7 +1,7 @@
 //! Writing the audit log: handed to the kernel before the answer, synced before an act.
 
 use super::{
-    line::{Act, FORMAT, Line, NOTHING_BEFORE, Outcome},
+    line::{Act, Override, FORMAT, Line, NOTHING_BEFORE, Outcome},
     verify,
 };
 use donjon_drivers::fs;
@@ -63,6 +63,17 @@ enum Durability {
     Disk,
 }
 
+/// What a line is about.
+#[derive(Debug, Clone, Default)]
+pub struct About {
+    /// The role that a reader answered.
+    pub role: Option<RoleName>,
+    /// The secrets and views.
+    pub names: Vec<SecretName>,
+    /// What the operator took upon himself.
+    pub overrides: Vec<Override>,
+}
+
 impl Log {
     /// Opens the log and goes on with its chain. A last line that was cut short by a crash is ended, and stays visible.
     pub fn open(path: &Path) -> Result<Self, AuditError> {
@@ -80,18 +91,11 @@ impl Log {
 
     /// Writes a line; once this returns the kernel has it, and for acts that change something the disk has it.
     pub fn record(&self, actor: Actor, act: Act, names: Vec<SecretName>, outcome: Outcome) -> Result<(), AuditError> {
-        self.record_role(actor, None, act, names, outcome)
+        self.record_about(actor, act, About { names, ..About::default() }, outcome)
     }
 
-    /// As [`Log::record`], of a role that a reader answered.
-    pub fn record_role(
-        &self,
-        actor: Actor,
-        role: Option<RoleName>,
-        act: Act,
-        names: Vec<SecretName>,
-        outcome: Outcome,
-    ) -> Result<(), AuditError> {
+    /// As [`Log::record`], with all that a line can say.
+    pub fn record_about(&self, actor: Actor, act: Act, about: About, outcome: Outcome) -> Result<(), AuditError> {
         let io_error = |source| AuditError::Io { path: self.path.clone(), source };
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let line = Line {
@@ -100,9 +104,10 @@ impl Log {
             at: jiff::Timestamp::now().as_microsecond(),
             uid: actor.uid,
             pid: actor.pid,
-            role,
+            role: about.role,
             act,
-            names,
+            names: about.names,
+            overrides: about.overrides,
             outcome,
             previous: state.previous.clone(),
         };

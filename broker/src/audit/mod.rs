@@ -4,5 +4,5 @@ pub mod line;
 pub mod log;
 pub mod verify;
 
-pub use line::{Act, Outcome};
-pub use log::{Actor, AuditError, Log};
+pub use line::{Act, Outcome, Override};
+pub use log::{About, Actor, AuditError, Log};

@@ -1,8 +1,10 @@
 //! `rotate`: plan, apply, resume, abort and status, for a caller on the socket.
 
+mod overrides;
+
 use super::{Daemon, lookup::Answered, translate};
 use crate::{
-    audit::{Act, Actor, Outcome},
+    audit::{About, Act, Actor, Outcome},
     failure::{Exit, Failure},
     generation,
     rotation::{Means, Rotation, Subject, begin, journal::Held, open, plan},
@@ -30,12 +32,14 @@ pub async fn apply(daemon: &Arc<Daemon>, actor: Actor, asked: &RotateAsked, tell
     let (deployment, catalogue) = described(daemon).await?;
     let plan = plan::plan(&catalogue, &deployment, asked)?;
     plan::outage_accepted(&plan, asked)?;
+    let overrides = overrides::asked(asked)?;
     let store = daemon.store()?;
     let _one = alone(daemon)?;
     let mut done = Vec::new();
     for planned in &plan.rotations {
         let names: Vec<SecretName> = planned.secrets.iter().map(|p| p.secret.clone()).collect();
-        daemon.record(actor, Act::Rotate, &names, Outcome::Intent)?;
+        let about = About { names: names.clone(), overrides: overrides.clone(), role: None };
+        daemon.record_about(actor, Act::Rotate, about, Outcome::Intent)?;
         let subject = open::subject(&catalogue, &deployment, planned, &daemon.home.connections());
         let began = async {
             let subject = subject?;
@@ -109,11 +113,13 @@ async fn unfinished(
             .state("nothing was changed")
             .hint("`donjon rotate status` shows those that are"));
     }
+    let overrides = overrides::left(&asked.leave)?;
     let (mut done, mut first) = (Vec::new(), None);
     for held in journals.into_iter().filter(named) {
         let names = held.journal.names();
         let id = held.journal.id.clone();
-        daemon.record(actor, Act::Rotate, &names, Outcome::Intent)?;
+        let about = About { names: names.clone(), overrides: overrides.clone(), role: None };
+        daemon.record_about(actor, Act::Rotate, about, Outcome::Intent)?;
         let ended = match again(daemon, &catalogue, &deployment, &held) {
             Ok(subject) => drive(daemon, &*store, &catalogue, &subject, held, tell, way.clone()).await,
             Err(failure) => Err(failure),

@@ -2,7 +2,7 @@
 
 use super::translate;
 use crate::{
-    audit::{Act, Actor, Log, Outcome},
+    audit::{About, Act, Actor, Log, Outcome},
     failure::{Exit, Failure},
     home::Home,
     lifecycle::Backing,
@@ -68,5 +68,10 @@ impl Daemon {
     /// Writes an audit line; without it nothing may be done.
     pub fn record(&self, actor: Actor, act: Act, names: &[SecretName], outcome: Outcome) -> Result<(), Failure> {
         self.audit.record(actor, act, names.to_vec(), outcome).map_err(|error| translate::audit(&error))
+    }
+
+    /// As [`Self::record`], with all that a line can say.
+    pub fn record_about(&self, actor: Actor, act: Act, about: About, outcome: Outcome) -> Result<(), Failure> {
+        self.audit.record_about(actor, act, about, outcome).map_err(|error| translate::audit(&error))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::import::{authority_key, identities, now, private, read};
 use crate::{
-    audit::{Act as Line, Actor, Log, Outcome as How},
+    audit::{About, Act as Line, Actor, Log, Outcome as How},
     cli::{Context, context::Output, show},
     daemon::translate,
     failure::{Exit, Failure},
@@ -260,8 +260,8 @@ impl Witness for NodeLog {
             Outcome::Missing | Outcome::Failed => How::Failed,
         };
         let name = seen.path.and_then(|path| path.as_str().rsplit('/').next()?.parse().ok());
-        let names = name.into_iter().collect();
-        self.0.record_role(actor, seen.role.cloned(), act, names, outcome).map_err(|_| Unwitnessed)
+        let about = About { role: seen.role.cloned(), names: name.into_iter().collect(), overrides: Vec::new() };
+        self.0.record_about(actor, act, about, outcome).map_err(|_| Unwitnessed)
     }
 }
 
