@@ -18,7 +18,7 @@ setup:
 
 test: setup
 	cargo build --locked --workspace --all-targets
-	cargo test --locked --workspace
+	cargo test --locked --workspace --no-fail-fast
 
 lint:
 	cargo fmt --all --check

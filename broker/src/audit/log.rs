@@ -1,7 +1,7 @@
 //! Writing the audit log: handed to the kernel before the answer, synced before an act.
 
 use super::{
-    line::{Act, Override, FORMAT, Line, NOTHING_BEFORE, Outcome},
+    line::{Act, FORMAT, Line, NOTHING_BEFORE, Outcome, Override},
     verify,
 };
 use donjon_drivers::fs;

@@ -96,6 +96,8 @@ pub(super) async fn ask(
 
 fn parse(line: &[u8]) -> Result<Answer, Silence> {
     let line = line.strip_suffix(b"\n").filter(|line| !line.contains(&b'\n')).ok_or(Silence::NotUnderstood)?;
+    // A list would be taken for the fields in their order.
+    let line = Some(line).filter(|line| line.starts_with(b"{")).ok_or(Silence::NotUnderstood)?;
     let mut answer: Answer = serde_json::from_slice(line).map_err(|_| Silence::NotUnderstood)?;
     for text in answer.hazards.iter_mut().chain([&mut answer.why]) {
         *text = text.chars().filter(|letter| !letter.is_control()).take(MOST_TEXT).collect();

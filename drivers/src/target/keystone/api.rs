@@ -173,6 +173,11 @@ impl Answer {
 fn parse(auth_url: &str) -> Result<Url, String> {
     let wrong = || format!("`{auth_url}` is no address of a Keystone: https://HOST:PORT");
     let trimmed = auth_url.trim_end_matches('/').trim_end_matches("/v3");
+    // Without a host, the first part of the path would be taken for one.
+    let place = trimmed.split_once("://").map_or(trimmed, |(_, place)| place);
+    if place.is_empty() || place.starts_with('/') || place.ends_with(':') {
+        return Err(wrong());
+    }
     let scheme = if trimmed.contains("://") { "" } else { "https://" };
     let url = Url::parse(&format!("{scheme}{trimmed}/v3")).map_err(|_| wrong())?;
     let bare = url.username().is_empty() && url.password().is_none() && url.query().is_none();
