@@ -11,6 +11,7 @@ pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod doctor;
 pub mod failure;
 pub mod generation;
 pub mod home;

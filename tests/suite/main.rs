@@ -7,6 +7,7 @@ mod bad_input;
 mod catalogues;
 mod checks;
 mod deployer;
+mod doctor;
 mod drains;
 mod drivers;
 mod edges;

@@ -31,6 +31,8 @@ pub enum Act {
     Deploy,
     /// A rotation was asked for, went on or was undone.
     Rotate,
+    /// Stored values were tried by fresh logins.
+    Doctor,
     /// Files were searched for values.
     Scan,
     /// A bundle was written.

@@ -140,6 +140,7 @@ fn durability(act: Act) -> Durability {
         | Act::Unseal
         | Act::Deploy
         | Act::Rotate
+        | Act::Doctor
         | Act::Scan
         | Act::Export
         | Act::Import

@@ -1,6 +1,6 @@
 //! One request, one answer: who may ask is decided here, once.
 
-use super::{Daemon, deploy, generation, lifecycle, lookup, lookup::Answered, rotate, scan, transfer};
+use super::{Daemon, deploy, doctor, generation, lifecycle, lookup, lookup::Answered, rotate, scan, transfer};
 use crate::{
     audit::Actor,
     failure::{Exit, Failure},
@@ -98,6 +98,7 @@ async fn answer(
         Request::RotateResume(asked) => rotate::resume(daemon, actor, &asked, tell).await,
         Request::RotateAbort(asked) => rotate::abort(daemon, actor, &asked, tell).await,
         Request::RotateStatus => rotate::status(daemon).await,
+        Request::Doctor(asked) => doctor::doctor(daemon, actor, &asked, tell).await,
         Request::Generate { catalogue, catalogue_text, names } => {
             let asked = generation::Asked { catalogue, text: catalogue_text, names };
             generation::generate(daemon, actor, asked, tell).await

@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod deploy;
+pub mod doctor;
 pub mod generation;
 pub mod lifecycle;
 pub mod lookup;

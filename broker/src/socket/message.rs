@@ -68,6 +68,8 @@ pub enum Request {
     RotateAbort(ResumeAsked),
     /// How rotations stand.
     RotateStatus,
+    /// Which stored value logs in where, and what to do next. Changes nothing.
+    Doctor(DoctorAsked),
     /// Looks for stored values in files.
     Scan {
         /// Files and folders, absolute.
@@ -159,6 +161,17 @@ pub struct ResumeAsked {
     /// Consumers (`service@host`) to go on without: they are cut off once the value that they run on is removed.
     #[serde(default)]
     pub leave: BTreeSet<String>,
+}
+
+/// Which secrets are examined; those whose rotations have not ended where none are named.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct DoctorAsked {
+    /// The secrets by name.
+    #[serde(default)]
+    pub names: Vec<String>,
+    /// Every secret that a target has.
+    #[serde(default)]
+    pub all: bool,
 }
 
 /// An answer: progress comes first, then a reply or an error.

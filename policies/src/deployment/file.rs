@@ -1,6 +1,6 @@
 //! The deployment file as a whole, and how its parts hang together.
 
-use super::{Driven, Host, Inventory, LOOPBACK, Reads, Service, Site, placeholders};
+use super::{Driven, Host, Inventory, LOOPBACK, Notification, Reads, Schedules, Service, Site, placeholders};
 use crate::{
     name::{DeploymentName, HostName, RoleName, SecretName, ServiceName, SiteName, TargetName},
     strategy::Strategy,
@@ -50,6 +50,15 @@ pub struct Deployment {
     /// Edge sites and the overcloud.
     #[serde(default)]
     pub sites: BTreeMap<SiteName, Site>,
+    /// When secrets are to change.
+    #[serde(default)]
+    pub schedules: Schedules,
+    /// Who is told how rotations go.
+    #[serde(default)]
+    pub notifications: Vec<Notification>,
+    /// The file that node_exporter's textfile collector reads; `metrics.prom` in `DONJON_HOME` where none is given.
+    #[serde(default)]
+    pub metrics: Option<String>,
 }
 
 /// Why a deployment file was refused.
@@ -122,6 +131,9 @@ impl Deployment {
             strategies: BTreeMap::new(),
             roles: BTreeMap::new(),
             sites: BTreeMap::new(),
+            schedules: Schedules::default(),
+            notifications: Vec::new(),
+            metrics: None,
         }
     }
 

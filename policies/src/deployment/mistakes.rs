@@ -29,6 +29,10 @@ impl Deployment {
                 format!("view `{view}` is made from the view `{part}`; views are made from secrets alone")
             }));
         }
+        for path in self.metrics.iter().filter(|path| !path.starts_with('/')) {
+            found.push(format!("the file for metrics `{path}` is no absolute path"));
+        }
+        found.extend(self.schedules.mistakes());
         for (site, described) in &self.sites {
             found.extend(
                 described

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod completion;
 pub mod config;
+pub mod doctor;
 pub mod down;
 pub mod export;
 mod from;

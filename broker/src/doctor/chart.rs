@@ -1,0 +1,141 @@
+//! What an examination found, without a value: who accepts what, and what the journal says.
+
+use donjon_drivers::{store::Version, target::Account};
+use donjon_policies::{
+    name::{SecretName, TargetName},
+    transition::{Path, State},
+};
+use serde::{Serialize, Serializer};
+use std::fmt;
+
+/// Everything that is known of one secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Chart {
+    /// The secret.
+    pub secret: SecretName,
+    /// The rotation that has not ended, where there is one.
+    pub rotation: Option<Standing>,
+    /// The stored values, the one that is served first.
+    pub values: Vec<Stored>,
+    /// Fresh logins.
+    pub logins: Vec<Try>,
+    /// What the targets or the deployment file have that is not in order.
+    pub troubles: Vec<String>,
+    /// Where every value of the administrator is refused.
+    pub administrator_refused: Vec<TargetName>,
+}
+
+/// A rotation that has not ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Standing {
+    /// Its name.
+    pub id: String,
+    /// The way it goes.
+    pub path: Path,
+    /// Where it stands.
+    pub state: State,
+    /// What that means.
+    pub meaning: &'static str,
+    /// When it came there, in microseconds since 1970.
+    pub since: Option<i64>,
+    /// What it waits for.
+    pub waiting: Option<String>,
+    /// Why it goes back.
+    pub undone: Option<String>,
+    /// This daemon drives it at this moment.
+    pub driven: bool,
+    /// The secret's labels name it.
+    pub holds: bool,
+    /// The value that is served is the new one already.
+    pub published: bool,
+    /// Consumers that were restarted and are not proven, as `service@host`.
+    pub unproven: Vec<String>,
+}
+
+/// A stored value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Stored {
+    /// Which one.
+    pub label: Label,
+    /// Its version among those that consumers read; a pending one has none.
+    pub version: Option<Version>,
+}
+
+/// Which stored value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Label {
+    /// New, and served to nobody yet.
+    Pending,
+    /// What is served.
+    Current,
+    /// What was served before.
+    Previous,
+}
+
+/// One fresh login.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Try {
+    /// The target.
+    pub target: TargetName,
+    /// The node.
+    pub node: String,
+    /// Its address.
+    pub address: String,
+    /// The account.
+    #[serde(serialize_with = "shown")]
+    pub account: Account,
+    /// The account that it is a twin of, or itself.
+    #[serde(skip)]
+    pub place: Account,
+    /// With which value.
+    pub value: Label,
+    /// What came of it.
+    pub answer: Answer,
+    /// Why, where that is not the server's own no.
+    pub why: Option<String>,
+}
+
+/// What came of a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// The server let it in.
+    Accepted,
+    /// The server refused it.
+    Refused,
+    /// Nobody can log in as this account.
+    Shadowed,
+    /// It cannot be tried from here.
+    Unprovable,
+    /// The node did not answer.
+    Unreachable,
+}
+
+impl Chart {
+    /// The version of a stored value.
+    pub fn version(&self, label: Label) -> Option<Version> {
+        self.values.iter().find(|stored| stored.label == label).and_then(|stored| stored.version)
+    }
+}
+
+impl Try {
+    /// `root@localhost on db1 (10.0.0.12:3306)`.
+    pub fn named(&self) -> String {
+        format!("{} on {} ({})", self.account, self.node, self.address)
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pending => "pending",
+            Self::Current => "current",
+            Self::Previous => "previous",
+        })
+    }
+}
+
+fn shown<S: Serializer>(account: &Account, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(account)
+}

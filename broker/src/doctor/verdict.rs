@@ -1,0 +1,220 @@
+//! What a chart means, and what to type next. Pure.
+
+use super::{Answer, Chart, Label, Standing, Try, examine::expected, rescue};
+use donjon_drivers::target::Account;
+use donjon_policies::{
+    deployment::Deployment,
+    name::TargetName,
+    transition::{self, Event, Path, State},
+};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How a secret is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// What is served works everywhere.
+    Healthy,
+    /// A rotation has not ended; it can go on.
+    Unfinished,
+    /// A node did not answer.
+    Unreachable,
+    /// Only a person can decide.
+    Ambiguous,
+}
+
+/// What a chart means.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    /// How the secret is.
+    pub health: Health,
+    /// What is to be known, the worst first.
+    pub findings: Vec<String>,
+    /// What to type, in this order.
+    pub next: Vec<String>,
+    /// Where no stored value gets in, and an account has to be mended on the node itself.
+    #[serde(skip)]
+    pub rescue: Vec<Try>,
+}
+
+/// Where a value is accepted: target, node and the account, or that of which it is a twin.
+type Spot = (TargetName, String, Account);
+
+/// Judges a chart.
+pub fn judge(chart: &Chart) -> Verdict {
+    let mut verdict = Verdict { health: Health::Healthy, findings: Vec::new(), next: Vec::new(), rescue: Vec::new() };
+    for trouble in &chart.troubles {
+        verdict.find(Health::Ambiguous, trouble.clone());
+    }
+    for target in &chart.administrator_refused {
+        let told = format!("`{target}` refuses every value that is stored for its administrator; it was changed there");
+        verdict.find(Health::Ambiguous, told);
+    }
+    match &chart.rotation {
+        Some(standing) => unfinished(chart, standing, &mut verdict),
+        None => idle(chart, &mut verdict),
+    }
+    let nodes: BTreeSet<String> = answered(chart, Answer::Unreachable)
+        .map(|tried| format!("{} of `{}` ({})", tried.node, tried.target, tried.address))
+        .collect();
+    if !nodes.is_empty() {
+        let told = format!("no answer from {}", nodes.into_iter().collect::<Vec<_>>().join(", "));
+        verdict.find(Health::Unreachable, told);
+        if verdict.next.is_empty() {
+            verdict.next.push(format!("donjon doctor {}   # again, once the node is back", chart.secret));
+        }
+    }
+    let unproven: BTreeSet<String> = answered(chart, Answer::Unprovable)
+        .map(|tried| format!("nobody can try {}: {}", tried.named(), tried.why.as_deref().unwrap_or("no reason given")))
+        .collect();
+    verdict.findings.extend(unproven);
+    verdict
+}
+
+/// As [`judge`], with the commands for the nodes themselves where no stored value gets in.
+pub fn advise(deployment: &Deployment, chart: &Chart) -> Verdict {
+    let mut verdict = judge(chart);
+    let commands = rescue::commands(deployment, &chart.secret, chart.version(Label::Current), &verdict.rescue);
+    if chart.rotation.is_some() {
+        verdict.next.splice(0..0, commands);
+    } else {
+        verdict.next.extend(commands);
+    }
+    verdict
+}
+
+impl Verdict {
+    fn find(&mut self, health: Health, what: String) {
+        self.health = self.health.max(health);
+        self.findings.push(what);
+    }
+}
+
+/// Nothing is under way: what is served is to be accepted everywhere.
+fn idle(chart: &Chart, verdict: &mut Verdict) {
+    let secret = &chart.secret;
+    let refused: Vec<&Try> = answered(chart, Answer::Refused).filter(|tried| tried.value == Label::Current).collect();
+    if refused.is_empty() {
+        if verdict.health == Health::Ambiguous {
+            verdict.next.push(format!("donjon doctor {secret}   # again, once what is listed is mended"));
+        }
+        return;
+    }
+    let works = |label| let_in(chart).filter(|t| t.value == label).map(spot).collect::<BTreeSet<_>>();
+    let (current, previous) = (works(Label::Current), works(Label::Previous));
+    let (older, none): (Vec<&Try>, Vec<&Try>) = refused.into_iter().partition(|tried| previous.contains(&spot(tried)));
+    if !older.is_empty() {
+        let version = chart.version(Label::Previous).map_or_else(String::new, |v| format!(", version {v},"));
+        verdict.find(
+            Health::Ambiguous,
+            format!(
+                "the previous value{version} works instead of the current one for {}: someone put it back",
+                places(&older)
+            ),
+        );
+    }
+    if !none.is_empty() {
+        let told = format!("no stored value works for {}: someone changed it there", places(&none));
+        verdict.find(Health::Ambiguous, told);
+    }
+    match (current.is_empty(), none.is_empty(), chart.version(Label::Previous)) {
+        (true, true, Some(version)) => {
+            verdict
+                .next
+                .push(format!("donjon get {secret} --version {version} | donjon put {secret}   # serve what works"));
+        }
+        (true, false, _) if older.is_empty() => {
+            verdict.next.push(format!("donjon put {secret}   # the value that works now, on standard input; or:"));
+        }
+        (_, _, _) => {}
+    }
+    verdict.rescue.extend(older.into_iter().chain(none).cloned());
+}
+
+/// A rotation goes on: which values are to be accepted depends on where it stands.
+fn unfinished(chart: &Chart, standing: &Standing, verdict: &mut Verdict) {
+    let secret = &chart.secret;
+    let (old_works, new_works) = expected(standing.path, standing.state);
+    verdict.find(Health::Unfinished, format!("rotation {} is {}: {}", standing.id, standing.state, standing.meaning));
+    if let Some(why) = &standing.undone {
+        verdict.findings.push(format!("it goes back: {why}"));
+    }
+    if let Some(waiting) = &standing.waiting {
+        verdict.findings.push(format!("it waits: {waiting}"));
+    }
+    if !standing.holds {
+        let told =
+            "the labels of the secret no longer name it: it was ended for this secret, or its records were changed";
+        verdict.findings.push(told.to_owned());
+    }
+    let is_new = |label: Label| label == if standing.published { Label::Current } else { Label::Pending };
+    let mut lost: BTreeMap<Spot, &Try> = BTreeMap::new();
+    let mut collapsed = Vec::new();
+    let works: BTreeSet<Spot> = let_in(chart).map(spot).collect();
+    for tried in answered(chart, Answer::Refused) {
+        if !works.contains(&spot(tried)) {
+            lost.entry(spot(tried)).or_insert(tried);
+        } else if if is_new(tried.value) { new_works } else { old_works } {
+            collapsed.push(tried);
+        }
+    }
+    if !collapsed.is_empty() {
+        let values: BTreeSet<String> = collapsed.iter().map(|tried| tried.value.to_string()).collect();
+        let values = values.into_iter().collect::<Vec<_>>().join(" and the ");
+        verdict.findings.push(format!(
+            "someone changed {} meanwhile: the {values} value is refused there; `resume` declares it again",
+            places(&collapsed)
+        ));
+    }
+    let administered = chart.administrator_refused.is_empty();
+    if !lost.is_empty() {
+        let lost: Vec<&Try> = lost.into_values().collect();
+        // An administrator that is let in declares it again; else somebody has to on the node itself.
+        let worst = if administered { Health::Unfinished } else { Health::Ambiguous };
+        verdict.find(worst, format!("no stored value works for {}", places(&lost)));
+        if !administered {
+            verdict.rescue.extend(lost.into_iter().cloned());
+        }
+    }
+    if standing.driven {
+        verdict.next.push("donjon rotate status   # this daemon drives it at this moment".to_owned());
+        return;
+    }
+    let again = if verdict.health == Health::Ambiguous { "   # once what is listed is mended" } else { "" };
+    verdict.next.push(format!("donjon rotate resume {secret}{again}"));
+    for consumer in &standing.unproven {
+        verdict.next.push(format!(
+            "donjon rotate resume {secret} --leave {consumer}   # without it: it is cut off once the old value goes"
+        ));
+    }
+    if can_go_back(standing) {
+        verdict.next.push(format!("donjon rotate abort {secret}   # to go back instead: nothing was published"));
+    }
+}
+
+/// As `rotate abort` decides: no consumer can have read the new value.
+fn can_go_back(standing: &Standing) -> bool {
+    let aborting = matches!(standing.state, State::Aborting);
+    let may = transition::next(standing.path, standing.state, Event::AbortAsked).is_ok();
+    let path_publishes = !matches!((standing.path, standing.state), (Path::Compromised, State::Staged));
+    may && !aborting && !standing.published && path_publishes
+}
+
+fn answered(chart: &Chart, answer: Answer) -> impl Iterator<Item = &Try> {
+    chart.logins.iter().filter(move |tried| tried.answer == answer)
+}
+
+/// Where a value was let in, be it as another account of the user that answers there.
+fn let_in(chart: &Chart) -> impl Iterator<Item = &Try> {
+    answered(chart, Answer::Accepted).chain(answered(chart, Answer::Shadowed))
+}
+
+fn spot(tried: &Try) -> Spot {
+    (tried.target.clone(), tried.node.clone(), tried.place.clone())
+}
+
+fn places(tries: &[&Try]) -> String {
+    let once: BTreeSet<String> = tries.iter().map(|tried| tried.named()).collect();
+    once.into_iter().collect::<Vec<_>>().join(", ")
+}
