@@ -162,7 +162,7 @@ impl<'a> Looker<'a> {
 
     fn standing(&self, journal: &Journal, secret: &SecretName, holder: Option<&str>, values: &Values) -> Standing {
         let item = journal.secrets.iter().find(|item| item.secret == *secret);
-        let unproven = journal.restarted.iter().filter(|consumer| !consumer.acknowledged && !consumer.left);
+        let unproven = journal.restarted.iter().filter(|consumer| !consumer.acknowledged);
         Standing {
             id: journal.id.clone(),
             path: journal.path,
