@@ -66,6 +66,11 @@ impl Home {
         self.0.join("daemon.log")
     }
 
+    /// The figures for Prometheus, where the deployment file names no other file.
+    pub fn metrics(&self) -> PathBuf {
+        self.0.join("metrics.prom")
+    }
+
     /// The audit log.
     pub fn audit(&self) -> PathBuf {
         self.0.join("audit.jsonl")

@@ -8,6 +8,7 @@ pub mod donjon;
 pub mod galera;
 pub mod haproxy;
 pub mod keystone;
+pub mod listener;
 pub mod mariadb;
 pub mod openbao;
 pub mod podman;

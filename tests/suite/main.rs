@@ -27,6 +27,7 @@ mod reader;
 mod restarts;
 mod rotation;
 mod scan;
+mod schedules;
 mod services;
 mod settings;
 mod site;

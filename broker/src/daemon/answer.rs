@@ -1,6 +1,8 @@
 //! One request, one answer: who may ask is decided here, once.
 
-use super::{Daemon, deploy, doctor, generation, lifecycle, lookup, lookup::Answered, rotate, scan, transfer};
+use super::{
+    Daemon, deploy, doctor, generation, lifecycle, lookup, lookup::Answered, metrics, rotate, scan, schedule, transfer,
+};
 use crate::{
     audit::Actor,
     failure::{Exit, Failure},
@@ -93,11 +95,13 @@ async fn answer(
         Request::List => lookup::list(daemon, actor).await,
         Request::History { name } => lookup::history(daemon, actor, &name).await,
         Request::Deploy => Err(Failure::new(Exit::Bug, "a deployer run belongs to its connection")),
-        Request::RotatePlan(asked) => rotate::plan(daemon, &asked).await,
-        Request::RotateApply(asked) => rotate::apply(daemon, actor, &asked, tell).await,
+        Request::RotatePlan(asked) => schedule::plan(daemon, asked).await,
+        Request::RotateApply(asked) => schedule::apply(daemon, actor, asked, tell).await,
         Request::RotateResume(asked) => rotate::resume(daemon, actor, &asked, tell).await,
         Request::RotateAbort(asked) => rotate::abort(daemon, actor, &asked, tell).await,
         Request::RotateStatus => rotate::status(daemon).await,
+        Request::Schedule => schedule::shown(daemon).await,
+        Request::Metrics => metrics::shown(daemon).await,
         Request::Doctor(asked) => doctor::doctor(daemon, actor, &asked, tell).await,
         Request::Generate { catalogue, catalogue_text, names } => {
             let asked = generation::Asked { catalogue, text: catalogue_text, names };

@@ -6,11 +6,15 @@ pub mod doctor;
 pub mod generation;
 pub mod lifecycle;
 pub mod lookup;
+pub mod metrics;
+pub mod notices;
 pub mod rotate;
 pub mod run;
 pub mod scan;
+pub mod schedule;
 pub mod start;
 pub mod state;
+pub mod tick;
 pub mod transfer;
 pub mod translate;
 

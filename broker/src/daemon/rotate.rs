@@ -54,6 +54,7 @@ pub async fn apply(daemon: &Arc<Daemon>, actor: Actor, asked: &RotateAsked, tell
             }
             Err(failure) => Err(failure),
         };
+        super::notices::ended(daemon, &names, &ended);
         daemon.record(actor, Act::Rotate, &names, outcome(&ended))?;
         done.push(ended.map_err(|failure| after(failure, &done))?);
     }
@@ -124,6 +125,7 @@ async fn unfinished(
             Ok(subject) => drive(daemon, &*store, &catalogue, &subject, held, tell, way.clone()).await,
             Err(failure) => Err(failure),
         };
+        super::notices::ended(daemon, &names, &ended);
         daemon.record(actor, Act::Rotate, &names, outcome(&ended))?;
         // One that cannot go on must not keep the others where they are.
         match ended {

@@ -31,6 +31,7 @@ pub async fn serve(daemon: Arc<Daemon>, listener: UnixListener) -> Result<(), Fa
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
     let mut ending = daemon.ending.subscribe();
+    let looking = tokio::spawn(super::tick::run(daemon.clone()));
     let mut sync = tokio::time::interval(Duration::from_secs(1));
     let mut tidy = tokio::time::interval(Duration::from_secs(600));
     loop {
@@ -59,6 +60,7 @@ pub async fn serve(daemon: Arc<Daemon>, listener: UnixListener) -> Result<(), Fa
             _ = interrupt.recv() => break,
         }
     }
+    looking.abort();
     if *daemon.ending.borrow() != Ending::Destroyed {
         daemon.ending.send_replace(Ending::Stop);
         daemon.backing.stop().await?;

@@ -68,6 +68,10 @@ pub enum Request {
     RotateAbort(ResumeAsked),
     /// How rotations stand.
     RotateStatus,
+    /// When secrets are due, and why.
+    Schedule,
+    /// Figures for Prometheus.
+    Metrics,
     /// Which stored value logs in where, and what to do next. Changes nothing.
     Doctor(DoctorAsked),
     /// Looks for stored values in files.
@@ -141,6 +145,9 @@ pub struct RotateAsked {
     /// All that may be rotated in bulk.
     #[serde(default)]
     pub all: bool,
+    /// What is due by the schedule.
+    #[serde(default)]
+    pub due: bool,
     /// The operator accepts an outage where the strategy has one.
     #[serde(default)]
     pub accept_outage: bool,

@@ -45,6 +45,9 @@ struct Asked {
     /// Every secret that may be rotated in bulk.
     #[arg(long, conflicts_with = "names")]
     all: bool,
+    /// What is due by the schedule; nothing, where nothing is.
+    #[arg(long, conflicts_with_all = ["names", "all", "compromised"])]
+    due: bool,
     /// Accept the outage that the plan shows.
     #[arg(long)]
     accept_outage: bool,
@@ -121,6 +124,7 @@ impl From<Asked> for RotateAsked {
         Self {
             names: asked.names,
             all: asked.all,
+            due: asked.due,
             accept_outage: asked.accept_outage,
             compromised: asked.compromised,
             vouched: asked.vouched,
