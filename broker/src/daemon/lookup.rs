@@ -49,13 +49,11 @@ pub async fn read(
             .state("nothing was answered")
             .hint("start the run again; `donjon run --deploy -- …` makes rotations wait for it"));
         }
-        let mut materials = Vec::with_capacity(names.len());
-        let mut versions = Vec::with_capacity(names.len());
+        let mut each = Vec::with_capacity(names.len());
         for (name, asked) in names.iter().zip(asked) {
-            let (material, version) = read_one(daemon, &*store, name, asked.part, version).await?;
-            materials.push(material);
-            versions.push(version);
+            each.push(read_one(daemon, &*store, name, asked.part, version));
         }
+        let (materials, versions): (Vec<Material>, Vec<Version>) = bounded(each.into_iter()).await?.into_iter().unzip();
         if current_epoch(daemon, &*store).await? == before {
             daemon.record(actor, Act::Read, &names, Outcome::Done)?;
             return Ok((json!({"epoch": before, "versions": versions}), materials));
