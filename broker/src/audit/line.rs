@@ -1,7 +1,7 @@
 //! One line of the audit log. Its fields are named here one by one; none can hold a value.
 
 use donjon_policies::{
-    name::{RoleName, SecretName},
+    name::{RoleName, SecretName, SiteName},
     restart::Instance,
 };
 use serde::{Deserialize, Serialize};
@@ -74,6 +74,11 @@ pub enum Override {
     },
     /// A consumer is neither restarted nor proven.
     Left(Instance),
+    /// A site that has not answered is cut off.
+    LeftSite {
+        /// The site.
+        site: SiteName,
+    },
     /// The outage that the plan shows is accepted.
     Outage,
     /// The old value goes first.

@@ -11,12 +11,7 @@ use crate::{
     socket::message::{Event, ResumeAsked, RotateAsked},
 };
 use donjon_drivers::store::{Store, secret::SecretValue};
-use donjon_policies::{
-    catalogue::Catalogue,
-    deployment::Deployment,
-    name::SecretName,
-    transition::{Path, State},
-};
+use donjon_policies::{catalogue::Catalogue, deployment::Deployment, name::SecretName, transition::State};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, sync::Arc};
 use tokio::sync::mpsc::UnboundedSender;
@@ -144,7 +139,7 @@ fn again(daemon: &Daemon, catalogue: &Catalogue, deployment: &Deployment, held: 
     let journal = &held.journal;
     let asked = RotateAsked {
         names: journal.names().iter().map(ToString::to_string).collect(),
-        compromised: journal.path == Path::Compromised,
+        compromised: journal.compromised,
         ..RotateAsked::default()
     };
     let planned = plan::plan(catalogue, deployment, &asked)?.rotations;

@@ -4,6 +4,7 @@ use super::{
     Rotation, checkpoint,
     journal::{Credential, Item, Marks},
     probe::{self, Found},
+    step::declare::{Strangers, look_again},
     subject::Way,
     values::{Side, Values},
 };
@@ -140,10 +141,19 @@ pub async fn logins(
 
 /// Before the rotation moves on: does every target still accept both? A deployer's own run sets one password and collapses
 /// the chain; it is put back and reported.
-pub async fn still_both(rotation: &Rotation<'_>, values: &Values) -> Result<(), Failure> {
-    let overlaps = |credential: &Credential| credential.way != Way::Switch;
-    let mut collapsed = logins(rotation, values, Side::New, overlaps).await?.refused;
-    let old = logins(rotation, values, Side::Old, overlaps).await?.refused;
+pub async fn still_both(rotation: &mut Rotation<'_>, values: &Values) -> Result<(), Failure> {
+    let refused = async |rotation: &Rotation<'_>| {
+        let overlaps = |credential: &Credential| credential.way != Way::Switch;
+        let new = logins(rotation, values, Side::New, overlaps).await?.refused;
+        Ok::<_, Failure>((new, logins(rotation, values, Side::Old, overlaps).await?.refused))
+    };
+    let (new, old) = refused(rotation).await?;
+    if new.is_empty() && old.is_empty() {
+        return Ok(());
+    }
+    // An account that is gone refuses everything, and nothing can be declared on it.
+    look_again(rotation, values, Strangers::Taken).await?;
+    let (mut collapsed, old) = refused(rotation).await?;
     // An account with a twin that no longer accepts the old value is told so again; its twin is not concerned.
     for (_, account) in &old {
         for (item, credential) in credentials(rotation).into_iter().filter(|(_, c)| c.twin.is_some()) {

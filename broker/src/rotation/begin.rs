@@ -171,6 +171,8 @@ pub async fn begin(
         format: FORMAT,
         id: format!("{named}.{now}.{:08x}", rand::random::<u32>()),
         path: subject.path,
+        compromised: subject.compromised,
+        returned: false,
         secrets: preflight.secrets,
         state: State::Planned,
         history: vec![(State::Planned, now)],

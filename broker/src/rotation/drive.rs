@@ -235,6 +235,10 @@ impl Rotation<'_> {
 
     fn explain(&self, failure: Failure) -> Failure {
         let state = self.journal().state;
+        // Another broker drives it by now, and knows how it stands.
+        if failure.code == Exit::Conflict && failure.state.is_some() {
+            return failure;
+        }
         // What a store's own error says of the state is about one write; what is valid where is what counts here.
         let store = matches!(failure.code, Exit::Unavailable | Exit::NotAllowed | Exit::Integrity);
         let failure = failure.state(format!("{state}: {}", self.journal().meaning()));

@@ -23,6 +23,12 @@ pub struct Journal {
     pub id: String,
     /// The way it goes.
     pub path: Path,
+    /// Whether others know the old value: then it never comes back.
+    #[serde(default)]
+    pub compromised: bool,
+    /// Whether the old value came back once in the trial; it does so at most once.
+    #[serde(default)]
+    pub returned: bool,
     /// What is rotated, in the order of the names.
     pub secrets: Vec<Item>,
     /// Where it stands.
@@ -91,6 +97,9 @@ pub struct Restarted {
     /// How its clients were led to it before, where they were led away.
     #[serde(default)]
     pub standing: Option<Standing>,
+    /// Nodes' marks before it restarted, once it was acknowledged: its later sessions are of the new value.
+    #[serde(default)]
+    pub before: Marks,
 }
 
 #[derive(Deserialize)]

@@ -8,7 +8,7 @@ use donjon_drivers::{
     target::Target,
 };
 use donjon_policies::{
-    name::{HostName, SecretName, ServiceName, TargetName},
+    name::{HostName, SecretName, ServiceName, SiteName, TargetName},
     transition::Path,
 };
 use std::{
@@ -22,6 +22,10 @@ use std::{
 pub struct Subject {
     /// The way all of them go.
     pub path: Path,
+    /// Whether others know the old values.
+    pub compromised: bool,
+    /// The sites that have any of them.
+    pub sites: BTreeSet<SiteName>,
     /// The secrets, in the order of their names.
     pub secrets: Vec<Item>,
     /// The targets by their names in the deployment file.

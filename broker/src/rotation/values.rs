@@ -1,6 +1,10 @@
 //! The values of a rotation, read from where the journal says they are, and who logs in with which.
 
-use super::{Rotation, Subject, journal::Item};
+use super::{
+    Rotation, Subject,
+    journal::Item,
+    probe::{self, Found},
+};
 use crate::{
     daemon::translate,
     failure::{Exit, Failure},
@@ -19,7 +23,7 @@ use donjon_drivers::{
 };
 use donjon_policies::{
     name::{SecretName, TargetName},
-    transition::State,
+    transition::{Path, State},
 };
 use std::collections::BTreeMap;
 
@@ -98,7 +102,7 @@ pub async fn values(rotation: &Rotation<'_>) -> Result<Values, Failure> {
     let mut administrators = BTreeMap::new();
     for (name, reached) in &rotation.subject.targets {
         let login = match values.get(&reached.administrator.secret) {
-            Some(own) => rotated(rotation, name, own),
+            Some(own) => rotated(rotation, name, own).await?,
             None => administrator(rotation.store, rotation.layout, rotation.subject, name).await?,
         };
         administrators.insert(name.clone(), login);
@@ -124,23 +128,34 @@ async fn both(rotation: &Rotation<'_>, item: &Item) -> Result<Both, Failure> {
     Ok(Both { old: old.ok_or_else(|| lost("old"))?.record, new: new.ok_or_else(|| lost("new"))?.record })
 }
 
-/// An administrator that is itself rotated: with a twin, it is the one that stays on in this state.
-fn rotated(rotation: &Rotation<'_>, target: &TargetName, own: &Both) -> Login {
+/// An administrator that is itself rotated. Of two twins it is the one that stays on in this state; where a step makes the
+/// one and removes the other, the one that the target lets in.
+async fn rotated(rotation: &Rotation<'_>, target: &TargetName, own: &Both) -> Result<Login, Failure> {
     let administrator = &rotation.subject.targets[target].administrator;
-    let twinned = rotation.items().iter().any(|item| {
-        item.secret == administrator.secret && item.credentials.iter().any(|c| c.target == *target && c.twin.is_some())
+    let twinned = rotation.items().into_iter().find_map(|item| {
+        let credential = item.credentials.iter().find(|c| c.target == *target && c.twin.is_some())?;
+        (item.secret == administrator.secret).then_some(credential)
     });
-    let user = |record: &SecretRecord| record.user.clone().unwrap_or_else(|| administrator.user.clone());
     let (old, new) = (own.side(Side::Old), own.side(Side::New));
-    if twinned {
-        let (record, value) = if matches!(rotation.journal().state, State::Drained | State::Trial) {
-            (&own.new, new)
-        } else {
-            (&own.old, old)
-        };
-        return Login { user: user(record), values: vec![value.duplicate()] };
-    }
-    Login { user: administrator.user.clone(), values: vec![new.duplicate(), old.duplicate()] }
+    let Some(credential) = twinned else {
+        return Ok(Login { user: administrator.user.clone(), values: vec![new.duplicate(), old.duplicate()] });
+    };
+    let side = match (rotation.journal().path, rotation.journal().state) {
+        (_, State::Aborting | State::Restoring) => Side::Old,
+        (_, State::Drained | State::Trial) => Side::New,
+        (Path::Compromised | Path::Cutover, _) => {
+            let reached = &*rotation.subject.targets[target].target;
+            let (accounts, entries) = (credential.accounts(Side::New), credential.entries(Side::New));
+            let mut found = Found::default();
+            let tried = probe::logins(reached, &accounts, &entries, new, &mut found).await;
+            tried.map_err(|error| probe::failed(rotation.subject, target, &error))?;
+            if found.refused.is_empty() && !found.accepted.is_empty() { Side::New } else { Side::Old }
+        }
+        (Path::Overlap | Path::Keyring | Path::Together, _) => Side::Old,
+    };
+    let (record, value) = if side == Side::New { (&own.new, new) } else { (&own.old, old) };
+    let user = record.user.clone().unwrap_or_else(|| administrator.user.clone());
+    Ok(Login { user, values: vec![value.duplicate()] })
 }
 
 /// What the administrator of a target may log in with: what the store serves for it, and what it served before.

@@ -5,7 +5,8 @@ use super::{
     ledger::{self, Exported},
     private::{Places, records_below},
 };
-use donjon_drivers::store::{Store, StoreError};
+use donjon_drivers::store::{RecordPath, Store, StoreError};
+use donjon_policies::name::SiteName;
 use std::collections::BTreeMap;
 
 /// What the ledger and the store say together.
@@ -95,6 +96,29 @@ pub async fn standing(store: &dyn Store, places: &Places) -> Result<Standing, St
         }
     }
     Ok(standing)
+}
+
+/// The scopes of sites whose last bundle has an older version of one of these records, or no receipt.
+pub async fn behind(
+    store: &dyn Store,
+    places: &Places,
+    records: &[RecordPath],
+) -> Result<Vec<(SiteName, Scope)>, StoreError> {
+    let mut newest = BTreeMap::new();
+    for path in records {
+        let version = store.versions(path).await?.iter().map(|info| info.version.0).max().unwrap_or(0);
+        newest.insert(path.as_str(), version);
+    }
+    let mut behind = Vec::new();
+    for entry in ledger::all(store, places).await? {
+        let Scope::Site { site, .. } = &entry.scope else { continue };
+        let held = entry.contents.iter().filter_map(|c| Some((c.version.0, newest.get(c.path.as_str())?)));
+        let mut held = held.peekable();
+        if held.peek().is_some() && (entry.receipts.is_empty() || held.any(|(version, newest)| version < *newest)) {
+            behind.push((site.clone(), entry.scope.clone()));
+        }
+    }
+    Ok(behind)
 }
 
 async fn changed_since(store: &dyn Store, places: &Places, entry: &Exported) -> Result<Vec<String>, StoreError> {

@@ -66,8 +66,8 @@ struct Asked {
 struct Interrupted {
     /// Only the rotations of these secrets.
     names: Vec<String>,
-    /// A consumer to go on without, neither restarted nor proven: it is cut off once the value that it runs on goes.
-    #[arg(long, value_name = "SERVICE@HOST")]
+    /// A consumer or a site to go on without, neither restarted nor proven: it is cut off once the value that it has goes.
+    #[arg(long, value_name = "SERVICE@HOST|SITE")]
     leave: Vec<String>,
 }
 

@@ -28,10 +28,13 @@ pub(super) fn asked(asked: &RotateAsked) -> Result<Vec<Override>, Failure> {
 /// Of a rotation that goes on without some consumers.
 pub(super) fn left(leave: &BTreeSet<String>) -> Result<Vec<Override>, Failure> {
     let instance = |place: &String| {
-        let (service, host) = place.rsplit_once('@')?;
+        let Some((service, host)) = place.rsplit_once('@') else {
+            return Some(Override::LeftSite { site: place.parse().ok()? });
+        };
         Some(Override::Left(Instance { service: service.parse().ok()?, host: host.parse().ok()? }))
     };
-    let no = |place: &String| no(&format!("`{place}` is no consumer"), "SERVICE@HOST");
+    let no =
+        |place: &String| no(&format!("`{place}` is no consumer and no site"), "SERVICE@HOST, or the name of a site");
     leave.iter().map(|place| instance(place).ok_or_else(|| no(place))).collect()
 }
 
@@ -49,6 +52,7 @@ mod tests {
         assert!(asked(&vouched("root@10.0.0.%")).is_ok());
         assert!(asked(&vouched("root'@x")).is_err());
         assert!(left(&["web@ctl1".to_owned()].into()).is_ok());
-        assert!(left(&["web".to_owned()].into()).is_err());
+        assert!(left(&["edge1".to_owned()].into()).is_ok());
+        assert!(left(&["@web".to_owned()].into()).is_err());
     }
 }

@@ -88,6 +88,8 @@ pub fn subject(
     });
     Ok(Subject {
         path: planned.path,
+        compromised: planned.compromised,
+        sites: planned.sites.clone(),
         secrets: secrets.collect(),
         targets,
         keyrings,

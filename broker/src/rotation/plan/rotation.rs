@@ -30,6 +30,8 @@ pub struct Plan {
 pub struct PlannedRotation {
     /// The way all of them go.
     pub path: Path,
+    /// Whether others know the old values: then they never come back and are not kept.
+    pub compromised: bool,
     /// What that costs, the worst of all.
     pub outage: Outage,
     /// The secrets, in the order of their names.
@@ -99,7 +101,10 @@ pub fn plan(catalogue: &Catalogue, deployment: &Deployment, asked: &RotateAsked)
     }
     let rotations = places
         .into_iter()
-        .map(|(place, secrets)| rotation(catalogue, deployment, place.path, secrets))
+        .map(|(place, secrets)| {
+            let planned = rotation(catalogue, deployment, place.path, secrets)?;
+            Ok(PlannedRotation { compromised: asked.compromised, ..planned })
+        })
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Plan { rotations, left })
 }
@@ -139,7 +144,7 @@ fn rotation(
     })?;
     let outage = secrets.iter().map(|planned| planned.outage).max().unwrap_or(Outage::None);
     let sites = sites(deployment, &names);
-    Ok(PlannedRotation { path, outage, secrets, views, restarts, sites })
+    Ok(PlannedRotation { path, compromised: false, outage, secrets, views, restarts, sites })
 }
 
 /// The sites that have any of these secrets, themselves or in a view.

@@ -6,6 +6,7 @@ pub mod publish;
 pub mod retire;
 pub mod roll;
 pub mod settle;
+pub mod sites;
 pub mod stage;
 pub mod switch;
 pub mod undo;

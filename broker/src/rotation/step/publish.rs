@@ -33,6 +33,14 @@ pub async fn publish(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
 
 /// Makes the new values what consumers read.
 pub async fn records(rotation: &mut Rotation<'_>, values: &Values) -> Result<(), Failure> {
+    // All are looked at before any is written: one that was changed meanwhile must not leave others published.
+    for item in rotation.items() {
+        let new = &values.of(&item.secret).new;
+        let held = newest(rotation, &item.secret).await?;
+        if !held.is_some_and(|h| h.version == item.old || same(&h.record, &new.value, new.user.as_deref())) {
+            return Err(changed(&item.secret));
+        }
+    }
     let mut published = Vec::new();
     for item in rotation.items() {
         let version = record(rotation, values, item, Side::New, Origin::Rotated, item.old).await?;
@@ -90,14 +98,7 @@ pub async fn record(
         Some(held) if same(&held.record, &wanted.value, wanted.user.as_deref()) => held.version,
         Some(held) if held.version == expected => write(rotation, wanted, origin, expected).await?,
         Some(_) | None => {
-            return Err(Failure::new(
-                Exit::Conflict,
-                format!("`{secret}` was changed in the store while it was being rotated"),
-            )
-            .cause("its newest version is neither the old nor the new value")
-            .hint(
-                "`donjon history` shows the versions; `donjon rotate abort` goes back where that is still possible",
-            ));
+            return Err(changed(secret));
         }
     };
     checkpoint::reached("rotation.record-written");
@@ -133,6 +134,12 @@ pub async fn write(
     secrets::write_at(rotation.store, &rotation.layout.secret(secret), &record, Expected::Newest(expected))
         .await
         .map_err(|error: StoreError| translate::store(format!("cannot publish `{secret}`"), &error))
+}
+
+fn changed(secret: &SecretName) -> Failure {
+    Failure::new(Exit::Conflict, format!("`{secret}` was changed in the store while it was being rotated"))
+        .cause("its newest version is neither the old nor the new value")
+        .hint("`donjon history` shows the versions; `donjon rotate abort` goes back where that is still possible")
 }
 
 fn unassembled(view: &SecretName, error: &RefreshError) -> Failure {

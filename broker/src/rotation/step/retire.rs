@@ -1,15 +1,23 @@
 //! Trial and Retired: the old values are removed and refused; then they are kept for a while, and destroyed.
 
-use super::declare::{Strangers, look_again};
+use super::{
+    declare::{Strangers, look_again},
+    roll, sites,
+};
 use crate::{
-    failure::Failure,
-    records::labels::Labels,
+    daemon::translate,
+    failure::{Exit, Failure},
+    records::{
+        labels::{self, Labels},
+        secrets,
+    },
     rotation::{
         Rotation, accept, checkpoint, claim,
         journal::Item,
         values::{Side, values},
     },
 };
+use donjon_drivers::store::{StoreError, VersionState};
 use donjon_policies::transition::Event;
 
 /// Removes the old values and sees them refused everywhere.
@@ -17,6 +25,7 @@ pub async fn remove_old(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
     let values = values(rotation).await?;
     // An account that was added meanwhile with the old value must not keep it, and one that was dropped cannot be told.
     look_again(rotation, &values, Strangers::Taken).await?;
+    sites::answered(rotation).await?;
     accept::only(rotation, &values, Side::New, "rotation.old-removed").await?;
     accept::alone(rotation, &values, Side::New).await?;
     checkpoint::reached("rotation.old-refused");
@@ -24,16 +33,75 @@ pub async fn remove_old(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
 }
 
 /// Labels the versions, removes what is pending, and lets the secrets go.
-pub async fn retire(rotation: &Rotation<'_>) -> Result<Event, Failure> {
+pub async fn retire(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
+    trial(rotation).await?;
     let until = kept_until(rotation);
+    keep_views(rotation, until).await?;
     release(rotation, |item, labels| Labels { current: item.new, ..labels.keep(item.old, until) }).await?;
     Ok(Event::TrialPassed)
+}
+
+/// Without the old values, every consumer is still well. Where one is not, they come back, once, until a person has looked.
+async fn trial(rotation: &mut Rotation<'_>) -> Result<(), Failure> {
+    if rotation.journal().returned {
+        let values = values(rotation).await?;
+        accept::only(rotation, &values, Side::New, "rotation.old-removed").await?;
+        accept::alone(rotation, &values, Side::New).await?;
+    }
+    let mut unwell = Vec::new();
+    for instance in &rotation.subject.instances {
+        let place = format!("{}@{}", instance.service, instance.host);
+        if rotation.leave.contains(&place) {
+            continue;
+        }
+        let fed = roll::fed::distrusted(rotation.store, rotation.layout, instance).await?;
+        let why = instance.driver.check().await.err().map(|error| error.to_string()).or(fed);
+        unwell.extend(why.map(|why| format!("{place}: {why}")));
+    }
+    if unwell.is_empty() {
+        return Ok(());
+    }
+    let what = format!("consumers of {} fail without the old value", rotation.subject.names());
+    if rotation.journal().returned {
+        return Err(Failure::new(Exit::Failed, what).cause(unwell.join(", ")).hint(
+            "the old value stays removed now: mend them, then `donjon rotate resume`, or `--leave SERVICE@HOST`",
+        ));
+    }
+    let values = values(rotation).await?;
+    accept::both(rotation, &values, Side::New, "rotation.declared").await?;
+    rotation.held.journal.returned = true;
+    rotation.held.journal.waiting = Some(format!("{what}, which is valid again: {}", unwell.join(", ")));
+    rotation.save().await?;
+    Err(Failure::new(Exit::Waiting, what)
+        .cause(unwell.join(", "))
+        .hint("the old value is valid once more, for this once: mend them, then `donjon rotate resume`"))
 }
 
 /// Until when the previous value is kept, in seconds since 1970.
 pub fn kept_until(rotation: &Rotation<'_>) -> i64 {
     let kept = i64::try_from(rotation.subject.keep_previous.as_secs()).unwrap_or(i64::MAX / 2);
     (rotation.clock)() / 1_000_000 + kept
+}
+
+/// Gives the earlier versions of the views, which hold old values too, their date of destruction.
+pub async fn keep_views(rotation: &Rotation<'_>, until: i64) -> Result<(), Failure> {
+    let (store, layout) = (rotation.store, rotation.layout);
+    for (view, _) in &rotation.subject.views {
+        let failed = |error: StoreError| translate::store(format!("cannot date the old versions of `{view}`"), &error);
+        let versions = store.versions(&layout.secret(view)).await.map_err(failed)?;
+        let newest = secrets::newest(&versions);
+        let held = labels::read(store, layout, view).await.map_err(failed)?;
+        let mut labels = Labels { current: newest, ..held.labels.clone() };
+        for earlier in versions.iter().filter(|v| v.state == VersionState::Present && Some(v.version) != newest) {
+            if !labels.kept.iter().any(|kept| kept.version == earlier.version && kept.until <= until) {
+                labels = labels.keep(earlier.version, until);
+            }
+        }
+        if labels != held.labels {
+            labels::write(store, layout, view, &held, &labels).await.map_err(failed)?;
+        }
+    }
+    Ok(())
 }
 
 /// Lets the secrets go for other rotations, and removes what is pending.

@@ -7,7 +7,7 @@ use crate::{
     failure::{Exit, Failure},
     rotation::{
         Instance, Rotation, accept, checkpoint,
-        journal::{Marks, Restarted},
+        journal::{Credential, Marks, Restarted},
         probe,
         subject::{Proof, Way},
         values::{Side, Values, values},
@@ -35,17 +35,19 @@ pub async fn prepare(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
 /// Restarts every consumer that is not proven yet, then waits until no session from before is left.
 pub async fn roll(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
     let both = values(rotation).await?;
-    if rotation.journal().path == Path::Overlap {
-        accept::still_both(rotation, &both).await?;
-    }
-    for group in rotation.subject.groups.clone() {
+    let subject = rotation.subject;
+    for group in &subject.groups {
         let group: Vec<&Instance> = group
-            .into_iter()
-            .filter_map(|at| rotation.subject.instances.get(at))
+            .iter()
+            .filter_map(|at| subject.instances.get(*at))
             .filter(|instance| !acknowledged(rotation, instance) && !left(rotation, instance))
             .collect();
         if group.is_empty() {
             continue;
+        }
+        // Rolling takes long, and a deployer's own run in the middle of it leaves one value alone.
+        if rotation.journal().path == Path::Overlap {
+            accept::still_both(rotation, &both).await?;
         }
         // Known as touched before they are: whoever goes back after a crash must return them too.
         for instance in &group {
@@ -61,7 +63,8 @@ pub async fn roll(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
             match proven? {
                 Proven::Yes => {
                     let standing = known(rotation, instance).and_then(|known| known.standing.clone());
-                    remember(rotation, Restarted { acknowledged: true, standing, ..untouched(instance) });
+                    let before = before.clone();
+                    remember(rotation, Restarted { acknowledged: true, standing, before, ..untouched(instance) });
                     rotation.told(format!("{} on {}: proven on the new value", instance.service, instance.host));
                 }
                 Proven::No(failure) => {
@@ -72,7 +75,7 @@ pub async fn roll(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
         }
         if let Some(failure) = failed {
             // What is known to others does not come back, whatever fails on the new value.
-            if rotation.journal().path == Path::Compromised {
+            if rotation.journal().compromised {
                 rotation.save().await?;
                 return Err(failure.hint("mend it, then `donjon rotate resume`"));
             }
@@ -212,22 +215,14 @@ async fn drained(rotation: &mut Rotation<'_>, both: &Values) -> Result<(), Failu
     loop {
         let mut named = Vec::new();
         for (_, credential) in accept::credentials(rotation) {
-            // A switched account's sessions are of either value, and nobody can tell which; they are those from before.
             let Some(marks) = rotation.journal().marks.get(&credential.target) else { continue };
-            let forever: BTreeMap<String, Mark>;
-            let until = match credential.way {
-                Way::Twin => {
-                    forever = marks.keys().map(|node| (node.clone(), Mark(u64::MAX))).collect();
-                    &forever
-                }
-                Way::Both | Way::Switch => marks,
-            };
-            let left = sessions(rotation, both, &credential.target, &credential.users(Side::Old), until).await?;
-            named.extend(left.iter().map(|(node, session)| {
+            let forever = marks.keys().map(|node| (node.clone(), Mark(u64::MAX))).collect();
+            let open = sessions(rotation, both, &credential.target, &credential.users(Side::Old), &forever).await?;
+            for (node, session) in open.iter().filter(|(node, session)| old(rotation, credential, node, session)) {
                 let whose = rotation.subject.instances.iter().find(|i| i.addresses.tells(&session.from));
                 let whose = whose.map_or(String::new(), |i| format!("{} on {}, ", i.service, i.host));
-                format!("{whose}{} (session {} on {node})", session.from, session.mark.0)
-            }));
+                named.push(format!("{whose}{} (session {} on {node})", session.from, session.mark.0));
+            }
         }
         if named.is_empty() {
             return Ok(());
@@ -242,6 +237,26 @@ async fn drained(rotation: &mut Rotation<'_>, both: &Values) -> Result<(), Failu
         }
         tokio::time::sleep(POLL).await;
     }
+}
+
+/// Whether a session holds on to an old value. Where an account has a twin, each of its sessions does; else those from
+/// before the consumers of their host restarted, or, where nobody knows whose they are, from before any did.
+fn old(rotation: &Rotation<'_>, credential: &Credential, node: &str, session: &Session) -> bool {
+    let here = |i: &&Instance| i.addresses.tells(&session.from);
+    let mut told = rotation.subject.instances.iter().filter(here).peekable();
+    if told.peek().is_some() && told.clone().all(|i| rotation.leave.contains(&place(i))) {
+        return false;
+    }
+    if credential.way == Way::Twin {
+        return true;
+    }
+    let mark = |marks: &Marks| marks.get(&credential.target).and_then(|marks| marks.get(node)).copied();
+    let own = told.filter_map(|i| mark(&known(rotation, i)?.before)).min();
+    own.or_else(|| mark(&rotation.journal().marks)).is_some_and(|until| session.mark <= until)
+}
+
+fn place(instance: &Instance) -> String {
+    format!("{}@{}", instance.service, instance.host)
 }
 
 async fn sessions(
@@ -297,7 +312,7 @@ fn acknowledged(rotation: &Rotation<'_>, instance: &Instance) -> bool {
 }
 
 fn left(rotation: &Rotation<'_>, instance: &Instance) -> bool {
-    let place = format!("{}@{}", instance.service, instance.host);
+    let place = place(instance);
     let left = rotation.leave.contains(&place);
     if left {
         rotation
@@ -308,7 +323,7 @@ fn left(rotation: &Rotation<'_>, instance: &Instance) -> bool {
 
 fn untouched(instance: &Instance) -> Restarted {
     let (service, host) = (instance.service.clone(), instance.host.clone());
-    Restarted { service, host, acknowledged: false, standing: None }
+    Restarted { service, host, acknowledged: false, standing: None, before: Marks::new() }
 }
 
 fn remember(rotation: &mut Rotation<'_>, restarted: Restarted) {

@@ -1,15 +1,19 @@
 //! Settled: consumers restart and are proven, and what the targets still accept of the old values goes.
 
-use super::{retire, roll};
+use super::{
+    declare::{Strangers, look_again},
+    retire, roll, sites,
+};
 use crate::{
+    daemon::translate,
     failure::Failure,
-    records::labels::Labels,
+    records::{expire, labels::Labels},
     rotation::{
         Rotation, accept, checkpoint,
         values::{Side, values},
     },
 };
-use donjon_policies::transition::{Event, Path};
+use donjon_policies::transition::Event;
 
 /// Restarts and proves every consumer, then removes what is left of the old values and lets the secrets go.
 pub async fn settle(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
@@ -18,15 +22,20 @@ pub async fn settle(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
         return Ok(rolled);
     }
     let values = values(rotation).await?;
+    look_again(rotation, &values, Strangers::Taken).await?;
+    sites::answered(rotation).await?;
     accept::only(rotation, &values, Side::New, "rotation.old-removed").await?;
     accept::alone(rotation, &values, Side::New).await?;
     checkpoint::reached("rotation.old-refused");
     let now = (rotation.clock)() / 1_000_000;
-    let until = match rotation.journal().path {
-        // What others know is not kept.
-        Path::Compromised => now,
-        Path::Overlap | Path::Keyring | Path::Cutover | Path::Together => retire::kept_until(rotation),
-    };
+    // What others know is not kept.
+    let compromised = rotation.journal().compromised;
+    let until = if compromised { now } else { retire::kept_until(rotation) };
+    retire::keep_views(rotation, until).await?;
     retire::release(rotation, |item, labels| Labels { current: item.new, ..labels.keep(item.old, until) }).await?;
+    if compromised {
+        let destroyed = expire::expire(rotation.store, rotation.layout, now).await;
+        destroyed.map_err(|error| translate::store("cannot destroy the old value", &error))?;
+    }
     Ok(Event::ConsumersProven)
 }

@@ -1,7 +1,8 @@
 //! Switched: targets that hold one value get the new one at once; or, where the old one is known to others, it goes first.
 
+use super::declare::{Strangers, look_again};
 use crate::{
-    failure::Failure,
+    failure::{Exit, Failure},
     rotation::{
         Rotation, accept, checkpoint,
         journal::Credential,
@@ -15,10 +16,23 @@ use donjon_drivers::target::Account;
 use donjon_policies::transition::Event;
 
 /// Switches every target, and sees the new values accepted.
-pub async fn switch(rotation: &Rotation<'_>) -> Result<Event, Failure> {
+pub async fn switch(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
     let values = values(rotation).await?;
-    accept::switch(rotation, &values, Side::New, "rotation.switched").await?;
-    accepted(rotation, &values).await?;
+    look_again(rotation, &values, Strangers::Taken).await?;
+    let switched = match accept::switch(rotation, &values, Side::New, "rotation.switched").await {
+        Ok(()) => accepted(rotation, &values).await,
+        Err(failure) => Err(failure),
+    };
+    match switched {
+        Ok(()) => {}
+        // It answered, and will not have the value: waiting would not help, and consumers read it already.
+        Err(failure) if failure.code == Exit::Failed => {
+            rotation.told(failure.to_string());
+            rotation.held.journal.undone = Some(format!("{}: {}", failure.message, failure.causes.join(": ")));
+            return Ok(Event::ConsumerFailed);
+        }
+        Err(failure) => return Err(failure),
+    }
     checkpoint::reached("rotation.new-accepted");
     Ok(Event::NewAlone)
 }
@@ -26,8 +40,11 @@ pub async fn switch(rotation: &Rotation<'_>) -> Result<Event, Failure> {
 /// Removes the old values, ends the sessions that were opened with them, and only then publishes the new ones: whoever
 /// knows an old one is out before anything else happens.
 pub async fn remove_first(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
+    let before = values(rotation).await?;
+    look_again(rotation, &before, Strangers::Taken).await?;
+    twins(rotation, &before).await?;
+    // Read again: an administrator that has a twin by now goes on as that.
     let values = values(rotation).await?;
-    twins(rotation, &values).await?;
     accept::only(rotation, &values, Side::New, "rotation.old-removed").await?;
     accept::alone(rotation, &values, Side::New).await?;
     checkpoint::reached("rotation.old-refused");
@@ -64,7 +81,7 @@ async fn accepted(rotation: &Rotation<'_>, values: &Values) -> Result<(), Failur
     if found.refused.is_empty() {
         return Ok(());
     }
-    Err(Failure::new(crate::failure::Exit::Failed, format!("cannot rotate {}", rotation.subject.names()))
+    Err(Failure::new(Exit::Failed, format!("cannot rotate {}", rotation.subject.names()))
         .cause(format!("the new value is refused after the switch: {}", probe::places(&found.refused)))
         .hint("`donjon rotate resume` switches again"))
 }

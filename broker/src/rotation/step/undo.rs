@@ -31,11 +31,12 @@ pub async fn abort(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
         |rotation: &Rotation<'_>, wanted: State| rotation.journal().history.iter().any(|(state, _)| *state == wanted);
     if was(rotation, State::Staged) && pending(rotation).await? {
         let both = values(rotation).await?;
+        let keyring = rotation.journal().path == Path::Keyring;
         let shared = matches!(rotation.journal().path, Path::Cutover | Path::Together);
-        if was(rotation, State::Verified) || shared {
+        if was(rotation, State::Verified) || shared && !keyring || keyring && was(rotation, State::Added) {
             fence(rotation, &both).await?;
         }
-        if rotation.journal().path == Path::Keyring {
+        if keyring {
             keys::back(rotation, &both).await?;
         } else if !shared {
             look_again(rotation, &both, Strangers::Taken).await?;
@@ -100,6 +101,10 @@ async fn fence(rotation: &Rotation<'_>, both: &Values) -> Result<(), Failure> {
 pub async fn restore(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
     let both = values(rotation).await?;
     look_again(rotation, &both, Strangers::Taken).await?;
+    if rotation.journal().path == Path::Overlap {
+        // Publishing a value that the target does not accept is the fault this project is for, also on the way back.
+        accept::still_both(rotation, &both).await?;
+    }
     if rotation.journal().path == Path::Cutover {
         // Targets that hold one value: consumers that come back shall find the old one.
         accept::switch(rotation, &both, Side::Old, "rotation.switched-back").await?;
@@ -114,7 +119,7 @@ pub async fn restore(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
     // Always: killed between the two, the first run of this has told nobody.
     publish::tell_readers(rotation).await?;
     let mut stuck = Vec::new();
-    for group in (rotation.subject.back)(&touched(rotation)) {
+    for group in (rotation.subject.back)(&touched(rotation).await) {
         let group = described(rotation, &group)?;
         let before = roll::marks(rotation, &both).await?;
         let restarts = group.iter().map(|instance| roll::restart(rotation, &both, instance, Side::Old, &before));
@@ -143,19 +148,37 @@ pub async fn restore(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
     Ok(Event::OldAlone)
 }
 
-/// The consumers that were touched, without those that the operator leaves.
-fn touched(rotation: &Rotation<'_>) -> Vec<restart::Instance> {
+/// The consumers that were touched or have started by themselves since the new value could be read, without those that the
+/// operator leaves.
+async fn touched(rotation: &Rotation<'_>) -> Vec<restart::Instance> {
     let mut touched = Vec::new();
     for Restarted { service, host, .. } in &rotation.journal().restarted {
-        let place = format!("{service}@{host}");
-        if rotation.leave.contains(&place) {
-            rotation.told(format!("{place}: left as it is, as asked"));
-        } else {
-            touched.push(restart::Instance { service: service.clone(), host: host.clone() });
+        touched.push(restart::Instance { service: service.clone(), host: host.clone() });
+    }
+    // The last state before the records were written.
+    let before = if rotation.journal().path == Path::Overlap { State::Verified } else { State::Staged };
+    let readable = rotation.journal().history.iter().find(|(state, _)| *state == before).map_or(0, |(_, at)| *at);
+    for instance in &rotation.subject.instances {
+        let place = restart::Instance { service: instance.service.clone(), host: instance.host.clone() };
+        // One that cannot be asked is not passed over; clocks differ a little.
+        let since = instance.driver.started().await.map_or(Some(i64::MAX), |at| at);
+        if !touched.contains(&place) && since.is_some_and(|at| at >= readable - CLOCKS_DIFFER) {
+            rotation.told(format!("{} on {}: started by itself meanwhile", instance.service, instance.host));
+            touched.push(place);
         }
     }
+    touched.retain(|restart::Instance { service, host }| {
+        let left = rotation.leave.contains(&format!("{service}@{host}"));
+        if left {
+            rotation.told(format!("{service}@{host}: left as it is, as asked"));
+        }
+        !left
+    });
     touched
 }
+
+/// By how much the clocks of hosts may differ, in microseconds.
+const CLOCKS_DIFFER: i64 = 5_000_000;
 
 /// The consumers of a group, as they were opened.
 fn described<'a>(rotation: &'a Rotation<'_>, group: &restart::Step) -> Result<Vec<&'a Instance>, Failure> {

@@ -10,11 +10,16 @@ use crate::{
 use donjon_policies::transition::Event;
 
 /// Tries both values everywhere.
-pub async fn verify(rotation: &Rotation<'_>) -> Result<Event, Failure> {
+pub async fn verify(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
     let values = values(rotation).await?;
     let names = rotation.subject.names();
     for (side, which) in [(Side::New, "new"), (Side::Old, "old")] {
-        let found = accept::logins(rotation, &values, side, |_| true).await?;
+        let mut found = accept::logins(rotation, &values, side, |_| true).await?;
+        if !found.refused.is_empty() {
+            // Someone has set one of the two since both were declared; or the target never took them.
+            accept::still_both(rotation, &values).await?;
+            found = accept::logins(rotation, &values, side, |_| true).await?;
+        }
         if !found.refused.is_empty() {
             return Err(Failure::new(Exit::Failed, format!("cannot rotate {names}"))
                 .cause(format!("the {which} value is refused after both were added: {}", probe::places(&found.refused)))

@@ -45,6 +45,8 @@ pub(super) enum Fault {
     LostReply,
     /// It never arrives.
     LostRequest,
+    /// A deployer gives every account what the store serves, and that alone, just before it.
+    Collapsed,
     /// The broker stalls before it while another one resumes to the end.
     OtherResumes,
     /// The broker stalls before it while another one aborts, or resumes where that is refused.
@@ -186,6 +188,17 @@ impl World {
         }
     }
 
+    /// What kolla's user tasks do.
+    async fn collapse(&self) {
+        for (name, base, _) in self.users() {
+            let (user, value) = self.served(name, base).await;
+            let mut inner = self.inner.lock().unwrap();
+            for (_, values) in inner.accounts.iter_mut().filter(|(account, _)| account.user == user) {
+                *values = vec![value.duplicate()];
+            }
+        }
+    }
+
     /// Every value that is stored of a secret.
     async fn stored(&self, name: &str, base: &str) -> Vec<(String, Material)> {
         let (secret, layout) = (name.parse::<SecretName>().unwrap(), layout());
@@ -323,6 +336,8 @@ impl Seen {
         let reached = (db(), Reached { target, administrator });
         Subject {
             path: scenario.path,
+            compromised: scenario.path == Path::Compromised,
+            sites: BTreeSet::new(),
             secrets: scenario.secrets.iter().map(item).collect(),
             targets: if shared { BTreeMap::new() } else { [reached].into() },
             keyrings: BTreeMap::new(),
@@ -354,10 +369,15 @@ impl Seen {
                     return (fault == Fault::DeathAfter, false);
                 }
                 Fault::LostReply => return (true, false),
+                Fault::Collapsed => None,
                 Fault::LostRequest => return (false, false),
-                Fault::OtherResumes => false,
-                Fault::OtherAborts => true,
+                Fault::OtherResumes => Some(false),
+                Fault::OtherAborts => Some(true),
             }
+        };
+        let Some(other) = other else {
+            self.world.collapse().await;
+            return (true, true);
         };
         let sound = Self::sound(&self.world);
         if other {

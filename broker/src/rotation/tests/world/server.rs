@@ -130,6 +130,9 @@ impl Target for Server {
 
     async fn remove(&self, admin: &Admin<'_>, account: &Account) -> Result<(), TargetError> {
         self.enter(admin)?;
+        if account.user == admin.user {
+            return Err(TargetError::Unable { node: "db1".into(), what: "it would remove itself".into() });
+        }
         if !self.seen.world.inner.lock().unwrap().accounts.contains_key(account) {
             return Ok(());
         }

@@ -1,0 +1,40 @@
+//! Sites are asked before an old value goes: those that have it must have answered for a bundle that holds the new one.
+
+use crate::{
+    daemon::translate,
+    failure::{Exit, Failure},
+    rotation::Rotation,
+    transfer::{Places, standing},
+};
+
+/// Whether every site in scope has the new values. Where one has not, the rotation waits, and says for which.
+pub async fn answered(rotation: &mut Rotation<'_>) -> Result<(), Failure> {
+    let subject = rotation.subject;
+    if subject.sites.is_empty() {
+        return Ok(());
+    }
+    let places = Places::new(rotation.layout.deployment().clone())
+        .map_err(|error| Failure::new(Exit::Bug, "the deployment has a reserved name").because(&error))?;
+    let views = subject.views.iter().map(|(view, _)| view);
+    let paths: Vec<_> =
+        subject.secrets.iter().map(|item| &item.secret).chain(views).map(|name| rotation.layout.secret(name)).collect();
+    let behind = standing::behind(rotation.store, &places, &paths).await;
+    let behind = behind.map_err(|error| translate::store("cannot read what sites have answered", &error))?;
+    let mut waiting = Vec::new();
+    for (site, scope) in behind.into_iter().filter(|(site, _)| subject.sites.contains(site)) {
+        if rotation.leave.contains(site.as_str()) {
+            rotation.told(format!("{scope}: its consumers are cut off once the old value goes, as asked"));
+        } else {
+            waiting.push(scope.to_string());
+        }
+    }
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    let waits = format!("sites have not answered for a bundle with the new value: {}", waiting.join(", "));
+    rotation.held.journal.waiting = Some(waits);
+    rotation.save().await?;
+    Err(Failure::new(Exit::Waiting, format!("the rotation of {} waits for its sites", subject.names()))
+        .cause(format!("no receipt for a bundle with the new value: {}", waiting.join(", ")))
+        .hint("`donjon export bundle` and, with the site's answer, `donjon receipt`, then `donjon rotate resume`; or `--leave SITE`, which cuts it off"))
+}
