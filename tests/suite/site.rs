@@ -65,8 +65,13 @@ impl Place {
 
     #[track_caller]
     fn export(&self, file: &str) -> Value {
+        self.export_of("keystone", file)
+    }
+
+    #[track_caller]
+    fn export_of(&self, role: &str, file: &str) -> Value {
         let arguments =
-            ["export", "bundle", "--site", "edge1", "--role", "keystone", "-o", &self.text(file), "--output", "json"];
+            ["export", "bundle", "--site", "edge1", "--role", role, "-o", &self.text(file), "--output", "json"];
         self.donjon.run(&arguments).json()
     }
 
@@ -257,6 +262,37 @@ fn a_receipt_counts_once() {
     donjon_drivers::fs::replace(&place.path("altered"), &altered).unwrap();
     let error = place.receipt("altered").failed(9);
     assert!(error.contains("damaged") || error.contains("forged"), "{error}");
+}
+
+#[test]
+fn a_rotation_waits_for_a_site_that_has_the_old_value() {
+    let place = Place::new();
+    let recipient = place.identity("node");
+    let shared = DEPLOYMENT
+        .replace("RECIPIENT", &recipient)
+        .replace("roles:\n", "roles:\n  cache: {reads: [memcache_secret_key]}\n");
+    place.donjon.describe(&shared.replace("roles: [keystone", "roles: [cache, keystone"));
+    place.put("memcache_secret_key", "shared-4711");
+    let apply = ["rotate", "apply", "memcache_secret_key", "--accept-outage"];
+    // It has no bundle yet, so there is nothing to wait for.
+    place.donjon.run(&apply).ok();
+
+    let answer = |file: &str| {
+        place.export_of("cache", file);
+        place.import(file, &[]).ok();
+        place.receipt(&format!("{file}.receipt")).ok();
+    };
+    answer("one.donjon");
+    let waits = place.donjon.run(&apply).failed(13);
+    assert!(waits.contains("edge1"), "{waits}");
+    assert!(place.donjon.run(&["rotate", "status"]).out.contains("edge1"));
+    place.donjon.run(&["rotate", "resume"]).failed(13);
+    answer("two.donjon");
+    place.donjon.run(&["rotate", "resume"]).ok();
+
+    place.donjon.run(&apply).failed(13);
+    place.donjon.run(&["rotate", "resume", "--leave", "edge1"]).ok();
+    place.donjon.run(&["rotate", "status"]).ok();
 }
 
 #[test]
