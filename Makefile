@@ -4,7 +4,7 @@
 TOOLS ?= $(CURDIR)/target/tools
 export DONJON_TEST_TOOLS = $(TOOLS)
 
-.PHONY: all build setup test lint deny demo bench
+.PHONY: all build setup test rotation-job lint deny demo bench
 
 all: build
 
@@ -23,6 +23,11 @@ test: setup
 lint:
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+# The periodic job: a cloud on one node rotates everything while its clients go on; also a part of `make test`.
+rotation-job: setup
+	cargo build --locked --workspace --all-targets
+	cargo test --locked -p donjon-tests --test suite -- standalone --nocapture
 
 # Advisories need a network that the tests have not; what is allowed in is in .cargo/deny.toml.
 deny: $(TOOLS)/cargo/bin/cargo-deny

@@ -162,6 +162,11 @@ impl Keystone {
 }
 
 impl Instance {
+    /// The process id of the master of its workers.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Its address.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)

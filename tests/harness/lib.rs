@@ -15,6 +15,7 @@ pub mod podman;
 pub mod port;
 pub mod process;
 pub mod proxy;
+pub mod python_driver;
 pub mod rabbitmq;
 pub mod redis;
 pub mod search;

@@ -5,7 +5,7 @@ use donjon_tests::{
     donjon::Donjon,
     keystone::{ADMIN, ADMIN_VALUE, DATABASE_USER, DATABASE_VALUE, Keystone, Setup},
     mariadb::MariaDb,
-    tools,
+    python_driver, tools,
 };
 use std::{
     io::{Read, Write},
@@ -33,27 +33,16 @@ const ODD: &str = "mysql://u:$a$$b\\$c%(d)s'\"# é@h/db ";
 /// The package as pip installs it, and a service that reads its options.
 struct Installed {
     folder: tempfile::TempDir,
+    package: tempfile::TempDir,
 }
 
 impl Installed {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let source = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../drivers/python"));
-        let copy = folder.path().join("source");
-        for name in ["pyproject.toml", "README.md", "donjon/__init__.py", "donjon/broker.py", "donjon/driver.py"] {
-            std::fs::create_dir_all(copy.join(name).parent().unwrap()).unwrap();
-            std::fs::copy(source.join(name), copy.join(name)).unwrap();
-        }
-        // The package's own folder is left as it is; what a build needs is in the test environment.
-        let mut pip = Command::new(tools::program("python"));
-        pip.args(["-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]);
-        let output = pip.arg("--target").arg(folder.path().join("site")).arg(&copy).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Self { folder }
+        Self { folder: tempfile::tempdir().unwrap(), package: python_driver::installed() }
     }
 
     fn site(&self) -> PathBuf {
-        self.folder.path().join("site")
+        self.package.path().to_owned()
     }
 
     fn file(&self, name: &str, text: &str) -> String {
