@@ -156,7 +156,14 @@ echo "   oslo.config through castellan reads [database] connection from the node
 
 step "Weeks later: the custodians' bundle opens again, and rotates"
 run donjon up --from "$work/everything.donjon" -i "$work/custodian.identity"
-run donjon rotate apply database_password
+fails 13 donjon rotate apply database_password
+proves "the edge site still has the old password, so it stays valid until the site has answered"
+login "$new" && echo "   the old password is still accepted"
+run donjon export key -o "$work/authority.pem"
+run donjon export bundle --site edge1 --role keystone --recipient "$node" -o "$work/edge1-new.donjon"
+run donjon import "$work/edge1-new.donjon" -i "$work/node.identity" --into "$work/node" --authority-key "$work/authority.pem"
+run donjon receipt "$work/edge1-new.donjon.receipt"
+run donjon rotate resume
 latest=$(donjon get database_password)
 login "$latest" && ! login "$new" && echo "   the new authority's password logs in, the one before is refused"
 run donjon audit verify
