@@ -53,7 +53,7 @@ pub fn credentials<'a>(rotation: &'a Rotation<'_>) -> Vec<Of<'a>> {
 
 /// Makes every account accept both values, `first` the likelier. One that holds a single value keeps the old one.
 pub async fn both(rotation: &Rotation<'_>, values: &Values, first: Side, point: &str) -> Result<(), Failure> {
-    let second = if first == Side::Old { Side::New } else { Side::Old };
+    let second = first.other();
     for (item, credential) in credentials(rotation) {
         let (pair, reached) = (values.of(&item.secret), &rotation.subject.targets[&credential.target]);
         let login = values.administrator(&credential.target);
@@ -83,7 +83,7 @@ pub async fn only(rotation: &Rotation<'_>, values: &Values, keep: Side, point: &
         let known = login.values();
         let admin = login.admin(&known);
         let failed = |error| probe::failed(rotation.subject, &credential.target, &error);
-        let gone = if keep == Side::Old { Side::New } else { Side::Old };
+        let gone = keep.other();
         // Nobody may lose both: the one that stays is seen to accept before the other goes.
         if credential.twin.is_some() {
             for account in credential.accounts(keep) {
@@ -178,7 +178,7 @@ pub async fn still_both(rotation: &mut Rotation<'_>, values: &Values) -> Result<
 
 /// One value is accepted everywhere and the other refused everywhere.
 pub async fn alone(rotation: &Rotation<'_>, values: &Values, valid: Side) -> Result<(), Failure> {
-    let gone = if valid == Side::Old { Side::New } else { Side::Old };
+    let gone = valid.other();
     let kept = logins(rotation, values, valid, |_| true).await?;
     let removed = logins(rotation, values, gone, |_| true).await?;
     let names = rotation.subject.names();

@@ -148,6 +148,11 @@ impl Rotation<'_> {
         })
     }
 
+    /// Remembers why it goes back.
+    pub fn undone_by(&mut self, failure: &Failure) {
+        self.held.journal.undone = Some(format!("{}: {}", failure.message, failure.causes.join(": ")));
+    }
+
     /// Tells a step.
     pub fn told(&self, text: impl Into<String>) {
         (self.tell)(Told::text(text));

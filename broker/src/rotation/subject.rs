@@ -146,6 +146,13 @@ pub enum Proof {
     Check,
 }
 
+impl Instance {
+    /// `service@host`, as people write it.
+    pub fn place(&self) -> String {
+        format!("{}@{}", self.service, self.host)
+    }
+}
+
 impl Subject {
     /// `a`, `b and c`, for messages.
     pub fn names(&self) -> String {

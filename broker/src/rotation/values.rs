@@ -59,6 +59,16 @@ pub enum Side {
     New,
 }
 
+impl Side {
+    /// The other one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Old => Self::New,
+            Self::New => Self::Old,
+        }
+    }
+}
+
 impl Values {
     /// The two values of a secret.
     pub fn of(&self, secret: &SecretName) -> &Both {

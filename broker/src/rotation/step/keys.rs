@@ -87,8 +87,7 @@ async fn everywhere(rotation: &Rotation<'_>, values: &Values, act: Act, wanted: 
                 Failure::new(Exit::Failed, format!("cannot rotate the keys of `{secret}`")).because(&error)
             })
         };
-        let other = if wanted == Side::New { Side::Old } else { Side::New };
-        let (wanted, other) = (read(wanted)?, read(other)?);
+        let (wanted, other) = (read(wanted)?, read(wanted.other())?);
         let keyring = rotation.subject.keyrings.get(secret);
         let keyring = keyring.ok_or_else(|| Failure::new(Exit::Bug, format!("`{secret}` has no nodes")))?;
         let done = acts::everywhere(&**keyring, act, Haste::Outlived, &wanted, &[&other]).await;

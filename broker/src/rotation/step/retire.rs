@@ -50,7 +50,7 @@ async fn trial(rotation: &mut Rotation<'_>) -> Result<(), Failure> {
     }
     let mut unwell = Vec::new();
     for instance in &rotation.subject.instances {
-        let place = format!("{}@{}", instance.service, instance.host);
+        let place = instance.place();
         if rotation.leave.contains(&place) {
             continue;
         }

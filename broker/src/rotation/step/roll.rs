@@ -79,7 +79,7 @@ pub async fn roll(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
                 rotation.save().await?;
                 return Err(failure.hint("mend it, then `donjon rotate resume`"));
             }
-            rotation.held.journal.undone = Some(format!("{}: {}", failure.message, failure.causes.join(": ")));
+            rotation.undone_by(&failure);
             return Ok(Event::ConsumerFailed);
         }
         rotation.save().await?;
@@ -244,7 +244,7 @@ async fn drained(rotation: &mut Rotation<'_>, both: &Values) -> Result<(), Failu
 fn old(rotation: &Rotation<'_>, credential: &Credential, node: &str, session: &Session) -> bool {
     let here = |i: &&Instance| i.addresses.tells(&session.from);
     let mut told = rotation.subject.instances.iter().filter(here).peekable();
-    if told.peek().is_some() && told.clone().all(|i| rotation.leave.contains(&place(i))) {
+    if told.peek().is_some() && told.clone().all(|i| rotation.leave.contains(&i.place())) {
         return false;
     }
     if credential.way == Way::Twin {
@@ -253,10 +253,6 @@ fn old(rotation: &Rotation<'_>, credential: &Credential, node: &str, session: &S
     let mark = |marks: &Marks| marks.get(&credential.target).and_then(|marks| marks.get(node)).copied();
     let own = told.filter_map(|i| mark(&known(rotation, i)?.before)).min();
     own.or_else(|| mark(&rotation.journal().marks)).is_some_and(|until| session.mark <= until)
-}
-
-fn place(instance: &Instance) -> String {
-    format!("{}@{}", instance.service, instance.host)
 }
 
 async fn sessions(
@@ -312,7 +308,7 @@ fn acknowledged(rotation: &Rotation<'_>, instance: &Instance) -> bool {
 }
 
 fn left(rotation: &Rotation<'_>, instance: &Instance) -> bool {
-    let place = place(instance);
+    let place = instance.place();
     let left = rotation.leave.contains(&place);
     if left {
         rotation

@@ -28,7 +28,7 @@ pub async fn switch(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
         // It answered, and will not have the value: waiting would not help, and consumers read it already.
         Err(failure) if failure.code == Exit::Failed => {
             rotation.told(failure.to_string());
-            rotation.held.journal.undone = Some(format!("{}: {}", failure.message, failure.causes.join(": ")));
+            rotation.undone_by(&failure);
             return Ok(Event::ConsumerFailed);
         }
         Err(failure) => return Err(failure),

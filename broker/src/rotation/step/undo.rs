@@ -124,7 +124,7 @@ pub async fn restore(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
         let before = roll::marks(rotation, &both).await?;
         let restarts = group.iter().map(|instance| roll::restart(rotation, &both, instance, Side::Old, &before));
         for (instance, proven) in group.iter().zip(join_all(restarts).await) {
-            let place = format!("{}@{}", instance.service, instance.host);
+            let place = instance.place();
             match proven? {
                 Proven::Yes => rotation.told(format!("{place}: back on the old value")),
                 // The others shall not wait for it.
