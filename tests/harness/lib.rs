@@ -17,6 +17,7 @@ pub mod process;
 pub mod proxy;
 pub mod python_driver;
 pub mod rabbitmq;
+pub mod recorder;
 pub mod redis;
 pub mod search;
 pub mod sshd;

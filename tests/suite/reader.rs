@@ -2,6 +2,7 @@
 
 mod clients;
 mod parity;
+mod sides;
 
 use donjon::{
     reader::{Credential, OfStore, Outcome, Reader, Role, Roles, Seen, Source, Tokens, Unwitnessed, Witness, server},
@@ -69,6 +70,8 @@ fn now() -> i64 {
 struct Served {
     url: String,
     credential: Credential,
+    reader: Arc<Reader>,
+    sealed: Mutex<Option<Source>>,
     witness: Arc<Lines>,
     end: Option<oneshot::Sender<()>>,
     task: Option<JoinHandle<()>>,
@@ -112,19 +115,25 @@ impl Served {
         let tokens = Tokens::open(&folder.path().join("node/tokens"), now()).unwrap();
         let witness = Arc::new(Lines::default());
         let lookup = Arc::new(OfStore(Arc::new(bundle)));
-        let source = Source { lookup, roles: Roles::new([role]), ends: None };
-        let reader = Reader::new(path(MOUNT), source, tokens, witness.clone(), now);
+        let source = |ends| Source { lookup: lookup.clone(), roles: Roles::new([role.clone()]), ends };
+        let reader = Arc::new(Reader::new(path(MOUNT), source(None), tokens, witness.clone(), now));
+        let sealed = Mutex::new(Some(source(Some(0))));
         let listening = server::Listening::bind("127.0.0.1:0".parse().unwrap(), certificate).await.unwrap();
         let url = listening.url();
         let (end, ended) = oneshot::channel::<()>();
         let ended = async move { drop(ended.await) };
-        let task = tokio::spawn(listening.serve(Arc::new(reader), server::Limits::default(), ended));
-        Self { url, credential, witness, end: Some(end), task: Some(task), _folder: folder }
+        let task = tokio::spawn(listening.serve(Arc::clone(&reader), server::Limits::default(), ended));
+        Self { url, credential, reader, sealed, witness, end: Some(end), task: Some(task), _folder: folder }
     }
 
     /// The secret-id, for a client's configuration.
     fn secret_id(&self) -> &str {
         self.credential.secret_id.expose_text().unwrap() // EXPOSE: a credential of one test
+    }
+
+    /// The bundle's time is over, which is as good as sealed.
+    fn seal(&self) {
+        self.reader.replace(self.sealed.lock().unwrap().take().expect("it is sealed once"));
     }
 
     async fn end(mut self) {

@@ -98,16 +98,25 @@ pub(super) fn login<'a>(
     }
 }
 
-fn credential(body: &Material) -> Result<(Material, Material), Answer> {
+/// The refusal of a body that is no JSON object, which comes before everything else.
+pub(super) fn undecoded(body: &Material) -> Option<Answer> {
+    decoded(body).err()
+}
+
+fn decoded(body: &Material) -> Result<Credential, Answer> {
     // EXPOSE: parsed in place; the secret-id lands in a Material
     let body = body.expose().trim_ascii();
     let undecoded = || Answer::errors(400, &["failed to decode JSON input"]);
-    let read: Credential = match body {
-        b"" | b"null" => Credential::default(),
+    match body {
+        b"" | b"null" => Ok(Credential::default()),
         // The decoder refuses more than 128 levels.
-        [b'{', ..] => serde_json::from_slice(body).map_err(|_| undecoded())?,
-        _ => return Err(undecoded()),
-    };
+        [b'{', ..] => serde_json::from_slice(body).map_err(|_| undecoded()),
+        _ => Err(undecoded()),
+    }
+}
+
+fn credential(body: &Material) -> Result<(Material, Material), Answer> {
+    let read = decoded(body)?;
     let role_id = read.role_id.text(ROLE_ID_MAP, ROLE_ID_LIST)?;
     let secret_id = read.secret_id.text(SECRET_ID_MAP, SECRET_ID_LIST)?;
     let present = |text: Option<Material>| text.filter(|text| !text.is_empty());

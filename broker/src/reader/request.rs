@@ -66,6 +66,10 @@ pub(super) struct Query {
     pub(super) version: Vec<String>,
     /// The last `list`, as typed.
     pub(super) list: Option<String>,
+    /// `activecode`, as typed: the status that `sys/health` is to answer with where all is well.
+    pub(super) active: Option<String>,
+    /// `sealedcode`, as typed: the same where nothing can be read.
+    pub(super) sealed: Option<String>,
 }
 
 /// Which namespace was asked for.
@@ -166,6 +170,8 @@ fn query(text: &str) -> Query {
         match name {
             "version" => query.version.push(value),
             "list" => query.list = Some(value),
+            "activecode" => query.active = Some(value),
+            "sealedcode" => query.sealed = Some(value),
             _ => {}
         }
     }

@@ -94,16 +94,16 @@ impl Reader {
         if let Some(answer) = self.open_to_all(&asked, now) {
             return answer;
         }
+        let served = self.served();
+        if now > served.ends {
+            let answer = malformed(&asked).unwrap_or_else(|| Answer::errors(503, &["Vault is sealed"]));
+            return self.seen(None, act(&asked.route), None, Outcome::Failed, answer);
+        }
         if asked.namespace == Namespace::Other {
             return Answer::errors(404, &["namespace not found"]);
         }
         if asked.wrapped {
             return Answer::errors(400, &["response wrapping is not supported"]);
-        }
-        let served = self.served();
-        if now > served.ends {
-            let sealed = Answer::errors(503, &["Vault is sealed"]);
-            return self.seen(None, act(&asked.route), None, Outcome::Failed, sealed);
         }
         if asked.route == Route::Login {
             return self.login(&served, &asked, now);
@@ -138,7 +138,7 @@ impl Reader {
         let answer = match &asked.route {
             Route::Outside => return Some(Answer::missing()),
             Route::Elsewhere(path) => return Some(Answer::elsewhere(path.clone())),
-            Route::Health => sys::health(now, self.sealed(now)),
+            Route::Health => sys::health(now, self.sealed(now), &asked.query),
             Route::SealStatus => sys::seal_status(self.sealed(now)),
             Route::Init => sys::init(),
             Route::Leader => sys::leader(),
@@ -234,6 +234,21 @@ impl Reader {
             Ok(()) => answer,
             Err(_) => Answer::failed(),
         }
+    }
+}
+
+/// What is refused even where nothing can be read.
+fn malformed(asked: &Asked) -> Option<Answer> {
+    let writes = matches!(asked.method, Method::POST | Method::PUT);
+    if asked.route == Route::Login && writes {
+        return login::undecoded(&asked.body);
+    }
+    if !matches!(asked.route, Route::Metadata(_)) || asked.method != Method::GET {
+        return None;
+    }
+    match kv::wish(&asked.method, &asked.query) {
+        Wish::Nothing(answer) => Some(answer),
+        Wish::Versions | Wish::Names => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the server says of itself, to anyone.
 
-use super::answer::Answer;
+use super::{answer::Answer, request::Query};
 use donjon_drivers::store::RecordPath;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -14,8 +14,10 @@ struct Health {
     replication_dr_mode: &'static str,
     server_time_utc: i64,
     version: &'static str,
-    cluster_name: &'static str,
-    cluster_id: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster_name: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster_id: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -89,22 +91,34 @@ pub(super) enum Sealed {
     No,
 }
 
-pub(super) fn health(now: i64, sealed: Sealed) -> Answer {
+/// How it is. Whoever asks may say which status is to tell it.
+pub(super) fn health(now: i64, sealed: Sealed, query: &Query) -> Answer {
+    let (code, usual) = match sealed {
+        Sealed::Yes => (&query.sealed, 503),
+        Sealed::No => (&query.active, 200),
+    };
+    let status = match code.as_deref() {
+        None => usual,
+        // Below 200 an answer is not the last one, above 999 it is none.
+        Some(code) => match code.parse().ok().filter(|code| (200..=999).contains(code)) {
+            Some(code) => code,
+            None => return Answer::errors(400, &[]),
+        },
+    };
+    let is_sealed = sealed == Sealed::Yes;
+    let replication = if is_sealed { "unknown" } else { "disabled" };
     let answer = Answer::plain(&Health {
         initialized: true,
-        sealed: sealed == Sealed::Yes,
-        standby: false,
-        replication_performance_mode: "disabled",
-        replication_dr_mode: "disabled",
+        sealed: is_sealed,
+        standby: is_sealed,
+        replication_performance_mode: replication,
+        replication_dr_mode: replication,
         server_time_utc: now,
         version: VERSION,
-        cluster_name: NAME,
-        cluster_id: "",
+        cluster_name: (!is_sealed).then_some(NAME),
+        cluster_id: (!is_sealed).then_some(""),
     });
-    match sealed {
-        Sealed::Yes => Answer { status: 503, ..answer },
-        Sealed::No => answer,
-    }
+    Answer { status, ..answer }
 }
 
 pub(super) fn seal_status(sealed: Sealed) -> Answer {

@@ -1,42 +1,23 @@
-//! Unchanged clients read from a bundle: castellan under oslo.config, hvac, `bao`, Ansible's hashi_vault, kolla's own.
+//! Unchanged clients read from a bundle: castellan under oslo.config, hvac, `bao` and its agent, Ansible's hashi_vault,
+//! kolla's own.
 //!
-//! Each is asked for what its role may read, for what it may not, and for what is not there.
+//! Each is asked for what its role may read, for what it may not, for what is not there, and from a server that is
+//! sealed, beside a real OpenBao: request by request the same statuses and errors.
 
-use super::{CONNECTION, MOUNT, Served, VALUE};
+use super::{
+    CONNECTION, MOUNT, Served, VALUE,
+    sides::{Side, Sides, out, run, said},
+};
 use donjon::reader::Outcome;
 use donjon_drivers::fs;
-use donjon_tests::tools;
-use std::{
-    path::Path,
-    process::{Command, Output, Stdio},
-};
-
-/// Runs a client with nothing in its environment but what it is given.
-async fn run(program: &str, arguments: &[&str], environment: &[(&str, &str)], folder: &Path) -> Output {
-    let program = tools::program(program);
-    let bin = program.parent().expect("a program lies in a folder");
-    let mut command = Command::new(&program);
-    command.args(arguments).env_clear().envs(environment.iter().copied()).current_dir(folder).stdin(Stdio::null());
-    command.env("HOME", folder).env("PATH", format!("{}:/usr/bin:/bin", bin.display())).env("LC_ALL", "C.UTF-8");
-    let ran = tokio::task::spawn_blocking(move || command.output()).await;
-    ran.expect("waiting does not panic").expect("the client can be started")
-}
-
-fn out(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
-
-/// All that a client said, for a message and for what it must not say.
-fn said(output: &Output) -> String {
-    format!("{}\n{}", out(output), String::from_utf8_lossy(&output.stderr))
-}
+use std::{path::Path, process::Output};
 
 fn write(folder: &Path, name: &str, content: &str) {
     fs::replace(&folder.join(name), content.as_bytes()).unwrap();
 }
 
-fn castellan(folder: &Path, served: &Served, mapped: &str) {
-    let (url, role_id, secret_id) = (&served.url, &served.credential.role_id, served.secret_id());
+fn castellan(folder: &Path, side: &Side, mapped: &str) {
+    let (url, role_id, secret_id) = (side.url(), &side.role_id, &side.secret_id);
     write(
         folder,
         "castellan.conf",
@@ -64,31 +45,35 @@ print(conf.database.connection)
 
 #[tokio::test]
 async fn castellan_gives_a_service_its_database_url() {
-    let served = Served::start().await;
-    let folder = tempfile::tempdir().unwrap();
-    let ask = async |mapped| {
-        castellan(folder.path(), &served, mapped);
-        run("python3", &["-c", SERVICE], &[], folder.path()).await
+    let sides = Sides::start().await;
+    let ask = async |mapped: &str| {
+        sides
+            .run(async |side, folder| {
+                castellan(folder, side, mapped);
+                run("python3", &["-c", SERVICE], &[], folder).await
+            })
+            .await
     };
     let read = ask("kolla/keystone.database.connection").await;
     assert_eq!(out(&read), CONNECTION, "{}", said(&read));
-    assert!(served.witness.has("kolla/keystone.database.connection", Outcome::Done), "its audit line was kept");
+    let has = |path, outcome| sides.served.witness.has(path, outcome);
+    assert!(has("kolla/keystone.database.connection", Outcome::Done), "its audit line was kept");
     let denied = ask("kolla/other").await;
     assert!(!denied.status.success() && said(&denied).contains("Forbidden"), "{}", said(&denied));
-    assert!(served.witness.has("kolla/other", Outcome::Refused));
-    // Castellan takes the default where there is no such record: why a service's start must be guarded.
+    assert!(has("kolla/other", Outcome::Refused));
+    // Castellan takes the default where there is no such record, and where it cannot read: why a service's start must be
+    // guarded.
     let missing = ask("kolla/missing").await;
     assert_eq!(out(&missing), "sqlite://", "{}", said(&missing));
-    served.end().await;
+    sides.seal().await;
+    let sealed = ask("kolla/keystone.database.connection").await;
+    assert_eq!(out(&sealed), "sqlite://", "{}", said(&sealed));
+    sides.end().await;
 }
 
 const HVAC: &str = "
 import hvac, os, sys
 client = hvac.Client(url=os.environ['ADDRESS'])
-client.auth.approle.login(role_id=os.environ['ROLE_ID'], secret_id=os.environ['SECRET_ID'])
-assert client.is_authenticated()
-assert client.sys.read_health_status(method='GET')['initialized']
-assert not client.sys.is_sealed()
 def read(name):
     try:
         return client.secrets.kv.v2.read_secret_version(path=name, mount_point='kv')['data']['data']['password']
@@ -96,10 +81,25 @@ def read(name):
         return 'forbidden'
     except hvac.exceptions.InvalidPath:
         return 'missing'
+    except hvac.exceptions.VaultDown:
+        return 'sealed'
+if os.environ.get('SEALED'):
+    client.token = os.environ['TOKEN']
+    print(client.sys.is_sealed(), read('kolla/database_password'))
+    try:
+        client.auth.approle.login(role_id=os.environ['ROLE_ID'], secret_id=os.environ['SECRET_ID'])
+    except hvac.exceptions.VaultDown:
+        print('sealed')
+    sys.exit(0)
+client.auth.approle.login(role_id=os.environ['ROLE_ID'], secret_id=os.environ['SECRET_ID'])
+assert client.is_authenticated()
+assert client.sys.read_health_status(method='GET')['initialized']
+assert not client.sys.is_sealed()
 for name in ('kolla/database_password', 'kolla/other', 'kolla/missing'):
     print(read(name))
 print(client.secrets.kv.v2.read_secret_metadata(path='kolla/database_password', mount_point='kv')['data']['current_version'])
-print(','.join(client.secrets.kv.v2.list_secrets(path='kolla', mount_point='kv')['data']['keys']))
+names = client.secrets.kv.v2.list_secrets(path='kolla', mount_point='kv')['data']['keys']
+print(','.join(name for name in names if name != 'other'))
 try:
     client.secrets.kv.v2.create_or_update_secret(path='kolla/database_password', secret={'a': 'b'}, mount_point='kv')
     print('written')
@@ -112,11 +112,21 @@ print(client.is_authenticated())
 
 #[tokio::test]
 async fn hvac_logs_in_reads_lists_renews_and_writes_nothing() {
-    let served = Served::start().await;
-    let folder = tempfile::tempdir().unwrap();
-    let environment =
-        [("ADDRESS", served.url.as_str()), ("ROLE_ID", &served.credential.role_id), ("SECRET_ID", served.secret_id())];
-    let read = run("python3", &["-c", HVAC], &environment, folder.path()).await;
+    let sides = Sides::start().await;
+    let ask = async |more: &[(&str, &str)]| {
+        sides
+            .run(async |side, folder| {
+                let own = [
+                    ("ADDRESS", side.url()),
+                    ("ROLE_ID", &side.role_id),
+                    ("SECRET_ID", &side.secret_id),
+                    ("TOKEN", &side.token),
+                ];
+                run("python3", &["-c", HVAC], &[&own, more].concat(), folder).await
+            })
+            .await
+    };
+    let read = ask(&[]).await;
     let wanted = [
         VALUE,
         "forbidden",
@@ -127,39 +137,109 @@ async fn hvac_logs_in_reads_lists_renews_and_writes_nothing() {
         "False",
     ];
     assert_eq!(out(&read).lines().collect::<Vec<_>>(), wanted, "{}", said(&read));
-    served.end().await;
+    sides.seal().await;
+    let sealed = ask(&[("SEALED", "1")]).await;
+    assert_eq!(out(&sealed).lines().collect::<Vec<_>>(), ["True sealed", "sealed"], "{}", said(&sealed));
+    sides.end().await;
+}
+
+async fn bao(side: &Side, folder: &Path, arguments: &[&str]) -> Output {
+    // Told to give up at once: what it would try again is answered the same.
+    let environment = [("BAO_ADDR", side.url()), ("BAO_TOKEN", &side.token), ("BAO_MAX_RETRIES", "0")];
+    run("bao", arguments, &environment, folder).await
 }
 
 #[tokio::test]
 async fn bao_reads_with_its_own_command() {
-    let served = Served::start().await;
-    let folder = tempfile::tempdir().unwrap();
-    write(folder.path(), "role_id", &served.credential.role_id);
-    write(folder.path(), "secret_id", served.secret_id());
-    let address = ("BAO_ADDR", served.url.as_str());
-    let login = ["write", "-field=token", "auth/approle/login", "role_id=@role_id", "secret_id=@secret_id"];
-    let login = run("bao", &login, &[address], folder.path()).await;
-    let token = out(&login);
-    assert!(token.starts_with("s."), "{}", said(&login));
-    let environment = [address, ("BAO_TOKEN", token.as_str())];
-    let get = async |name| {
-        run("bao", &["kv", "get", "-mount=kv", "-field=password", name], &environment, folder.path()).await
-    };
+    let sides = Sides::start().await;
+    let login = sides
+        .run(async |side, folder| {
+            write(folder, "role_id", &side.role_id);
+            write(folder, "secret_id", &side.secret_id);
+            let login = ["write", "-field=token", "auth/approle/login", "role_id=@role_id", "secret_id=@secret_id"];
+            bao(side, folder, &login).await
+        })
+        .await;
+    assert!(out(&login).starts_with("s."), "{}", said(&login));
+    let ask = async |arguments: &[&str]| sides.run(async |side, folder| bao(side, folder, arguments).await).await;
+    let get = async |name| ask(&["kv", "get", "-mount=kv", "-field=password", name]).await;
     let read = get("kolla/database_password").await;
     assert_eq!(out(&read), VALUE, "{}", said(&read));
     let denied = get("kolla/other").await;
     assert!(denied.status.code() == Some(2) && said(&denied).contains("permission denied"), "{}", said(&denied));
     let missing = get("kolla/missing").await;
     assert!(missing.status.code() == Some(2) && said(&missing).contains("No value found"), "{}", said(&missing));
-    let listed = run("bao", &["kv", "list", "-mount=kv", "-format=json", "kolla"], &environment, folder.path()).await;
+    let versions = ask(&["kv", "metadata", "get", "-mount=kv", "kolla/database_password"]).await;
+    assert!(versions.status.success() && out(&versions).contains("Version 1"), "{}", said(&versions));
+    let listed = ask(&["kv", "list", "-mount=kv", "-format=json", "kolla"]).await;
     let names: Vec<String> = serde_json::from_str(&out(&listed)).unwrap_or_else(|_| panic!("{}", said(&listed)));
     assert_eq!(names, ["database_password", "folder/", "keystone.database.connection"]);
-    let status = run("bao", &["status"], &environment, folder.path()).await;
+    let status = ask(&["status"]).await;
     assert!(status.status.success(), "{}", said(&status));
-    let written =
-        run("bao", &["kv", "put", "-mount=kv", "kolla/database_password", "a=b"], &environment, folder.path()).await;
+    let written = ask(&["kv", "put", "-mount=kv", "kolla/database_password", "a=b"]).await;
     assert!(!written.status.success() && said(&written).contains("permission denied"), "{}", said(&written));
-    served.end().await;
+    sides.seal().await;
+    let sealed = get("kolla/database_password").await;
+    assert!(sealed.status.code() == Some(2) && said(&sealed).contains("Vault is sealed"), "{}", said(&sealed));
+    assert_eq!(ask(&["status"]).await.status.code(), Some(2), "sealed");
+    sides.end().await;
+}
+
+async fn agent(side: &Side, folder: &Path, name: &str) -> Output {
+    write(folder, "role_id", &side.role_id);
+    write(folder, "secret_id", &side.secret_id);
+    write(
+        folder,
+        "template",
+        &format!(r#"password = {{{{ with secret "kv/data/{name}" }}}}{{{{ .Data.data.password }}}}{{{{ end }}}}"#),
+    );
+    let url = side.url();
+    write(
+        folder,
+        "agent.hcl",
+        &format!(
+            r#"exit_after_auth = true
+            vault {{
+              address = "{url}"
+              retry {{ num_retries = -1 }}
+            }}
+            auto_auth {{
+              method "approle" {{
+                exit_on_err = true
+                config = {{
+                  role_id_file_path = "role_id"
+                  secret_id_file_path = "secret_id"
+                  remove_secret_id_file_after_reading = false
+                }}
+              }}
+            }}
+            template_config {{ exit_on_retry_failure = true }}
+            template {{
+              source = "template"
+              destination = "rendered"
+            }}"#
+        ),
+    );
+    let mut output = run("bao", &["agent", "-config=agent.hcl"], &[], folder).await;
+    output.stdout = std::fs::read(folder.join("rendered")).unwrap_or_default();
+    output
+}
+
+#[tokio::test]
+async fn bao_agent_renders_its_template() {
+    let sides = Sides::start().await;
+    let ask = async |name: &str| sides.run_unordered(async |side, folder| agent(side, folder, name).await).await;
+    let read = ask("kolla/database_password").await;
+    assert_eq!(out(&read), format!("password = {VALUE}"), "{}", said(&read));
+    let denied = ask("kolla/other").await;
+    assert!(!denied.status.success() && said(&denied).contains("permission denied"), "{}", said(&denied));
+    assert_eq!(out(&denied), "", "nothing was rendered");
+    let missing = ask("kolla/missing").await;
+    assert!(!missing.status.success() && said(&missing).contains("no secret exists"), "{}", said(&missing));
+    sides.seal().await;
+    let sealed = ask("kolla/database_password").await;
+    assert!(!sealed.status.success() && said(&sealed).contains("Vault is sealed"), "{}", said(&sealed));
+    sides.end().await;
 }
 
 #[tokio::test]
@@ -183,20 +263,23 @@ async fn bao_reads_over_tls_and_believes_no_other_certificate() {
 
 #[tokio::test]
 async fn ansible_looks_up_with_community_hashi_vault() {
-    let served = Served::start().await;
-    let folder = tempfile::tempdir().unwrap();
-    let environment = [
-        ("ANSIBLE_HASHI_VAULT_ADDR", served.url.as_str()),
-        ("ANSIBLE_HASHI_VAULT_AUTH_METHOD", "approle"),
-        ("ANSIBLE_HASHI_VAULT_ROLE_ID", &served.credential.role_id),
-        ("ANSIBLE_HASHI_VAULT_SECRET_ID", served.secret_id()),
-        ("ANSIBLE_LOCALHOST_WARNING", "False"),
-        ("ANSIBLE_INVENTORY_UNPARSED_WARNING", "False"),
-    ];
+    let sides = Sides::start().await;
     let ask = async |name: &str| {
         let lookup = format!("lookup('community.hashi_vault.vault_kv2_get', '{name}', engine_mount_point='kv')");
         let message = format!("msg={{{{ {lookup}.secret.password }}}}");
-        run("ansible", &["localhost", "-m", "debug", "-a", &message], &environment, folder.path()).await
+        sides
+            .run(async |side, folder| {
+                let environment = [
+                    ("ANSIBLE_HASHI_VAULT_ADDR", side.url()),
+                    ("ANSIBLE_HASHI_VAULT_AUTH_METHOD", "approle"),
+                    ("ANSIBLE_HASHI_VAULT_ROLE_ID", &side.role_id),
+                    ("ANSIBLE_HASHI_VAULT_SECRET_ID", &side.secret_id),
+                    ("ANSIBLE_LOCALHOST_WARNING", "False"),
+                    ("ANSIBLE_INVENTORY_UNPARSED_WARNING", "False"),
+                ];
+                run("ansible", &["localhost", "-m", "debug", "-a", &message], &environment, folder).await
+            })
+            .await
     };
     let read = ask("kolla/database_password").await;
     assert!(read.status.success() && out(&read).contains(VALUE), "{}", said(&read));
@@ -204,26 +287,40 @@ async fn ansible_looks_up_with_community_hashi_vault() {
     assert!(!denied.status.success() && said(&denied).contains("Forbidden"), "{}", said(&denied));
     let missing = ask("kolla/missing").await;
     assert!(!missing.status.success() && said(&missing).contains("Invalid or missing path"), "{}", said(&missing));
-    served.end().await;
+    sides.seal().await;
+    let sealed = ask("kolla/database_password").await;
+    assert!(!sealed.status.success() && said(&sealed).contains("Vault is sealed"), "{}", said(&sealed));
+    sides.end().await;
 }
 
 #[tokio::test]
 async fn kolla_readpwd_fills_its_file() {
-    let served = Served::start().await;
-    let folder = tempfile::tempdir().unwrap();
+    let sides = Sides::start().await;
     let ask = async |names: &[&str]| {
         let file: String = names.iter().map(|name| format!("{name}:\n")).collect();
-        write(folder.path(), "passwords.yml", &file);
-        let (url, role, secret) = (served.url.as_str(), served.credential.role_id.as_str(), served.secret_id());
-        let arguments = ["-p", "passwords.yml", "-kv", MOUNT, "-kvp", "kolla", "-v", url, "-r", role, "-s", secret];
-        let output = run("kolla-readpwd", &arguments, &[], folder.path()).await;
-        (output, std::fs::read_to_string(folder.path().join("passwords.yml")).unwrap())
+        sides
+            .run(async |side, folder| {
+                write(folder, "passwords.yml", &file);
+                let (url, role, secret) = (side.url(), side.role_id.as_str(), side.secret_id.as_str());
+                let arguments =
+                    ["-p", "passwords.yml", "-kv", MOUNT, "-kvp", "kolla", "-v", url, "-r", role, "-s", secret];
+                let mut output = run("kolla-readpwd", &arguments, &[], folder).await;
+                output.stdout.extend_from_slice(b"\nfile:\n");
+                output.stdout.extend(std::fs::read(folder.join("passwords.yml")).unwrap());
+                output
+            })
+            .await
     };
-    let (output, file) = ask(&["database_password", "missing"]).await;
-    assert!(output.status.success() && out(&output).contains("'missing' not found"), "{}", said(&output));
-    assert_eq!(file, format!("database_password: {VALUE}\nmissing: null\n"));
-    let (denied, file) = ask(&["other"]).await;
+    let read = ask(&["database_password", "missing"]).await;
+    assert!(read.status.success() && out(&read).contains("'missing' not found"), "{}", said(&read));
+    let filled = format!("file:\ndatabase_password: {VALUE}\nmissing: null");
+    assert!(out(&read).ends_with(&filled), "{}", said(&read));
+    let denied = ask(&["other"]).await;
     assert!(!denied.status.success() && said(&denied).contains("Forbidden"), "{}", said(&denied));
-    assert_eq!(file, "other:\n", "its file stays as it was");
-    served.end().await;
+    assert!(out(&denied).ends_with("file:\nother:"), "its file stays as it was: {}", said(&denied));
+    sides.seal().await;
+    let sealed = ask(&["database_password"]).await;
+    assert!(!sealed.status.success() && said(&sealed).contains("Vault is sealed"), "{}", said(&sealed));
+    assert!(out(&sealed).ends_with("file:\ndatabase_password:"), "{}", said(&sealed));
+    sides.end().await;
 }
