@@ -60,6 +60,7 @@ pub async fn both(rotation: &Rotation<'_>, values: &Values, first: Side, point: 
         let known = login.values();
         let admin = login.admin(&known);
         for account in &credential.accounts {
+            rotation.still_driven().await?;
             let declared = match (credential.way, &credential.twin) {
                 (Way::Both, _) => reached.target.declare(&admin, account, &[pair.side(first), pair.side(second)]).await,
                 (Way::Twin, Some(twin)) => {
@@ -87,15 +88,18 @@ pub async fn only(rotation: &Rotation<'_>, values: &Values, keep: Side, point: &
         // Nobody may lose both: the one that stays is seen to accept before the other goes.
         if credential.twin.is_some() {
             for account in credential.accounts(keep) {
+                rotation.still_driven().await?;
                 reached.target.declare(&admin, &account, &[pair.side(keep)]).await.map_err(failed)?;
             }
             for account in credential.accounts(gone) {
+                rotation.still_driven().await?;
                 reached.target.remove(&admin, &account).await.map_err(failed)?;
                 checkpoint::reached(point);
             }
             continue;
         }
         for account in &credential.accounts {
+            rotation.still_driven().await?;
             reached.target.declare(&admin, account, &[pair.side(keep)]).await.map_err(failed)?;
             checkpoint::reached(point);
         }
@@ -113,6 +117,7 @@ pub async fn switch(rotation: &Rotation<'_>, values: &Values, to: Side, point: &
         let known = login.values();
         let admin = login.admin(&known);
         for account in &credential.accounts {
+            rotation.still_driven().await?;
             let switched = reached.target.declare(&admin, account, &[pair.side(to)]).await;
             switched.map_err(|error| probe::failed(rotation.subject, &credential.target, &error))?;
             checkpoint::reached(point);

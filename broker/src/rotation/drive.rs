@@ -138,14 +138,28 @@ impl Rotation<'_> {
     /// Writes the journal as it is now.
     pub async fn save(&mut self) -> Result<(), Failure> {
         let names = self.subject.names();
+        let overtaken = self.overtaken();
         self.held.save(self.store, self.layout).await.map_err(|error| {
             if matches!(error, StoreError::Conflict { .. }) {
-                return Failure::new(Exit::Conflict, format!("another broker has taken over the rotation of {names}"))
-                    .state("this one has stopped")
-                    .hint("`donjon rotate status` shows how it stands");
+                return overtaken;
             }
             translate::store(format!("cannot write the journal of the rotation of {names}"), &error)
         })
+    }
+
+    /// Whether this broker still drives it, asked before each change of a target: one that stood still for long may have been
+    /// overtaken, and the secret may be in another rotation by now.
+    pub async fn still_driven(&self) -> Result<(), Failure> {
+        let newest = self.held.is_newest(self.store, self.layout).await;
+        let unread = |error| translate::store(format!("cannot read the journal of {}", self.subject.names()), &error);
+        if newest.map_err(unread)? { Ok(()) } else { Err(self.overtaken()) }
+    }
+
+    fn overtaken(&self) -> Failure {
+        let names = self.subject.names();
+        Failure::new(Exit::Conflict, format!("another broker has taken over the rotation of {names}"))
+            .state("this one has stopped")
+            .hint("`donjon rotate status` shows how it stands")
     }
 
     /// Remembers why it goes back.
@@ -232,6 +246,7 @@ impl Rotation<'_> {
         self.held.journal.state = state;
         self.held.journal.waiting = None;
         self.held.journal.history.push((state, (self.clock)()));
+        checkpoint::reached(&format!("rotation.moving.{state}"));
         self.save().await?;
         checkpoint::reached(&format!("rotation.moved.{state}"));
         self.told(format!("{}: {state}", self.subject.names()));

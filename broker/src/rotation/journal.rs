@@ -168,6 +168,12 @@ impl Held {
         Ok(found)
     }
 
+    /// Whether nobody else wrote it since.
+    pub async fn is_newest(&self, store: &dyn Store, layout: &Layout) -> Result<bool, StoreError> {
+        let stored = store.read(&layout.journal(&self.journal.id), Which::Latest).await?;
+        Ok(stored.is_some_and(|stored| stored.version == self.version))
+    }
+
     /// Writes the journal as it is now. A conflict means that another broker drives this rotation.
     pub async fn save(&mut self, store: &dyn Store, layout: &Layout) -> Result<(), StoreError> {
         self.version = write(store, layout, &self.journal, Expected::Newest(self.version)).await?;

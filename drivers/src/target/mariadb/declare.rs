@@ -39,7 +39,8 @@ async fn at_node(
     if found.chain == wanted {
         return Ok(());
     }
-    let sql = statement::alter(account, &wanted).map_err(|why| unable(format!("{account}: {why}")))?;
+    let sql =
+        statement::alter_unchanged(account, &wanted, &found.mark).map_err(|why| unable(format!("{account}: {why}")))?;
     connection.run(&sql).await.map_err(|fault| fault.changing(node, account))?;
     let after: Vec<Entry> = read(connection, node, account).await?.chain;
     if after != wanted {

@@ -24,6 +24,8 @@ pub(super) struct Privilege {
     pub(super) lifetime: i64,
     /// What it demands and how much it may use.
     pub(super) conditions: Conditions,
+    /// The server's digest of the row: another once anything of it has changed.
+    pub(super) mark: String,
 }
 
 /// What an account demands of a connection, and how much it may use.
@@ -98,6 +100,7 @@ impl Privilege {
             changed: stored.password_last_changed,
             lifetime: stored.conditions.password_lifetime,
             conditions: stored.conditions,
+            mark: String::new(),
         }))
     }
 

@@ -12,6 +12,19 @@ pub(super) fn alter(account: &Account, chain: &[Entry]) -> Result<String, Unspea
     Ok(format!("ALTER USER {} {}", name(account)?, identified(chain)?))
 }
 
+/// As [`alter`], if the account's row is still the one with this digest. A statement may arrive long after it was made up:
+/// its sender may have stood still, and another broker may have ended the rotation and begun the next.
+pub(super) fn alter_unchanged(account: &Account, chain: &[Entry], mark: &str) -> Result<String, Unspeakable> {
+    Ok(format!(
+        "BEGIN NOT ATOMIC IF EXISTS (SELECT 1 FROM mysql.global_priv WHERE User = {} AND Host = {} \
+         AND SHA2(Priv, 256) = {}) THEN {}; END IF; END",
+        text(&account.user)?,
+        text(&account.host)?,
+        text(mark)?,
+        alter(account, chain)?
+    ))
+}
+
 /// Makes an account accept exactly this chain under exactly these conditions.
 pub(super) fn alter_wholly(account: &Account, chain: &[Entry], under: &Conditions) -> Result<String, Unspeakable> {
     Ok(format!("ALTER USER {} {} {}", name(account)?, identified(chain)?, conditions(under)?))

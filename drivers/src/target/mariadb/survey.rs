@@ -64,16 +64,18 @@ pub(super) async fn survey(
 
 /// Every account of a node.
 pub(super) async fn privileges(connection: &mut Connection, node: &Node) -> Result<Vec<Privilege>, TargetError> {
-    let rows =
-        connection.rows("SELECT User, Host, Priv FROM mysql.global_priv").await.map_err(|fault| fault.at(node))?;
+    let rows = connection
+        .rows("SELECT User, Host, Priv, SHA2(Priv, 256) FROM mysql.global_priv")
+        .await
+        .map_err(|fault| fault.at(node))?;
     let mut privileges = Vec::new();
     for row in rows {
-        let [Some(user), Some(host), Some(json)] = row.as_slice() else { continue };
+        let [Some(user), Some(host), Some(json), Some(mark)] = row.as_slice() else { continue };
         let parsed = Privilege::parse(user, host, json).map_err(|_| TargetError::Unable {
             node: node.name.clone(),
             what: format!("mysql.global_priv holds something unknown for {user}@{host}"),
         })?;
-        privileges.extend(parsed);
+        privileges.extend(parsed.map(|parsed| Privilege { mark: mark.clone(), ..parsed }));
     }
     Ok(privileges)
 }
