@@ -4,7 +4,7 @@
 TOOLS ?= $(CURDIR)/target/tools
 export DONJON_TEST_TOOLS = $(TOOLS)
 
-.PHONY: all build setup test rotation-job lint deny demo bench
+.PHONY: all build setup test campaign rotation-job lint deny demo bench
 
 all: build
 
@@ -28,6 +28,14 @@ lint:
 rotation-job: setup
 	cargo build --locked --workspace --all-targets
 	cargo test --locked -p donjon-tests --test suite -- standalone --nocapture
+
+# Random faults on real servers. Each site prints its seed, and SEED=N plays it again; `make test` has a short part of it.
+FAULTS ?= 1500
+GALERA_FAULTS ?= 500
+campaign: setup
+	cargo build --locked --workspace --all-targets
+	target/debug/campaign --peers --faults $(FAULTS) $(if $(SEED),--seed $(SEED))
+	target/debug/campaign --galera --faults $(GALERA_FAULTS) $(if $(SEED),--seed $(SEED))
 
 # Advisories need a network that the tests have not; what is allowed in is in .cargo/deny.toml.
 deny: $(TOOLS)/cargo/bin/cargo-deny

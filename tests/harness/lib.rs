@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics where it stands")]
 
+#[path = "../campaign/mod.rs"]
+pub mod campaign;
 pub mod consumer;
 pub mod debian_root;
 pub mod donjon;
@@ -24,6 +26,7 @@ pub mod sshd;
 pub mod temporary;
 pub mod tools;
 pub mod wait;
+pub mod wire;
 
 use std::path::PathBuf;
 

@@ -1,6 +1,10 @@
-//! A real OpenBao server that is already there: in memory, over TLS, unsealed, with one KV v2 mount.
+//! A real OpenBao server that is already there: in memory or on disk, over TLS, unsealed, with one KV v2 mount.
 
-use crate::{port, process::Guard, tools};
+use crate::{
+    port,
+    process::{Guard, tied},
+    tools,
+};
 use donjon_drivers::{
     material::Material,
     store::{
@@ -11,7 +15,8 @@ use donjon_drivers::{
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use serde::Deserialize;
 use std::{
-    process::{Command, Stdio},
+    path::{Path, PathBuf},
+    process::Stdio,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -23,7 +28,7 @@ pub struct OpenBao {
     address: Address,
     root: Material,
     share: Material,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 #[derive(Deserialize)]
@@ -33,38 +38,47 @@ struct Initialised {
 }
 
 impl OpenBao {
-    /// Starts one, with a KV v2 mount named `kv`.
+    /// Starts one in memory, with a KV v2 mount named `kv`.
     pub async fn start() -> Self {
+        Self::start_with(|_| serde_json::json!({"inmem": {}})).await
+    }
+
+    /// Starts one that keeps its data in this folder, so that it can be killed and started again.
+    pub async fn start_on(data: &Path) -> Self {
+        std::fs::create_dir_all(data).expect("a folder can be made");
+        let raft = serde_json::json!({"raft": {"path": data, "node_id": "n1", "performance_multiplier": "1"}});
+        Self::start_with(move |_| raft).await
+    }
+
+    async fn start_with(storage: impl FnOnce(u16) -> serde_json::Value) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let (authority, certificate, key) = certificates();
         let at = |name: &str| folder.path().join(name);
-        for (name, content) in [("certificate.pem", &certificate), ("key.pem", &key)] {
+        for (name, content) in [("certificate.pem", &certificate), ("key.pem", &key), (AUTHORITY, &authority)] {
             donjon_drivers::fs::replace(&at(name), content.as_bytes()).expect("a temporary file can be written");
         }
         let port = port::free();
         let configuration = serde_json::json!({
-            "storage": {"inmem": {}},
+            "storage": storage(port),
             "listener": [{"tcp": {
                 "address": format!("127.0.0.1:{port}"),
                 "tls_cert_file": at("certificate.pem"),
                 "tls_key_file": at("key.pem"),
             }}],
             "api_addr": format!("https://127.0.0.1:{port}"),
+            "cluster_addr": format!("https://127.0.0.1:{}", port::free()),
             "log_level": "warn",
         });
-        let path = at("configuration.json");
+        let path = at(CONFIGURATION);
         donjon_drivers::fs::replace(&path, configuration.to_string().as_bytes()).expect("a file can be written");
-        let mut command = Command::new(tools::program("bao"));
-        command.arg("server").arg(format!("-config={}", path.display()));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let process = Guard::start(&mut command).expect("bao can be started");
+        let process = spawn(folder.path());
         let url = format!("https://127.0.0.1:{port}");
         let address = Address { url, trust: Trust::Only(authority.into_bytes()), namespace: None };
         let connection = Connection::open(&address).expect("the address is one");
         let initialised: Initialised =
             patiently(&connection, "sys/init", Some(r#"{"secret_shares":1,"secret_threshold":1}"#)).await;
         let share = initialised.keys_base64.into_iter().next().expect("one share was asked for");
-        let server = Self { process, address, root: initialised.root_token, share, _folder: folder };
+        let server = Self { process, address, root: initialised.root_token, share, folder };
         server.unseal().await;
         connection.use_token(server.root.duplicate());
         let mount = r#"{"type":"kv","options":{"version":"2"}}"#;
@@ -114,6 +128,34 @@ impl OpenBao {
     pub fn kill(&mut self) {
         self.process.kill();
     }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// The authority that signed its certificate, as a file.
+    pub fn authority(&self) -> PathBuf {
+        self.folder.path().join(AUTHORITY)
+    }
+
+    /// Starts it again on what it has on disk, and unseals it.
+    pub async fn restart(&mut self) {
+        self.process.kill();
+        self.process = spawn(self.folder.path());
+        let _: serde_json::Value = patiently(&self.connection(), "sys/seal-status", None).await;
+        self.unseal().await;
+    }
+}
+
+const AUTHORITY: &str = "authority.pem";
+const CONFIGURATION: &str = "configuration.json";
+
+fn spawn(folder: &Path) -> Guard {
+    let mut command = tied(tools::program("bao"));
+    command.arg("server").arg(format!("-config={}", folder.join(CONFIGURATION).display()));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    Guard::start(&mut command).expect("bao can be started")
 }
 
 /// An authority, a server's certificate for 127.0.0.1 and its key, in PEM.

@@ -25,7 +25,7 @@ use tokio::{
 #[derive(Debug)]
 pub struct Proxy {
     shared: Arc<Shared>,
-    task: JoinHandle<()>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 /// What happens to a statement.
@@ -37,6 +37,10 @@ pub enum Act {
     LoseReply,
     /// The server did it, but its reply stays away until [`Proxy::release`].
     HoldReply,
+    /// It stays away from the server until [`Proxy::release`] lets it through, however late, or [`Proxy::drop_held`] loses it.
+    HoldStatement,
+    /// The server did it, but its client is told this error instead.
+    Refuse(u16),
 }
 
 /// Which statement something happens to.
@@ -52,17 +56,37 @@ struct Shared {
     rule: Mutex<Option<Rule>>,
     statements: Mutex<Vec<String>>,
     connections: Mutex<usize>,
-    released: watch::Sender<u64>,
+    released: watch::Sender<Released>,
+}
+
+/// How often what was held was released, and what became of it the last time.
+#[derive(Debug, Clone, Copy, Default)]
+struct Released {
+    count: u64,
+    lost: bool,
 }
 
 impl Proxy {
     /// Listens on a port of 127.0.0.1, which it returns.
     pub async fn tcp(server: SocketAddr) -> (Self, u16) {
+        let mut proxy = Self { shared: Arc::default(), tasks: Vec::new() };
+        let port = proxy.and_tcp(server).await;
+        (proxy, port)
+    }
+
+    /// Listens on a socket; its folder must be one that other users may enter.
+    pub async fn unix(at: &Path, server: PathBuf) -> Self {
+        let mut proxy = Self { shared: Arc::default(), tasks: Vec::new() };
+        proxy.and_unix(at, server);
+        proxy
+    }
+
+    /// Listens on a port too, which it returns: whatever is set holds for the first statement on any of its ways.
+    pub async fn and_tcp(&mut self, server: SocketAddr) -> u16 {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let shared = Arc::new(Shared::default());
-        let served = Arc::clone(&shared);
-        let task = tokio::spawn(async move {
+        let served = Arc::clone(&self.shared);
+        self.tasks.push(tokio::spawn(async move {
             let mut running = JoinSet::new();
             while let Ok((client, from)) = listener.accept().await {
                 let shared = Arc::clone(&served);
@@ -72,17 +96,16 @@ impl Proxy {
                     }
                 });
             }
-        });
-        (Self { shared, task }, port)
+        }));
+        port
     }
 
-    /// Listens on a socket; its folder must be one that other users may enter.
-    pub async fn unix(at: &Path, server: PathBuf) -> Self {
+    /// Listens on a socket too.
+    pub fn and_unix(&mut self, at: &Path, server: PathBuf) {
         let listener = UnixListener::bind(at).unwrap();
         std::fs::set_permissions(at, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
-        let shared = Arc::new(Shared::default());
-        let served = Arc::clone(&shared);
-        let task = tokio::spawn(async move {
+        let served = Arc::clone(&self.shared);
+        self.tasks.push(tokio::spawn(async move {
             let mut running = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
                 let (shared, server) = (Arc::clone(&served), server.clone());
@@ -93,8 +116,7 @@ impl Proxy {
                     }
                 });
             }
-        });
-        Self { shared, task }
+        }));
     }
 
     /// From now on, the first statement that contains `part`, after `skip` others that do, meets with `act`. Once.
@@ -107,10 +129,19 @@ impl Proxy {
         self.shared.rule.lock().unwrap().is_none()
     }
 
-    /// Forgets the rule and lets held replies go.
+    /// Forgets the rule and lets what is held go where it was to go.
     pub fn release(&self) {
+        self.let_go(false);
+    }
+
+    /// Forgets the rule and loses what is held, with its connection.
+    pub fn drop_held(&self) {
+        self.let_go(true);
+    }
+
+    fn let_go(&self, lost: bool) {
         *self.shared.rule.lock().unwrap() = None;
-        self.shared.released.send_modify(|count| *count += 1);
+        self.shared.released.send_modify(|released| *released = Released { count: released.count + 1, lost });
     }
 
     /// Every statement seen, in order.
@@ -126,8 +157,8 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        // The set of connections lives in the task and ends with it.
-        self.task.abort();
+        // The sets of connections live in the tasks and end with them.
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -139,6 +170,8 @@ enum Replies {
     Lost,
     /// None travels until the count of releases has passed this.
     Held(u64),
+    /// This error travels instead of the next one.
+    Refused(u16),
 }
 
 impl Shared {
@@ -151,13 +184,21 @@ impl Shared {
         let (mut from_client, mut to_client) = tokio::io::split(client);
         let (mut from_node, mut to_node) = tokio::io::split(node);
         let (say, replies) = watch::channel(Replies::Flow);
+        let say_again = say.clone();
         let forth = async {
             while let Ok(packet) = packet(&mut from_client).await {
                 match self.judge(&packet) {
                     None => {}
                     Some(Act::LoseStatement) => return,
                     Some(Act::LoseReply) => drop(say.send(Replies::Lost)),
-                    Some(Act::HoldReply) => drop(say.send(Replies::Held(*self.released.borrow()))),
+                    Some(Act::HoldReply) => drop(say.send(Replies::Held(self.released.borrow().count))),
+                    Some(Act::HoldStatement) => {
+                        let count = self.released.borrow().count;
+                        if self.held(count).await.lost {
+                            return;
+                        }
+                    }
+                    Some(Act::Refuse(code)) => drop(say.send(Replies::Refused(code))),
                 }
                 if to_node.write_all(&packet).await.is_err() {
                     return;
@@ -167,16 +208,15 @@ impl Shared {
         let back = async {
             let mut buffer = vec![0; 1 << 16];
             loop {
-                let Ok(read @ 1..) = from_node.read(&mut buffer).await else { return };
+                let Ok(mut read @ 1..) = from_node.read(&mut buffer).await else { return };
                 let state = *replies.borrow();
                 match state {
                     Replies::Flow => {}
                     Replies::Lost => return,
-                    Replies::Held(at) => {
-                        let mut released = self.released.subscribe();
-                        if released.wait_for(|count| *count > at).await.is_err() {
-                            return;
-                        }
+                    Replies::Held(at) => drop(self.held(at).await),
+                    Replies::Refused(code) => {
+                        read = refusal(&mut buffer, code);
+                        say_again.send_replace(Replies::Flow);
                     }
                 }
                 if to_client.write_all(&buffer[..read]).await.is_err() {
@@ -185,6 +225,13 @@ impl Shared {
             }
         };
         tokio::select! { () = forth => {}, () = back => {} }
+    }
+
+    /// Waits for a release after this many.
+    async fn held(&self, count: u64) -> Released {
+        let mut released = self.released.subscribe();
+        // The sender lives as long as this.
+        released.wait_for(|released| released.count > count).await.map_or(Released::default(), |released| *released)
     }
 
     /// Notes a statement, and says what happens to it.
@@ -203,6 +250,17 @@ impl Shared {
         self.statements.lock().unwrap().push(text);
         act
     }
+}
+
+/// Writes an error as a server's reply to a statement.
+fn refusal(buffer: &mut [u8], code: u16) -> usize {
+    let text = b"#HY000Operation failed";
+    let length = 3 + text.len();
+    buffer[..4].copy_from_slice(&[u8::try_from(length).unwrap(), 0, 0, 1]);
+    buffer[4] = 0xff;
+    buffer[5..7].copy_from_slice(&code.to_le_bytes());
+    buffer[7..4 + length].copy_from_slice(text);
+    4 + length
 }
 
 /// One packet with its header.

@@ -4,6 +4,7 @@
 mod ansible;
 mod authority;
 mod bad_input;
+mod campaign;
 mod catalogues;
 mod checks;
 mod clients;

@@ -45,16 +45,36 @@ pub const POINTS: &[&str] = &[
     "rotation.moved.retired",
 ];
 
+/// Every point before a write of the journal that moves a rotation on.
+pub const MOVING: &[&str] = &[
+    "rotation.moving.staged",
+    "rotation.moving.added",
+    "rotation.moving.verified",
+    "rotation.moving.published",
+    "rotation.moving.rolling",
+    "rotation.moving.drained",
+    "rotation.moving.trial",
+    "rotation.moving.retired",
+];
+
 /// Every point of an abort from Verified.
 pub const ABORT_POINTS: &[&str] = &[
+    "rotation.moving.aborting",
     "rotation.moved.aborting",
     "rotation.fenced",
     "rotation.declared",
     "rotation.old-alone",
     "rotation.pending-removed",
     "rotation.labels-written",
+    "rotation.moving.aborted",
     "rotation.moved.aborted",
 ];
 
 /// Every point after a consumer has failed on the new value.
-pub const RESTORE_POINTS: &[&str] = &["rotation.moved.restoring", "rotation.old-alone", "rotation.moved.restored"];
+pub const RESTORE_POINTS: &[&str] = &[
+    "rotation.moving.restoring",
+    "rotation.moved.restoring",
+    "rotation.old-alone",
+    "rotation.moving.restored",
+    "rotation.moved.restored",
+];
