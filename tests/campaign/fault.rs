@@ -105,7 +105,14 @@ impl Fault {
             Self::Held(_, Meanwhile::CutOff(_)) => clustered,
             Self::Held(_, Meanwhile::ServerKilled | Meanwhile::HashesRefused) => !clustered,
             Self::Held(_, Meanwhile::DiskFull) => disk,
-            _ => true,
+            Self::Kill(_)
+            | Self::KillTwice(..)
+            | Self::KillGoingBack(_)
+            | Self::KillRestoring(_)
+            | Self::Canary
+            | Self::Reply(..)
+            | Self::Held(..)
+            | Self::StoreAnswer(_) => true,
         }
     }
 
