@@ -84,6 +84,12 @@ impl Access {
     }
 }
 
+/// A policy for a mount of another name than `donjon`.
+pub fn at_mount(policy: &str, mount: &str) -> String {
+    let paths = policy.replace("path \"donjon/", &format!("path \"{mount}/"));
+    paths.replace("sys/internal/ui/mounts/donjon/", &format!("sys/internal/ui/mounts/{mount}/"))
+}
+
 /// The Vault policy of the daemon, in HCL. Its name is [`BROKER`].
 pub const BROKER_POLICY: &str = include_str!("../vault/broker.hcl");
 /// The name of the daemon's policy, and of its AppRole.
@@ -187,6 +193,16 @@ secrets:
             prop_assert!(!policy.lines().any(|line| !line.starts_with('#') && line.contains(['*', '+', '<'])));
             prop_assert_eq!(policy.matches("{\n").count(), policy.matches("\n}").count());
         }
+    }
+
+    #[test]
+    fn a_policy_for_another_mount_names_that_one_alone() {
+        let policy = at_mount(BROKER_POLICY, "secret/overcloud");
+        let paths: Vec<&str> = policy.lines().filter_map(|line| line.strip_prefix("path \"")).collect();
+        assert!(paths.iter().any(|path| path.starts_with("secret/overcloud/data/*")), "{policy}");
+        assert!(paths.iter().any(|path| path.starts_with("sys/internal/ui/mounts/secret/overcloud/*")), "{policy}");
+        assert!(!paths.iter().any(|path| path.starts_with("donjon/") || path.contains("mounts/donjon")), "{policy}");
+        assert_eq!(at_mount(BROKER_POLICY, "donjon"), BROKER_POLICY);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 #[path = "../campaign/mod.rs"]
 pub mod campaign;
+pub mod cluster;
 pub mod consumer;
 pub mod debian_root;
 pub mod donjon;
@@ -12,6 +13,7 @@ pub mod haproxy;
 pub mod keystone;
 pub mod listener;
 pub mod mariadb;
+pub mod namespaces;
 pub mod openbao;
 pub mod podman;
 pub mod port;

@@ -158,8 +158,12 @@ fn spawn(folder: &Path) -> Guard {
     Guard::start(&mut command).expect("bao can be started")
 }
 
-/// An authority, a server's certificate for 127.0.0.1 and its key, in PEM.
 fn certificates() -> (String, String, String) {
+    certificates_for(&["127.0.0.1".to_owned()])
+}
+
+/// An authority, a server's certificate for some addresses and its key, in PEM.
+pub(crate) fn certificates_for(addresses: &[String]) -> (String, String, String) {
     let made = || -> Result<_, rcgen::Error> {
         let mut authority = CertificateParams::new(Vec::new())?;
         authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -167,7 +171,7 @@ fn certificates() -> (String, String, String) {
         authority.distinguished_name.push(DnType::CommonName, "authority of a test");
         let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
         let key = KeyPair::generate()?;
-        let certificate = CertificateParams::new(vec!["127.0.0.1".to_owned()])?.signed_by(&key, &authority)?;
+        let certificate = CertificateParams::new(addresses.to_vec())?.signed_by(&key, &authority)?;
         Ok((authority.pem(), certificate.pem(), key.serialize_pem()))
     };
     made().expect("certificates can be made")
@@ -178,7 +182,11 @@ async fn done(connection: &Connection, path: &str, body: &str) {
 }
 
 /// Asks until there is an answer: a server that has just started needs a moment.
-async fn patiently<T: serde::de::DeserializeOwned>(connection: &Connection, path: &str, body: Option<&str>) -> T {
+pub(crate) async fn patiently<T: serde::de::DeserializeOwned>(
+    connection: &Connection,
+    path: &str,
+    body: Option<&str>,
+) -> T {
     let end = Instant::now() + Duration::from_secs(30);
     loop {
         let call = match body {

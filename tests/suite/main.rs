@@ -25,6 +25,7 @@ mod keyring;
 mod kills;
 mod lifecycle;
 mod paths;
+mod push;
 mod reader;
 mod restarts;
 mod rotation;

@@ -1,7 +1,8 @@
 //! One request, one answer: who may ask is decided here, once.
 
 use super::{
-    Daemon, deploy, doctor, generation, lifecycle, lookup, lookup::Answered, metrics, rotate, scan, schedule, transfer,
+    Daemon, deploy, doctor, generation, lifecycle, lookup, lookup::Answered, metrics, push, rotate, scan, schedule,
+    transfer,
 };
 use crate::{
     audit::Actor,
@@ -83,6 +84,14 @@ async fn answer(
     materials: Vec<Material>,
     tell: &mpsc::UnboundedSender<Event>,
 ) -> Answered {
+    let _still = match request.is_for_the_authority() {
+        true => {
+            let still = daemon.moving.read().await;
+            transfer::authority_is_here(daemon).await?;
+            Some(still)
+        }
+        false => None,
+    };
     match request {
         Request::Status => Ok((lifecycle::status(daemon), Vec::new())),
         Request::Unseal => lifecycle::unseal(daemon, actor, materials).await,
@@ -109,6 +118,7 @@ async fn answer(
         }
         Request::Scan { paths } => scan::scan(daemon, actor, &paths, tell).await,
         Request::ExportBundle(asked) => transfer::export(daemon, actor, &asked).await,
+        Request::ExportVault(asked) => push::push(daemon, actor, asked, materials, tell).await,
         Request::ExportKey => transfer::export_key(daemon).await,
         Request::Import(asked) => transfer::import(daemon, actor, &asked, materials).await,
         Request::Restore => transfer::restore(daemon, actor, materials).await,

@@ -8,6 +8,7 @@ pub mod lifecycle;
 pub mod lookup;
 pub mod metrics;
 pub mod notices;
+mod push;
 pub mod rotate;
 pub mod run;
 pub mod scan;

@@ -29,6 +29,7 @@ pub async fn apply(daemon: &Arc<Daemon>, actor: Actor, asked: &RotateAsked, tell
     plan::outage_accepted(&plan, asked)?;
     let overrides = overrides::asked(asked)?;
     let store = daemon.store()?;
+    super::transfer::authority_is_here(daemon).await?;
     let _one = alone(daemon)?;
     let mut done = Vec::new();
     for planned in &plan.rotations {
@@ -41,6 +42,8 @@ pub async fn apply(daemon: &Arc<Daemon>, actor: Actor, asked: &RotateAsked, tell
             let preflight = begin::preflight(&*store, &daemon.layout, &subject).await?;
             let held =
                 begin::begin(&*store, &daemon.layout, &subject, &daemon.id, preflight, &asked.vouched, now()).await?;
+            // Whoever moves the authority marks it first and then looks for journals: one of the two sees the other.
+            super::transfer::authority_is_here(daemon).await?;
             Ok((subject, held))
         };
         let ended = match began.await {
@@ -252,7 +255,7 @@ async fn described(daemon: &Daemon) -> Result<(Deployment, Catalogue), Failure> 
 }
 
 /// One rotation at a time in one broker, and none while a deployer sets passwords of its own.
-fn alone(daemon: &Daemon) -> Result<tokio::sync::RwLockWriteGuard<'_, ()>, Failure> {
+pub(super) fn alone(daemon: &Daemon) -> Result<tokio::sync::RwLockWriteGuard<'_, ()>, Failure> {
     daemon.rotating.try_write().map_err(|_| match daemon.rotating.try_read() {
         Ok(_) => Failure::new(Exit::Waiting, "a deployer run is under way")
             .cause("it sets passwords itself, and would undo one half of a rotation")

@@ -23,6 +23,8 @@ pub struct Daemon {
     pub id: String,
     /// Held by the one rotation that is driven, or shared by the deployer runs that are under way.
     pub rotating: Arc<RwLock<()>>,
+    /// Held by what only the authority does, and alone by what moves the authority.
+    pub moving: RwLock<()>,
     /// Its audit log.
     pub audit: Log,
     /// What stands behind its store.
@@ -46,7 +48,16 @@ impl Daemon {
     /// A daemon with an open or sealed store.
     pub fn new(home: Home, layout: Layout, audit: Log, backing: Backing) -> Self {
         let id = format!("{:016x}", rand::random::<u64>());
-        Self { home, layout, id, rotating: Arc::default(), audit, backing, ending: watch::Sender::new(Ending::No) }
+        Self {
+            home,
+            layout,
+            id,
+            rotating: Arc::default(),
+            moving: RwLock::default(),
+            audit,
+            backing,
+            ending: watch::Sender::new(Ending::No),
+        }
     }
 
     /// The open store, or why there is none.

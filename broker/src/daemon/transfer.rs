@@ -21,6 +21,7 @@ use crate::{
             store::{self as into_store, Change},
         },
         key::PublicKey,
+        mark,
         receipt::{self, Act as Deed, Receipt},
         standing::{self, Standing},
         told,
@@ -235,13 +236,21 @@ pub fn pinned(pem: &str) -> Result<PublicKey, Failure> {
     })
 }
 
-fn places(daemon: &Daemon) -> Result<Places, Failure> {
+pub(super) fn places(daemon: &Daemon) -> Result<Places, Failure> {
     Places::new(daemon.layout.deployment().clone())
         .map_err(|error| Failure::new(Exit::Usage, "cannot use this deployment").because(&error))
 }
 
+/// Refused unless this store is the one that rotates and signs.
+pub(super) async fn authority_is_here(daemon: &Daemon) -> Result<(), Failure> {
+    let elsewhere = mark::elsewhere(&*daemon.store()?, &places(daemon)?).await;
+    let elsewhere =
+        elsewhere.map_err(|error| super::translate::store("cannot see which store is the authority", &error))?;
+    elsewhere.map_or(Ok(()), |elsewhere| Err(told::elsewhere(&elsewhere)))
+}
+
 /// The secrets and views among some paths, for the audit log.
-fn public_names<'a>(daemon: &Daemon, paths: impl Iterator<Item = &'a RecordPath>) -> Vec<SecretName> {
+pub(super) fn public_names<'a>(daemon: &Daemon, paths: impl Iterator<Item = &'a RecordPath>) -> Vec<SecretName> {
     let folder = format!("{}/", daemon.layout.folder());
     let mut names: Vec<SecretName> =
         paths.filter_map(|path| path.as_str().strip_prefix(&folder)?.parse().ok()).collect();
@@ -261,6 +270,6 @@ fn word(change: Change) -> &'static str {
     }
 }
 
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     jiff::Timestamp::now().as_second()
 }

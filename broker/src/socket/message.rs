@@ -81,6 +81,8 @@ pub enum Request {
     },
     /// Makes a bundle; its bytes come back as materials, in pieces.
     ExportBundle(BundleAsked),
+    /// Pushes everything into a Vault that is there, and moves the authority. Materials: the token for it.
+    ExportVault(VaultAsked),
     /// The authority's public key, which sites pin.
     ExportKey,
     /// Takes a bundle into the store. Materials: the identity file, then the bundle, in pieces.
@@ -89,6 +91,38 @@ pub enum Request {
     Restore,
     /// Takes a site's receipt, the one material; without one, says which are missing.
     Receipt,
+}
+
+impl Request {
+    /// Whether only the store answers it that rotates and signs.
+    pub fn is_for_the_authority(&self) -> bool {
+        match self {
+            Self::Put { .. }
+            | Self::Generate { .. }
+            | Self::Deploy
+            | Self::RotateApply(_)
+            | Self::RotateResume(_)
+            | Self::RotateAbort(_)
+            | Self::ExportBundle(_)
+            | Self::ExportKey
+            | Self::Import(_) => true,
+            Self::Status
+            | Self::Read { .. }
+            | Self::List
+            | Self::History { .. }
+            | Self::Unseal
+            | Self::Down { .. }
+            | Self::RotatePlan(_)
+            | Self::RotateStatus
+            | Self::Schedule
+            | Self::Metrics
+            | Self::Doctor(_)
+            | Self::Scan { .. }
+            | Self::ExportVault(_)
+            | Self::Restore
+            | Self::Receipt => false,
+        }
+    }
 }
 
 /// A bundle that is asked for.
@@ -104,6 +138,27 @@ pub struct BundleAsked {
     pub recipients: Vec<String>,
     /// For how many days it is good.
     pub days: u32,
+}
+
+/// A Vault that is pushed to.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct VaultAsked {
+    /// The addresses of its nodes.
+    pub addresses: Vec<String>,
+    /// The certificates to trust there, as PEM; those of the operating system where there are none.
+    #[serde(default)]
+    pub trust: Option<String>,
+    /// The namespace there.
+    #[serde(default)]
+    pub namespace: Option<String>,
+    /// The mount there.
+    pub mount: String,
+    /// Only say what would change.
+    #[serde(default)]
+    pub plan: bool,
+    /// Make credentials for the roles, and answer them.
+    #[serde(default)]
+    pub credentials: bool,
 }
 
 /// A bundle that is to be taken in.

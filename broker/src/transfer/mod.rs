@@ -1,6 +1,7 @@
 //! Transfer: how secrets leave the authority and arrive at a site, sealed, signed and proven.
 //!
 //! ```text
+//! authority's store ──push──────▶ a cluster that is there: everything, and the authority with it
 //! authority's store ──export──▶ bundle file ──import──▶ a node's folder, or another store
 //!        ▲                                                    │
 //!        └──────────────────── receipt (file) ◀───────────────┘
@@ -16,7 +17,9 @@ pub mod import;
 pub(crate) mod json;
 pub mod key;
 pub mod ledger;
+pub mod mark;
 mod private;
+pub mod push;
 pub mod receipt;
 pub mod standing;
 pub mod succession;

@@ -3,6 +3,7 @@
 //! ```text
 //! donjon-private/<deployment>/signing/key                             the authority's key; never in a bundle
 //! donjon-private/<deployment>/signing/chain                           the links from earlier keys
+//! donjon-private/<deployment>/authority                               which store rotates and signs; never in a bundle
 //! donjon-private/<deployment>/exports/sites/<site>/<role>/any|host.<host>   the last bundle for a scope, and its receipts
 //! donjon-private/<deployment>/exports/custodians                      the same for the custodians' bundle
 //! donjon-private/<deployment>/imports/<site>/<role>/any|host.<host>   the last bundle that this store took in
@@ -46,11 +47,15 @@ impl Places {
 
     /// Whether a record stays where it is, even when everything is exported: what makes this store the authority.
     pub(super) fn stays(&self, record: &RecordPath) -> bool {
-        let authority = self.private("authority");
+        let authority = self.authority();
         let signing = format!("{}/", self.private("signing"));
         let below_authority = format!("{authority}/");
         let text = record.as_str();
         *record == authority || text.starts_with(&signing) || text.starts_with(&below_authority)
+    }
+
+    pub(super) fn authority(&self) -> RecordPath {
+        self.private("authority")
     }
 
     pub(super) fn signing_key(&self) -> RecordPath {

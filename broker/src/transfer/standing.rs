@@ -3,6 +3,7 @@
 use super::{
     bundle::{Epoch, Scope},
     ledger::{self, Exported},
+    mark::{self, Mark},
     private::{Places, records_below},
 };
 use donjon_drivers::store::{RecordPath, Store, StoreError};
@@ -12,6 +13,8 @@ use std::collections::BTreeMap;
 /// What the ledger and the store say together.
 #[derive(Debug)]
 pub struct Standing {
+    /// Where the authority is, where it has moved with all that is here.
+    pub moved: Option<String>,
     /// Each scope that a bundle was exported for, the custodians apart.
     pub sites: Vec<SiteStanding>,
     /// The custodians' bundle, if there is one.
@@ -43,9 +46,12 @@ pub struct CustodiansStanding {
 }
 
 impl Standing {
-    /// Whether nothing would be lost for ever: a custodians' bundle that holds everything as it is now was reopened,
-    /// or bundles were exported and each has a receipt.
+    /// Whether nothing would be lost for ever: the authority has moved with all of it, a custodians' bundle that holds
+    /// everything as it is now was reopened, or bundles were exported and each has a receipt.
     pub fn may_end(&self) -> bool {
+        if self.moved.is_some() {
+            return true;
+        }
         let comes_back = self.custodians.as_ref().is_some_and(|c| c.reopened.is_some() && c.changed_since.is_empty());
         comes_back || self.waiting().next().is_none() && !self.sites.is_empty()
     }
@@ -77,7 +83,11 @@ impl Standing {
 
 /// Reads how things stand.
 pub async fn standing(store: &dyn Store, places: &Places) -> Result<Standing, StoreError> {
-    let mut standing = Standing { sites: Vec::new(), custodians: None };
+    let moved = match mark::read(store, places).await?.mark {
+        Some(Mark::Moved { to, .. }) => Some(to),
+        None | Some(Mark::Here { .. } | Mark::Moving { .. } | Mark::Arriving { .. }) => None,
+    };
+    let mut standing = Standing { moved, sites: Vec::new(), custodians: None };
     for entry in ledger::all(store, places).await? {
         match entry.scope {
             Scope::Site { .. } => standing.sites.push(SiteStanding {

@@ -6,12 +6,15 @@ use super::{
     drill::DrillError,
     export::ExportError,
     import::ImportError,
+    mark::Elsewhere,
+    push::{PushError, Side},
     receipt::ReceiptError,
 };
 use crate::{
     daemon::translate,
     failure::{Exit, Failure},
 };
+use donjon_drivers::store::vault::{CallError, Reason};
 
 /// A bundle that was refused.
 pub fn bundle(message: impl Into<String>, error: &OpenError) -> Failure {
@@ -111,3 +114,69 @@ pub fn drill(message: impl Into<String>, error: &DrillError) -> Failure {
         DrillError::Receipt(error) => receipt(message, error),
     }
 }
+
+/// This store neither rotates nor signs.
+pub fn elsewhere(error: &Elsewhere) -> Failure {
+    let hint = match error {
+        Elsewhere::Moving { .. } => "the same `donjon export vault` again goes on with it",
+        Elsewhere::Moved { .. } => "ask the broker there; `donjon down` destroys what is here",
+        Elsewhere::Arriving => "the same `donjon export vault` at the old authority goes on with it",
+    };
+    Failure::new(Exit::Conflict, "this store is not the authority, so nothing is rotated or signed here")
+        .because(error)
+        .state("nothing was changed")
+        .hint(hint)
+}
+
+/// A push that did not go through.
+pub fn push(message: &str, error: &PushError) -> Failure {
+    let told = |code| Failure::new(code, message).because(error);
+    match error {
+        PushError::NoAddress | PushError::Address(_) | PushError::OtherMount { .. } | PushError::Policy { .. } => {
+            told(Exit::Usage).state("nothing was changed")
+        }
+        PushError::Sealed { .. } => {
+            told(Exit::Unavailable).state("nothing was changed").hint("its operators unseal it: `bao operator unseal`")
+        }
+        PushError::Call { source, .. } => match source {
+            CallError::Refused { reason: Reason::Denied, .. } => told(Exit::NotAllowed)
+                .state(GOES_ON)
+                .hint("the token must be one that makes mounts, policies and AppRoles there"),
+            CallError::Refused { .. } | CallError::Unreachable { .. } | CallError::Unreadable { .. } => {
+                told(Exit::Unavailable)
+                    .state(GOES_ON)
+                    .hint("`--address` can be given for each node: the first that answers is asked")
+            }
+        },
+        PushError::Differs { .. } => told(Exit::Conflict)
+            .state("what is there was left as it is; this store is the authority as before")
+            .hint("`--plan` shows every record; take another --mount, or remove those records there"),
+        PushError::Taken | PushError::OtherDestination => told(Exit::Conflict)
+            .state("nothing was changed")
+            .hint("`donjon status` says where the authority is, or where it is moving"),
+        PushError::Elsewhere(error) => elsewhere(error),
+        PushError::Unfinished { .. } => told(Exit::Waiting)
+            .state("what was copied stays there; this store is the authority as before")
+            .hint("`donjon rotate resume` or `donjon rotate abort`, then the same command again"),
+        PushError::ReadBack { .. } => told(Exit::Integrity)
+            .state("the authority has not moved; nothing is rotated or signed here until it has")
+            .hint("the same command again writes what is missing"),
+        PushError::Store { source, side } => {
+            let side_told = translate::store(message, source);
+            let cause = told_causes(error);
+            match side {
+                Side::Here => Failure { causes: cause, ..side_told },
+                Side::There => Failure { causes: cause, ..side_told }
+                    .state(GOES_ON)
+                    .hint("the same command again goes on from there"),
+            }
+        }
+        PushError::Authority(error) => authority(message, error),
+    }
+}
+
+fn told_causes(error: &PushError) -> Vec<String> {
+    Failure::new(Exit::Failed, "").because(error).causes
+}
+
+const GOES_ON: &str = "what was written there stays, and is whole; the same command again goes on";

@@ -1,4 +1,6 @@
-//! `donjon export`: a sealed, signed bundle for a site and role, or for the custodians.
+//! `donjon export`: a sealed, signed bundle for a site and role, or for the custodians; or all of it into a Vault.
+
+mod vault;
 
 use crate::{
     cli::{Context, progress::Progress, show},
@@ -21,6 +23,7 @@ pub struct Export {
 #[derive(Debug, Subcommand)]
 enum What {
     Bundle(Bundle),
+    Vault(vault::Vault),
     Key(Key),
 }
 
@@ -69,6 +72,7 @@ impl Export {
     pub fn run(self, context: &Context) -> Result<(), Failure> {
         match self.what {
             What::Bundle(bundle) => bundle.run(context),
+            What::Vault(vault) => vault.run(context),
             What::Key(key) => key.run(context),
         }
     }

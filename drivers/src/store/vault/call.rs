@@ -188,7 +188,8 @@ impl Reason {
         let no_words = words.errors.as_ref().is_some_and(Vec::is_empty);
         match status {
             400 if says("check-and-set parameter did not match") => Self::Conflict,
-            400 if says("Upgrading from non-versioned") => Self::NotReady,
+            // Where a mount was just made, the leader says the first and a standby the second.
+            400 if says("Upgrading from non-versioned") || says("Waiting for the primary to upgrade") => Self::NotReady,
             400 if says("not initialized") => Self::Uninitialised,
             403 => Self::Denied,
             404 if words.data.is_some() => Self::Gone,
@@ -255,6 +256,7 @@ mod tests {
             (500, full, Reason::Full),
             (503, r#"{"errors":["Vault is sealed"]}"#, Reason::Sealed),
             (503, "upstream connect error", Reason::NotReady),
+            (400, r#"{"errors":["Waiting for the primary to upgrade from non-versioned …"]}"#, Reason::NotReady),
             (500, r#"{"errors":["1 error occurred:\n\t* transaction commit failed\n\n"]}"#, Reason::NotReady),
         ] {
             assert_eq!(Reason::of(status, body), reason, "{status} {body}");

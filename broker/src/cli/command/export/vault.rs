@@ -1,0 +1,160 @@
+//! `donjon export vault`: everything into a Vault cluster that is there, and the authority with it.
+
+use crate::{
+    cli::{Context, command::import::read, progress::Progress, show},
+    failure::{Exit, Failure},
+    socket::message::{Request, VaultAsked},
+};
+use clap::Args;
+use donjon_drivers::{fs, material::Material};
+use serde_json::{Value, json};
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+/// Push everything into a Vault or OpenBao cluster that is there, and make it the authority.
+///
+/// Every record goes along with its version numbers, its labels and its views, as castellan and kolla read it; a policy
+/// and an AppRole are made for each role of the deployment file. Each write is compare-and-set, all of it is read back,
+/// and only then the authority moves: from there on this store neither rotates nor signs (exit 5), and the new one signs
+/// with a key of its own that the old key vouches for. A push that was interrupted is ended by the same command.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  donjon export vault --address https://10.0.0.11:8200 --cacert ca.pem --token-file token --plan\n  donjon export vault --address https://10.0.0.11:8200 --address https://10.0.0.12:8200 --cacert ca.pem --token-file token\n  BAO_TOKEN=… donjon export vault --address https://10.0.0.11:8200 --credentials /root/approle"
+)]
+pub(super) struct Vault {
+    /// The address of a node of the cluster; give one per node, and the first that answers is asked.
+    #[arg(long = "address", required = true, value_name = "URL")]
+    addresses: Vec<String>,
+    /// The certificates to trust there, in PEM; those of the operating system where not given.
+    #[arg(long, value_name = "FILE")]
+    cacert: Option<PathBuf>,
+    /// A file with the token, for its owner alone; BAO_TOKEN or VAULT_TOKEN where not given.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// The namespace there.
+    #[arg(long)]
+    namespace: Option<String>,
+    /// The KV v2 mount there; it is made where it is missing.
+    #[arg(long, default_value = "donjon")]
+    mount: String,
+    /// Show what would change, and change nothing.
+    #[arg(long)]
+    plan: bool,
+    /// Make a credential for each role and write it below this folder: <role>/role-id and <role>/secret-id.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "plan")]
+    credentials: Option<PathBuf>,
+}
+
+impl Vault {
+    /// Asks the daemon, and writes the credentials.
+    pub(super) fn run(self, context: &Context) -> Result<(), Failure> {
+        let trust = self.cacert.as_deref().map(text).transpose()?;
+        let token = token(self.token_file.as_deref())?;
+        let asked = VaultAsked {
+            addresses: self.addresses,
+            trust,
+            namespace: self.namespace,
+            mount: self.mount,
+            plan: self.plan,
+            credentials: self.credentials.is_some(),
+        };
+        let mut progress = Progress::new(context.output);
+        let reply =
+            context.client()?.ask(&Request::ExportVault(asked), vec![token], &mut |event| progress.tell(&event));
+        progress.end();
+        let reply = reply?;
+        if let Some(folder) = &self.credentials {
+            keep(folder, &reply.value, &reply.materials)?;
+        }
+        let (value, plan) = (reply.value, self.plan);
+        show::answer(context.output, &json!({"vault": value}), || people(&value, plan))
+    }
+}
+
+fn people(value: &Value, plan: bool) -> String {
+    let word = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
+    let list = |key: &str| value[key].as_array().cloned().unwrap_or_default();
+    let place = word(value, "place");
+    let records = list("records");
+    let count = |change: &str| records.iter().filter(|record| record["change"] == change).count();
+    let mut told = String::new();
+    if plan {
+        let row = |entry: &Value| {
+            let versions = entry["versions"].as_u64().filter(|n| *n > 0).map_or_else(String::new, |n| n.to_string());
+            vec![word(entry, "name"), word(entry, "change"), versions]
+        };
+        let rows: Vec<_> = records.iter().chain(&list("grants")).map(row).collect();
+        told += &show::table(&["NAME", "CHANGE", "VERSIONS"], &rows);
+        if value["mounted"] == false {
+            told += &format!("the mount `{}` would be made at {place}\n", word(value, "mount"));
+        }
+        told += &format!(
+            "{} to create, {} to extend, {} the same, {} that differ; the authority {}\nnothing was changed\n",
+            count("create"),
+            count("extend"),
+            count("keep"),
+            count("differs"),
+            if value["moved"] == true { "is there already" } else { "would move there" },
+        );
+        return told;
+    }
+    told += &format!(
+        "{} records are at {place} and read back as they are here; {} were written now\n\
+         the authority is there, and signs with the key {}: this store neither rotates nor signs any more\n",
+        value["verified"],
+        value["written"],
+        word(value, "authority")
+    );
+    told += "a broker there: give `donjon up` BAO_ADDR and, as BAO_TOKEN, a periodic token with the policy donjon-broker\n\
+             when it answers, `donjon down` here destroys the temporary Vault\n";
+    told
+}
+
+/// The token: from a private file, else from the environment.
+fn token(file: Option<&Path>) -> Result<Material, Failure> {
+    if let Some(file) = file {
+        let read = fs::read_private(file).map_err(|error| {
+            Failure::new(Exit::Usage, format!("cannot read the token {}", file.display()))
+                .because(&error)
+                .state("nothing was changed")
+                .hint("it is for its owner alone: `chmod 600`")
+        })?;
+        return Ok(Material::new(read.trim_ascii().to_vec()));
+    }
+    let set = |name: &str| env::var(name).ok().filter(|token| !token.is_empty());
+    set("BAO_TOKEN").or_else(|| set("VAULT_TOKEN")).map(Material::from).ok_or_else(|| {
+        Failure::new(Exit::Usage, "no token for the Vault was given")
+            .state("nothing was changed")
+            .hint("--token-file FILE, or BAO_TOKEN or VAULT_TOKEN in the environment")
+    })
+}
+
+fn text(path: &Path) -> Result<String, Failure> {
+    String::from_utf8(read(path)?).map_err(|_| Failure::new(Exit::Usage, format!("{} is not text", path.display())))
+}
+
+/// Writes what consumers log in with, for their owner alone.
+fn keep(folder: &Path, value: &Value, materials: &[Material]) -> Result<(), Failure> {
+    let roles = value["credentials"].as_array().cloned().unwrap_or_default();
+    let roles = roles.iter().filter_map(Value::as_str);
+    for (role, pair) in roles.zip(materials.chunks(2)) {
+        let own = folder.join(role);
+        let write = || {
+            fs::private_folder(folder)?;
+            fs::private_folder(&own)?;
+            for (name, material) in ["role-id", "secret-id"].iter().zip(pair) {
+                // EXPOSE: the consumers' own credential, a declared sink
+                fs::replace(&own.join(name), material.expose())?;
+            }
+            Ok(())
+        };
+        write().map_err(|error: fs::FileError| {
+            Failure::new(Exit::Failed, format!("cannot write the credential of the role `{role}`"))
+                .because(&error)
+                .state("everything else is done; the same command again makes new credentials")
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! The mark of the authority: which store rotates and signs. It is written with compare-and-set, and never travels.
+//!
+//! ```text
+//! old store:  (none) = here ──▶ moving ──▶ moved              new store:  (none) ──▶ arriving ──▶ here
+//! ```
+//!
+//! The new store is marked `arriving` before the old one is marked `moving`, and `here` only after that: at no time do
+//! two stores rotate, and a move that was interrupted finds its other end again by the old authority's key.
+
+use super::{
+    key::KeyId,
+    private::{self, Places},
+};
+use donjon_drivers::store::{Expected, Store, StoreError};
+use serde::{Deserialize, Serialize};
+
+/// What a store is to the authority.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "authority", rename_all = "snake_case")]
+pub enum Mark {
+    /// This store rotates and signs. A store without a mark is one, too.
+    Here {
+        /// From which key the authority came, where it moved.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<KeyId>,
+    },
+    /// It is on its way to another store: nothing is rotated or signed here.
+    Moving {
+        /// Where to.
+        to: String,
+    },
+    /// Another store has it.
+    Moved {
+        /// Where.
+        to: String,
+        /// The key that signs there.
+        key: KeyId,
+    },
+    /// It is on its way to this store: nothing is rotated or signed here yet.
+    Arriving {
+        /// The key of the store that it comes from.
+        from: KeyId,
+    },
+}
+
+/// A mark as read, and what to expect when it is written next.
+#[derive(Debug)]
+pub struct Marked {
+    /// What the store says; `None` where it says nothing.
+    pub mark: Option<Mark>,
+    expected: Expected,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    format: u32,
+    #[serde(flatten)]
+    mark: Mark,
+    /// When it was written, in seconds since 1970.
+    at: i64,
+}
+
+impl Mark {
+    /// Why a store with this mark neither rotates nor signs; `None` where it does.
+    pub fn refusal(&self) -> Option<Elsewhere> {
+        match self {
+            Self::Here { .. } => None,
+            Self::Moving { to } => Some(Elsewhere::Moving { to: to.clone() }),
+            Self::Moved { to, key } => Some(Elsewhere::Moved { to: to.clone(), key: key.clone() }),
+            Self::Arriving { .. } => Some(Elsewhere::Arriving),
+        }
+    }
+}
+
+/// Reads the mark of a store.
+pub async fn read(store: &dyn Store, places: &Places) -> Result<Marked, StoreError> {
+    let path = places.authority();
+    let (record, expected) = private::read::<Record>(store, &path).await?;
+    match record {
+        Some(record) if record.format != FORMAT => Err(StoreError::Damaged { path, what: "written by a newer donjon" }),
+        record => Ok(Marked { mark: record.map(|record| record.mark), expected }),
+    }
+}
+
+/// Writes the next mark, if nobody wrote one since.
+pub async fn write(
+    store: &dyn Store,
+    places: &Places,
+    marked: &Marked,
+    mark: Mark,
+    now: i64,
+) -> Result<(), StoreError> {
+    private::write(store, &places.authority(), &Record { format: FORMAT, mark, at: now }, marked.expected).await
+}
+
+/// Why this store neither rotates nor signs, if it does not.
+pub async fn elsewhere(store: &dyn Store, places: &Places) -> Result<Option<Elsewhere>, StoreError> {
+    Ok(read(store, places).await?.mark.and_then(|mark| mark.refusal()))
+}
+
+/// This store neither rotates nor signs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Elsewhere {
+    /// It is being moved away.
+    #[error("the authority is on its way to {to}")]
+    Moving {
+        /// Where to.
+        to: String,
+    },
+    /// It has been moved away.
+    #[error("the authority is at {to} now, and signs there with the key {key}")]
+    Moved {
+        /// Where.
+        to: String,
+        /// The key that signs there.
+        key: KeyId,
+    },
+    /// It is being moved here.
+    #[error("the authority is on its way here and has not arrived")]
+    Arriving,
+}
+
+const FORMAT: u32 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use donjon_drivers::store::memory::Memory;
+
+    #[tokio::test]
+    async fn a_store_without_a_mark_is_the_authority_and_a_mark_is_written_once() {
+        let (store, places) = (Memory::default(), Places::new("kolla".parse().unwrap()).unwrap());
+        assert_eq!(elsewhere(&store, &places).await.unwrap(), None);
+        let (one, two) = (read(&store, &places).await.unwrap(), read(&store, &places).await.unwrap());
+        let to = |to: &str| Mark::Moving { to: to.to_owned() };
+        write(&store, &places, &one, to("a"), 1).await.unwrap();
+        let second = write(&store, &places, &two, to("b"), 2).await;
+        assert!(matches!(second, Err(StoreError::Conflict { .. })), "{second:?}");
+        assert_eq!(elsewhere(&store, &places).await.unwrap(), Some(Elsewhere::Moving { to: "a".to_owned() }));
+        let moving = read(&store, &places).await.unwrap();
+        write(&store, &places, &moving, Mark::Here { from: None }, 3).await.unwrap();
+        assert_eq!(elsewhere(&store, &places).await.unwrap(), None);
+    }
+}

@@ -1,0 +1,292 @@
+//! The order of a push: what is written where, and when the authority changes sides.
+
+use super::{
+    Change, Compared, Credential, Destination, Grant, PushError, Side,
+    compare::{There, compare, paths},
+    fill::fill,
+    grants,
+};
+use crate::{
+    records::Layout,
+    rotation::{checkpoint::reached, journal::Held},
+    transfer::{
+        authority::Authority,
+        export::Paths,
+        key::{KeyId, PublicKey},
+        mark::{self, Mark},
+        private::Places,
+    },
+};
+use donjon_drivers::store::{Store, vault::Vault};
+use donjon_policies::{access::Access, name::RoleName};
+
+/// Both ends, and what the readers of the new one may read.
+pub struct Pushing<'a> {
+    /// The store that is the authority.
+    pub here: &'a dyn Store,
+    /// Its paths.
+    pub layout: &'a Layout,
+    /// Its transfer records.
+    pub places: &'a Places,
+    /// The cluster.
+    pub destination: &'a Destination,
+    /// Who may read what.
+    pub access: &'a Access,
+    /// The roles.
+    pub roles: Vec<RoleName>,
+    /// Now, in seconds since 1970.
+    pub now: i64,
+}
+
+/// How the two stores stand to each other.
+#[derive(Debug)]
+pub struct Stand {
+    /// Whether the mount is there.
+    pub mounted: bool,
+    /// Each record.
+    pub records: Vec<Compared>,
+    /// Each policy.
+    pub grants: Vec<Grant>,
+    /// Whether the authority is there already.
+    pub done: bool,
+}
+
+/// What was done.
+#[derive(Debug)]
+pub struct Pushed {
+    /// How many records are the same on both sides.
+    pub records: usize,
+    /// How many of them were written by this run.
+    pub written: usize,
+    /// The key that signs there.
+    pub key: PublicKey,
+    /// What consumers log in with, where that was asked for.
+    pub credentials: Vec<Credential>,
+}
+
+/// Compares, and changes nothing.
+pub async fn stand(pushing: &Pushing<'_>) -> Result<Stand, PushError> {
+    let Pushing { here, places, destination, .. } = pushing;
+    let there = destination.store();
+    let mounted = destination.mounted().await?;
+    let begun = if mounted { begun(pushing, &there).await? } else { Begun::Nothing };
+    if !mounted && mark::read(*here, places).await.map_err(Side::Here.failed())?.mark.is_some_and(|m| !is_here(&m)) {
+        return Err(PushError::OtherDestination);
+    }
+    let mut records = Vec::new();
+    for path in paths(*here, places).await? {
+        let change = match (mounted, begun) {
+            // What has changed there since is that store's own business.
+            (_, Begun::Done) => Change::Keep,
+            (true, _) => compare(*here, &there, &path, begun.there()).await?,
+            (false, _) => {
+                let known = here.versions(&path).await.map_err(Side::Here.failed())?;
+                Change::Create { versions: known.iter().map(|info| info.version.0).max().unwrap_or(0) }
+            }
+        };
+        records.push(Compared { path, change });
+    }
+    let deployment = places.deployment();
+    let grants = grants::compare(destination, pushing.access, pushing.roles.iter().cloned(), deployment).await?;
+    Ok(Stand { mounted, records, grants, done: begun == Begun::Done })
+}
+
+/// Does what [`stand`] found, then moves the authority. `tell` hears how many records of how many are looked at.
+pub async fn push(
+    pushing: &Pushing<'_>,
+    stand: &Stand,
+    with_credentials: WithCredentials,
+    tell: &(dyn Fn(&str, usize, usize) + Send + Sync),
+) -> Result<Pushed, PushError> {
+    let Pushing { here, places, destination, now, .. } = pushing;
+    refuse_others(&stand.records)?;
+    let there = destination.store();
+    if !stand.mounted {
+        destination.make_mount().await?;
+    }
+    grants::write(destination, &stand.grants).await?;
+    let own = Authority::ensure(*here, places, *now).await?;
+    let mut written = 0;
+    if !stand.done {
+        claim(pushing, &there, &own.public().id()).await?;
+        reached("push.claimed");
+        written += copy(pushing, &there, &stand.records, "copied", tell).await?;
+        fence(pushing).await?;
+        reached("push.fenced");
+    }
+    // Nothing changes here any more. What changed since the comparison is copied, then all of it is read back.
+    if !stand.done {
+        let since = compared(pushing, &there).await?;
+        refuse_others(&since)?;
+        written += copy(pushing, &there, &since, "copied what changed", tell).await?;
+    }
+    let records = read_back(pushing, &there, stand.done, tell).await?;
+    let key = arrive(pushing, &there, &own).await?;
+    let credentials = match with_credentials {
+        WithCredentials::Yes => grants::credentials(destination, &stand.grants).await?,
+        WithCredentials::No => Vec::new(),
+    };
+    Ok(Pushed { records, written, key, credentials })
+}
+
+/// Whether new credentials are made for the roles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WithCredentials {
+    /// They are.
+    Yes,
+    /// They are not.
+    No,
+}
+
+/// How far an earlier push to this destination came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Begun {
+    Nothing,
+    Claimed,
+    Done,
+}
+
+impl Begun {
+    fn there(self) -> There {
+        match self {
+            Self::Nothing => There::Unknown,
+            Self::Claimed | Self::Done => There::Ours,
+        }
+    }
+}
+
+fn is_here(mark: &Mark) -> bool {
+    matches!(mark, Mark::Here { .. })
+}
+
+async fn begun(pushing: &Pushing<'_>, there: &Vault) -> Result<Begun, PushError> {
+    let Pushing { here, places, .. } = pushing;
+    let ours = mark::read(*here, places).await.map_err(Side::Here.failed())?.mark;
+    let theirs = mark::read(there, places).await.map_err(Side::There.failed())?.mark;
+    let own = Authority::read(*here, places).await?.map(|authority| authority.public().id());
+    let from_here = |from: &KeyId| own.as_ref() == Some(from);
+    match (ours, theirs) {
+        (Some(ours @ Mark::Arriving { .. }), _) => Err(elsewhere(&ours)),
+        (None | Some(Mark::Here { .. }), None) => Ok(Begun::Nothing),
+        (Some(Mark::Moving { .. } | Mark::Moved { .. }), None) => Err(PushError::OtherDestination),
+        (None | Some(Mark::Here { .. } | Mark::Moving { .. }), Some(Mark::Arriving { from })) if from_here(&from) => {
+            Ok(Begun::Claimed)
+        }
+        (Some(Mark::Moving { .. } | Mark::Moved { .. }), Some(Mark::Here { from: Some(from) })) if from_here(&from) => {
+            Ok(Begun::Done)
+        }
+        (Some(ours @ Mark::Moved { .. }), Some(_)) => Err(elsewhere(&ours)),
+        (_, Some(_)) => Err(PushError::Taken),
+    }
+}
+
+fn elsewhere(mark: &Mark) -> PushError {
+    mark.refusal().map_or(PushError::Taken, PushError::Elsewhere)
+}
+
+/// Says there for whom the place is kept, before anything is copied.
+async fn claim(pushing: &Pushing<'_>, there: &Vault, own: &KeyId) -> Result<(), PushError> {
+    let marked = mark::read(there, pushing.places).await.map_err(Side::There.failed())?;
+    if marked.mark.is_some() {
+        return Ok(());
+    }
+    let mark = Mark::Arriving { from: own.clone() };
+    mark::write(there, pushing.places, &marked, mark, pushing.now).await.map_err(Side::There.failed())
+}
+
+/// From here on nothing is rotated or signed here. A rotation that has begun is let end first: it looks at the mark
+/// after it has written its journal, and this looks at the journals after it has written the mark.
+async fn fence(pushing: &Pushing<'_>) -> Result<(), PushError> {
+    let Pushing { here, places, layout, destination, now, .. } = pushing;
+    let failed = Side::Here.failed();
+    let marked = mark::read(*here, places).await.map_err(&failed)?;
+    if marked.mark.as_ref().is_none_or(is_here) {
+        let mark = Mark::Moving { to: destination.place() };
+        mark::write(*here, places, &marked, mark, *now).await.map_err(&failed)?;
+    }
+    let unfinished = Held::unfinished(*here, layout).await.map_err(&failed)?;
+    if unfinished.is_empty() {
+        return Ok(());
+    }
+    let moving = mark::read(*here, places).await.map_err(&failed)?;
+    mark::write(*here, places, &moving, Mark::Here { from: None }, *now).await.map_err(&failed)?;
+    let names: Vec<_> = unfinished.iter().map(|held| held.journal.named()).collect();
+    Err(PushError::Unfinished { names: names.join(", ") })
+}
+
+async fn compared(pushing: &Pushing<'_>, there: &Vault) -> Result<Vec<Compared>, PushError> {
+    let mut records = Vec::new();
+    for path in paths(pushing.here, pushing.places).await? {
+        let change = compare(pushing.here, there, &path, There::Ours).await?;
+        records.push(Compared { path, change });
+    }
+    Ok(records)
+}
+
+async fn copy(
+    pushing: &Pushing<'_>,
+    there: &Vault,
+    records: &[Compared],
+    text: &str,
+    tell: &(dyn Fn(&str, usize, usize) + Send + Sync),
+) -> Result<usize, PushError> {
+    let mut written = 0;
+    let todo: Vec<_> = records.iter().filter(|record| record.change != Change::Keep).collect();
+    for (done, record) in todo.iter().enumerate() {
+        fill(pushing.here, there, &record.path, &record.change).await?;
+        written += 1;
+        reached("push.written");
+        tell(text, done + 1, todo.len());
+    }
+    Ok(written)
+}
+
+/// Reads everything on both sides.
+async fn read_back(
+    pushing: &Pushing<'_>,
+    there: &Vault,
+    done: bool,
+    tell: &(dyn Fn(&str, usize, usize) + Send + Sync),
+) -> Result<usize, PushError> {
+    let paths = paths(pushing.here, pushing.places).await?;
+    if done {
+        return Ok(paths.len());
+    }
+    let mut other = Vec::new();
+    for (seen, path) in paths.iter().enumerate() {
+        if compare(pushing.here, there, path, There::Ours).await? != Change::Keep {
+            other.push(path.clone());
+        }
+        tell("read back", seen + 1, paths.len());
+    }
+    if other.is_empty() { Ok(paths.len()) } else { Err(PushError::ReadBack { paths: Paths(other) }) }
+}
+
+/// Makes the new key, links it to the old one, and changes the marks: there first, since here is fenced already.
+async fn arrive(pushing: &Pushing<'_>, there: &Vault, own: &Authority) -> Result<PublicKey, PushError> {
+    let Pushing { here, places, destination, now, .. } = pushing;
+    let theirs = mark::read(there, places).await.map_err(Side::There.failed())?;
+    let authority = Authority::ensure_above(there, places, own.floor, *now).await?;
+    let key = *authority.public();
+    if let Some(Mark::Arriving { from }) = &theirs.mark {
+        let chain = own.succeed(places, &key, *now);
+        Authority::adopt_chain(there, places, chain).await?;
+        let mark = Mark::Here { from: Some(from.clone()) };
+        mark::write(there, places, &theirs, mark, *now).await.map_err(Side::There.failed())?;
+        reached("push.arrived");
+    }
+    let ours = mark::read(*here, places).await.map_err(Side::Here.failed())?;
+    if let Some(Mark::Moving { .. }) = &ours.mark {
+        let mark = Mark::Moved { to: destination.place(), key: key.id() };
+        mark::write(*here, places, &ours, mark, *now).await.map_err(Side::Here.failed())?;
+    }
+    Ok(key)
+}
+
+fn refuse_others(records: &[Compared]) -> Result<(), PushError> {
+    let others: Vec<_> = records.iter().filter(|r| r.change == Change::Differs).map(|r| r.path.clone()).collect();
+    if others.is_empty() { Ok(()) } else { Err(PushError::Differs { paths: Paths(others) }) }
+}
+
+/// Every point at which a test kills a push.
+pub const POINTS: &[&str] = &["push.claimed", "push.written", "push.fenced", "push.arrived"];

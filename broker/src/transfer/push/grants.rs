@@ -1,0 +1,193 @@
+//! What readers may read there: a policy and an AppRole for each role of the deployment, and the broker's own policy.
+
+use super::{
+    Destination, PushError,
+    destination::{Answer, body},
+};
+use donjon_drivers::{
+    material::Material,
+    store::vault::{Call, CallError, Method, Reason},
+};
+use donjon_policies::{
+    access::{Access, BROKER, BROKER_POLICY, READER_PREFIX, at_mount},
+    name::{DeploymentName, RoleName},
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One policy, and the AppRole that has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// Whose it is; the broker's own where there is no role.
+    pub role: Option<RoleName>,
+    /// The name of the policy and the AppRole.
+    pub name: String,
+    /// What is to happen there.
+    pub change: GrantChange,
+    policy: String,
+}
+
+/// What is to happen to a policy and its AppRole there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GrantChange {
+    /// They are made.
+    Create,
+    /// They are there and say something else.
+    Replace,
+    /// They are the same.
+    Keep,
+}
+
+/// What consumers of a role log in with.
+#[derive(Debug)]
+pub struct Credential {
+    /// The role.
+    pub role: RoleName,
+    /// Which role it is, to the Vault.
+    pub role_id: Material,
+    /// What proves it.
+    pub secret_id: Material,
+}
+
+/// An AppRole's settings, as they are written and as they are compared.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Settings {
+    token_policies: Vec<String>,
+    token_no_default_policy: bool,
+    token_ttl: u64,
+    token_max_ttl: u64,
+}
+
+/// What each role is to be granted there, and whether it is already.
+pub(super) async fn compare(
+    destination: &Destination,
+    access: &Access,
+    roles: impl Iterator<Item = RoleName>,
+    deployment: &DeploymentName,
+) -> Result<Vec<Grant>, PushError> {
+    let mount = destination.mount.as_str();
+    let mut wanted = vec![(None, BROKER.to_owned(), at_mount(BROKER_POLICY, mount))];
+    for role in roles {
+        let policy = access.vault_policy(deployment, &role);
+        let policy = policy.map_err(|source| PushError::Policy { role: role.clone(), source })?;
+        wanted.push((Some(role.clone()), format!("{READER_PREFIX}{role}"), at_mount(&policy, mount)));
+    }
+    let mut grants = Vec::with_capacity(wanted.len());
+    for (role, name, policy) in wanted {
+        let held = destination.policy(&name).await?;
+        let settings = match role {
+            Some(_) => destination.settings(&name).await?,
+            None => Some(Settings::of(&name)),
+        };
+        let change = match (held, settings) {
+            (None, _) | (_, None) => GrantChange::Create,
+            (Some(held), Some(settings)) if held == policy && settings == Settings::of(&name) => GrantChange::Keep,
+            (Some(_), Some(_)) => GrantChange::Replace,
+        };
+        grants.push(Grant { role, name, change, policy });
+    }
+    Ok(grants)
+}
+
+/// Writes what is not there yet.
+pub(super) async fn write(destination: &Destination, grants: &[Grant]) -> Result<(), PushError> {
+    if grants.iter().any(|grant| grant.role.is_some() && grant.change != GrantChange::Keep) {
+        destination.enable_approle().await?;
+    }
+    for grant in grants.iter().filter(|grant| grant.change != GrantChange::Keep) {
+        let policy = BTreeMap::from([("policy", &grant.policy)]);
+        let written = destination.post(&format!("sys/policies/acl/{}", grant.name), &policy).await;
+        written.map_err(PushError::call("write a policy there"))?;
+        if grant.role.is_some() {
+            let written =
+                destination.post(&format!("auth/approle/role/{}", grant.name), &Settings::of(&grant.name)).await;
+            written.map_err(PushError::call("write an AppRole there"))?;
+        }
+    }
+    Ok(())
+}
+
+/// A new credential for each role.
+pub(super) async fn credentials(destination: &Destination, grants: &[Grant]) -> Result<Vec<Credential>, PushError> {
+    #[derive(Deserialize)]
+    struct RoleId {
+        role_id: Material,
+    }
+    #[derive(Deserialize)]
+    struct SecretId {
+        secret_id: Material,
+    }
+    let doing = PushError::call("make a role's credential there");
+    let mut credentials = Vec::new();
+    for grant in grants {
+        let Some(role) = grant.role.clone() else { continue };
+        let path = format!("auth/approle/role/{}", grant.name);
+        let id = destination.connection.call(Call::new(Method::Get, format!("{path}/role-id"))).await;
+        let RoleId { role_id } = id.and_then(|answer| answer.parse::<Answer<RoleId>>()).map_err(&doing)?.data;
+        let made = destination.connection.call(Call::post(format!("{path}/secret-id"), body(&()))).await;
+        let SecretId { secret_id } = made.and_then(|answer| answer.parse::<Answer<SecretId>>()).map_err(&doing)?.data;
+        credentials.push(Credential { role, role_id, secret_id });
+    }
+    Ok(credentials)
+}
+
+impl Settings {
+    fn of(policy: &str) -> Self {
+        Self {
+            token_policies: vec![policy.to_owned()],
+            token_no_default_policy: true,
+            token_ttl: TOKEN_LIVES,
+            token_max_ttl: TOKEN_LIVES_AT_MOST,
+        }
+    }
+}
+
+impl Destination {
+    async fn policy(&self, name: &str) -> Result<Option<String>, PushError> {
+        #[derive(Deserialize)]
+        struct Policy {
+            policy: String,
+        }
+        let asked = Call::new(Method::Get, format!("sys/policies/acl/{name}"));
+        let found: Option<Policy> = self.found(asked, "read the policies there").await?;
+        Ok(found.map(|policy| policy.policy))
+    }
+
+    async fn settings(&self, name: &str) -> Result<Option<Settings>, PushError> {
+        self.found(Call::new(Method::Get, format!("auth/approle/role/{name}")), "read the AppRoles there").await
+    }
+
+    async fn found<T: serde::de::DeserializeOwned>(
+        &self,
+        call: Call,
+        doing: &'static str,
+    ) -> Result<Option<T>, PushError> {
+        match self.connection.call(call).await {
+            Ok(answer) => Ok(Some(answer.parse::<Answer<T>>().map_err(PushError::call(doing))?.data)),
+            // A method that is not enabled has no route, and answers 404 with words.
+            Err(CallError::Refused { status: 404, .. }) => Ok(None),
+            Err(error) => Err(PushError::call(doing)(error)),
+        }
+    }
+
+    async fn enable_approle(&self) -> Result<(), PushError> {
+        #[derive(Serialize)]
+        struct Enabled {
+            r#type: &'static str,
+        }
+        let doing = PushError::call("enable AppRole logins there");
+        let methods = self.connection.call(Call::new(Method::Get, "sys/auth")).await.map_err(&doing)?;
+        let methods: Answer<BTreeMap<String, serde_json::Value>> = methods.parse().map_err(&doing)?;
+        if methods.data.contains_key("approle/") {
+            return Ok(());
+        }
+        match self.post("sys/auth/approle", &Enabled { r#type: "approle" }).await {
+            // Somebody else was quicker.
+            Ok(()) | Err(CallError::Refused { reason: Reason::BadRequest, .. }) => Ok(()),
+            Err(error) => Err(doing(error)),
+        }
+    }
+}
+
+const TOKEN_LIVES: u64 = 3600;
+const TOKEN_LIVES_AT_MOST: u64 = 86400;

@@ -1,0 +1,239 @@
+//! `export vault` into a real cluster of three: shown, resumed, read back, the authority moved and the old store fenced.
+
+use donjon::transfer::push::POINTS;
+use donjon_drivers::{
+    material::Material,
+    store::{Document, Expected, Store, StoreError, Which},
+};
+use donjon_tests::{
+    cluster::Cluster,
+    donjon::{Donjon, Ran, runs},
+    process::wait_for,
+    tools,
+};
+use serde_json::Value;
+use std::{path::PathBuf, process::Command, time::Duration};
+
+const DEPLOYMENT: &str = "
+deployment: site1
+catalogue: kolla-ansible
+views:
+  keystone.database.connection: 'mysql+pymysql://keystone:{keystone_database_password:url}@10.0.0.11/keystone'
+roles:
+  keystone: {reads: [keystone.database.connection]}
+  nova: {reads: [nova_database_password]}
+";
+
+/// The deployment host and the overcloud's own cluster.
+struct Place {
+    donjon: Donjon,
+    cluster: Cluster,
+    files: tempfile::TempDir,
+}
+
+impl Place {
+    async fn new() -> Self {
+        let donjon = Donjon::new();
+        donjon.describe(DEPLOYMENT);
+        donjon.up();
+        donjon.run(&["generate", "heat_database_password", "glance_database_password"]).ok();
+        for (name, value) in [("keystone_database_password", "s3cret-4711"), ("nova_database_password", "for-nova")] {
+            donjon.run_with_input(&["put", name], value.as_bytes()).ok();
+        }
+        donjon.run_with_input(&["put", "nova_database_password"], b"for-nova-2").ok();
+        let (cluster, files) = (Cluster::serving().await, tempfile::tempdir().unwrap());
+        // EXPOSE: the token of a server that lives for one test
+        donjon_drivers::fs::replace(&files.path().join("token"), cluster.root().expose()).unwrap();
+        Self { donjon, cluster, files }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.files.path().join(name)
+    }
+
+    fn command(&self, node: usize, more: &[&str]) -> Vec<String> {
+        let text = |path: PathBuf| path.display().to_string();
+        let (url, authority, token) =
+            (self.cluster.url(node), text(self.cluster.authority_file()), text(self.path("token")));
+        let all = ["export", "vault", "--address", &url, "--cacert", &authority, "--token-file", &token];
+        all.iter().chain(more).map(|word| (*word).to_owned()).collect()
+    }
+
+    fn push(&self, node: usize, more: &[&str]) -> Ran {
+        let command = self.command(node, more);
+        self.donjon.run(&command.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// What one of the standbys answers; it follows the leader a moment behind.
+    async fn holds(&self, path: &str) -> Option<Value> {
+        let (store, path) = (self.cluster.store(2, "donjon"), path.parse().unwrap());
+        let read = donjon_tests::wait::until("the standby to follow", Duration::from_secs(60), async || {
+            match store.read(&path, Which::Latest).await {
+                Ok(read) => Some(read),
+                Err(StoreError::Unreachable { .. }) => None,
+                Err(error) => panic!("{error:?}"),
+            }
+        });
+        read.await.map(|stored| stored.document.parse().unwrap())
+    }
+}
+
+const SERVICE: &str = "
+from oslo_config import cfg
+conf = cfg.ConfigOpts()
+conf.register_opts([cfg.StrOpt('connection', default='sqlite://')], group='database')
+conf(['--config-file', 'service.conf'], project='service')
+print(conf.database.connection)
+";
+
+/// What an unchanged service reads through one node of the cluster.
+fn service(place: &Place, node: usize) -> String {
+    let read = |name: &str| std::fs::read_to_string(place.path("approle/keystone").join(name)).unwrap();
+    let castellan = format!(
+        "[key_manager]\nbackend = vault\n[vault]\nvault_url = {}\nssl_ca_crt_file = {}\nkv_mountpoint = donjon\n\
+         kv_path = site1\napprole_role_id = {}\napprole_secret_id = {}\n",
+        place.cluster.url(node),
+        place.cluster.authority_file().display(),
+        read("role-id"),
+        read("secret-id"),
+    );
+    let service = "[DEFAULT]\nconfig_source = secrets\n[secrets]\ndriver = castellan\n\
+                   config_file = castellan.conf\nmapping_file = mapping.conf\n";
+    let mapping = "[database]\nconnection = keystone.database.connection\n";
+    for (name, content) in
+        [("castellan.conf", castellan.as_str()), ("mapping.conf", mapping), ("service.conf", service)]
+    {
+        donjon_drivers::fs::replace(&place.path(name), content.as_bytes()).unwrap();
+    }
+    let mut python = Command::new(tools::program("python3"));
+    let output = python.args(["-c", SERVICE]).current_dir(place.files.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// What kolla's own program writes back from one node of the cluster.
+fn kolla(place: &Place, node: usize) -> String {
+    let passwords = place.path("passwords.yml");
+    donjon_drivers::fs::replace(&passwords, b"nova_database_password:\n").unwrap();
+    // EXPOSE: the token of a server that lives for one test
+    let token = place.cluster.root().expose_text().unwrap().to_owned();
+    let mut readpwd = Command::new(tools::program("kolla-readpwd"));
+    readpwd.arg("-p").arg(&passwords).args(["-kv", "donjon", "-kvp", "site1", "-v", &place.cluster.url(node)]);
+    let output = readpwd.args(["-t", &token, "-c"]).arg(place.cluster.authority_file()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    std::fs::read_to_string(passwords).unwrap()
+}
+
+#[tokio::test]
+async fn everything_goes_into_a_cluster_and_the_old_store_is_fenced() {
+    let mut place = Place::new().await;
+    let planned = place.push(0, &["--plan"]).ok();
+    for word in ["site1/keystone.database.connection  create", "donjon-reader-nova", "the mount `donjon` would be made"]
+    {
+        assert!(planned.contains(word), "{planned}");
+    }
+    assert!(!planned.contains("s3cret") && planned.contains("nothing was changed"), "{planned}");
+    assert!(!place.push(0, &["--plan", "--output", "json"]).json()["vault"]["moved"].as_bool().unwrap());
+
+    let folder = place.path("approle").display().to_string();
+    let pushed = place.push(1, &["--credentials", &folder, "--output", "json"]).json();
+    assert_eq!(pushed["vault"]["verified"], pushed["vault"]["records"].as_array().unwrap().len());
+    assert_eq!(place.holds("site1/nova_database_password").await.unwrap()["password"], "for-nova-2");
+    for node in 0..3 {
+        assert_eq!(service(&place, node), "mysql+pymysql://keystone:s3cret-4711@10.0.0.11/keystone", "node {node}");
+    }
+    assert!(kolla(&place, 0).contains("nova_database_password: for-nova-2"), "{}", kolla(&place, 0));
+
+    for command in [
+        &["rotate", "apply", "nova_database_password"][..],
+        &["generate", "cinder_database_password"],
+        &["export", "bundle", "--custodians", "--recipient", "age1…", "-o", "x"],
+        &["export", "key", "-o", "x"],
+    ] {
+        let refused = place.donjon.run(command).failed(5);
+        assert!(
+            refused.contains("this store is not the authority") && refused.contains("the authority is at"),
+            "{refused}"
+        );
+    }
+    place.donjon.run_with_input(&["put", "nova_database_password"], b"stray").failed(5);
+    let again = place.push(2, &["--output", "json"]).json();
+    assert_eq!((&again["vault"]["moved"], &again["vault"]["written"]), (&Value::Bool(true), &Value::from(0)));
+
+    // The broker of the overcloud goes on: it signs, and its key comes from the old one.
+    let mut overcloud = Donjon::new();
+    overcloud.describe(DEPLOYMENT);
+    overcloud.set("BAO_ADDR", &place.cluster.url(0));
+    overcloud.set("BAO_CACERT", &place.cluster.authority_file().display().to_string());
+    // EXPOSE: the token of a server that lives for one test
+    overcloud.set("BAO_TOKEN", place.cluster.root().expose_text().unwrap());
+    overcloud.up();
+    assert_eq!(overcloud.run(&["get", "keystone_database_password"]).ok(), "s3cret-4711");
+    let key = place.path("authority.pem").display().to_string();
+    let signs = overcloud.run(&["export", "key", "-o", &key, "--output", "json"]).json();
+    assert_eq!(signs["id"], pushed["vault"]["authority"]);
+    place.donjon.run(&["down"]).ok();
+
+    // The leader dies: whoever reads through another node waits for an election and no longer.
+    let leader = place.cluster.leader().await;
+    place.cluster.kill(leader);
+    let began = std::time::Instant::now();
+    let other = (leader + 1) % 3;
+    donjon_tests::wait::until("a read after the leader's death", Duration::from_secs(60), async || {
+        place
+            .cluster
+            .store(other, "donjon")
+            .read(&"site1/nova_database_password".parse().unwrap(), Which::Latest)
+            .await
+            .ok()
+    })
+    .await;
+    println!("first read {} ms after the leader was killed", began.elapsed().as_millis());
+    // A login is a write, and castellan falls back to the default while there is no leader.
+    wait_for("a service that starts", Duration::from_secs(60), || service(&place, other).ends_with("/keystone"));
+    println!("a service starts again {} ms after the leader was killed", began.elapsed().as_millis());
+}
+
+#[tokio::test]
+async fn a_push_that_was_killed_is_ended_by_the_same_command() {
+    let mut place = Place::new().await;
+    for point in POINTS {
+        place.donjon.kill_daemon();
+        place.donjon.set("FAILPOINTS", &format!("{point}=return"));
+        place.donjon.up();
+        place.donjon.unset("FAILPOINTS");
+        let victim = place.donjon.daemon().expect("it runs");
+        place.push(0, &[]).failed(6);
+        wait_for("the killed daemon", Duration::from_secs(5), || !runs(victim));
+        place.donjon.up();
+        let fenced = *point == "push.fenced" || *point == "push.arrived";
+        let put = place.donjon.run_with_input(&["put", "heat_database_password"], point.as_bytes());
+        assert_eq!(put.code, if fenced { 5 } else { 0 }, "{point}: {put:#?}");
+    }
+    let ended = place.push(1, &["--output", "json"]).json();
+    assert_eq!(ended["vault"]["moved"], true);
+    assert_eq!(place.holds("site1/heat_database_password").await.unwrap()["password"], "push.written");
+    place.donjon.run(&["rotate", "apply", "heat_database_password"]).failed(5);
+}
+
+#[tokio::test]
+async fn other_records_there_are_left_as_they_are() {
+    let place = Place::new().await;
+    let connection = place.cluster.connection(0);
+    let mount = r#"{"type":"kv","options":{"version":"2"}}"#.to_owned();
+    connection
+        .call(donjon_drivers::store::vault::Call::post("sys/mounts/donjon", Material::from(mount)))
+        .await
+        .unwrap();
+    let other = Document::from_json(Material::from(r#"{"password":"other"}"#.to_owned())).unwrap();
+    let (store, path) = (place.cluster.store(0, "donjon"), "site1/nova_database_password".parse().unwrap());
+    donjon_tests::wait::until("the mount", Duration::from_secs(30), async || {
+        store.write(&path, &other, Expected::Absent).await.ok()
+    })
+    .await;
+    let refused = place.push(0, &[]).failed(5);
+    assert!(refused.contains("there are other records at `site1/nova_database_password`"), "{refused}");
+    assert_eq!(place.holds("site1/nova_database_password").await.unwrap()["password"], "other");
+    assert_eq!(place.holds("site1/keystone_database_password").await, None, "nothing was written");
+    place.donjon.run_with_input(&["put", "nova_database_password"], b"still").ok();
+}
