@@ -7,6 +7,7 @@
 //!                      └─▶ audit
 //! ```
 
+pub mod adopt;
 pub mod audit;
 pub mod cli;
 pub mod config;

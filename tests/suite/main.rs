@@ -1,6 +1,7 @@
 //! The suite: one binary for every test that needs real parts.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics where it stands")]
 
+mod adopt;
 mod ansible;
 mod authority;
 mod bad_input;

@@ -25,6 +25,8 @@ pub enum Act {
     History,
     /// Secrets were made.
     Generate,
+    /// Values were taken over from a deployer's file.
+    Adopt,
     /// An unseal share was given.
     Unseal,
     /// A deployer run began, or ended.

@@ -137,6 +137,7 @@ fn durability(act: Act) -> Durability {
         | Act::Down
         | Act::Put
         | Act::Generate
+        | Act::Adopt
         | Act::Unseal
         | Act::Deploy
         | Act::Rotate

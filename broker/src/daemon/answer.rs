@@ -1,8 +1,8 @@
 //! One request, one answer: who may ask is decided here, once.
 
 use super::{
-    Daemon, deploy, doctor, generation, lifecycle, lookup, lookup::Answered, metrics, push, rotate, scan, schedule,
-    transfer,
+    Daemon, adopt, deploy, doctor, generation, lifecycle, lookup, lookup::Answered, metrics, push, rotate, scan,
+    schedule, transfer,
 };
 use crate::{
     audit::Actor,
@@ -116,6 +116,7 @@ async fn answer(
             let asked = generation::Asked { catalogue, text: catalogue_text, names };
             generation::generate(daemon, actor, asked, tell).await
         }
+        Request::Adopt(asked) => adopt::adopt(daemon, actor, asked, materials, tell).await,
         Request::Scan { paths } => scan::scan(daemon, actor, &paths, tell).await,
         Request::ExportBundle(asked) => transfer::export(daemon, actor, &asked).await,
         Request::ExportVault(asked) => push::push(daemon, actor, asked, materials, tell).await,

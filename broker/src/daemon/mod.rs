@@ -1,5 +1,6 @@
 //! The daemon: one process that holds the store's credential and answers on the socket.
 
+pub mod adopt;
 pub mod answer;
 pub mod deploy;
 pub mod doctor;

@@ -6,6 +6,7 @@
 //! donjon-private/<deployment>/pending/<rotation>/<secret>  a value that no consumer can read yet
 //! donjon-private/<deployment>/labels/<secret>   current, previous, and which rotation holds the secret
 //! donjon-private/<deployment>/journal/<rotation>  a rotation's journal
+//! donjon-private/<deployment>/adoption          which file was taken over last, and how far
 //! donjon-private/<deployment>/authority         which store rotates and signs
 //! ```
 

@@ -48,6 +48,8 @@ pub enum Request {
         #[serde(default)]
         names: Vec<String>,
     },
+    /// Takes over values of a deployer's file, the materials, in the order of the names.
+    Adopt(AdoptAsked),
     /// Unseal shares, one a material.
     Unseal,
     /// Ends the daemon, and the temporary Vault with it.
@@ -99,6 +101,7 @@ impl Request {
         match self {
             Self::Put { .. }
             | Self::Generate { .. }
+            | Self::Adopt(_)
             | Self::Deploy
             | Self::RotateApply(_)
             | Self::RotateResume(_)
@@ -123,6 +126,30 @@ impl Request {
             | Self::Receipt => false,
         }
     }
+}
+
+/// What is taken over from a deployer's file.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct AdoptAsked {
+    /// Only say how the store stands to it.
+    pub plan: bool,
+    /// Store these values as next versions where the store has others.
+    #[serde(default)]
+    pub overwrite: bool,
+    /// The file, for the journal.
+    pub file: String,
+    /// Whose values these are.
+    pub secrets: Vec<Adopted>,
+}
+
+/// One secret that is taken over.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Adopted {
+    /// Its name.
+    pub name: SecretName,
+    /// The public half, where it is a pair; the private one is the material.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public: Option<String>,
 }
 
 /// A bundle that is asked for.

@@ -109,7 +109,8 @@ fn digest(reference: &Reference) -> String {
     hex::encode(Sha256::digest(format!("donjon placeholder {reference}")))
 }
 
-const BEGINNING: &str = "DONJON_REF_";
+/// What a readable one begins with.
+pub const BEGINNING: &str = "DONJON_REF_";
 const END: &str = "_END";
 const DRAWN: &str = "DONJONREF";
 /// What every placeholder but a UUID begins with: found alone, it is one that the catalogue does not know.

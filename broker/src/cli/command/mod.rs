@@ -1,5 +1,6 @@
 //! The commands, one a file: arguments, help, and what is done.
 
+pub mod adopt;
 pub mod audit;
 pub mod completion;
 pub mod config;

@@ -1,0 +1,140 @@
+//! The original file: kept beside the new one until the operator confirms, then overwritten and unlinked.
+
+use donjon_drivers::fs::{self, FileError};
+use std::{
+    fs::{File, OpenOptions, Permissions},
+    io::{self, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown},
+    path::{Path, PathBuf},
+};
+
+/// Where the original of a file is kept.
+pub fn kept(file: &Path) -> PathBuf {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    file.with_file_name(format!(".{name}.donjon-adopted"))
+}
+
+/// Puts a new content in the place of a file; the original is kept beside it, for its owner alone.
+///
+/// At no moment is either name without a whole file: the original gets its second name first.
+pub fn replace(file: &Path, content: &[u8]) -> Result<(), FileError> {
+    let kept = kept(file);
+    let failed = |act| io_error(act, &kept);
+    match std::fs::hard_link(file, &kept) {
+        // A run that was ended in between has left it; any other is not ours to overwrite.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && same(file, &kept) => {}
+        linked => linked.map_err(failed("keep the original as"))?,
+    }
+    let found = std::fs::metadata(&kept).map_err(failed("look at"))?;
+    std::fs::set_permissions(&kept, Permissions::from_mode(0o600)).map_err(failed("set the mode of"))?;
+    fs::replace_with_mode(file, content, found.permissions().mode() & 0o777)?;
+    let own = std::fs::metadata(file).map_err(io_error("look at", file))?;
+    match (own.uid(), own.gid()) == (found.uid(), found.gid()) {
+        true => Ok(()),
+        false => chown(file, Some(found.uid()), Some(found.gid())).map_err(io_error("give back to its owner", file)),
+    }
+}
+
+/// Puts the original back.
+pub fn put_back(file: &Path) -> Result<(), FileError> {
+    let kept = kept(file);
+    let mode = std::fs::metadata(file).map_or(0o600, |found| found.permissions().mode() & 0o777);
+    std::fs::set_permissions(&kept, Permissions::from_mode(mode)).map_err(io_error("set the mode of", &kept))?;
+    std::fs::rename(&kept, file).map_err(io_error("put back", file))?;
+    fs::sync_folder(folder(file))
+}
+
+/// What is left of a file that was erased.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Erased {
+    /// How many other names the file has; they show what it was overwritten with.
+    pub other_names: u64,
+}
+
+/// Overwrites a file in its place, makes that durable, and removes its name.
+pub fn erase(path: &Path) -> Result<Erased, FileError> {
+    let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    let mut file = OpenOptions::new().write(true).custom_flags(flags).open(path).map_err(io_error("open", path))?;
+    let found = file.metadata().map_err(io_error("look at", path))?;
+    if !found.is_file() {
+        return Err(io_error("erase", path)(io::ErrorKind::InvalidInput.into()));
+    }
+    overwrite(&mut file, found.len()).map_err(io_error("overwrite", path))?;
+    std::fs::remove_file(path).map_err(io_error("remove", path))?;
+    fs::sync_folder(folder(path))?;
+    Ok(Erased { other_names: found.nlink().saturating_sub(1) })
+}
+
+fn overwrite(file: &mut File, length: u64) -> io::Result<()> {
+    let zeros = [0; 4096];
+    // To the end of its last block, where a file system keeps the rest of what was longer once.
+    let mut left = length.next_multiple_of(zeros.len() as u64);
+    while left > 0 {
+        file.write_all(&zeros)?;
+        left -= zeros.len() as u64;
+    }
+    file.sync_all()
+}
+
+fn same(one: &Path, other: &Path) -> bool {
+    let identity = |path| std::fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()));
+    matches!((identity(one), identity(other)), (Ok(one), Ok(other)) if one == other)
+}
+
+fn folder(file: &Path) -> &Path {
+    file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn io_error(act: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError + use<> {
+    let path = path.to_path_buf();
+    move |source| FileError::Io { act, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("passwords.yml");
+        fs::replace_with_mode(&path, b"original", 0o640).unwrap();
+        (folder, path)
+    }
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn the_original_is_kept_for_its_owner_and_can_be_put_back() {
+        let (folder, path) = file();
+        replace(&path, b"references").unwrap();
+        assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"references".to_vec(), 0o640));
+        assert_eq!((fs::read(&kept(&path)).unwrap(), mode(&kept(&path))), (b"original".to_vec(), 0o600));
+        assert!(replace(&path, b"again").is_err(), "an original that is kept is never overwritten");
+        put_back(&path).unwrap();
+        assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"original".to_vec(), 0o640));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_run_that_was_ended_in_between_can_be_repeated() {
+        let (_folder, path) = file();
+        std::fs::hard_link(&path, kept(&path)).unwrap();
+        replace(&path, b"references").unwrap();
+        assert_eq!(fs::read(&kept(&path)).unwrap(), b"original");
+    }
+
+    #[test]
+    fn what_is_erased_is_overwritten_first() {
+        let (_folder, path) = file();
+        let witness = path.with_file_name("witness");
+        std::fs::hard_link(&path, &witness).unwrap();
+        assert_eq!(erase(&path).unwrap(), Erased { other_names: 1 });
+        assert!(!path.exists());
+        assert_eq!(fs::read(&witness).unwrap(), vec![0; 4096]);
+        let link = path.with_file_name("link");
+        std::os::unix::fs::symlink(&witness, &link).unwrap();
+        assert!(erase(&link).is_err(), "a link is not followed");
+    }
+}

@@ -1,0 +1,247 @@
+//! A YAML document as a tree of scalars that know their places, so that a file can be changed there and nowhere else.
+
+use granit_parser::{Event, Options, Parser, ScalarStyle, Span, Tag};
+use regex::Regex;
+use std::{collections::BTreeMap, ops::Range, sync::LazyLock};
+use zeroize::Zeroizing;
+
+/// A node of the document.
+#[derive(Debug)]
+pub struct Node {
+    /// Its line, from 1.
+    pub line: usize,
+    /// What stands there.
+    pub kind: Kind,
+}
+
+/// What a node is.
+#[derive(Debug)]
+pub enum Kind {
+    /// A scalar.
+    Scalar(Scalar),
+    /// A mapping, in the order of the file, repeated keys included.
+    Mapping(Vec<(String, Node)>),
+    /// A sequence; nothing in one is a password.
+    Sequence,
+}
+
+/// A scalar and where it stands.
+#[derive(Clone)]
+pub struct Scalar {
+    /// Its text.
+    pub text: Zeroizing<String>,
+    /// How it is written.
+    pub written: Written,
+    /// Its bytes in the document, tag and quotes included.
+    pub place: Range<usize>,
+}
+
+/// How a scalar is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// Without quotes: YAML decides what it means.
+    Plain,
+    /// As text: quoted, in a block, or `!!str`.
+    Text,
+    /// `!unsafe`: text that Ansible does not evaluate.
+    Unsafe,
+    /// `!vault`: an ansible-vault of its own.
+    Vault,
+    /// With another tag.
+    Tagged,
+}
+
+impl std::fmt::Debug for Scalar {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scalar").field("written", &self.written).field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+/// Why a document was not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum YamlError {
+    /// It is no YAML.
+    #[error("line {0}: this is no YAML")]
+    Broken(usize),
+    /// There is a second document.
+    #[error("line {0}: a second document begins")]
+    Second(usize),
+    /// It goes too deep.
+    #[error("line {0}: it is nested too deep")]
+    Deep(usize),
+    /// YAML 1.1 ends a line where YAML 1.2 does not.
+    #[error("line {0}: a character that some readers take for a line's end; write it as an escape in double quotes")]
+    LineEnd(usize),
+    /// A key is no scalar.
+    #[error("line {0}: a key is no word")]
+    Key(usize),
+}
+
+/// Reads the one document of a text; `None` for one that is empty.
+pub fn read(text: &str) -> Result<Option<Node>, YamlError> {
+    if let Some(at) = text.find(['\u{85}', '\u{2028}', '\u{2029}']) {
+        return Err(YamlError::LineEnd(1 + text[..at].matches('\n').count()));
+    }
+    let mut options = Options::default();
+    options.simple_key_max_lookahead = usize::MAX;
+    options.max_buffered_comment_events = usize::MAX;
+    let mut reading = Reading { text, open: Vec::new(), anchors: BTreeMap::new(), root: None };
+    for event in Parser::new_from_str_with_options(text, options) {
+        // The parser's own words may quote the text.
+        let (event, span) = event.map_err(|error| YamlError::Broken(error.marker().line()))?;
+        reading.event(event, &span)?;
+    }
+    Ok(reading.root)
+}
+
+struct Reading<'a> {
+    text: &'a str,
+    open: Vec<Open>,
+    anchors: BTreeMap<usize, Scalar>,
+    root: Option<Node>,
+}
+
+struct Open {
+    line: usize,
+    /// `None` for a sequence.
+    pairs: Option<Vec<(String, Node)>>,
+    key: Option<String>,
+}
+
+impl Reading<'_> {
+    fn event(&mut self, event: Event<'_>, span: &Span) -> Result<(), YamlError> {
+        let line = span.start.line();
+        match event {
+            Event::DocumentStart(..) if self.root.is_some() => return Err(YamlError::Second(line)),
+            Event::Scalar(value, style, anchor, tag) => {
+                let scalar = self.scalar(&value, style, tag.as_deref(), span).ok_or(YamlError::Broken(line))?;
+                if anchor > 0 {
+                    self.anchors.insert(anchor, scalar.clone());
+                }
+                self.node(Node { line, kind: Kind::Scalar(scalar) })?;
+            }
+            Event::Alias(anchor) => {
+                let place = span.byte_range().ok_or(YamlError::Broken(line))?;
+                let kind = match self.anchors.get(&anchor) {
+                    Some(scalar) => Kind::Scalar(Scalar { place, ..scalar.clone() }),
+                    None => Kind::Sequence,
+                };
+                self.node(Node { line, kind })?;
+            }
+            Event::MappingStart(..) => self.enter(line, Some(Vec::new()))?,
+            Event::SequenceStart(..) => self.enter(line, None)?,
+            Event::MappingEnd | Event::SequenceEnd => {
+                if let Some(Open { line, pairs, .. }) = self.open.pop() {
+                    self.node(Node { line, kind: pairs.map_or(Kind::Sequence, Kind::Mapping) })?;
+                }
+            }
+            // Starts, ends and comments, and whatever a later parser tells besides.
+            Event::StreamStart | Event::StreamEnd | Event::DocumentStart(..) | Event::DocumentEnd | _ => {}
+        }
+        Ok(())
+    }
+
+    fn scalar(&self, value: &str, style: ScalarStyle, tag: Option<&Tag>, span: &Span) -> Option<Scalar> {
+        let mut place = span.byte_range()?;
+        let written = match (tag.map(Tag::suffix), style) {
+            (None, ScalarStyle::Plain) => Written::Plain,
+            (None | Some("str"), _) => Written::Text,
+            (Some("unsafe"), _) => Written::Unsafe,
+            (Some("vault" | "vault-encrypted"), _) => Written::Vault,
+            (Some(_), _) => Written::Tagged,
+        };
+        if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
+            place = block(self.text, place)?;
+        }
+        if tag.is_some() {
+            place.start = span.tag_span()?.byte_range()?.start;
+        }
+        self.text.get(place.clone())?;
+        Some(Scalar { text: Zeroizing::new(value.to_owned()), written, place })
+    }
+
+    fn enter(&mut self, line: usize, pairs: Option<Vec<(String, Node)>>) -> Result<(), YamlError> {
+        if self.open.len() == DEEPEST {
+            return Err(YamlError::Deep(line));
+        }
+        self.open.push(Open { line, pairs, key: None });
+        Ok(())
+    }
+
+    fn node(&mut self, node: Node) -> Result<(), YamlError> {
+        let Some(open) = self.open.last_mut() else {
+            self.root = Some(node);
+            return Ok(());
+        };
+        let Some(pairs) = &mut open.pairs else { return Ok(()) };
+        match (open.key.take(), node.kind) {
+            (Some(key), kind) => pairs.push((key, Node { line: node.line, kind })),
+            (None, Kind::Scalar(key)) => open.key = Some(key.text.to_string()),
+            (None, Kind::Mapping(_) | Kind::Sequence) => return Err(YamlError::Key(node.line)),
+        }
+        Ok(())
+    }
+}
+
+/// A block from its `|` or `>` to its last character. The parser gives its content, and the indentation of what follows.
+fn block(text: &str, content: Range<usize>) -> Option<Range<usize>> {
+    let before = text.get(..content.start)?.trim_end();
+    let line = before.rfind('\n').map_or(0, |at| at + 1);
+    let header = line + HEADER.find(&before[line..])?.start();
+    let end = content.start + text.get(content.clone())?.trim_end().len();
+    Some(header..if end > content.start { end } else { before.len() })
+}
+
+/// The indicator of a block at the end of its line, with a comment perhaps.
+static HEADER: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"[|>][-+1-9]{0,2}(?:[ \t]+#.*)?$").expect("a literal that the tests use"));
+const DEEPEST: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn scalars(text: &str) -> Vec<(String, Written, String)> {
+        let Some(Node { kind: Kind::Mapping(pairs), .. }) = read(text).unwrap() else { panic!("a mapping") };
+        let scalar = |(key, node): (String, Node)| match node.kind {
+            Kind::Scalar(found) => Some((key, found.written, text[found.place].to_owned())),
+            Kind::Mapping(_) | Kind::Sequence => None,
+        };
+        pairs.into_iter().filter_map(scalar).collect()
+    }
+
+    #[test]
+    fn every_scalar_knows_its_whole_place() {
+        let text = "a: x # not this\nb: 'y'\nc: !unsafe \"z\"\nd: | # a|b\n\n  1\n  2\n\n# then\ne: !vault |\n  $A\n  00\nf:\ng: &k v\nh: *k\n";
+        let found = scalars(text);
+        let expected = [
+            ("a", Written::Plain, "x"),
+            ("b", Written::Text, "'y'"),
+            ("c", Written::Unsafe, "!unsafe \"z\""),
+            ("d", Written::Text, "| # a|b\n\n  1\n  2"),
+            ("e", Written::Vault, "!vault |\n  $A\n  00"),
+            ("f", Written::Plain, ""),
+            ("g", Written::Plain, "v"),
+            ("h", Written::Plain, "*k"),
+        ];
+        let expected: Vec<_> = expected.map(|(key, how, place)| (key.to_owned(), how, place.to_owned())).into();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_is_no_single_document_of_words_is_refused() {
+        assert_eq!(read("a: 1\n---\nb: 2\n").unwrap_err(), YamlError::Second(2));
+        assert!(matches!(read("a: [1\nb: 2"), Err(YamlError::Broken(_))));
+        assert!(matches!(read("? [a]\n: b\n"), Err(YamlError::Key(_))));
+        assert!(read(&"[".repeat(2000)).is_err());
+        assert!(read("# nothing\n").unwrap().is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "([ \\-:{}\\[\\],&*!|>'\"%#?~\na0]){0,120}") {
+            let _ = read(&text);
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! `donjon adopt`: a deployer's file of passwords into the store.
+
+mod shown;
+
+use crate::{
+    adopt::{self, Format, Given, Opened, Sealed, Survey, Taken, container, keep, replace, yaml},
+    cli::{Context, progress::Progress},
+    failure::{Exit, Failure},
+    socket::{
+        frame::MOST_MATERIALS,
+        message::{AdoptAsked, Adopted, Request},
+    },
+};
+use clap::{Args, ValueEnum};
+use donjon_drivers::{fs, material::Material, store::secret::SecretValue};
+use donjon_policies::{catalogue::Catalogue, name::SecretName};
+use serde_json::Value;
+use std::{
+    io::{IsTerminal, stdin},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+use zeroize::Zeroizing;
+
+/// Take over a deployer's file of passwords: kolla-ansible's passwords.yml, openstack-ansible's user_secrets.yml, a heat
+/// environment or plan export of TripleO's, each also as an ansible-vault.
+///
+/// Every value is stored and read back, and nothing is stored where the store has another value. The file is left as it is. With
+/// --replace references stand in it from then on, and the original is kept beside it, for its owner alone. --confirm compares the
+/// original with the store once more, overwrites it and removes it: what a disk, a snapshot or a backup kept of it is out of
+/// reach. --undo puts it back.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  donjon adopt /etc/kolla/passwords.yml --plan\n  donjon adopt /etc/kolla/passwords.yml --replace\n  donjon adopt /etc/kolla/passwords.yml --confirm\n  donjon adopt secrets.yml --format osa --vault-password-file ~/.vault"
+)]
+pub struct Adopt {
+    /// The file.
+    file: PathBuf,
+    /// Whose file it is; told by what is in it where not given.
+    #[arg(long, value_enum)]
+    format: Option<FormatName>,
+    /// A file with the password of an ansible-vault, or a program that prints it; asked for on the terminal where none is given.
+    #[arg(long, value_name = "FILE")]
+    vault_password_file: Vec<PathBuf>,
+    /// Only say what would happen.
+    #[arg(long)]
+    plan: bool,
+    /// Put references where the values stand.
+    #[arg(long, conflicts_with = "plan")]
+    replace: bool,
+    /// Store the file's values where the store has others.
+    #[arg(long)]
+    overwrite: bool,
+    /// Store the value of NAME under OTHER too, where your own catalogue gives a second credential that name.
+    #[arg(long, value_name = "NAME=OTHER", value_parser = split)]
+    split: Vec<(SecretName, SecretName)>,
+    /// The store has it all: overwrite the original and remove it.
+    #[arg(long, conflicts_with_all = ["plan", "replace", "overwrite", "split"])]
+    confirm: bool,
+    /// Put the original back.
+    #[arg(long, conflicts_with_all = ["plan", "replace", "overwrite", "split", "confirm"])]
+    undo: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum FormatName {
+    /// kolla-ansible's passwords.yml.
+    Kolla,
+    /// openstack-ansible's user_secrets.yml.
+    Osa,
+    /// TripleO's passwords environment or plan.
+    Tripleo,
+}
+
+/// A file, opened and read.
+struct Source {
+    opened: Opened,
+    format: Format,
+    catalogue: Catalogue,
+    taken: Taken,
+}
+
+impl Adopt {
+    /// Plans, takes over, confirms or undoes.
+    pub fn run(mut self, context: &Context) -> Result<(), Failure> {
+        // A link that is named is meant to be followed: what it points to is replaced, and not the link.
+        self.file = std::fs::canonicalize(&self.file).map_err(|error| self.left_alone().because(&error))?;
+        match (self.undo, self.confirm) {
+            (true, _) => self.undo(context),
+            (_, true) => self.confirm(context),
+            (false, false) => self.take(context),
+        }
+    }
+
+    fn take(&self, context: &Context) -> Result<(), Failure> {
+        let mut source = self.source(&self.file)?;
+        for (name, other) in &self.split {
+            let given = source.taken.given.iter().find(|given| given.name == *name);
+            let given = given.ok_or_else(|| self.left_alone().cause(format!("it gives no value to `{name}`")))?;
+            let value = given.value.duplicate();
+            let again = Given {
+                name: other.clone(),
+                written: given.written.clone(),
+                line: given.line,
+                value,
+                places: Vec::new(),
+            };
+            source.taken.given.push(again);
+        }
+        let survey = adopt::survey(&source.taken.given, &source.catalogue);
+        // First what can be refused.
+        let replaced = match self.replace {
+            true => Some(self.replaced(&source)?),
+            false => None,
+        };
+        let (stored, asked) = match (self.ask(context, &source.taken), self.plan) {
+            (Err(failure), true) if failure.code == Exit::Unavailable => (Value::Null, false),
+            (answered, _) => (answered?, true),
+        };
+        if let Some(replaced) = &replaced {
+            keep::replace(&self.file, replaced.text.as_bytes()).map_err(|error| {
+                Failure::new(Exit::Failed, "cannot replace the file")
+                    .because(&error)
+                    .state("its values are stored and were read back; the file is as it was")
+            })?;
+        }
+        let told = shown::Told {
+            adopt: self,
+            source: &source,
+            survey: &survey,
+            stored: &stored,
+            asked,
+            replaced: replaced.as_ref(),
+        };
+        told.show(context)
+    }
+
+    fn source(&self, path: &Path) -> Result<Source, Failure> {
+        let found = std::fs::metadata(path).map_err(|error| self.left_alone().because(&error))?;
+        if found.len() > container::LONGEST {
+            return Err(self.left_alone().cause(format!("it is larger than {} bytes", container::LONGEST)));
+        }
+        let bytes = Zeroizing::new(fs::read(path).map_err(|error| self.left_alone().because(&error))?);
+        let mut passwords = Vec::new();
+        let opened = adopt::open(bytes, &mut || {
+            passwords = self.passwords()?;
+            Ok::<_, Unopened>(passwords.iter().map(Material::duplicate).collect())
+        });
+        let opened = opened.map_err(|error| match error {
+            Unopened::Password(failure) => *failure,
+            Unopened::File(error) => self.left_alone().because(&error),
+        })?;
+        if passwords.is_empty() && opened.text.contains("!vault") {
+            passwords = self.passwords()?;
+        }
+        let document = yaml::read(&opened.text).map_err(|error| self.left_alone().because(&error))?;
+        let document = document.ok_or_else(|| self.left_alone().cause("there is nothing in it"))?;
+        let format = self.format.map(Format::from).or_else(|| Format::of(&document)).ok_or_else(|| {
+            self.left_alone()
+                .cause("its names are of no deployer, or of two")
+                .hint("`--format kolla`, `osa` or `tripleo`")
+        })?;
+        let catalogue = Catalogue::named(format.catalogue())
+            .map_err(|error| Failure::new(Exit::Bug, "a built-in catalogue is broken").because(&error))?;
+        let taken = adopt::take(&document, format, &catalogue, &passwords).map_err(|mistakes| {
+            let mut failure = self.left_alone();
+            failure.causes = mistakes.iter().map(ToString::to_string).collect();
+            failure
+        })?;
+        Ok(Source { opened, format, catalogue, taken })
+    }
+
+    /// Of the files that were named, else of the terminal.
+    fn passwords(&self) -> Result<Vec<Material>, Failure> {
+        if !self.vault_password_file.is_empty() {
+            return self.vault_password_file.iter().map(|file| password(file)).collect();
+        }
+        let unasked =
+            || Failure::new(Exit::Usage, "the file is an ansible-vault, and there is nobody to ask for its password");
+        if !stdin().is_terminal() {
+            return Err(unasked().state("nothing was stored").hint("`--vault-password-file FILE`"));
+        }
+        let typed =
+            rpassword::prompt_password("ansible-vault password: ").map_err(|error| unasked().because(&error))?;
+        Ok(vec![Material::from(typed)])
+    }
+
+    fn replaced(&self, source: &Source) -> Result<replace::Replaced, Failure> {
+        if source.opened.sealed == Sealed::Archive {
+            return Err(self
+                .left_alone()
+                .cause("what is in an archive cannot be replaced")
+                .hint("leave `--replace` out"));
+        }
+        let kept = keep::kept(&self.file);
+        if kept.exists() {
+            let mut failure = Failure::new(Exit::Conflict, "the original of an earlier --replace is still there");
+            failure.causes.push(kept.display().to_string());
+            return Err(failure.state("nothing was stored").hint("`--confirm` erases it, `--undo` puts it back"));
+        }
+        replace::replaced(&source.opened.text, &source.taken, source.format, &source.catalogue).map_err(|beside| {
+            let mut failure = self.left_alone();
+            failure.causes = beside.iter().map(ToString::to_string).collect();
+            failure.hint("take it out of there; then the same command again")
+        })
+    }
+
+    fn ask(&self, context: &Context, taken: &Taken) -> Result<Value, Failure> {
+        if taken.given.len() > MOST_MATERIALS {
+            return Err(self.left_alone().cause(format!("it has more than {MOST_MATERIALS} values")));
+        }
+        let (secrets, materials) = taken.given.iter().map(sent).unzip();
+        let file = self.file.display().to_string();
+        let request = Request::Adopt(AdoptAsked { plan: self.plan, overwrite: self.overwrite, file, secrets });
+        let mut progress = Progress::new(context.output);
+        let reply = context.client()?.ask(&request, materials, &mut |event| progress.tell(&event));
+        progress.end();
+        Ok(reply?.value)
+    }
+
+    fn confirm(&self, context: &Context) -> Result<(), Failure> {
+        let kept = keep::kept(&self.file);
+        let original = if kept.exists() { kept } else { self.file.clone() };
+        let source = self.source(&original)?;
+        if source.taken.given.is_empty() {
+            return Err(self.left_alone().cause("no value is in it"));
+        }
+        let plan = Self { plan: true, file: original.clone(), ..self.copy() };
+        let stored = plan.ask(context, &source.taken)?;
+        let list = stored["secrets"].as_array().cloned().unwrap_or_default();
+        let differing: Vec<String> = list
+            .iter()
+            .filter(|secret| secret["standing"] != "same")
+            .map(|secret| {
+                format!("`{}` is not in the store as the file has it", secret["name"].as_str().unwrap_or_default())
+            })
+            .collect();
+        if !differing.is_empty() || list.len() != source.taken.given.len() {
+            let mut failure = Failure::new(Exit::Conflict, format!("{} is not erased", original.display()));
+            failure.causes = differing;
+            return Err(failure.state("nothing was done").hint(
+                "where a secret was rotated since, the original is out of date: remove it yourself; else adopt it again",
+            ));
+        }
+        let erased = keep::erase(&original).map_err(|error| {
+            Failure::new(Exit::Failed, format!("cannot erase {}", original.display()))
+                .because(&error)
+                .state("its values are in the store")
+        })?;
+        shown::erased(context, &original, &erased)
+    }
+
+    fn undo(&self, context: &Context) -> Result<(), Failure> {
+        if !keep::kept(&self.file).exists() {
+            return Err(Failure::new(Exit::NotThere, format!("there is no original of {}", self.file.display()))
+                .state("nothing was done"));
+        }
+        keep::put_back(&self.file)
+            .map_err(|error| Failure::new(Exit::Failed, "cannot put the original back").because(&error))?;
+        shown::undone(context, &self.file)
+    }
+
+    fn copy(&self) -> Self {
+        Self {
+            file: self.file.clone(),
+            format: self.format,
+            vault_password_file: self.vault_password_file.clone(),
+            plan: false,
+            replace: false,
+            overwrite: false,
+            split: Vec::new(),
+            confirm: false,
+            undo: false,
+        }
+    }
+
+    fn left_alone(&self) -> Failure {
+        Failure::new(Exit::Usage, format!("cannot take over {}", self.file.display())).state("nothing was stored")
+    }
+}
+
+enum Unopened {
+    Password(Box<Failure>),
+    File(container::OpenError),
+}
+
+impl From<Failure> for Unopened {
+    fn from(failure: Failure) -> Self {
+        Self::Password(Box::new(failure))
+    }
+}
+
+impl From<container::OpenError> for Unopened {
+    fn from(error: container::OpenError) -> Self {
+        Self::File(error)
+    }
+}
+
+impl From<FormatName> for Format {
+    fn from(name: FormatName) -> Self {
+        match name {
+            FormatName::Kolla => Self::Kolla,
+            FormatName::Osa => Self::Osa,
+            FormatName::Tripleo => Self::Tripleo,
+        }
+    }
+}
+
+fn sent(given: &Given) -> (Adopted, Material) {
+    let public = match &given.value {
+        SecretValue::Pair { public, .. } => Some(public.clone()),
+        SecretValue::Whole(_) => None,
+    };
+    (Adopted { name: given.name.clone(), public }, given.value.material().duplicate())
+}
+
+/// As Ansible does: what may be executed is run and prints it, else the file holds it; white space around it does not count.
+fn password(file: &Path) -> Result<Material, Failure> {
+    let unread = |error: &(dyn std::error::Error + 'static)| {
+        Failure::new(Exit::Usage, format!("cannot get a password from {}", file.display()))
+            .because(error)
+            .state("nothing was stored")
+    };
+    let found = std::fs::metadata(file).map_err(|error| unread(&error))?;
+    let bytes = match found.permissions().mode() & 0o111 != 0 {
+        false => fs::read(file).map_err(|error| unread(&error))?,
+        true => {
+            let file = std::path::absolute(file).map_err(|error| unread(&error))?;
+            let ran = Command::new(&file).stdin(Stdio::inherit()).stderr(Stdio::inherit()).output();
+            let ran = ran.map_err(|error| unread(&error))?;
+            if !ran.status.success() {
+                return Err(Failure::new(Exit::Failed, format!("{} ended with {}", file.display(), ran.status))
+                    .state("nothing was stored"));
+            }
+            ran.stdout
+        }
+    };
+    let bytes = Zeroizing::new(bytes);
+    Ok(Material::new(bytes.trim_ascii().to_vec()))
+}
+
+fn split(text: &str) -> Result<(SecretName, SecretName), String> {
+    let (name, other) = text.split_once('=').ok_or("write NAME=OTHER")?;
+    let parse = |name: &str| name.parse::<SecretName>().map_err(|error| error.to_string());
+    Ok((parse(name)?, parse(other)?))
+}

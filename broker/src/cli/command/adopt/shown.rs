@@ -1,0 +1,189 @@
+//! What `donjon adopt` says: where each value went, what stands out, what is to be done next. Never a value.
+
+use super::{Adopt, Source, Survey, replace::Replaced};
+use crate::{
+    adopt::{Sealed, Why, keep::Erased},
+    cli::{Context, show},
+    failure::Failure,
+};
+use donjon_policies::name::SecretName;
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// All that is told of a run.
+pub(super) struct Told<'a> {
+    pub(super) adopt: &'a Adopt,
+    pub(super) source: &'a Source,
+    pub(super) survey: &'a Survey,
+    pub(super) stored: &'a Value,
+    /// Whether a store was there to be asked.
+    pub(super) asked: bool,
+    pub(super) replaced: Option<&'a Replaced>,
+}
+
+impl Told<'_> {
+    pub(super) fn show(&self, context: &Context) -> Result<(), Failure> {
+        let taken = &self.source.taken;
+        let secret = |(at, given): (usize, &crate::adopt::Given)| json!({"name": given.name, "written": given.written, "line": given.line, "standing": self.standing(at)});
+        let all = json!({
+            "file": self.adopt.file.display().to_string(),
+            "format": self.source.format.catalogue(),
+            "planned": self.adopt.plan,
+            "secrets": taken.given.iter().enumerate().map(secret).collect::<Vec<_>>(),
+            "left": taken.left,
+            "survey": self.survey,
+            "verified": self.stored["verified"],
+            "unfinished": self.stored["unfinished"],
+            "replaced": self.replaced.is_some(),
+            "stays": self.replaced.map(|replaced| &replaced.stays),
+        });
+        show::answer(context.output, &all, || self.people())
+    }
+
+    fn standing(&self, at: usize) -> &str {
+        self.stored["secrets"][at]["standing"].as_str().unwrap_or("unknown")
+    }
+
+    fn people(&self) -> String {
+        let taken = &self.source.taken;
+        let rows: Vec<Vec<String>> = taken
+            .given
+            .iter()
+            .enumerate()
+            .map(|(at, given)| {
+                let store = match (self.standing(at), self.adopt.plan) {
+                    ("new", true) => "would be stored",
+                    ("new", false) => "stored",
+                    ("same", _) => "is there already",
+                    ("other", true) => "has another value",
+                    ("other", false) => "stored over another value",
+                    (_, _) => "not asked",
+                };
+                vec![given.line.to_string(), given.name.to_string(), store.to_owned()]
+            })
+            .collect();
+        let mut text = show::table(&["LINE", "SECRET", "STORE"], &rows);
+        text += &self.left();
+        text += &self.findings();
+        if let Some(file) = self.stored["unfinished"].as_str() {
+            text += &format!("the adoption of {file} was cut off before it had ended: run it again\n");
+        }
+        text + &self.end()
+    }
+
+    fn left(&self) -> String {
+        let left = &self.source.taken.left;
+        let mut text = String::new();
+        for (why, what) in [
+            (Why::Empty, "have no value"),
+            (Why::Expression, "are expressions or references already"),
+            (Why::Structure, "are no passwords: lists, mappings, numbers"),
+            (Why::Parameter, "are parameters beside the plan's passwords"),
+        ] {
+            let names: Vec<&str> = left.iter().filter(|left| left.why == why).map(|left| left.name.as_str()).collect();
+            if !names.is_empty() {
+                text += &format!("not taken, {} that {what}: {}\n", names.len(), listed(&names));
+            }
+        }
+        text
+    }
+
+    fn findings(&self) -> String {
+        let Survey { unknown, reused, weak, shared } = self.survey;
+        let mut text = String::new();
+        for unknown in unknown {
+            let nearest = unknown.nearest.as_ref().map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+            text += &format!(
+                "unknown: `{}` is not in the catalogue of {}, so nothing rotates it{nearest}\n",
+                unknown.name,
+                self.source.format.catalogue()
+            );
+        }
+        for names in reused {
+            let names: Vec<&str> = names.iter().map(SecretName::as_str).collect();
+            text += &format!(
+                "reused: {} have one value; split them: donjon rotate apply {}\n",
+                names.join(", "),
+                names[1..].join(" ")
+            );
+        }
+        for weak in weak {
+            text += &format!(
+                "weak: `{}` has {} characters, {} bits at best; renew it: donjon rotate apply {}\n",
+                weak.name, weak.characters, weak.bits, weak.name
+            );
+        }
+        for shared in shared {
+            text += &format!(
+                "shared: `{}` feeds {} credentials ({}), which change together; split it: a catalogue of your own, then --split {}=OTHER\n",
+                shared.name,
+                shared.targets.len(),
+                shared.targets.join(", "),
+                shared.name
+            );
+        }
+        text
+    }
+
+    fn end(&self) -> String {
+        let file = self.adopt.file.display();
+        let count = self.source.taken.given.len();
+        match (self.adopt.plan, self.replaced) {
+            (true, _) if !self.asked => format!("{count} values; the store was not asked: donjon is not up\n"),
+            (true, _) => format!("{count} values; nothing was done yet\n"),
+            (false, None) => {
+                let erase = match self.source.opened.sealed {
+                    Sealed::Archive | Sealed::Plain | Sealed::Vault => "--confirm erases it",
+                };
+                format!(
+                    "{count} values are stored and were read back; {file} is as it was: --replace puts references in it, {erase}\n"
+                )
+            }
+            (false, Some(replaced)) => {
+                let stays = match replaced.stays.is_empty() {
+                    true => String::new(),
+                    false => {
+                        let names: Vec<&str> = replaced.stays.iter().map(SecretName::as_str).collect();
+                        format!("still in clear, as heat knows no reference to them: {}\n", names.join(", "))
+                    }
+                };
+                format!(
+                    "{stays}{count} values are stored and were read back; {file} holds references\nthe original is kept beside it: --confirm erases it, --undo puts it back\n"
+                )
+            }
+        }
+    }
+}
+
+/// Says what erasing did, and what it cannot do.
+pub(super) fn erased(context: &Context, file: &Path, erased: &Erased) -> Result<(), Failure> {
+    let path = file.display().to_string();
+    let all = json!({"erased": path, "other_names": erased.other_names, "beyond_reach": BEYOND});
+    show::answer(context.output, &all, || {
+        let mut text = format!("{path} was overwritten and removed\n");
+        if erased.other_names > 0 {
+            text += &format!("it has {} other names, which hold zeros now\n", erased.other_names);
+        }
+        text + BEYOND + "\n"
+    })
+}
+
+/// Says that the original is back.
+pub(super) fn undone(context: &Context, file: &Path) -> Result<(), Failure> {
+    let path = file.display().to_string();
+    show::answer(context.output, &json!({"undone": path}), || {
+        format!("{path} is as it was; its values stay in the store too\n")
+    })
+}
+
+fn listed(names: &[&str]) -> String {
+    let shown = names[..names.len().min(MOST_LISTED)].join(", ");
+    match names.len().saturating_sub(MOST_LISTED) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+const MOST_LISTED: usize = 8;
+const BEYOND: &str = "out of reach: what flash, journals, copy-on-write file systems, snapshots, backups, editors and git keep of it. \
+    `donjon scan` finds copies; a value that others may have read is renewed by `donjon rotate apply --compromised`";

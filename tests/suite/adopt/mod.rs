@@ -1,0 +1,190 @@
+//! `donjon adopt`: real deployers' files move in, values survive exactly, and what is left behind holds none of them.
+
+mod odd;
+
+use donjon_tests::{donjon::Donjon, tools};
+use serde_json::{Value, json};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+fn python(arguments: &[&str]) -> String {
+    let ran = Command::new(tools::program("python3")).args(arguments).output().expect("python is there");
+    assert!(ran.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&ran.stderr));
+    String::from_utf8(ran.stdout).expect("it prints text")
+}
+
+fn script() -> String {
+    concat!(env!("CARGO_MANIFEST_DIR"), "/suite/adopt/python.py").to_owned()
+}
+
+fn write(path: &Path, content: &str) {
+    donjon_drivers::fs::replace(path, content.as_bytes()).expect("a temporary file can be written");
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).expect("it is there").permissions().mode() & 0o777
+}
+
+/// kolla-ansible's own passwords.yml with a value for every name.
+fn kolla(folder: &Path) -> PathBuf {
+    let tool = tools::program("kolla-genpwd");
+    let sample = tool.ancestors().nth(2).expect("a venv").join("share/kolla-ansible/etc_examples/kolla/passwords.yml");
+    let file = folder.join("passwords.yml");
+    python(&[&script(), "fill", &sample.display().to_string(), &file.display().to_string()]);
+    file
+}
+
+fn read(file: &Path) -> Value {
+    serde_json::from_str(&python(&[&script(), "read", &file.display().to_string()])).expect("it prints JSON")
+}
+
+#[test]
+fn kollas_passwords_move_in_and_references_stand_in_their_place() {
+    let donjon = Donjon::new();
+    donjon.up();
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let file = kolla(folder.path());
+    let before = read(&file);
+    let text = fs::read(&file).expect("it is there");
+    let path = file.display().to_string();
+    let root = before["database_password"].as_str().expect("kolla-genpwd made it").to_owned();
+
+    let planned = donjon.run(&["adopt", &path, "--plan", "--output", "json"]).json();
+    assert_eq!((&planned["format"], &planned["planned"]), (&json!("kolla-ansible"), &json!(true)));
+    assert_eq!(donjon.run(&["list", "--output", "json"]).json()["secrets"], json!([]), "a plan stores nothing");
+
+    let adopted = donjon.run(&["adopt", &path, "--replace", "--output", "json"]);
+    assert!(!adopted.out.contains(&root) && !adopted.err.contains(&root));
+    let adopted = adopted.json();
+    let given = adopted["secrets"].as_array().expect("a list");
+    assert_eq!(adopted["verified"], json!(given.len()));
+    assert!(given.len() > 95, "{}", given.len());
+    // The daemon has compared them all; a consumer reads each pair and each tenth of the rest.
+    for (at, secret) in given.iter().enumerate() {
+        let (name, written) = (secret["name"].as_str().expect("a name"), secret["written"].as_str().expect("a name"));
+        let expected = match &before[written] {
+            Value::String(value) => value.clone(),
+            pair => pair["private_key"].as_str().expect("a pair").to_owned(),
+        };
+        if at % 10 != 0 && before[written].is_string() {
+            continue;
+        }
+        assert_eq!(donjon.run(&["get", name]).ok(), expected, "{name}");
+    }
+    let public = donjon.run(&["get", "nova_ssh_key", "--part", "public-key"]).ok();
+    assert_eq!(json!(public), before["nova_ssh_key"]["public_key"]);
+
+    // The file: no value is left, comments and order are, and the original is beside it.
+    let after = fs::read_to_string(&file).expect("it is there");
+    let scanned = donjon.run(&["scan", &path]);
+    assert_eq!(scanned.code, 0, "{scanned:?}");
+    assert!(after.contains("# Password for the dedicated backup user account\n"));
+    assert_eq!(read(&file)["database_password"], json!("{{ lookup('donjon.broker.secret', 'database_password') }}"));
+    let kept = folder.path().join(".passwords.yml.donjon-adopted");
+    assert_eq!((fs::read(&kept).expect("it is kept"), mode(&kept)), (text.clone(), 0o600));
+
+    // Undone, and done again: nothing is stored twice.
+    donjon.run(&["adopt", &path, "--undo"]).ok();
+    assert_eq!(fs::read(&file).expect("it is there"), text);
+    let again = donjon.run(&["adopt", &path, "--replace", "--output", "json"]).json();
+    assert!(again["secrets"].as_array().expect("a list").iter().all(|secret| secret["standing"] == "same"));
+
+    // Confirmed only while the store has it all; a witness sees that it is overwritten.
+    let witness = folder.path().join("witness");
+    fs::hard_link(&kept, &witness).expect("a link can be made");
+    donjon.run_with_input(&["put", "database_password"], b"another-value-than-before").ok();
+    let refused = donjon.run(&["adopt", &path, "--confirm"]).failed(5);
+    assert!(refused.contains("`database_password` is not in the store as the file has it"), "{refused}");
+    assert!(kept.exists());
+    donjon.run_with_input(&["put", "database_password"], root.as_bytes()).ok();
+    let confirmed = donjon.run(&["adopt", &path, "--confirm"]).ok();
+    assert!(confirmed.contains("snapshots, backups"), "{confirmed}");
+    assert!(!kept.exists() && file.exists());
+    assert!(fs::read(&witness).expect("it is there").iter().all(|byte| *byte == 0));
+    assert!(!donjon.log().contains(&root));
+}
+
+#[test]
+fn what_stands_out_is_told_and_a_file_with_mistakes_stores_nothing() {
+    let donjon = Donjon::new();
+    donjon.up();
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let file = folder.path().join("passwords.yaml");
+    let path = file.display().to_string();
+    let long = "R7mAq2LwZxT9kVbN4cYpH8sJ";
+    write(
+        &file,
+        &format!(
+            "parameter_defaults:\n  MysqlRootPassword: aB3dE6gH9k\n  NovaPassword: {long}\n  HeatPassword: {long}\n  \
+             NeutronPasword: {long}x\n  ControllerCount: 3\n  AdminToken: {long}y\n"
+        ),
+    );
+    let said = donjon.run(&["adopt", &path]).ok();
+    for expected in [
+        "weak: `MysqlRootPassword` has 10 characters, 59 bits at best",
+        "reused: NovaPassword, HeatPassword have one value; split them: donjon rotate apply HeatPassword",
+        "unknown: `NeutronPasword` is not in the catalogue of tripleo, so nothing rotates it; did you mean `NeutronPassword`?",
+        "shared: `NovaPassword` feeds 2 credentials (mariadb, keystone)",
+        "ControllerCount",
+        "KeystonePassword",
+    ] {
+        assert!(said.contains(expected), "{expected:?} is not in {said}");
+    }
+    assert!(!said.contains(long) && !said.contains("aB3dE6gH9k"));
+    assert_eq!(donjon.run(&["get", "KeystonePassword"]).ok(), format!("{long}y"), "an older name");
+
+    // Another value in the store is a conflict, unless it is to be stored over; then the other is the version before.
+    write(&file, "parameter_defaults:\n  NovaPassword: another-value\n  GlancePassword: not-yet-there\n");
+    let refused = donjon.run(&["adopt", &path]).failed(5);
+    assert!(refused.contains("`NovaPassword` has another value in the store"), "{refused}");
+    assert_eq!(donjon.run(&["get", "GlancePassword"]).code, 4, "nothing was stored");
+    donjon.run(&["adopt", &path, "--overwrite", "--split", "GlancePassword=GlanceDatabasePassword"]).ok();
+    assert_eq!(donjon.run(&["get", "NovaPassword", "--version", "previous"]).ok(), long);
+    assert_eq!(donjon.run(&["get", "GlanceDatabasePassword"]).ok(), "not-yet-there");
+
+    write(&file, "parameter_defaults:\n  SwiftPassword: canary-one\n  GlancePassword: 0123\n  NovaPassword: yes\n");
+    let refused = donjon.run(&["adopt", &path]).failed(2);
+    assert!(refused.contains("line 3") && refused.contains("line 4") && !refused.contains("0123"), "{refused}");
+    assert_eq!(donjon.run(&["get", "SwiftPassword"]).code, 4);
+    assert!(donjon.run(&["audit", "verify"]).code == 0);
+}
+
+#[test]
+fn openstack_ansibles_secrets_and_a_vault_move_in() {
+    let donjon = Donjon::new();
+    donjon.up();
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let file = folder.path().join("user_secrets.yml");
+    let path = file.display().to_string();
+    write(
+        &file,
+        "---\n## Galera\ngalera_root_password: 5f4dcc3b5aa765d61d8327deb882cf99 # made by pw-token-gen.py\nkeystone_auth_admin_password:\n",
+    );
+    let password = folder.path().join("vault-password");
+    write(&password, "a vault's password\n");
+    let vault = tools::program("ansible-vault").display().to_string();
+    python(&[&vault, "encrypt", "--vault-password-file", &password.display().to_string(), &path]);
+    assert!(fs::read_to_string(&file).expect("it is there").starts_with("$ANSIBLE_VAULT;1.1;AES256"));
+
+    let asked = donjon.run(&["adopt", &path]).failed(2);
+    assert!(asked.contains("--vault-password-file"), "{asked}");
+    let wrong = folder.path().join("wrong");
+    write(&wrong, "another\n");
+    let refused = donjon.run(&["adopt", &path, "--vault-password-file", &wrong.display().to_string()]).failed(2);
+    assert!(refused.contains("none of the passwords opens"), "{refused}");
+    // One that can be executed prints it, as for Ansible.
+    let program = folder.path().join("program");
+    let text = format!("#!/bin/sh\ncat {}\n", password.display());
+    donjon_drivers::fs::replace_with_mode(&program, text.as_bytes(), 0o700).expect("it can be written");
+    donjon.run(&["adopt", &path, "--replace", "--vault-password-file", &program.display().to_string()]).ok();
+    assert_eq!(donjon.run(&["get", "galera_root_password"]).ok(), "5f4dcc3b5aa765d61d8327deb882cf99");
+    assert_eq!(
+        fs::read_to_string(&file).expect("it is there"),
+        "---\n## Galera\ngalera_root_password: \"{{ lookup('donjon.broker.secret', 'galera_root_password') }}\" # made by pw-token-gen.py\nkeystone_auth_admin_password:\n"
+    );
+    donjon.run(&["adopt", &path, "--confirm", "--vault-password-file", &program.display().to_string()]).ok();
+}

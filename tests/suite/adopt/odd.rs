@@ -1,0 +1,152 @@
+//! Odd values, as PyYAML and ansible-vault write them: each is stored to the byte, or the file is refused and says why.
+
+use super::{python, script};
+use donjon::adopt::{self, Format, yaml};
+use donjon_drivers::material::Material;
+use donjon_policies::catalogue::Catalogue;
+use serde_json::Value;
+use std::{collections::BTreeMap, fs, path::Path};
+use zeroize::Zeroizing;
+
+#[test]
+fn what_pyyaml_reads_is_what_is_taken() {
+    let seen = compared("yaml", 17, &[]);
+    assert!(seen > 1_000, "{seen}");
+}
+
+#[test]
+fn what_ansible_vault_sealed_is_what_is_taken() {
+    let seen = compared("vault", 3, &[Material::from("a password".to_owned())]);
+    assert!(seen > 150, "{seen}");
+}
+
+fn compared(kind: &str, seeds: u32, passwords: &[Material]) -> usize {
+    let mut seen = 0;
+    for seed in 0..seeds {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        python(&[&script(), kind, &seed.to_string(), &folder.path().display().to_string()]);
+        for entry in fs::read_dir(folder.path()).expect("it is there") {
+            let path = entry.expect("it can be listed").path();
+            if path.extension().is_some_and(|extension| extension == "yml") {
+                seen += compare(&path, passwords);
+            } else if path.extension().is_some_and(|extension| extension == "refused") {
+                let text = fs::read_to_string(&path).expect("it is text");
+                assert!(matches!(yaml::read(&text), Err(yaml::YamlError::LineEnd(_))), "{text}");
+            }
+        }
+    }
+    seen
+}
+
+/// The file as we take it, beside what Python read of it.
+fn compare(path: &Path, passwords: &[Material]) -> usize {
+    let expected: BTreeMap<String, String> =
+        serde_json::from_slice(&fs::read(path.with_extension("json")).expect("it is there")).expect("texts alone");
+    let format = match path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.split('.').nth(1)) {
+        Some("kolla") => Format::Kolla,
+        Some("osa") => Format::Osa,
+        other => {
+            assert_eq!(other, Some("tripleo"));
+            Format::Tripleo
+        }
+    };
+    let bytes = Zeroizing::new(fs::read(path).expect("it is there"));
+    let given = || Ok::<_, adopt::container::OpenError>(passwords.iter().map(Material::duplicate).collect());
+    let opened = adopt::open(bytes, &mut { given }).expect("it opens");
+    let document = yaml::read(&opened.text).unwrap_or_else(|error| panic!("{error}:\n{}", *opened.text));
+    let catalogue = Catalogue::named(format.catalogue()).expect("it is built in");
+    let taken = adopt::take(&document.expect("it holds something"), format, &catalogue, passwords);
+    let taken = taken.unwrap_or_else(|mistakes| panic!("{mistakes:?}:\n{}", *opened.text));
+    let text = |given: &adopt::Given| given.value.material().expose_text().expect("text").to_owned(); // EXPOSE: a test value
+    let ours: BTreeMap<String, String> =
+        taken.given.iter().map(|given| (given.name.to_string(), text(given))).collect();
+    assert_eq!(ours, expected, "{}", *opened.text);
+    ours.len()
+}
+
+/// What YAML makes of words without quotes: taken where it is text, refused where it is not.
+#[test]
+fn a_word_without_quotes_is_what_pyyaml_makes_of_it() {
+    let words = [
+        "abc",
+        "12345",
+        "0",
+        "00",
+        "0123",
+        "0189",
+        "1_000",
+        "0x1F",
+        "0b11",
+        "+5",
+        "-5",
+        "1.5",
+        "1e5",
+        "1.5e+3",
+        ".5",
+        ".inf",
+        "-.INF",
+        ".nan",
+        "12:30",
+        "12:30:45",
+        "190:20:30.15",
+        "99:99",
+        "yes",
+        "Yes",
+        "yEs",
+        "on",
+        "OFF",
+        "y",
+        "n",
+        "true",
+        "True",
+        "~",
+        "null",
+        "Null",
+        "nUll",
+        "=",
+        "2026-11-23",
+        "2026-1-2",
+        "2026-11-23T10:00:00Z",
+        "2026-11-23 10:00:00",
+        "1.2.3",
+        "0o17",
+        "0x",
+        "1__0",
+        "_1",
+        "a#b",
+        "a:b",
+        "p@ss",
+        "-",
+        "--x",
+        "0.",
+        "1.",
+        "e5",
+        "12e03",
+        "685.230_15e+03",
+        "0b",
+        "1:",
+        "5:5",
+    ];
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let file = folder.path().join("words.yml");
+    let mut checked = 0;
+    for word in words {
+        let text = format!("database_password: {word}\n");
+        super::write(&file, &text);
+        let ran = std::panic::catch_unwind(|| super::read(&file));
+        let Ok(read) = ran else { continue };
+        let read = match &read["database_password"] {
+            Value::String(value) => Some(value.clone()),
+            Value::Number(number) if number.is_i64() && number.to_string() == word => Some(word.to_owned()),
+            Value::Null | Value::Number(_) | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        };
+        let catalogue = Catalogue::named("kolla-ansible").expect("it is built in");
+        let document = yaml::read(&text).expect("it is YAML").expect("it holds something");
+        let ours = adopt::take(&document, Format::Kolla, &catalogue, &[]).ok().and_then(|taken| {
+            taken.given.first().map(|given| given.value.material().expose_text().expect("text").to_owned()) // EXPOSE: a test value
+        });
+        assert_eq!(ours, read, "{word:?}");
+        checked += 1;
+    }
+    assert!(checked > 40, "{checked}");
+}

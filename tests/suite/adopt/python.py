@@ -1,0 +1,127 @@
+"""What Python makes of odd values: files for `donjon adopt`, and the values as real readers see them.
+
+    python.py yaml SEED FOLDER      kolla, osa and tripleo files by PyYAML in every style, with what PyYAML reads from them
+    python.py vault SEED FOLDER     the same as ansible-vault files, whole and value by value
+    python.py fill SAMPLE FILE      kolla's own passwords.yml with a value for every name, comments kept
+    python.py read FILE             what PyYAML reads of a file, as JSON
+"""
+
+import json
+import pathlib
+import random
+import sys
+
+import yaml
+
+PIECES = ["$", "#", "'", '"', "\n", "\\", " ", ":", ": ", " #", "{", "}", "[", "&", "*", "!", "|", ">", "%", "@", "`", ",", "-", "?",
+          "\t", "é", "ß", "日本", "\U0001f511", "~", "null", "yes", "0", "01", "1e5", "=", "a", "Z", "9", "\u00a0", "\u2028", "\x7f", "\r"]
+STYLES = [None, "'", '"', "|", ">"]
+
+
+def odd(chance):
+    kind = chance.randrange(10)
+    if kind == 0:
+        return ""
+    if kind == 1:
+        return "".join(chance.choice(PIECES) for _ in range(2000))[:4096]
+    if kind == 2:
+        return "".join(chance.choice("abcdef0123456789") for _ in range(40))
+    return "".join(chance.choice(PIECES) for _ in range(chance.randrange(1, 24)))
+
+
+class Styled(yaml.SafeDumper):
+    """Writes each value in the style it was given."""
+
+
+class Value(str):
+    style = None
+
+
+Styled.add_representer(Value, lambda dumper, value: dumper.represent_scalar("tag:yaml.org,2002:str", str(value), style=value.style))
+
+
+def written(chance, values, width):
+    styled = {}
+    for name, value in values.items():
+        styled[name] = Value(value)
+        styled[name].style = chance.choice(STYLES)
+    return styled, {"width": width, "allow_unicode": chance.random() < 0.5, "sort_keys": False}
+
+
+def make(kind, seed, folder):
+    chance = random.Random(seed)
+    folder = pathlib.Path(folder)
+    for number in range(12):
+        values = {f"name_{index}": odd(chance) for index in range(12)}
+        # Ansible evaluates these; they are no values.
+        values = {name: value for name, value in values.items() if not any(mark in value for mark in ("{{", "{%", "{#"))}
+        styled, options = written(chance, values, chance.choice([20, 80, 10000]))
+        style = chance.choice(["kolla", "osa", "tripleo"])
+        document = {"parameter_defaults": styled} if style == "tripleo" else styled
+        text = yaml.dump(document, Dumper=Styled, **options)
+        if any(mark in text for mark in "\x85\u2028\u2029"):
+            # YAML 1.1 ends lines there and YAML 1.2 does not: such a file is refused.
+            (folder / f"{number}.refused").write_bytes(text.encode())
+            continue
+        read = yaml.safe_load(text)
+        read = read["parameter_defaults"] if style == "tripleo" else read
+        read = {name: value for name, value in read.items() if value is not None}
+        if kind == "vault":
+            text = seal(chance, text, read, style)
+        (folder / f"{number}.{style}.yml").write_bytes(text.encode())
+        (folder / f"{number}.{style}.json").write_text(json.dumps(read))
+
+
+def seal(chance, text, read, style):
+    from ansible.parsing.vault import VaultLib, VaultSecret
+
+    vault = VaultLib([("default", VaultSecret(b"a password"))])
+    if style != "kolla" or chance.random() < 0.5:
+        label = chance.choice([None, "prod"])
+        return vault.encrypt(text, vault_id=label).decode()
+    lines = []
+    for name, value in read.items():
+        lines.append(f"{name}: !vault |")
+        lines.extend(f"  {line}" for line in vault.encrypt(value).decode().splitlines())
+    return "\n".join(lines) + "\n"
+
+
+def fill(sample, file):
+    """As kolla-genpwd, but it keeps comments and does not take a minute for RSA keys of 4096 bits."""
+    import secrets
+    import string
+
+    from cryptography.hazmat.primitives.asymmetric import ed25519
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+    lines = []
+    for line in pathlib.Path(sample).read_text().splitlines():
+        key = line.strip()
+        if key == "private_key:":
+            pair = ed25519.Ed25519PrivateKey.generate()
+            private = pair.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+            lines.append("  " + yaml.safe_dump({"private_key": private}).replace("\n", "\n  ").rstrip(" "))
+            lines[-1] = lines[-1].rstrip("\n")
+        elif key == "public_key:":
+            public = pair.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+            lines.append("  public_key: " + public)
+        elif line and not line.startswith(("#", " ", "-")) and line.endswith("key:") and line.startswith(PAIRS):
+            lines.append(line)
+        elif line and not line.startswith(("#", " ", "-")) and line.endswith(":"):
+            lines.append(line + " " + "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(40)))
+        else:
+            lines.append(line)
+    pathlib.Path(file).write_text("\n".join(lines) + "\n")
+
+
+PAIRS = ("kolla_ssh", "nova_ssh", "keystone_ssh", "bifrost_ssh", "octavia_amp_ssh", "neutron_ssh", "haproxy_ssh")
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "fill":
+        fill(*sys.argv[2:])
+    elif sys.argv[1] == "read":
+        with open(sys.argv[2], encoding="utf-8", newline="") as stream:
+            json.dump(yaml.safe_load(stream), sys.stdout)
+    else:
+        make(*sys.argv[1:])
