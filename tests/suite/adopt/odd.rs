@@ -10,29 +10,27 @@ use zeroize::Zeroizing;
 
 #[test]
 fn what_pyyaml_reads_is_what_is_taken() {
-    let seen = compared("yaml", 17, &[]);
+    let seen = compared("yaml", 200, &[]);
     assert!(seen > 1_000, "{seen}");
 }
 
 #[test]
 fn what_ansible_vault_sealed_is_what_is_taken() {
-    let seen = compared("vault", 3, &[Material::from("a password".to_owned())]);
+    let seen = compared("vault", 40, &[Material::from("a password".to_owned())]);
     assert!(seen > 150, "{seen}");
 }
 
 fn compared(kind: &str, seeds: u32, passwords: &[Material]) -> usize {
     let mut seen = 0;
-    for seed in 0..seeds {
-        let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        python(&[&script(), kind, &seed.to_string(), &folder.path().display().to_string()]);
-        for entry in fs::read_dir(folder.path()).expect("it is there") {
-            let path = entry.expect("it can be listed").path();
-            if path.extension().is_some_and(|extension| extension == "yml") {
-                seen += compare(&path, passwords);
-            } else if path.extension().is_some_and(|extension| extension == "refused") {
-                let text = fs::read_to_string(&path).expect("it is text");
-                assert!(matches!(yaml::read(&text), Err(yaml::YamlError::LineEnd(_))), "{text}");
-            }
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    python(&[&script(), kind, &seeds.to_string(), &folder.path().display().to_string()]);
+    for entry in fs::read_dir(folder.path()).expect("it is there") {
+        let path = entry.expect("it can be listed").path();
+        if path.extension().is_some_and(|extension| extension == "yml") {
+            seen += compare(&path, passwords);
+        } else if path.extension().is_some_and(|extension| extension == "refused") {
+            let text = fs::read_to_string(&path).expect("it is text");
+            assert!(matches!(yaml::read(&text), Err(yaml::YamlError::LineEnd(_))), "{text}");
         }
     }
     seen
@@ -129,13 +127,13 @@ fn a_word_without_quotes_is_what_pyyaml_makes_of_it() {
     ];
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let file = folder.path().join("words.yml");
+    super::write(&file, &serde_json::to_string(&words).expect("texts"));
+    let read: Vec<Value> =
+        serde_json::from_str(&python(&[&script(), "words", &file.display().to_string()])).expect("it prints JSON");
     let mut checked = 0;
-    for word in words {
+    for (word, read) in words.into_iter().zip(read) {
         let text = format!("database_password: {word}\n");
-        super::write(&file, &text);
-        let ran = std::panic::catch_unwind(|| super::read(&file));
-        let Ok(read) = ran else { continue };
-        let read = match &read["database_password"] {
+        let read = match &read {
             Value::String(value) => Some(value.clone()),
             Value::Number(number) if number.is_i64() && number.to_string() == word => Some(word.to_owned()),
             Value::Null | Value::Number(_) | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,

@@ -1,8 +1,9 @@
 """What Python makes of odd values: files for `donjon adopt`, and the values as real readers see them.
 
-    python.py yaml SEED FOLDER      kolla, osa and tripleo files by PyYAML in every style, with what PyYAML reads from them
-    python.py vault SEED FOLDER     the same as ansible-vault files, whole and value by value
+    python.py yaml SEEDS FOLDER     kolla, osa and tripleo files by PyYAML in every style, with what PyYAML reads from them
+    python.py vault SEEDS FOLDER    the same as ansible-vault files, whole and value by value
     python.py fill SAMPLE FILE      kolla's own passwords.yml with a value for every name, comments kept
+    python.py words FILE            what it makes of each word of a JSON list, or null where that is no JSON
     python.py read FILE             what PyYAML reads of a file, as JSON
 """
 
@@ -48,10 +49,10 @@ def written(chance, values, width):
     return styled, {"width": width, "allow_unicode": chance.random() < 0.5, "sort_keys": False}
 
 
-def make(kind, seed, folder):
-    chance = random.Random(seed)
+def make(kind, seeds, folder):
     folder = pathlib.Path(folder)
-    for number in range(12):
+    for number in range(int(seeds)):
+        chance = random.Random(number)
         values = {f"name_{index}": odd(chance) for index in range(12)}
         # Ansible evaluates these; they are no values.
         values = {name: value for name, value in values.items() if not any(mark in value for mark in ("{{", "{%", "{#"))}
@@ -120,6 +121,9 @@ PAIRS = ("kolla_ssh", "nova_ssh", "keystone_ssh", "bifrost_ssh", "octavia_amp_ss
 if __name__ == "__main__":
     if sys.argv[1] == "fill":
         fill(*sys.argv[2:])
+    elif sys.argv[1] == "words":
+        read = [yaml.safe_load(f"x: {word}\n")["x"] for word in json.loads(pathlib.Path(sys.argv[2]).read_text())]
+        json.dump([value if isinstance(value, (str, int, bool)) else None for value in read], sys.stdout)
     elif sys.argv[1] == "read":
         with open(sys.argv[2], encoding="utf-8", newline="") as stream:
             json.dump(yaml.safe_load(stream), sys.stdout)
