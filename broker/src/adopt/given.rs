@@ -144,6 +144,9 @@ struct Taking<'a> {
     seen: BTreeMap<SecretName, usize>,
 }
 
+/// A value of several pieces, and where each stands.
+type Parts = (SecretValue, Vec<(Range<usize>, Piece)>);
+
 enum Read {
     Value(Material),
     Left(Why),
@@ -257,7 +260,7 @@ impl<'a> Taking<'a> {
     }
 
     /// A pair of keys, or a repository of them; `None` for any other mapping, and for one without values.
-    fn parts(&self, parts: &'a [(String, Node)]) -> Result<Option<(SecretValue, Vec<(Range<usize>, Piece)>)>, Fault> {
+    fn parts(&self, parts: &'a [(String, Node)]) -> Result<Option<Parts>, Fault> {
         let part = |key: &str| parts.iter().find(|(name, _)| name == key).map(|(_, node)| &node.kind);
         if let (Some(Kind::Scalar(private)), Some(Kind::Scalar(public)), 2) =
             (part("private_key"), part("public_key"), parts.len())
@@ -286,10 +289,7 @@ impl<'a> Taking<'a> {
         marks.iter().any(|mark| text.contains(mark))
     }
 
-    fn repository(
-        &self,
-        parts: &'a [(String, Node)],
-    ) -> Result<Option<(SecretValue, Vec<(Range<usize>, Piece)>)>, Fault> {
+    fn repository(&self, parts: &'a [(String, Node)]) -> Result<Option<Parts>, Fault> {
         let mut keys: BTreeMap<u8, &Scalar> = BTreeMap::new();
         for (path, node) in parts {
             let number = path.rsplit('/').next().and_then(|number| number.parse().ok());

@@ -248,11 +248,13 @@ async fn note(
     over: Option<Version>,
 ) -> Result<Version, Failure> {
     let path = daemon.layout.private(JOURNAL);
-    let failed = |error| match error {
-        StoreError::Conflict { .. } => Failure::new(Exit::Conflict, "another adoption is under way")
-            .state("nothing was stored by this one")
-            .hint("wait until it has ended, then the same command again"),
-        error => translate::store("cannot write the journal of the adoption", &error),
+    let failed = |error| {
+        if matches!(error, StoreError::Conflict { .. }) {
+            return Failure::new(Exit::Conflict, "another adoption is under way")
+                .state("nothing was stored by this one")
+                .hint("wait until it has ended, then the same command again");
+        }
+        translate::store("cannot write the journal of the adoption", &error)
     };
     let document = Document::plain(journal).map_err(|_| Failure::new(Exit::Bug, "the journal is no JSON"))?;
     store.write(&path, &document, over.map_or(Expected::Absent, Expected::Newest)).await.map_err(failed)
