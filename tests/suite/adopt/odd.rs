@@ -127,7 +127,7 @@ fn a_word_without_quotes_is_what_pyyaml_makes_of_it() {
     ];
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let file = folder.path().join("words.yml");
-    super::write(&file, &serde_json::to_string(&words).expect("texts"));
+    super::write(&file, &serde_json::to_string(&words[..]).expect("texts"));
     let read: Vec<Value> =
         serde_json::from_str(&python(&[&script(), "words", &file.display().to_string()])).expect("it prints JSON");
     let mut checked = 0;
