@@ -41,7 +41,7 @@ impl Broker {
     pub(super) fn start(&mut self, failpoints: &str) {
         self.kill();
         let log = OpenOptions::new().create(true).append(true).open(self.donjon.home().join("daemon.log")).unwrap();
-        let mut command = self.donjon.command(&["up", "--foreground", "--token-on-stdin"]);
+        let mut command = self.donjon.tied_command(&["up", "--foreground", "--token-on-stdin"]);
         command.env("FAILPOINTS", failpoints).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", binary().display()));
         child.stdin.take().unwrap().write_all(self.token.as_bytes()).unwrap();

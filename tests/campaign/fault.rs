@@ -19,7 +19,8 @@ pub enum Fault {
     Canary,
     /// Something happens to a statement or its reply: below 20 to one that changes an account, else to any.
     Reply(Struck, usize),
-    /// A statement is held before it reaches the server, and meanwhile something else happens.
+    /// A statement is held before it reaches the server, and meanwhile something else happens: below 10 one that changes an
+    /// account, else one that looks at accounts.
     Held(usize, Meanwhile),
     /// An answer of the store is lost.
     StoreAnswer(usize),
@@ -143,11 +144,11 @@ impl Fault {
             79..87 => Self::StoreAnswer(chance.below(60)),
             87..92 => {
                 let late = chance.percent(50);
-                Self::Held(chance.below(10), Meanwhile::BrokerKilled { late })
+                Self::Held(chance.below(20), Meanwhile::BrokerKilled { late })
             }
             92..94 => {
                 let again = chance.percent(50);
-                Self::Held(chance.below(10), Meanwhile::Overtaken { again })
+                Self::Held(chance.below(20), Meanwhile::Overtaken { again })
             }
             94..97 => {
                 let which = if clustered { chance.below(2) } else { 0 };

@@ -14,9 +14,17 @@ pub struct Found {
 }
 
 /// All of them.
-pub const FOUND: &[Found] = &[Found {
-    what: "seed 1 #4: a broker stood still with a statement on its way; another ended the rotation and made the next one; \
-           the late statement then left MySQL root with a value of before",
-    fault: Fault::Held(4, Meanwhile::Overtaken { again: true }),
-    rotated: Rotated::Both,
-}];
+pub const FOUND: &[Found] = &[
+    Found {
+        what: "seed 1 #4: a broker stood still with a statement on its way; another ended the rotation and made the next one; \
+               the late statement then left MySQL root with a value of before",
+        fault: Fault::Held(4, Meanwhile::Overtaken { again: true }),
+        rotated: Rotated::Both,
+    },
+    Found {
+        what: "the same, but it stood still before it looked at the account: what it saw then was the other's work, and it \
+               put its own value back all the same",
+        fault: Fault::Held(17, Meanwhile::Overtaken { again: true }),
+        rotated: Rotated::Service,
+    },
+];

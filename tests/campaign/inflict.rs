@@ -121,7 +121,10 @@ async fn held(
     landing: &mut Landing,
 ) {
     site.broker.ready();
-    site.proxy.set(CHANGE, number % changes(rotated), Act::HoldStatement);
+    match number {
+        0..10 => site.proxy.set(CHANGE, number % changes(rotated), Act::HoldStatement),
+        _ => site.proxy.set(LOOK, number - 10, Act::HoldStatement),
+    }
     let mut child = site.broker.begin(apply);
     if !acted(site, &mut child).await {
         site.proxy.release();
@@ -164,3 +167,4 @@ fn changes(rotated: Rotated) -> usize {
 }
 
 const CHANGE: &str = "ALTER USER";
+const LOOK: &str = "SELECT User, Host, Priv";

@@ -55,26 +55,20 @@ async fn peers(seed: u64) {
     println!("OpenBao's database/rotate-root: {locked} of {lost} lost replies locked it out");
 }
 
-/// Becomes itself with a small disk, or says why not.
+/// Becomes itself with a small disk, or says why not. The disk ends with its namespace.
 fn on_a_small_disk() -> std::io::Error {
-    let folder = match tempfile::tempdir() {
-        Ok(folder) => folder,
-        Err(error) => return error,
-    };
-    let own = match std::env::current_exe() {
+    let folder = donjon_tests::cache_folder().join("disk");
+    let own = match std::fs::create_dir_all(&folder).and_then(|()| std::env::current_exe()) {
         Ok(own) => own,
         Err(error) => return error,
     };
-    // The mount ends with the namespace, and the folder is removed by whoever waits for it.
-    let script = format!(
-        "mount -t tmpfs -o size={MEGABYTES}m,mode=700 none \"${DISK}\" && \"$0\" \"$@\"; code=$?; umount \"${DISK}\" && rmdir \"${DISK}\"; exit $code"
-    );
+    let script = format!("mount -t tmpfs -o size={MEGABYTES}m,mode=700 none \"${DISK}\" && exec \"$0\" \"$@\"");
     let mut command = Command::new("unshare");
     if !rustix::process::geteuid().is_root() {
         command.args(["--user", "--map-root-user"]);
     }
     command.args(["--mount", "sh", "-c", &script]).arg(own).args(std::env::args_os().skip(1));
-    command.env(DISK, folder.keep()).exec()
+    command.env(DISK, folder).exec()
 }
 
 /// Where the small disk is.

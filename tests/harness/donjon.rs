@@ -1,6 +1,9 @@
 //! A `donjon` of a test's own: its home, its daemon, and the commands run against it.
 
-use crate::{process::wait_for, tools};
+use crate::{
+    process::{tied, wait_for},
+    tools,
+};
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 use std::{
@@ -94,7 +97,15 @@ impl Donjon {
 
     /// The command, for a test that spawns it itself.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        self.prepared(Command::new(binary()), arguments)
+    }
+
+    /// As [`Self::command`]; the kernel ends it with the thread that starts it.
+    pub fn tied_command(&self, arguments: &[&str]) -> Command {
+        self.prepared(tied(binary()), arguments)
+    }
+
+    fn prepared(&self, mut command: Command, arguments: &[&str]) -> Command {
         for name in
             ["VAULT_ADDR", "BAO_ADDR", "VAULT_TOKEN", "BAO_TOKEN", "FAILPOINTS", "DONJON_CONFIG", "DONJON_SOCKET"]
         {

@@ -9,7 +9,7 @@ use super::{
     values::{Side, Values},
 };
 use crate::failure::{Exit, Failure};
-use donjon_drivers::target::Account;
+use donjon_drivers::target::{Account, TargetError};
 
 /// A credential of a rotation, with its secret.
 pub type Of<'a> = (&'a Item, &'a Credential);
@@ -60,20 +60,32 @@ pub async fn both(rotation: &Rotation<'_>, values: &Values, first: Side, point: 
         let known = login.values();
         let admin = login.admin(&known);
         for account in &credential.accounts {
-            rotation.still_driven().await?;
             let declared = match (credential.way, &credential.twin) {
-                (Way::Both, _) => reached.target.declare(&admin, account, &[pair.side(first), pair.side(second)]).await,
+                (Way::Both, _) => {
+                    reached
+                        .target
+                        .declare_fenced(&admin, account, &[pair.side(first), pair.side(second)], rotation)
+                        .await
+                }
                 (Way::Twin, Some(twin)) => {
+                    rotation.still_driven().await?;
                     let twin = Account { user: twin.clone(), host: account.host.clone() };
                     reached.target.twin(&admin, account, &twin, pair.side(Side::New)).await
                 }
                 (Way::Switch | Way::Twin, _) => continue,
             };
-            declared.map_err(|error| probe::failed(rotation.subject, &credential.target, &error))?;
+            done(rotation, credential, declared).await?;
             checkpoint::reached(point);
         }
     }
     Ok(())
+}
+
+/// What came of a change: one that was not made because another broker drives the rotation by now is told so.
+async fn done(rotation: &Rotation<'_>, credential: &Credential, done: Result<(), TargetError>) -> Result<(), Failure> {
+    let Err(error) = done else { return Ok(()) };
+    rotation.still_driven().await?;
+    Err(probe::failed(rotation.subject, &credential.target, &error))
 }
 
 /// Makes every account accept one value alone, and takes away the twin, or what it followed, that has the other.
@@ -88,8 +100,8 @@ pub async fn only(rotation: &Rotation<'_>, values: &Values, keep: Side, point: &
         // Nobody may lose both: the one that stays is seen to accept before the other goes.
         if credential.twin.is_some() {
             for account in credential.accounts(keep) {
-                rotation.still_driven().await?;
-                reached.target.declare(&admin, &account, &[pair.side(keep)]).await.map_err(failed)?;
+                let declared = reached.target.declare_fenced(&admin, &account, &[pair.side(keep)], rotation).await;
+                done(rotation, credential, declared).await?;
             }
             for account in credential.accounts(gone) {
                 rotation.still_driven().await?;
@@ -99,8 +111,8 @@ pub async fn only(rotation: &Rotation<'_>, values: &Values, keep: Side, point: &
             continue;
         }
         for account in &credential.accounts {
-            rotation.still_driven().await?;
-            reached.target.declare(&admin, account, &[pair.side(keep)]).await.map_err(failed)?;
+            let declared = reached.target.declare_fenced(&admin, account, &[pair.side(keep)], rotation).await;
+            done(rotation, credential, declared).await?;
             checkpoint::reached(point);
         }
     }
@@ -117,9 +129,8 @@ pub async fn switch(rotation: &Rotation<'_>, values: &Values, to: Side, point: &
         let known = login.values();
         let admin = login.admin(&known);
         for account in &credential.accounts {
-            rotation.still_driven().await?;
-            let switched = reached.target.declare(&admin, account, &[pair.side(to)]).await;
-            switched.map_err(|error| probe::failed(rotation.subject, &credential.target, &error))?;
+            let switched = reached.target.declare_fenced(&admin, account, &[pair.side(to)], rotation).await;
+            done(rotation, credential, switched).await?;
             checkpoint::reached(point);
         }
     }
@@ -169,8 +180,8 @@ pub async fn still_both(rotation: &mut Rotation<'_>, values: &Values) -> Result<
             let known = login.values();
             let target = &rotation.subject.targets[&credential.target].target;
             let value = values.of(&item.secret).side(Side::Old);
-            let declared = target.declare(&login.admin(&known), account, &[value]).await;
-            declared.map_err(|error| probe::failed(rotation.subject, &credential.target, &error))?;
+            let declared = target.declare_fenced(&login.admin(&known), account, &[value], rotation).await;
+            done(rotation, credential, declared).await?;
         }
     }
     collapsed.extend(old);

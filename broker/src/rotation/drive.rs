@@ -11,7 +11,11 @@ use crate::{
     records::Layout,
     socket::message::Event as Told,
 };
-use donjon_drivers::store::{Store, StoreError, secret::SecretValue};
+use async_trait::async_trait;
+use donjon_drivers::{
+    store::{Store, StoreError, secret::SecretValue},
+    target::Fence,
+};
 use donjon_policies::{
     name::SecretName,
     transition::{self, Event, Path, State},
@@ -147,7 +151,7 @@ impl Rotation<'_> {
         })
     }
 
-    /// Whether this broker still drives it, asked before each change of a target: one that stood still for long may have been
+    /// Whether this broker still drives it, asked before each change of a target: one that stood still may have been
     /// overtaken, and the secret may be in another rotation by now.
     pub async fn still_driven(&self) -> Result<(), Failure> {
         let newest = self.held.is_newest(self.store, self.layout).await;
@@ -267,6 +271,13 @@ impl Rotation<'_> {
         } else {
             failure
         }
+    }
+}
+
+#[async_trait]
+impl Fence for Rotation<'_> {
+    async fn is_open(&self) -> bool {
+        self.still_driven().await.is_ok()
     }
 }
 

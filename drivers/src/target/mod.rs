@@ -17,6 +17,20 @@ use crate::material::Material;
 use async_trait::async_trait;
 use std::fmt;
 
+/// Whether whoever ordered a change may still order it.
+#[async_trait]
+pub trait Fence: Send + Sync {
+    /// Whether it may, as of now. That nobody can tell counts as no.
+    async fn is_open(&self) -> bool;
+}
+
+fn shut(nodes: &[Node], account: &Account) -> TargetError {
+    TargetError::Unable {
+        node: nodes.first().map_or_else(String::new, |node| node.name.clone()),
+        what: format!("{account} is left as it is: who ordered the change may no longer do so"),
+    }
+}
+
 /// A server, of one or more nodes, that accepts credentials.
 #[async_trait]
 pub trait Target: Send + Sync {
@@ -32,6 +46,23 @@ pub trait Target: Send + Sync {
 
     /// Makes an account accept exactly these values, the likeliest first, whatever it accepted before.
     async fn declare(&self, admin: &Admin<'_>, account: &Account, values: &[&Material]) -> Result<(), TargetError>;
+
+    /// As [`Target::declare`], if `fence` is open at the last moment at which the driver can ask. Whoever ordered it may have
+    /// stood still since, and what it read before it asked must be what it changes: a driver whose server can be told so
+    /// says both at once.
+    async fn declare_fenced(
+        &self,
+        admin: &Admin<'_>,
+        account: &Account,
+        values: &[&Material],
+        fence: &dyn Fence,
+    ) -> Result<(), TargetError> {
+        if fence.is_open().await {
+            self.declare(admin, account, values).await
+        } else {
+            Err(shut(self.nodes(), account))
+        }
+    }
 
     /// A fresh login at one node from where the account's host entry matches. `among` names every account of the user
     /// ([`Survey::entries`]): a server says no without saying which account it asked, so the place to try from is chosen

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     material::Material,
-    target::{Account, Admin, Node, TargetError},
+    target::{Account, Admin, Fence, Node, TargetError, shut},
 };
 
 /// Declares an account at one node. In a cluster the first node's change reaches the others, which are then only read.
@@ -18,10 +18,11 @@ pub(super) async fn declare(
     admin: &Admin<'_>,
     account: &Account,
     values: &[&Material],
+    fence: &dyn Fence,
 ) -> Result<(), TargetError> {
     speakable(node, account, values)?;
     let mut connection = target.administer(node, admin).await?;
-    let done = at_node(&mut connection, node, account, values).await;
+    let done = at_node(&mut connection, node, account, values, fence).await;
     connection.close().await;
     done
 }
@@ -31,6 +32,7 @@ async fn at_node(
     node: &Node,
     account: &Account,
     values: &[&Material],
+    fence: &dyn Fence,
 ) -> Result<(), TargetError> {
     let unable = |what: String| TargetError::Unable { node: node.name.clone(), what };
     together(connection, node).await?;
@@ -41,6 +43,10 @@ async fn at_node(
     }
     let sql =
         statement::alter_unchanged(account, &wanted, &found.mark).map_err(|why| unable(format!("{account}: {why}")))?;
+    // Between the look and the change: the statement changes only what was seen, so whoever overtakes from here on stops it.
+    if !fence.is_open().await {
+        return Err(shut(std::slice::from_ref(node), account));
+    }
     connection.run(&sql).await.map_err(|fault| fault.changing(node, account))?;
     let after: Vec<Entry> = read(connection, node, account).await?.chain;
     if after != wanted {

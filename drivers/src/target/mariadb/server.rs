@@ -6,7 +6,9 @@ use super::twin::Pair;
 use super::way::{Peer, Way};
 use crate::{
     material::Material,
-    target::{Account, Admin, Capabilities, Login, Mark, Node, Session, Sessions, Survey, Target, TargetError, Twins},
+    target::{
+        Account, Admin, Capabilities, Fence, Login, Mark, Node, Session, Sessions, Survey, Target, TargetError, Twins,
+    },
 };
 use async_trait::async_trait;
 use std::{
@@ -151,6 +153,16 @@ impl Fault {
     }
 }
 
+/// Whoever declares by itself is nobody's to overtake.
+struct Unfenced;
+
+#[async_trait]
+impl Fence for Unfenced {
+    async fn is_open(&self) -> bool {
+        true
+    }
+}
+
 #[async_trait]
 impl Target for MariaDb {
     fn capabilities(&self) -> Capabilities {
@@ -166,8 +178,18 @@ impl Target for MariaDb {
     }
 
     async fn declare(&self, admin: &Admin<'_>, account: &Account, values: &[&Material]) -> Result<(), TargetError> {
+        self.declare_fenced(admin, account, values, &Unfenced).await
+    }
+
+    async fn declare_fenced(
+        &self,
+        admin: &Admin<'_>,
+        account: &Account,
+        values: &[&Material],
+        fence: &dyn Fence,
+    ) -> Result<(), TargetError> {
         for node in &self.nodes {
-            super::declare::declare(self, node, admin, account, values).await?;
+            super::declare::declare(self, node, admin, account, values, fence).await?;
         }
         Ok(())
     }
