@@ -40,17 +40,22 @@ struct Initialised {
 impl OpenBao {
     /// Starts one in memory, with a KV v2 mount named `kv`.
     pub async fn start() -> Self {
-        Self::start_with(|_| serde_json::json!({"inmem": {}})).await
+        Self::start_with(|_| serde_json::json!({"inmem": {}}), None).await
+    }
+
+    /// As [`Self::start`], with an audit log in this file.
+    pub async fn start_audited(log: &Path) -> Self {
+        Self::start_with(|_| serde_json::json!({"inmem": {}}), Some(log)).await
     }
 
     /// Starts one that keeps its data in this folder, so that it can be killed and started again.
     pub async fn start_on(data: &Path) -> Self {
         std::fs::create_dir_all(data).expect("a folder can be made");
         let raft = serde_json::json!({"raft": {"path": data, "node_id": "n1", "performance_multiplier": "1"}});
-        Self::start_with(move |_| raft).await
+        Self::start_with(move |_| raft, None).await
     }
 
-    async fn start_with(storage: impl FnOnce(u16) -> serde_json::Value) -> Self {
+    async fn start_with(storage: impl FnOnce(u16) -> serde_json::Value, log: Option<&Path>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let (authority, certificate, key) = certificates();
         let at = |name: &str| folder.path().join(name);
@@ -58,7 +63,7 @@ impl OpenBao {
             donjon_drivers::fs::replace(&at(name), content.as_bytes()).expect("a temporary file can be written");
         }
         let port = port::free();
-        let configuration = serde_json::json!({
+        let mut configuration = serde_json::json!({
             "storage": storage(port),
             "listener": [{"tcp": {
                 "address": format!("127.0.0.1:{port}"),
@@ -69,6 +74,11 @@ impl OpenBao {
             "cluster_addr": format!("https://127.0.0.1:{}", port::free()),
             "log_level": "warn",
         });
+        if let Some(log) = log {
+            // HCL reads an object with one key as a longer name, so there is a second key.
+            let device = serde_json::json!({"description": "all", "options": {"file_path": log, "mode": "0600"}});
+            configuration["audit"] = serde_json::json!([{"file": {"all": device}}]);
+        }
         let path = at(CONFIGURATION);
         donjon_drivers::fs::replace(&path, configuration.to_string().as_bytes()).expect("a file can be written");
         let process = spawn(folder.path());

@@ -1,8 +1,11 @@
 //! The reader: beside a real OpenBao, request by request, and read by unchanged clients.
 
 mod clients;
+mod edge;
+mod node;
 mod parity;
 mod sides;
+mod unit;
 
 use donjon::{
     reader::{Credential, OfStore, Outcome, Reader, Role, Roles, Seen, Source, Tokens, Unwitnessed, Witness, server},
@@ -108,7 +111,7 @@ impl Served {
             donjon_drivers::fs::replace(&chain, certificate.as_bytes()).unwrap();
             donjon_drivers::fs::replace(&key, private.as_bytes()).unwrap();
         }
-        let certificate = tls.map(|_| server::Certificate { chain: &chain, key: &key });
+        let certificate = tls.map(|_| server::Certificate { chain: chain.clone(), key: key.clone(), clients: None });
         let bundle = opened_bundle(&folder.path().join("node")).await;
         let reads: BTreeSet<_> = GRANTED.into_iter().map(path).collect();
         let (role, credential) = Role::generate("keystone".parse().unwrap(), &reads).unwrap();
@@ -119,7 +122,7 @@ impl Served {
         let reader = Arc::new(Reader::new(path(MOUNT), source(None), tokens, witness.clone(), now));
         let sealed = Mutex::new(Some(source(Some(0))));
         let listening = server::Listening::bind("127.0.0.1:0".parse().unwrap(), certificate).await.unwrap();
-        let url = listening.url();
+        let url = listening.url().to_owned();
         let (end, ended) = oneshot::channel::<()>();
         let ended = async move { drop(ended.await) };
         let task = tokio::spawn(listening.serve(Arc::clone(&reader), server::Limits::default(), ended));

@@ -197,8 +197,6 @@ fn a_new_bundle_is_read_without_a_restart_and_the_end_is_orderly() {
     place.put("keystone_database_password", "another-4712");
     place.export("two.donjon");
     place.import("two.donjon", &[]).ok();
-    assert_eq!(service(&place, &serving.url), CONNECTION, "until it is told");
-    serving.signal(Signal::HUP);
     donjon_tests::process::wait_for("the new bundle", std::time::Duration::from_secs(10), || {
         service(&place, &serving.url).contains("another-4712")
     });

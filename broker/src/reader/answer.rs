@@ -97,6 +97,11 @@ impl Answer {
         Self::errors(405, &[])
     }
 
+    /// Too much was asked before it was known who asks.
+    pub(super) fn too_fast() -> Self {
+        Self::errors(429, &["rate limit quota exceeded"])
+    }
+
     /// It cannot be told here why; the log says.
     pub(super) fn failed() -> Self {
         Self::errors(500, &["internal error"])

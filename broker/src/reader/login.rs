@@ -3,6 +3,7 @@
 use super::{
     answer::Answer,
     kv::time,
+    peer::Peer,
     roles::{Role, Roles},
     tokens::{Token, Tokens},
     witness::Outcome,
@@ -82,17 +83,40 @@ pub(super) fn login<'a>(
     roles: &'a Roles,
     tokens: &mut Tokens,
     body: &Material,
+    peer: &Peer,
     now: i64,
 ) -> (Option<&'a RoleName>, Outcome, Answer) {
-    let refused = |answer| (None, Outcome::Refused, answer);
     let (role_id, secret_id) = match credential(body) {
         Ok(both) => both,
-        Err(answer) => return refused(answer),
+        Err(answer) => return (None, Outcome::Refused, answer),
     };
-    let Some(role) = roles.check(&role_id, &secret_id) else {
-        return refused(Answer::errors(400, &["invalid role or secret ID"]));
-    };
-    match tokens.issue(role, now) {
+    match roles.admit(&role_id, &secret_id, peer) {
+        Ok(role) => issued(role, tokens, peer, now),
+        // A right credential in the wrong hands is told no more than a wrong one. The audit log knows.
+        Err(role) => {
+            let answer = Answer::errors(400, &["invalid role or secret ID"]);
+            (role.map(|role| &role.name), Outcome::Refused, answer)
+        }
+    }
+}
+
+/// Gives a token to one who holds a role's key.
+pub(super) fn login_by_key<'a>(
+    roles: &'a Roles,
+    tokens: &mut Tokens,
+    peer: &Peer,
+    now: i64,
+) -> (Option<&'a RoleName>, Outcome, Answer) {
+    match peer.key.and_then(|_| roles.known(peer)) {
+        Some(role) => issued(role, tokens, peer, now),
+        None => {
+            (None, Outcome::Refused, Answer::errors(400, &["invalid certificate or no client certificate supplied"]))
+        }
+    }
+}
+
+fn issued<'a>(role: &'a Role, tokens: &mut Tokens, peer: &Peer, now: i64) -> (Option<&'a RoleName>, Outcome, Answer) {
+    match tokens.issue(role, peer.key, now) {
         Ok((secret, token)) => (Some(&role.name), Outcome::Done, granted(&secret, &token, now)),
         Err(_) => (Some(&role.name), Outcome::Failed, Answer::failed()),
     }
@@ -132,7 +156,7 @@ pub(super) fn lookup(shown: &Material, token: &Token, now: i64) -> Answer {
         accessor: &token.accessor,
         creation_time: token.issued,
         creation_ttl: token.ttl,
-        display_name: "approle",
+        display_name: method(token),
         entity_id: "",
         expire_time: time(token.expires),
         explicit_max_ttl: 0,
@@ -141,7 +165,7 @@ pub(super) fn lookup(shown: &Material, token: &Token, now: i64) -> Answer {
         meta: Meta { role_name: &token.role },
         num_uses: 0,
         orphan: true,
-        path: "auth/approle/login",
+        path: if token.key.is_some() { "auth/cert/login" } else { "auth/approle/login" },
         policies: policies(token),
         renewable: true,
         ttl: token.expires - now,
@@ -180,6 +204,10 @@ fn granted(secret: &Material, token: &Token, now: i64) -> Answer {
         mfa_requirement: None,
         num_uses: 0,
     })
+}
+
+fn method(token: &Token) -> &'static str {
+    if token.key.is_some() { "cert" } else { "approle" }
 }
 
 fn policies(token: &Token) -> [&str; 2] {

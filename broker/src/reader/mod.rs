@@ -1,15 +1,19 @@
 //! The reader: serves secrets over as much of Vault's HTTP API as castellan, hvac, community.hashi_vault and `bao` use.
 //!
 //! ```text
-//! server ──▶ request (limits, path, token) ──▶ Reader::answer ──▶ login · tokens · grants ──▶ Lookup
-//!  TLS, time-outs, drain                            │ a line to the Witness, before each answer
+//! server ──▶ peer, request (limits, path, token) ──▶ Reader::answer ──▶ login · tokens · callers · grants ──▶ Lookup
+//!  TLS, time-outs, drain                                  │ a line to the Witness, before each answer
 //! ```
+//!
+//! A role is asked for with its AppRole, or, where it is bound to users or keys, by them alone: at the unix socket by
+//! the user that the kernel tells, over TLS by the key of the client's certificate. A bound role's AppRole and tokens
+//! are good in the hands of these users only, also over TCP from this machine.
 //!
 //! | request | answer |
 //! |---|---|
 //! | `GET /v1/<mount>/data/<path>[?version=N]` | KV v2's |
 //! | `GET /v1/<mount>/metadata/<path>`, `LIST` or `?list=true` | KV v2's; a list names what the role may read, and no more |
-//! | `POST /v1/auth/approle/login` | AppRole's |
+//! | `POST /v1/auth/approle/login`, `POST /v1/auth/cert/login` | AppRole's; that of TLS certificates |
 //! | `GET /v1/auth/token/lookup-self`, `POST …/renew-self`, `POST …/revoke-self` | the token's |
 //! | `GET /v1/sys/health`, `seal-status`, `init`, `leader`, `internal/ui/mounts[/<path>]` | the server's |
 //!
@@ -17,20 +21,30 @@
 //! OpenBao's message repeats input, or tells a known role from an unknown one; and nothing can be written.
 
 mod answer;
+mod callers;
+pub mod consumers;
 mod grants;
 mod kv;
+mod listening;
 mod login;
 mod lookup;
+mod owner;
+mod pace;
+mod peer;
 mod request;
 mod roles;
 mod serve;
 pub mod server;
 mod sys;
+mod tls;
 mod tokens;
 mod witness;
 
+pub use callers::{Callers, From};
 pub use grants::{Decision, Grants};
 pub use lookup::{Lookup, OfStore};
+pub use pace::Pace;
+pub use peer::{Key, Peer, Place};
 pub use roles::{Credential, Role, Roles, RolesError};
 pub use serve::{Reader, Source};
 pub use tokens::{Tokens, TokensError};

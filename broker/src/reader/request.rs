@@ -25,6 +25,8 @@ pub(super) enum Route {
     Init,
     Leader,
     Login,
+    /// With the key of a client's certificate.
+    LoginByKey,
     LookupSelf,
     RenewSelf,
     RevokeSelf,
@@ -133,6 +135,7 @@ fn known(mount: &RecordPath, path: &str) -> Route {
         "sys/init" => Route::Init,
         "sys/leader" => Route::Leader,
         "auth/approle/login" => Route::Login,
+        "auth/cert/login" => Route::LoginByKey,
         "auth/token/lookup-self" => Route::LookupSelf,
         "auth/token/renew-self" => Route::RenewSelf,
         "auth/token/revoke-self" => Route::RevokeSelf,

@@ -1,6 +1,10 @@
 //! AppRoles of a node: made here, so that no secret-id ever travels; kept as a digest; checked in constant time.
 
-use super::grants::Grants;
+use super::{
+    callers::Callers,
+    grants::{Decision, Grants},
+    peer::Peer,
+};
 use aws_lc_rs::digest::{SHA256, digest};
 use donjon_drivers::{
     fs::{self, FileError},
@@ -16,7 +20,7 @@ use std::{
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 /// The roles of a node.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Roles(Vec<Role>);
 
 /// One AppRole.
@@ -35,6 +39,12 @@ pub struct Role {
     pub token_ttl: u32,
     /// How long its tokens live at most, renewals included, in seconds.
     pub token_max_ttl: u32,
+    /// Who may act as it.
+    #[serde(default)]
+    pub callers: Callers,
+    /// Tokens of earlier epochs are good no longer; it counts up with each revocation.
+    #[serde(default)]
+    pub epoch: u64,
 }
 
 /// What a consumer logs in with. It is shown once.
@@ -65,6 +75,8 @@ impl Role {
             reads: reads.iter().map(ToString::to_string).collect(),
             token_ttl: TOKEN_TTL,
             token_max_ttl: TOKEN_MAX_TTL,
+            callers: Callers::default(),
+            epoch: 0,
         };
         Ok((role, Credential { role_id, secret_id }))
     }
@@ -73,6 +85,18 @@ impl Role {
     #[must_use]
     pub fn reading(&self, reads: &BTreeSet<RecordPath>) -> Self {
         Self { reads: reads.iter().map(ToString::to_string).collect(), ..self.clone() }
+    }
+
+    /// The same role and credential, for these.
+    #[must_use]
+    pub fn of(&self, callers: Callers) -> Self {
+        Self { callers, ..self.clone() }
+    }
+
+    /// The same role; every token that was given for it is good no longer.
+    #[must_use]
+    pub fn revoked(&self) -> Self {
+        Self { epoch: self.epoch + 1, ..self.clone() }
     }
 
     /// What names the credential of this role: a token that was given for another one is good no longer.
@@ -108,6 +132,11 @@ impl Roles {
         self.0.iter().find(|role| role.name == *name)
     }
 
+    /// Every role.
+    pub fn iter(&self) -> impl Iterator<Item = &Role> {
+        self.0.iter()
+    }
+
     /// Adds a role, or replaces the one of that name.
     pub fn set(&mut self, role: Role) {
         self.0.retain(|known| known.name != role.name);
@@ -115,7 +144,7 @@ impl Roles {
     }
 
     /// The role that this credential belongs to. Unknown role-ids take the same path, and the same time, as known ones.
-    pub(super) fn check(&self, role_id: &Material, secret_id: &Material) -> Option<&Role> {
+    fn check(&self, role_id: &Material, secret_id: &Material) -> Option<&Role> {
         // EXPOSE: digested, so that the comparison depends on no length
         let (asked, shown) = (sha256(role_id.expose()), sha256(secret_id.expose()));
         let mut found = 0_u64;
@@ -125,6 +154,20 @@ impl Roles {
         }
         let place = usize::try_from(found).ok()?.checked_sub(1)?;
         self.0.get(place)
+    }
+
+    /// The role that this peer is known as without a credential.
+    pub(super) fn known(&self, peer: &Peer) -> Option<&Role> {
+        self.0.iter().find(|role| role.callers.know(peer))
+    }
+
+    /// The role of this credential, where this peer may act as it.
+    pub(super) fn admit(&self, role_id: &Material, secret_id: &Material, peer: &Peer) -> Result<&Role, Option<&Role>> {
+        let role = self.check(role_id, secret_id).ok_or(None)?;
+        match role.callers.admit(peer) {
+            Decision::Granted => Ok(role),
+            Decision::Denied => Err(Some(role)),
+        }
     }
 
     /// Who may read what.

@@ -6,6 +6,8 @@ use super::{
     kv::{self, Wish},
     login,
     lookup::Lookup,
+    pace::{Pace, Paces, Turn},
+    peer::Peer,
     request::{Asked, Entry, Namespace, Route},
     roles::Roles,
     sys::{self, Sealed},
@@ -15,7 +17,10 @@ use super::{
 use donjon_drivers::{material::Material, store::RecordPath};
 use donjon_policies::name::RoleName;
 use hyper::Method;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    time::Instant,
+};
 
 /// Answers requests.
 pub struct Reader {
@@ -24,6 +29,7 @@ pub struct Reader {
     tokens: Mutex<Tokens>,
     witness: Arc<dyn Witness>,
     clock: fn() -> i64,
+    paces: Paces,
 }
 
 /// What is read, by whom, and until when.
@@ -43,19 +49,24 @@ struct Served {
     grants: Grants,
     /// After this second nothing is read any more: a bundle has an end.
     ends: i64,
+    /// Some role is bound to keys. Where none is, there is no such way to log in.
+    takes_keys: bool,
 }
 
 impl From<Source> for Served {
     fn from(source: Source) -> Self {
         let grants = source.roles.grants();
-        Self { lookup: source.lookup, roles: source.roles, grants, ends: source.ends.unwrap_or(i64::MAX) }
+        let takes_keys = source.roles.iter().any(|role| !role.callers.keys.is_empty());
+        let ends = source.ends.unwrap_or(i64::MAX);
+        Self { lookup: source.lookup, roles: source.roles, grants, ends, takes_keys }
     }
 }
 
-/// Someone whose token is good.
+/// Someone who acts as a role.
 struct Caller {
-    shown: Material,
-    token: Token,
+    role: RoleName,
+    /// The token that was shown, which is good; none where the peer itself is known.
+    token: Option<(Material, Token)>,
 }
 
 impl Reader {
@@ -68,7 +79,13 @@ impl Reader {
         clock: fn() -> i64,
     ) -> Self {
         let served = RwLock::new(Arc::new(Served::from(source)));
-        Self { mount, served, tokens: Mutex::new(tokens), witness, clock }
+        Self { mount, served, tokens: Mutex::new(tokens), witness, clock, paces: Paces::new(Pace::default()) }
+    }
+
+    /// It, letting those that it does not know yet ask at this pace.
+    #[must_use]
+    pub fn at_pace(self, pace: Pace) -> Self {
+        Self { paces: Paces::new(pace), ..self }
     }
 
     /// Reads from something else from now on; requests under way end with what they began with.
@@ -89,15 +106,44 @@ impl Reader {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) async fn answer(&self, asked: Asked) -> Answer {
-        let now = (self.clock)();
+    pub(super) async fn answer(&self, asked: Asked, peer: &Peer) -> Answer {
+        let (now, moment) = ((self.clock)(), Instant::now());
+        let served = self.served();
+        let caller = self.caller(&served, &asked, peer, now);
+        if caller.is_none() {
+            match self.paces.turn(peer, moment) {
+                Turn::Now => {}
+                // One line says that it began; a line for each would let anyone fill the disk.
+                Turn::Later => {
+                    let about = About { peer, role: None, act: act(&asked.route), path: None };
+                    return self.seen(&about, Outcome::Refused, Answer::too_fast());
+                }
+                Turn::StillLater => return Answer::too_fast(),
+            }
+        }
+        let known = caller.is_some();
+        let answer = self.answer_in_turn(&served, asked, peer, caller, now).await;
+        if !known && matches!(answer.status, 400 | 403 | 503) {
+            self.paces.refused(peer, moment);
+        }
+        answer
+    }
+
+    async fn answer_in_turn(
+        &self,
+        served: &Served,
+        asked: Asked,
+        peer: &Peer,
+        caller: Option<Caller>,
+        now: i64,
+    ) -> Answer {
         if let Some(answer) = self.open_to_all(&asked, now) {
             return answer;
         }
-        let served = self.served();
+        let nobody = About { peer, role: None, act: act(&asked.route), path: None };
         if now > served.ends {
             let answer = malformed(&asked).unwrap_or_else(|| Answer::errors(503, &["Vault is sealed"]));
-            return self.seen(None, act(&asked.route), None, Outcome::Failed, answer);
+            return self.seen(&nobody, Outcome::Failed, answer);
         }
         if asked.namespace == Namespace::Other {
             return Answer::errors(404, &["namespace not found"]);
@@ -105,23 +151,24 @@ impl Reader {
         if asked.wrapped {
             return Answer::errors(400, &["response wrapping is not supported"]);
         }
-        if asked.route == Route::Login {
-            return self.login(&served, &asked, now);
+        if matches!(asked.route, Route::Login) || (asked.route == Route::LoginByKey && served.takes_keys) {
+            return self.login(served, &asked, peer, now);
         }
-        let caller = match self.caller(&served, &asked, now) {
+        let caller = match caller {
             Some(caller) => caller,
             None if asked.route == Route::Mounts && asked.token.is_none() => return sys::mounts(None),
-            None => return self.seen(None, act(&asked.route), None, Outcome::Refused, Answer::stranger()),
+            None => return self.seen(&nobody, Outcome::Refused, Answer::stranger()),
         };
-        let role = &caller.token.role;
+        let role = &caller.role;
         match &asked.route {
-            Route::Data(path) => self.data(&served, role, path.as_ref(), &asked).await,
-            Route::Metadata(entry) => self.metadata(&served, role, entry, &asked).await,
+            Route::Data(path) => self.data(served, peer, role, path.as_ref(), &asked).await,
+            Route::Metadata(entry) => self.metadata(served, peer, role, entry, &asked).await,
             Route::Health
             | Route::SealStatus
             | Route::Init
             | Route::Leader
             | Route::Login
+            | Route::LoginByKey
             | Route::LookupSelf
             | Route::RenewSelf
             | Route::RevokeSelf
@@ -129,7 +176,7 @@ impl Reader {
             | Route::Mount { .. }
             | Route::Elsewhere(_)
             | Route::Unknown
-            | Route::Outside => self.about_tokens(&served, &caller, &asked, now),
+            | Route::Outside => self.about_tokens(served, peer, &caller, &asked, now),
         }
     }
 
@@ -143,6 +190,7 @@ impl Reader {
             Route::Init => sys::init(),
             Route::Leader => sys::leader(),
             Route::Login
+            | Route::LoginByKey
             | Route::LookupSelf
             | Route::RenewSelf
             | Route::RevokeSelf
@@ -164,30 +212,45 @@ impl Reader {
         if now > self.served().ends { Sealed::Yes } else { Sealed::No }
     }
 
-    fn login(&self, served: &Served, asked: &Asked, now: i64) -> Answer {
+    fn login(&self, served: &Served, asked: &Asked, peer: &Peer, now: i64) -> Answer {
         if !matches!(asked.method, Method::POST | Method::PUT) {
             return Answer::errors(405, &["unsupported operation"]);
         }
-        let (role, outcome, answer) = login::login(&served.roles, &mut self.tokens(), &asked.body, now);
-        self.seen(role, Act::Login, None, outcome, answer)
+        let mut tokens = self.tokens();
+        let (role, outcome, answer) = match asked.route == Route::LoginByKey {
+            true => login::login_by_key(&served.roles, &mut tokens, peer, now),
+            false => login::login(&served.roles, &mut tokens, &asked.body, peer, now),
+        };
+        drop(tokens);
+        self.seen(&About { peer, role, act: Act::Login, path: None }, outcome, answer)
     }
 
-    fn caller(&self, served: &Served, asked: &Asked, now: i64) -> Option<Caller> {
-        let shown = asked.token.as_ref()?;
-        let token = self.tokens().check(shown, &served.roles, now)?.clone();
-        Some(Caller { shown: shown.duplicate(), token })
+    /// Who asks: the holder of the token that is shown, or, where none is, whom the kernel or TLS know.
+    fn caller(&self, served: &Served, asked: &Asked, peer: &Peer, now: i64) -> Option<Caller> {
+        let Some(shown) = asked.token.as_ref() else {
+            return served.roles.known(peer).map(|role| Caller { role: role.name.clone(), token: None });
+        };
+        let token = self.tokens().check(shown, &served.roles, peer, now)?.clone();
+        Some(Caller { role: token.role.clone(), token: Some((shown.duplicate(), token)) })
     }
 
-    async fn data(&self, served: &Served, role: &RoleName, path: Option<&RecordPath>, asked: &Asked) -> Answer {
+    async fn data(
+        &self,
+        served: &Served,
+        peer: &Peer,
+        role: &RoleName,
+        path: Option<&RecordPath>,
+        asked: &Asked,
+    ) -> Answer {
         let granted = kv::granted(&served.grants, role, path).filter(|_| asked.method == Method::GET);
         let (outcome, answer) = match granted {
             Some(path) => kv::data(served.lookup.as_ref(), path, &asked.query).await,
             None => (Outcome::Refused, Answer::denied()),
         };
-        self.seen(Some(role), Act::Read, path, outcome, answer)
+        self.seen(&About { peer, role: Some(role), act: Act::Read, path }, outcome, answer)
     }
 
-    async fn metadata(&self, served: &Served, role: &RoleName, entry: &Entry, asked: &Asked) -> Answer {
+    async fn metadata(&self, served: &Served, peer: &Peer, role: &RoleName, entry: &Entry, asked: &Asked) -> Answer {
         let path = match entry {
             Entry::Named(path) | Entry::Folder(path) => Some(path),
             Entry::Root | Entry::Unnamed => None,
@@ -200,41 +263,46 @@ impl Reader {
             (Wish::Versions, _) => (Outcome::Refused, Answer::denied()),
             (Wish::Nothing(answer), _) => (Outcome::Refused, answer),
         };
-        self.seen(Some(role), Act::List, path, outcome, answer)
+        self.seen(&About { peer, role: Some(role), act: Act::List, path }, outcome, answer)
     }
 
-    fn about_tokens(&self, served: &Served, caller: &Caller, asked: &Asked, now: i64) -> Answer {
-        let Caller { shown, token } = caller;
-        let role = &token.role;
+    fn about_tokens(&self, served: &Served, peer: &Peer, caller: &Caller, asked: &Asked, now: i64) -> Answer {
+        let reads = asked.method == Method::GET;
         let writes = matches!(asked.method, Method::POST | Method::PUT);
-        let (outcome, answer) = match (&asked.route, served.roles.named(role)) {
-            (Route::LookupSelf, _) if asked.method == Method::GET => return login::lookup(shown, token, now),
-            (Route::Mounts, _) if asked.method == Method::GET => return sys::mounts(Some(&self.mount)),
-            (Route::Mount { ours: true }, _) if asked.method == Method::GET => return sys::mount(&self.mount),
-            (Route::Mount { ours: false }, _) if asked.method == Method::GET => {
-                (Outcome::Refused, Answer::errors(403, &[PREFLIGHT]))
+        let token = caller.token.as_ref();
+        let (outcome, answer) = match (&asked.route, token, served.roles.named(&caller.role)) {
+            (Route::LookupSelf, Some((shown, token)), _) if reads => (Outcome::Done, login::lookup(shown, token, now)),
+            (Route::Mounts, ..) if reads => (Outcome::Done, sys::mounts(Some(&self.mount))),
+            (Route::Mount { ours: true }, ..) if reads => (Outcome::Done, sys::mount(&self.mount)),
+            (Route::Mount { ours: false }, ..) if reads => (Outcome::Refused, Answer::errors(403, &[PREFLIGHT])),
+            (Route::RenewSelf, Some((shown, token)), Some(role)) if writes => {
+                login::renew(&mut self.tokens(), role, shown, token, now)
             }
-            (Route::RenewSelf, Some(role)) if writes => login::renew(&mut self.tokens(), role, shown, token, now),
-            (Route::RevokeSelf, _) if writes => login::revoke(&mut self.tokens(), token),
+            (Route::RevokeSelf, Some((_, token)), _) if writes => login::revoke(&mut self.tokens(), token),
+            (Route::LookupSelf | Route::RenewSelf | Route::RevokeSelf, None, _) => {
+                (Outcome::Refused, Answer::stranger())
+            }
             _ => (Outcome::Refused, Answer::denied()),
         };
-        self.seen(Some(role), Act::Token, None, outcome, answer)
+        self.seen(&About { peer, role: Some(&caller.role), act: Act::Token, path: None }, outcome, answer)
     }
 
     /// The line is with the kernel before the answer goes out; without it there is no answer.
-    fn seen(
-        &self,
-        role: Option<&RoleName>,
-        act: Act,
-        path: Option<&RecordPath>,
-        outcome: Outcome,
-        answer: Answer,
-    ) -> Answer {
-        match self.witness.record(&Seen { role, act, path, outcome }) {
+    fn seen(&self, about: &About<'_>, outcome: Outcome, answer: Answer) -> Answer {
+        let About { peer, role, act, path } = *about;
+        match self.witness.record(&Seen { peer: *peer, role, act, path, outcome }) {
             Ok(()) => answer,
             Err(_) => Answer::failed(),
         }
     }
+}
+
+/// What a line is about.
+struct About<'a> {
+    peer: &'a Peer,
+    role: Option<&'a RoleName>,
+    act: Act,
+    path: Option<&'a RecordPath>,
 }
 
 /// What is refused even where nothing can be read.
@@ -254,7 +322,7 @@ fn malformed(asked: &Asked) -> Option<Answer> {
 
 fn act(route: &Route) -> Act {
     match route {
-        Route::Login => Act::Login,
+        Route::Login | Route::LoginByKey => Act::Login,
         Route::Metadata(_) => Act::List,
         Route::LookupSelf | Route::RenewSelf | Route::RevokeSelf | Route::Mounts | Route::Mount { .. } => Act::Token,
         Route::Data(_)

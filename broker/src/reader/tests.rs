@@ -1,8 +1,9 @@
 //! Tests of the server: what it bears, what it refuses, and that nothing is answered without a line for the witness.
 
 use super::{
-    Credential, Lookup, OfStore, Outcome, Reader, Role, Roles, Seen, Source, Tokens, Unwitnessed, Witness,
-    server::{Limits, ListenError, Listening},
+    Callers, Credential, Key, Lookup, OfStore, Outcome, Pace, Reader, Role, Roles, Seen, Source, Tokens, Unwitnessed,
+    Witness,
+    server::{Certificate, Limits, ListenError, Listening},
 };
 use donjon_drivers::{
     material::Material,
@@ -64,12 +65,23 @@ fn source(value: &str, roles: &Roles) -> Source {
 }
 
 async fn start(limits: Limits) -> Running {
+    start_for(limits, Callers::default(), Pace::default(), &|| {
+        Box::pin(Listening::bind("127.0.0.1:0".parse().unwrap(), None))
+    })
+    .await
+}
+
+type Bound<'a> = std::pin::Pin<Box<dyn Future<Output = Result<Listening, ListenError>> + 'a>>;
+
+async fn start_for(limits: Limits, callers: Callers, pace: Pace, bind: &dyn Fn() -> Bound<'static>) -> Running {
     let (role, credential) = Role::generate("r".parse().unwrap(), &[path("d/a")].into()).unwrap();
+    let role = role.of(callers);
     let (roles, lines) = (Roles::new([role]), Arc::new(Lines::default()));
     let tokens = Tokens::in_memory();
-    let reader = Arc::new(Reader::new(path("kv"), source("value-one", &roles), tokens, lines.clone(), || 1000));
-    let listening = Listening::bind("127.0.0.1:0".parse().unwrap(), None).await.unwrap();
-    let address = listening.url().replace("http://", "");
+    let reader = Reader::new(path("kv"), source("value-one", &roles), tokens, lines.clone(), || 1000).at_pace(pace);
+    let reader = Arc::new(reader);
+    let listening = bind().await.unwrap();
+    let address = listening.url().split_once("://").unwrap().1.to_owned();
     let (end, ended) = oneshot::channel();
     let ended = async move { drop(ended.await) };
     let task = tokio::spawn(listening.serve(Arc::clone(&reader), limits, ended));
@@ -257,4 +269,156 @@ async fn the_end_waits_for_a_request_under_way_and_for_nobody_idle() {
 async fn nothing_is_served_in_clear_beyond_loopback() {
     let refused = Listening::bind("0.0.0.0:0".parse().unwrap(), None).await.err().unwrap();
     assert!(matches!(refused, ListenError::Open { .. }));
+}
+
+#[tokio::test]
+async fn at_the_socket_the_user_is_enough_and_another_user_is_a_stranger() {
+    let own = rustix::process::geteuid().as_raw();
+    for (uid, status) in [(own, "HTTP/1.1 200"), (own + 1, "HTTP/1.1 403")] {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("s");
+        let callers = Callers { uids: [uid].into(), ..Callers::default() };
+        let bound = socket.clone();
+        let bind = move || -> Bound<'static> {
+            let socket = bound.clone();
+            Box::pin(async move { Listening::unix(&socket) })
+        };
+        let _running = start_for(Limits::default(), callers, Pace::default(), &bind).await;
+        let mut stream = tokio::net::UnixStream::connect(&socket).await.unwrap();
+        let request = b"GET /v1/kv/data/d/a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with(status), "{answer}");
+        assert_eq!(answer.contains("value-one"), uid == own);
+    }
+}
+
+#[tokio::test]
+async fn a_role_of_others_is_not_to_be_had_with_its_right_credential() {
+    let others = Callers { uids: [rustix::process::geteuid().as_raw() + 1].into(), ..Callers::default() };
+    let bind = || -> Bound<'static> { Box::pin(Listening::bind("127.0.0.1:0".parse().unwrap(), None)) };
+    let running = start_for(Limits::default(), others, Pace::default(), &bind).await;
+    let secret_id = running.credential.secret_id.expose_text().unwrap(); // EXPOSE: a credential of one test
+    let body = format!(r#"{{"role_id":"{}","secret_id":"{secret_id}"}}"#, running.credential.role_id);
+    let right = running.request("POST /v1/auth/approle/login HTTP/1.1", &body).await;
+    let wrong = running.request("POST /v1/auth/approle/login HTTP/1.1", r#"{"role_id":"a","secret_id":"b"}"#).await;
+    assert!(right.starts_with("HTTP/1.1 400"), "{right}");
+    let body = |answer: &str| answer.split_once("\r\n\r\n").unwrap().1.to_owned();
+    assert_eq!(body(&right), body(&wrong), "told no more than a wrong one");
+}
+
+#[tokio::test]
+async fn who_guesses_is_slowed_down_without_a_line_for_each_and_who_is_known_is_not() {
+    let pace = Pace { each_second: 0.0, at_once: 100.0, refused: 10.0 };
+    let bind = || -> Bound<'static> { Box::pin(Listening::bind("127.0.0.1:0".parse().unwrap(), None)) };
+    let running = start_for(Limits::default(), Callers::default(), pace, &bind).await;
+    let token = running.login().await;
+    let mut statuses = std::collections::BTreeMap::<String, usize>::new();
+    for _ in 0..40 {
+        let answer =
+            running.request("POST /v1/auth/approle/login HTTP/1.1", r#"{"role_id":"a","secret_id":"b"}"#).await;
+        *statuses.entry(answer.split(' ').nth(1).unwrap().to_owned()).or_default() += 1;
+    }
+    assert_eq!(statuses, [("400".to_owned(), 10), ("429".to_owned(), 30)].into());
+    let lines = running.lines.outcomes.lock().unwrap().len();
+    assert_eq!(lines, 1 + 10 + 1, "the login, the guesses, and one for all that came too fast");
+    for _ in 0..40 {
+        assert!(running.read(&token).await.contains("value-one"), "who is known is served on");
+    }
+}
+
+#[tokio::test]
+async fn nobody_takes_all_the_room() {
+    let limits = Limits { connections_each: 4, ..Limits::default() };
+    let running = start(limits).await;
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.push(running.connect().await);
+    }
+    let health = "GET /v1/sys/health HTTP/1.1";
+    assert_eq!(running.request(health, "").await, "", "the fifth is closed at once");
+    held.pop();
+    let end = Instant::now() + Duration::from_secs(10);
+    while !running.request(health, "").await.starts_with("HTTP/1.1 200") {
+        assert!(Instant::now() < end, "the seat stayed taken");
+    }
+}
+
+/// An authority of clients, and certificates by it.
+struct Clients {
+    authority: rcgen::CertifiedIssuer<'static, rcgen::KeyPair>,
+}
+
+impl Clients {
+    fn new() -> Self {
+        let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(0));
+        let key = rcgen::KeyPair::generate().unwrap();
+        Self { authority: rcgen::CertifiedIssuer::self_signed(authority, key).unwrap() }
+    }
+
+    /// A client's certificate and key, and what names its key.
+    fn client(&self, name: &str) -> (reqwest::Identity, Key) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let made =
+            rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &self.authority).unwrap();
+        let both = format!("{}{}", made.pem(), key.serialize_pem());
+        (reqwest::Identity::from_pem(both.as_bytes()).unwrap(), Key::of(made.der()).unwrap())
+    }
+}
+
+#[tokio::test]
+async fn over_tls_the_key_of_a_certificate_is_a_role_and_its_name_is_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let clients = Clients::new();
+    let own = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for (name, text) in [
+        ("own.pem", own.cert.pem()),
+        ("own.key", own.signing_key.serialize_pem()),
+        ("clients.pem", clients.authority.pem()),
+    ] {
+        donjon_drivers::fs::replace(&at(name), text.as_bytes()).unwrap();
+    }
+    let (nova, key) = clients.client("nova");
+    // Of the same name, by the same authority, and another key; and one by another authority.
+    let (impostor, other) = clients.client("nova");
+    let (stranger, _) = Clients::new().client("nova");
+    assert_ne!(key, other);
+    let certificate = Certificate { chain: at("own.pem"), key: at("own.key"), clients: Some(at("clients.pem")) };
+    let bind = move || -> Bound<'static> {
+        Box::pin(Listening::bind("127.0.0.1:0".parse().unwrap(), Some(certificate.clone())))
+    };
+    let callers = Callers { keys: [key].into(), ..Callers::default() };
+    let running = start_for(Limits::default(), callers, Pace::default(), &bind).await;
+    let client = |identity: Option<reqwest::Identity>| {
+        let trust = reqwest::Certificate::from_pem(own.cert.pem().as_bytes()).unwrap();
+        let builder = reqwest::Client::builder().tls_certs_only([trust]).no_proxy();
+        identity.into_iter().fold(builder, reqwest::ClientBuilder::identity).build().unwrap()
+    };
+    let url = |path: &str| format!("https://{}/v1/{path}", running.address);
+    let read = async |client: &reqwest::Client, token: Option<&str>| {
+        let request = client.get(url("kv/data/d/a"));
+        let request = token.into_iter().fold(request, |request, token| request.header("X-Vault-Token", token));
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap().contains("value-one"))
+    };
+    let login = async |client: &reqwest::Client| {
+        let answer: serde_json::Value =
+            client.post(url("auth/cert/login")).body("{}").send().await.unwrap().json().await.unwrap();
+        answer["auth"]["client_token"].as_str().map(str::to_owned)
+    };
+    let (nova, impostor, without) = (client(Some(nova)), client(Some(impostor)), client(None));
+    assert_eq!(read(&nova, None).await, (200, true));
+    assert_eq!(read(&impostor, None).await, (403, false));
+    assert_eq!(read(&without, None).await, (403, false));
+    assert!(client(Some(stranger)).get(url("kv/data/d/a")).send().await.is_err(), "its handshake ends");
+    let token = login(&nova).await.expect("a token");
+    assert_eq!(read(&nova, Some(&token)).await, (200, true));
+    assert_eq!(read(&impostor, Some(&token)).await, (403, false), "it is good with its key alone");
+    assert_eq!(read(&without, Some(&token)).await, (403, false));
+    assert_eq!((login(&impostor).await, login(&without).await), (None, None));
+    running.reader.replace(source("value-one", &Roles::default()));
+    assert_eq!(read(&nova, None).await, (403, false), "also on a connection that is open");
 }

@@ -3,7 +3,11 @@
 //! The file is a log of JSON lines, one for each token given, renewed or given up; it is written anew when it is
 //! read. A line that was cut short by a crash is a token that nobody got.
 
-use super::roles::{Role, Roles};
+use super::{
+    grants::Decision,
+    peer::{Key, Peer},
+    roles::{Role, Roles},
+};
 use aws_lc_rs::digest::{SHA256, digest};
 use donjon_drivers::{
     fs::{self, FileError},
@@ -45,6 +49,12 @@ pub(super) struct Token {
     /// From this second on it is refused.
     pub(super) expires: i64,
     pub(super) ttl: u32,
+    /// Of which epoch of the role.
+    #[serde(default)]
+    epoch: u64,
+    /// The key that it was given for; with another it is good for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) key: Option<Key>,
     /// It was given up.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     ended: bool,
@@ -80,7 +90,7 @@ impl Tokens {
     }
 
     /// A new token for a role. It is durable before anyone has it.
-    pub(super) fn issue(&mut self, role: &Role, now: i64) -> Result<(Material, Token), TokensError> {
+    pub(super) fn issue(&mut self, role: &Role, key: Option<Key>, now: i64) -> Result<(Material, Token), TokensError> {
         let secret = Material::new(format!("s.{}", &*random_hex()?).into_bytes());
         let token = Token {
             digest: digest_of(&secret),
@@ -90,6 +100,8 @@ impl Tokens {
             issued: now,
             expires: now + i64::from(role.token_ttl.min(role.token_max_ttl)),
             ttl: role.token_ttl,
+            epoch: role.epoch,
+            key,
             ended: false,
         };
         self.known.retain(|_, known| now < known.expires);
@@ -101,11 +113,13 @@ impl Tokens {
         Ok((secret, token))
     }
 
-    /// The token, if it is still good for a role that is still there with the same credential.
-    pub(super) fn check(&self, shown: &Material, roles: &Roles, now: i64) -> Option<&Token> {
+    /// The token, if it is still good for a role that is still there with the same credential, and shown by one who may.
+    pub(super) fn check(&self, shown: &Material, roles: &Roles, peer: &Peer, now: i64) -> Option<&Token> {
         let token = self.known.get(&digest_of(shown)).filter(|token| now < token.expires)?;
         let role = roles.named(&token.role)?;
-        (token.credential.0 == *role.credential()).then_some(token)
+        let same = token.credential.0 == *role.credential() && token.epoch >= role.epoch;
+        let held = token.key.is_none() || token.key == peer.key;
+        (same && held && role.callers.admit(peer) == Decision::Granted).then_some(token)
     }
 
     /// Lets a token live longer, up to its role's bound. It must have been checked just before.
@@ -169,7 +183,10 @@ const MOST_TOKENS: usize = 100_000;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reader::{callers::Callers, peer::Place};
     use std::collections::BTreeSet;
+
+    const HERE: Peer = Peer { place: Place::Machine { uid: Some(7) }, key: None };
 
     fn role(name: &str) -> Role {
         Role::generate(name.parse().unwrap(), &BTreeSet::new()).unwrap().0
@@ -181,15 +198,15 @@ mod tests {
         let file = folder.path().join("tokens");
         let role = role("a");
         let roles = Roles::new([role.clone()]);
-        let (secret, token) = Tokens::open(&file, 1000).unwrap().issue(&role, 1000).unwrap();
+        let (secret, token) = Tokens::open(&file, 1000).unwrap().issue(&role, None, 1000).unwrap();
         let text = std::fs::read_to_string(&file).unwrap();
         assert!(text.contains(&token.accessor), "the control");
         assert!(!text.contains(&secret.expose_text().unwrap()[2..])); // EXPOSE: searched for
         let end = 1000 + i64::from(role.token_ttl);
         let tokens = Tokens::open(&file, 1001).unwrap();
-        assert!(tokens.check(&secret, &roles, end - 1).is_some());
-        assert!(tokens.check(&secret, &roles, end).is_none(), "the last second is not its own");
-        assert!(Tokens::open(&file, end).unwrap().check(&secret, &roles, 1001).is_none());
+        assert!(tokens.check(&secret, &roles, &HERE, end - 1).is_some());
+        assert!(tokens.check(&secret, &roles, &HERE, end).is_none(), "the last second is not its own");
+        assert!(Tokens::open(&file, end).unwrap().check(&secret, &roles, &HERE, 1001).is_none());
     }
 
     #[test]
@@ -198,14 +215,14 @@ mod tests {
         let file = folder.path().join("tokens");
         let role = role("a");
         let roles = Roles::new([role.clone()]);
-        let (secret, _) = Tokens::open(&file, 0).unwrap().issue(&role, 0).unwrap();
+        let (secret, _) = Tokens::open(&file, 0).unwrap().issue(&role, None, 0).unwrap();
         let mut text = std::fs::read(&file).unwrap();
         text.extend_from_slice(b"{\"digest\":\"00");
         fs::replace(&file, &text).unwrap();
         let mut tokens = Tokens::open(&file, 0).unwrap();
-        assert!(tokens.check(&secret, &roles, 1).is_some());
-        let (second, _) = tokens.issue(&role, 1).unwrap();
-        assert!(Tokens::open(&file, 1).unwrap().check(&second, &roles, 1).is_some());
+        assert!(tokens.check(&secret, &roles, &HERE, 1).is_some());
+        let (second, _) = tokens.issue(&role, None, 1).unwrap();
+        assert!(Tokens::open(&file, 1).unwrap().check(&second, &roles, &HERE, 1).is_some());
     }
 
     #[test]
@@ -215,20 +232,52 @@ mod tests {
         let old = role("a");
         let roles = Roles::new([old.clone()]);
         let mut tokens = Tokens::open(&file, 0).unwrap();
-        let (secret, token) = tokens.issue(&old, 0).unwrap();
-        assert!(tokens.check(&secret, &Roles::new([role("a")]), 1).is_none());
-        assert!(tokens.check(&secret, &Roles::default(), 1).is_none());
-        assert!(tokens.check(&secret, &roles, 1).is_some());
+        let (secret, token) = tokens.issue(&old, None, 0).unwrap();
+        assert!(tokens.check(&secret, &Roles::new([role("a")]), &HERE, 1).is_none());
+        assert!(tokens.check(&secret, &Roles::default(), &HERE, 1).is_none());
+        assert!(tokens.check(&secret, &roles, &HERE, 1).is_some());
         tokens.end(&token).unwrap();
-        assert!(tokens.check(&secret, &roles, 1).is_none());
-        assert!(Tokens::open(&file, 0).unwrap().check(&secret, &roles, 1).is_none());
+        assert!(tokens.check(&secret, &roles, &HERE, 1).is_none());
+        assert!(Tokens::open(&file, 0).unwrap().check(&secret, &roles, &HERE, 1).is_none());
+    }
+
+    #[test]
+    fn a_revocation_ends_all_tokens_before_it_and_none_after() {
+        let mut tokens = Tokens::in_memory();
+        let old = role("a");
+        let new = old.revoked();
+        let roles = Roles::new([new.clone()]);
+        let (before, _) = tokens.issue(&old, None, 0).unwrap();
+        let (after, _) = tokens.issue(&new, None, 0).unwrap();
+        assert!(tokens.check(&before, &Roles::new([old]), &HERE, 1).is_some(), "the control");
+        assert!(tokens.check(&before, &roles, &HERE, 1).is_none());
+        assert!(tokens.check(&after, &roles, &HERE, 1).is_some());
+    }
+
+    #[test]
+    fn a_stolen_token_is_good_for_nobody_else() {
+        let mut tokens = Tokens::in_memory();
+        let role = role("a").of(Callers { uids: [7].into(), ..Callers::default() });
+        let roles = Roles::new([role.clone()]);
+        let (secret, _) = tokens.issue(&role, None, 0).unwrap();
+        let peer = |place| Peer { place, key: None };
+        for (place, good) in [
+            (Place::Machine { uid: Some(7) }, true),
+            (Place::Socket { uid: 7, pid: 1 }, true),
+            (Place::Machine { uid: Some(0) }, false),
+            (Place::Machine { uid: None }, false),
+            (Place::Socket { uid: 8, pid: 1 }, false),
+            (Place::Network("192.0.2.1".parse().unwrap()), false),
+        ] {
+            assert_eq!(tokens.check(&secret, &roles, &peer(place), 1).is_some(), good, "{place:?}");
+        }
     }
 
     #[test]
     fn a_renewal_ends_where_the_role_says() {
         let role = role("a");
         let mut tokens = Tokens::in_memory();
-        let (_, token) = tokens.issue(&role, 0).unwrap();
+        let (_, token) = tokens.issue(&role, None, 0).unwrap();
         let most = i64::from(role.token_max_ttl);
         assert_eq!(tokens.renew(&token, &role, 10).unwrap().expires, 10 + i64::from(role.token_ttl));
         assert_eq!(tokens.renew(&token, &role, most - 1).unwrap().expires, most);

@@ -1,5 +1,6 @@
 //! Who is told of each answer before it is given: the audit log, behind a small trait.
 
+use super::peer::Peer;
 use donjon_drivers::store::RecordPath;
 use donjon_policies::name::RoleName;
 
@@ -32,7 +33,9 @@ pub enum Outcome {
 /// One line. No field can hold a value or anything else that a client typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen<'a> {
-    /// Who, where a role was known.
+    /// Who is on the other end.
+    pub peer: Peer,
+    /// As what, where a role was known.
     pub role: Option<&'a RoleName>,
     /// What.
     pub act: Act,

@@ -49,6 +49,9 @@ pub fn import(message: impl Into<String>, error: &ImportError) -> Failure {
             .state("nothing was changed")
             .hint("give another folder and import the bundle there"),
         ImportError::Empty { .. } => simple(message, Exit::NotThere).hint("`donjon import BUNDLE --into FOLDER`"),
+        ImportError::NoPrevious { .. } => simple(message, Exit::NotThere)
+            .state("nothing was changed")
+            .hint("import the bundle that is wanted; one is kept for a step back"),
         ImportError::Store { written: 0, source, .. } => translate::store(message, source),
         ImportError::Store { source, .. } => {
             let told = translate::store(message, source);

@@ -92,7 +92,7 @@ impl Import {
         let refused = format!("cannot import {}", self.bundle.display());
         let identities = identities(&self.identity, identity)?;
         let key = self.authority_key.as_deref().map(authority_key).transpose()?;
-        let mut node = Node::open(folder).map_err(|error| told::import(&refused, &error))?;
+        let mut node = Node::open_in_turn(folder).map_err(|error| told::import(&refused, &error))?;
         let checks = Checks {
             pin: key.as_ref(),
             site: self.site.as_ref(),

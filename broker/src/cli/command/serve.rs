@@ -1,59 +1,80 @@
 //! `donjon serve`: a node's reader, in the foreground.
 
+mod load;
+mod log;
+mod notify;
+mod ready;
+mod revoke;
+mod watch;
+
+pub(super) use load::{ROLE_FILES, roles_of};
+
 use super::import::{authority_key, identities, now, private, read};
 use crate::{
-    audit::{About, Act as Line, Actor, Log, Outcome as How},
+    audit::Log,
     cli::{Context, context::Output, show},
     daemon::translate,
     failure::{Exit, Failure},
     reader::{
-        Act, OfStore, Outcome, Reader, Role, Roles, RolesError, Seen, Source as Served, Tokens, Unwitnessed, Witness,
+        Reader, Tokens,
         server::{Certificate, Limits, ListenError, Listening},
     },
     transfer::{
-        bundle::{Checks, Identities, Manifest, Opened, Scope},
+        bundle::{Checks, Identities},
         import::node::Node,
         succession::Trust,
         told,
     },
 };
-use clap::Args;
-use donjon_drivers::{
-    fs,
-    store::{RecordPath, bundle::Bundle},
-};
-use donjon_policies::name::RoleName;
+use clap::{Args, Subcommand};
+use donjon_drivers::store::RecordPath;
+use load::{Loaded, load};
+use log::NodeLog;
 use serde_json::json;
 use std::{
-    collections::BTreeSet,
-    net::SocketAddr,
+    env,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     str::FromStr,
     sync::Arc,
+    time::Duration,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch as flag,
+    task::JoinHandle,
+};
 
 /// Serve a bundle to castellan, hvac, Ansible and `bao`, as a Vault would. Needs no daemon, and stays in the foreground.
 ///
 /// The bundle is imported into the node's folder first, with all of `donjon import`'s checks; without a file the folder's
-/// own bundle is served. SIGHUP reads the folder again, SIGTERM ends when requests under way are answered.
+/// own bundle is served. What changes in the folder is taken over while it serves, at once on SIGHUP; SIGTERM ends when
+/// requests under way are answered. Who reads what stands in the folder's `consumers.yaml`, by role:
+/// `keystone: {uids: [42425], certificates: [FILE], from: machine|anywhere, reads: [SECRET]}`. A role that names users or
+/// certificates is for these alone; at the socket and over TLS they need no other credential.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  donjon serve --store bundle:edge1.donjon -i node.identity\n  donjon serve -i node.identity --node /var/lib/donjon/node --listen 127.0.0.1:8200"
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  donjon serve --store bundle:edge1.donjon -i node.identity\n  donjon serve -i node.identity --node /var/lib/donjon/node --socket /run/donjon-reader/reader.sock\n  donjon serve -i node.identity --listen 0.0.0.0:8200 --certificate own.pem --key own.key --client-authority ca.pem"
 )]
 pub struct Serve {
+    #[command(subcommand)]
+    act: Option<Act>,
     /// What to serve: `bundle:FILE`, or `bundle` for what the node's folder holds.
     #[arg(long, default_value = "bundle", value_name = "bundle[:FILE]")]
     store: Source,
-    /// The age identity file of this node.
+    /// The age identity file of this node; else the service's credential `identity`.
     #[arg(long, short, value_name = "FILE")]
-    identity: PathBuf,
+    identity: Option<PathBuf>,
     /// The node's folder: bundles, roles, tokens, audit log; `node` in DONJON_HOME where not given.
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", global = true)]
     node: Option<PathBuf>,
-    /// Where to listen. Anything but loopback needs a certificate.
-    #[arg(long, default_value = "127.0.0.1:8200", value_name = "ADDRESS:PORT")]
-    listen: SocketAddr,
+    /// Where to listen; 127.0.0.1:8200 where no socket is given either. Anything but loopback needs a certificate.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// A unix socket to listen at. Who asks there is told by the kernel.
+    #[arg(long, value_name = "FILE")]
+    socket: Option<PathBuf>,
     /// The mount that clients name.
     #[arg(long, default_value = "donjon")]
     mount: String,
@@ -63,9 +84,19 @@ pub struct Serve {
     /// Its private key in PEM.
     #[arg(long, requires = "certificate", value_name = "FILE")]
     key: Option<PathBuf>,
+    /// The authorities whose clients may show a certificate, in PEM.
+    #[arg(long, requires = "certificate", value_name = "FILE")]
+    client_authority: Option<PathBuf>,
     /// The authority's public key, pinned from this file instead of from the first bundle.
     #[arg(long, value_name = "FILE")]
     authority_key: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Act {
+    Ready(ready::Ready),
+    Revoke(revoke::Revoke),
+    Step(revoke::Step),
 }
 
 /// What `--store` names.
@@ -86,60 +117,101 @@ impl FromStr for Source {
     }
 }
 
-/// What is served: from where, and to whom.
-struct Loaded {
-    source: Served,
-    records: usize,
-    scope: Scope,
-}
-
 impl Serve {
     /// Serves until SIGTERM or SIGINT.
     pub fn run(self, context: &Context) -> Result<(), Failure> {
         let folder = self.node.clone().unwrap_or_else(|| context.home.folder().join("node"));
+        match &self.act {
+            None => self.serve(context, &folder),
+            Some(Act::Ready(ready)) => ready.run(context),
+            Some(Act::Revoke(revoke)) => revoke.run(context, &folder),
+            Some(Act::Step(step)) => step.run(context, &folder),
+        }
+    }
+
+    fn serve(&self, context: &Context, folder: &Path) -> Result<(), Failure> {
         let mount: RecordPath = self.mount.parse().map_err(|error: donjon_drivers::store::path::PathError| {
             Failure::new(Exit::Usage, "this is no mount").because(&error)
         })?;
-        let identities = identities(&self.identity, &private(&self.identity)?)?;
+        let identity = self.identity_file()?;
+        let identities = Arc::new(identities(&identity, &private(&identity)?)?);
         let first = match &self.store {
-            Source::File(file) => self.import(&folder, file, &identities)? == Trust::First,
+            Source::File(file) => self.import(folder, file, &identities)? == Trust::First,
             Source::Folder => false,
         };
-        let loaded = load(&folder, &identities)?;
+        let stamp = watch::stamp(folder);
+        let Loaded { source, records, scope } = load(folder, &identities)?;
         let tokens = Tokens::open(&folder.join("tokens"), now()).map_err(|error| {
             Failure::new(Exit::Failed, "cannot read the node's tokens").because(&error).state("nothing is served")
         })?;
-        let log = Log::open(&folder.join("audit.jsonl")).map_err(|error| translate::audit(&error))?;
+        let log = Arc::new(NodeLog(Log::open(&folder.join("audit.jsonl")).map_err(|error| translate::audit(&error))?));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.map_err(|error| Failure::new(Exit::Bug, "cannot start the runtime").because(&error))?;
-        let Loaded { source, records, scope } = loaded;
-        let reader = Arc::new(Reader::new(mount, source, tokens, Arc::new(NodeLog(log)), now));
+        let reader = Arc::new(Reader::new(mount, source, tokens, log.clone(), now));
         runtime.block_on(async {
-            let certificate = self.certificate.as_deref().zip(self.key.as_deref());
-            let certificate = certificate.map(|(chain, key)| Certificate { chain, key });
-            let listening = Listening::bind(self.listen, certificate).await.map_err(|error| refused(&error))?;
-            let url = listening.url();
+            let places = self.places().await?;
+            let tls = places.iter().find_map(Listening::tls);
+            let watched = watch::Watched { reader: reader.clone(), folder: folder.into(), identities, tls };
+            let watching = watch::start(watched, stamp)?;
+            let syncing = tokio::spawn(sync(log.clone()));
+            let ended = ended()?;
+            let urls: Vec<_> = places.iter().map(|place| place.url().to_owned()).collect();
+            let end = flag::Sender::new(());
+            let serving: Vec<_> = places.into_iter().map(|place| serve(place, &reader, &end)).collect();
             if first && context.output == Output::Table {
                 anstream::eprintln!(
                     "warning: the authority's key was not known here before, and is pinned because its bundle came first"
                 );
             }
-            let ready = json!({"url": url, "scope": scope.to_string(), "records": records, "node": folder.display().to_string()});
-            show::answer(context.output, &ready, || {
-                format!("serving {records} records for {scope} at {url}; credentials are in {}\n", folder.join(ROLE_FILES).display())
+            let told = json!({"url": urls[0], "urls": urls, "scope": scope.to_string(), "records": records, "node": folder.display().to_string()});
+            show::answer(context.output, &told, || {
+                let (urls, roles) = (urls.join(" and "), folder.join(ROLE_FILES));
+                format!("serving {records} records for {scope} at {urls}; credentials are in {}\n", roles.display())
             })?;
-            let reload = reload_on_hangup(Arc::clone(&reader), folder.clone(), identities)?;
-            listening.serve(reader, Limits::default(), ended()?).await;
-            reload.abort();
-            Ok(())
+            notify::tell("READY=1");
+            ended.await;
+            notify::tell("STOPPING=1");
+            watching.abort();
+            end.send_replace(());
+            for task in serving {
+                // A panic of one was told where it happened; the others are drained all the same.
+                let _ = task.await;
+            }
+            syncing.abort();
+            log.0.sync().map_err(|error| translate::audit(&error))
         })
+    }
+
+    fn identity_file(&self) -> Result<PathBuf, Failure> {
+        let credential = || env::var_os("CREDENTIALS_DIRECTORY").map(|folder| PathBuf::from(folder).join("identity"));
+        self.identity.clone().or_else(|| credential().filter(|file| file.exists())).ok_or_else(|| {
+            Failure::new(Exit::Usage, "the identity of this node is not known")
+                .state("nothing is served")
+                .hint("give it as -i FILE, or as LoadCredential=identity:FILE of the systemd unit")
+        })
+    }
+
+    /// Binds all that is asked for.
+    async fn places(&self) -> Result<Vec<Listening>, Failure> {
+        let mut places = Vec::new();
+        let local = || SocketAddr::from((Ipv4Addr::LOCALHOST, 8200));
+        if let Some(address) = self.listen.or_else(|| self.socket.is_none().then(local)) {
+            let certificate = self.certificate.clone().zip(self.key.clone());
+            let clients = self.client_authority.clone();
+            let certificate = certificate.map(|(chain, key)| Certificate { chain, key, clients });
+            places.push(Listening::bind(address, certificate).await.map_err(|error| refused(&error))?);
+        }
+        if let Some(socket) = &self.socket {
+            places.push(Listening::unix(socket).map_err(|error| refused(&error))?);
+        }
+        Ok(places)
     }
 
     fn import(&self, folder: &Path, file: &Path, identities: &Identities) -> Result<Trust, Failure> {
         let refused = format!("cannot serve {}", file.display());
         let bytes = read(file)?;
         let key = self.authority_key.as_deref().map(authority_key).transpose()?;
-        let mut node = Node::open(folder).map_err(|error| told::import(&refused, &error))?;
+        let mut node = Node::open_in_turn(folder).map_err(|error| told::import(&refused, &error))?;
         let checks = Checks { pin: key.as_ref(), now: now(), ..Checks::default() };
         let verified = node.verify(&bytes, &checks).map_err(|error| told::import(&refused, &error))?;
         let opened = verified.open(identities).map_err(|error| told::bundle(&refused, &error))?;
@@ -148,74 +220,23 @@ impl Serve {
     }
 }
 
-/// Opens the node's own bundle, with every check once more, and its roles.
-fn load(folder: &Path, identities: &Identities) -> Result<Loaded, Failure> {
-    let refused = format!("cannot serve from {}", folder.display());
-    let node = Node::open(folder).map_err(|error| told::import(&refused, &error))?;
-    let (file, _) = node.current().map_err(|error| told::import(&refused, &error))?;
-    let checks = Checks { now: now(), ..Checks::default() };
-    let verified = node.verify(&file, &checks).map_err(|error| told::import(&refused, &error))?;
-    let opened: Opened = verified.open(identities).map_err(|error| told::bundle(&refused, &error))?;
-    let roles = roles_of(folder, opened.manifest())?;
-    let (scope, created, ends) =
-        (opened.manifest().scope.clone(), opened.manifest().created, opened.manifest().not_after);
-    let records = opened.records().len();
-    let bundle = Bundle::new(created, opened.into_records().into_iter().map(|r| (r.path, r.version, r.document)));
-    let lookup = Arc::new(OfStore(Arc::new(bundle)));
-    Ok(Loaded { source: Served { lookup, roles, ends: Some(ends) }, records, scope })
+fn serve(place: Listening, reader: &Arc<Reader>, end: &flag::Sender<()>) -> JoinHandle<()> {
+    let mut ended = end.subscribe();
+    let ended = async move { drop(ended.changed().await) };
+    tokio::spawn(place.serve(Arc::clone(reader), Limits::default(), ended))
 }
 
-/// The AppRole of a bundle's role, made when it is first seen; it may read what the bundle holds.
-pub(super) fn roles_of(folder: &Path, manifest: &Manifest) -> Result<Roles, Failure> {
-    let failed = |error: &RolesError| {
-        Failure::new(Exit::Failed, "cannot read or make the node's roles").because(error).state("the bundle is kept")
-    };
-    let Scope::Site { role: name, .. } = &manifest.scope else {
-        return Err(Failure::new(Exit::Usage, "a custodians' bundle is for no node").state("nothing is served"));
-    };
-    let file = folder.join("roles.json");
-    let reads: BTreeSet<RecordPath> = manifest.entries.iter().map(|entry| entry.path.clone()).collect();
-    let mut roles = Roles::read(&file).map_err(|error| failed(&error))?;
-    let role = match roles.named(name) {
-        Some(role) => role.reading(&reads),
-        None => {
-            let (role, credential) = Role::generate(name.clone(), &reads).map_err(|error| failed(&error))?;
-            keep(folder, name, &credential)?;
-            role
+/// Makes the lines of each second durable.
+async fn sync(log: Arc<NodeLog>) {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tick.tick().await;
+        let log = Arc::clone(&log);
+        let synced = tokio::task::spawn_blocking(move || log.0.sync()).await;
+        if let Ok(Err(error)) = synced {
+            anstream::eprintln!("error: the audit log cannot be made durable: {error}");
         }
-    };
-    roles.set(role);
-    roles.write(&file).map_err(|error| failed(&error))?;
-    Ok(roles)
-}
-
-/// What consumers log in with, in files that only their owner can read.
-fn keep(folder: &Path, role: &RoleName, credential: &crate::reader::Credential) -> Result<(), Failure> {
-    let folder = folder.join(ROLE_FILES).join(role.as_str());
-    let write = || {
-        fs::private_folder(&folder)?;
-        fs::replace(&folder.join("role-id"), credential.role_id.as_bytes())?;
-        // EXPOSE: the consumer's own credential, a declared sink
-        fs::replace(&folder.join("secret-id"), credential.secret_id.expose())
-    };
-    write().map_err(|error| translate::file("cannot write the role's credential", &error))
-}
-
-fn reload_on_hangup(
-    reader: Arc<Reader>,
-    folder: PathBuf,
-    identities: Identities,
-) -> Result<tokio::task::JoinHandle<()>, Failure> {
-    let mut hangup = signal(SignalKind::hangup()).map_err(|error| no_signals(&error))?;
-    Ok(tokio::spawn(async move {
-        while hangup.recv().await.is_some() {
-            match load(&folder, &identities) {
-                Ok(loaded) => reader.replace(loaded.source),
-                // What was served is served on.
-                Err(failure) => anstream::eprintln!("{failure}"),
-            }
-        }
-    }))
+    }
 }
 
 fn ended() -> Result<impl Future<Output = ()>, Failure> {
@@ -236,34 +257,7 @@ fn no_signals(error: &std::io::Error) -> Failure {
 fn refused(error: &ListenError) -> Failure {
     let code = match error {
         ListenError::Open { .. } | ListenError::Pem { .. } | ListenError::Tls(_) => Exit::Usage,
-        ListenError::Bind { .. } | ListenError::File(_) => Exit::Failed,
+        ListenError::Bind { .. } | ListenError::Socket { .. } | ListenError::File(_) => Exit::Failed,
     };
     Failure::new(code, "cannot serve").because(error).state("nothing is served")
 }
-
-/// The node's own audit log.
-struct NodeLog(Log);
-
-impl Witness for NodeLog {
-    fn record(&self, seen: &Seen<'_>) -> Result<(), Unwitnessed> {
-        let own = rustix::process::getpid().as_raw_nonzero().get();
-        let actor = Actor { uid: rustix::process::geteuid().as_raw(), pid: own };
-        let act = match seen.act {
-            Act::Login => Line::Login,
-            Act::Read => Line::Read,
-            Act::List => Line::List,
-            Act::Token => Line::Token,
-        };
-        let outcome = match seen.outcome {
-            Outcome::Done => How::Done,
-            Outcome::Refused => How::Denied,
-            Outcome::Missing | Outcome::Failed => How::Failed,
-        };
-        let name = seen.path.and_then(|path| path.as_str().rsplit('/').next()?.parse().ok());
-        let about = About { role: seen.role.cloned(), names: name.into_iter().collect(), overrides: Vec::new() };
-        self.0.record_about(actor, act, about, outcome).map_err(|_| Unwitnessed)
-    }
-}
-
-/// Below the node's folder: a folder for each role, with the files `role-id` and `secret-id`.
-pub(super) const ROLE_FILES: &str = "approle";

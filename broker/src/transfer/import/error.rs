@@ -34,6 +34,12 @@ pub enum ImportError {
         /// Which folder.
         folder: PathBuf,
     },
+    /// There is none to step back to.
+    #[error("{} holds no bundle but the current one", folder.display())]
+    NoPrevious {
+        /// Which folder.
+        folder: PathBuf,
+    },
     /// The node's key cannot be made or read.
     #[error("the node's own key cannot be used")]
     Key(#[from] KeyError),

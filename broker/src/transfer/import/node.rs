@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     fs::File,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 use zeroize::Zeroizing;
 
@@ -51,8 +52,28 @@ pub struct State {
     pub current: Held,
     /// The bundle before, kept for one step back.
     pub previous: Option<Held>,
+    /// Which of them is read.
+    #[serde(default, skip_serializing_if = "Reads::is_current")]
+    pub reads: Reads,
     /// When the current one was accepted, in seconds since 1970.
     pub imported: i64,
+}
+
+/// Which of its bundles a node reads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reads {
+    /// The current one.
+    #[default]
+    Current,
+    /// The one before, until another is accepted. What is older than the current one is not accepted all the same.
+    Previous,
+}
+
+impl Reads {
+    fn is_current(&self) -> bool {
+        *self == Self::Current
+    }
 }
 
 /// A bundle in a node's folder.
@@ -71,6 +92,21 @@ impl Node {
         let lock = lock(folder)?;
         let state = read_state(folder)?;
         Ok(Self { folder: folder.into(), state, _lock: lock })
+    }
+
+    /// As [`Node::open`], waiting for a moment where another process changes it.
+    pub fn open_in_turn(folder: &Path) -> Result<Self, ImportError> {
+        let end = Instant::now() + TURN;
+        loop {
+            match Self::open(folder) {
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "a condition with a bound; the kernel tells of no lock that is let go"
+                )]
+                Err(ImportError::Busy { .. }) if Instant::now() < end => std::thread::sleep(PAUSE),
+                opened => return opened,
+            }
+        }
     }
 
     /// What it has accepted, if anything.
@@ -131,11 +167,10 @@ impl Node {
             pin: manifest.authority,
             current: held,
             previous,
+            reads: Reads::Current,
             imported: now,
         };
-        let json = serde_json::to_vec_pretty(&state).expect("strings and numbers always have a JSON text");
-        fs::replace(&self.folder.join("node.json"), &json)?;
-        self.state = Some(state);
+        self.keep(state)?;
         self.remove_others()?;
         let key = self.key()?;
         let receipt = Receipt::of(opened, Act::Imported, &key, now).to_file(&key);
@@ -143,7 +178,53 @@ impl Node {
         Ok(receipt)
     }
 
-    /// The bundle it reads, and the checks that it must pass.
+    /// Reads the bundle before from now on, or the current one again.
+    pub fn step(&mut self, reads: Reads) -> Result<Held, ImportError> {
+        let state = self.state.clone().ok_or_else(|| ImportError::Empty { folder: self.folder.clone() })?;
+        let read = match reads {
+            Reads::Current => state.current,
+            Reads::Previous => state.previous.ok_or_else(|| ImportError::NoPrevious { folder: self.folder.clone() })?,
+        };
+        self.keep(State { reads, ..state })?;
+        Ok(read)
+    }
+
+    /// The file of the bundle that it reads.
+    pub fn read(&self) -> Result<Vec<u8>, ImportError> {
+        Ok(fs::read_private(&self.folder.join("bundles").join(file_name(&self.reads()?.0)))?)
+    }
+
+    /// Checks that file once more: it is the one that was accepted, and not past its time.
+    pub fn verify_read<'a>(&self, file: &'a [u8], now: i64) -> Result<Verified<'a>, ImportError> {
+        let (held, state) = self.reads()?;
+        let checks = Checks {
+            pin: Some(&state.pin),
+            deployment: Some(&state.deployment),
+            scope: Some(&state.scope),
+            accepted: Some(Accepted { epoch: held.epoch, digest: held.digest }),
+            now,
+            ..Checks::default()
+        };
+        Ok(Sealed::parse(file)?.verify(&checks)?)
+    }
+
+    fn reads(&self) -> Result<(Held, &State), ImportError> {
+        let state = self.state.as_ref().ok_or_else(|| ImportError::Empty { folder: self.folder.clone() })?;
+        let held = match state.reads {
+            Reads::Current => state.current,
+            Reads::Previous => state.previous.ok_or_else(|| ImportError::NoPrevious { folder: self.folder.clone() })?,
+        };
+        Ok((held, state))
+    }
+
+    fn keep(&mut self, state: State) -> Result<(), ImportError> {
+        let json = serde_json::to_vec_pretty(&state).expect("strings and numbers always have a JSON text");
+        fs::replace(&self.folder.join("node.json"), &json)?;
+        self.state = Some(state);
+        Ok(())
+    }
+
+    /// The newest bundle that it has accepted.
     pub fn current(&self) -> Result<(Vec<u8>, &State), ImportError> {
         let state = self.state.as_ref().ok_or_else(|| ImportError::Empty { folder: self.folder.clone() })?;
         let file = fs::read_private(&self.folder.join("bundles").join(file_name(&state.current)))?;
@@ -208,3 +289,5 @@ fn read_state(folder: &Path) -> Result<Option<State>, ImportError> {
 }
 
 const FORMAT: u32 = 1;
+const TURN: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(5);

@@ -1,0 +1,184 @@
+//! Where the reader listens: a unix socket, TCP on loopback, or TLS anywhere; and how it ends.
+//!
+//! One connection can do nothing to the others: each has its own task, its errors end that task alone, and accepting
+//! goes on. When the end is asked for, accepting stops, requests under way are answered, idle connections close.
+
+use super::{
+    pace::Seats,
+    peer::Peer,
+    serve::Reader,
+    server::{self, Limits},
+    tls::{Certificate, Tls},
+};
+use donjon_drivers::fs::FileError;
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    sync::{Semaphore, watch},
+    time::timeout,
+};
+
+/// A bound address, not served yet.
+pub struct Listening {
+    listener: Listener,
+    tls: Option<Tls>,
+    url: String,
+}
+
+enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// Why the reader cannot listen.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// Secrets would cross a network in clear.
+    #[error("{address} is not a loopback address, and without a certificate secrets would cross the network in clear")]
+    Open {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The address cannot be had.
+    #[error("cannot listen on {address}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The socket cannot be made.
+    #[error("cannot listen at {}", path.display())]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Certificate or key cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Certificate or key is none.
+    #[error("{} holds no {what}", file.display())]
+    Pem {
+        /// The file.
+        file: PathBuf,
+        /// What was looked for.
+        what: &'static str,
+    },
+    /// Certificate and key do not fit.
+    #[error("the certificate cannot be used")]
+    Tls(#[from] rustls::Error),
+}
+
+impl Listening {
+    /// Binds an address: loopback, or any with a certificate.
+    pub async fn bind(address: SocketAddr, certificate: Option<Certificate>) -> Result<Self, ListenError> {
+        let tls = certificate.map(Tls::open).transpose()?;
+        if tls.is_none() && !address.ip().is_loopback() {
+            return Err(ListenError::Open { address });
+        }
+        let bind = |source| ListenError::Bind { address, source };
+        let listener = TcpListener::bind(address).await.map_err(bind)?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}", listener.local_addr().map_err(bind)?);
+        Ok(Self { listener: Listener::Tcp(listener), tls, url })
+    }
+
+    /// Makes a unix socket that every user may connect to: who it is decides what is read. One that is there already is
+    /// replaced in a single step, so that no client finds none.
+    pub fn unix(path: &Path) -> Result<Self, ListenError> {
+        let failed = |source| ListenError::Socket { path: path.into(), source };
+        let mut fresh = path.as_os_str().to_owned();
+        fresh.push(".new");
+        let fresh = PathBuf::from(fresh);
+        match std::fs::remove_file(&fresh) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            Ok(()) | Err(_) => {}
+        }
+        let listener = UnixListener::bind(&fresh).map_err(failed)?;
+        std::fs::set_permissions(&fresh, PermissionsExt::from_mode(0o666)).map_err(failed)?;
+        std::fs::rename(&fresh, path).map_err(failed)?;
+        Ok(Self { listener: Listener::Unix(listener), tls: None, url: format!("unix://{}", path.display()) })
+    }
+
+    /// Where clients find it.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What its handshakes are made with, to be renewed while it serves.
+    pub fn tls(&self) -> Option<Tls> {
+        self.tls.clone()
+    }
+
+    /// Serves until `end`, and then until requests under way are answered.
+    pub async fn serve(self, reader: Arc<Reader>, limits: Limits, end: impl Future<Output = ()>) {
+        let (ending, ended) = watch::channel(());
+        let (room, seats) = (Arc::new(Semaphore::new(limits.connections)), Seats::default());
+        tokio::pin!(end);
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                () = &mut end => break,
+            };
+            let Ok((stream, peer)) = accepted else {
+                // Out of file descriptors, or a peer that was gone at once: neither ends the others.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                continue;
+            };
+            let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { continue };
+            let Some(seat) = seats.take(&peer, limits.connections_each) else { continue };
+            let (reader, tls, ended) = (Arc::clone(&reader), self.tls.clone(), ended.clone());
+            tokio::spawn(async move {
+                match (stream, tls) {
+                    (Stream::Tcp(stream), Some(tls)) => {
+                        if let Ok(Some((stream, key))) = timeout(limits.patience, tls.accept(stream)).await {
+                            server::connection(stream, reader, Peer { key, ..peer }, limits, ended).await;
+                        }
+                    }
+                    (Stream::Tcp(stream), None) => server::connection(stream, reader, peer, limits, ended).await,
+                    (Stream::Unix(stream), _) => server::connection(stream, reader, peer, limits, ended).await,
+                }
+                drop((permit, seat));
+            });
+        }
+        drop((self.listener, ended));
+        // Nobody listens where no connection is left.
+        let _ = ending.send(());
+        // Those that are still there after the bound are cut.
+        let _ = timeout(limits.drain, ending.closed()).await;
+    }
+}
+
+impl Listener {
+    async fn accept(&self) -> io::Result<(Stream, Peer)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                // Answers are small and written whole.
+                stream.set_nodelay(true)?;
+                let peer = Peer::tcp(&stream)?;
+                Ok((Stream::Tcp(stream), peer))
+            }
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                let peer = Peer::unix(&stream)?;
+                Ok((Stream::Unix(stream), peer))
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The reader as a unit of a real systemd: hardened, with its identity as a credential, and as the guard of a service.
+
+use super::edge::Edge;
+use donjon_tests::{donjon::binary, podman::Booted, port, wait};
+use std::{path::Path, time::Duration};
+
+fn unit(name: &str) -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../broker/systemd").join(name);
+    std::fs::read_to_string(file).unwrap()
+}
+
+/// Puts a text somewhere in the machine.
+fn put(machine: &Booted, path: &str, text: &str) {
+    let name = path.replace('/', "-");
+    donjon_drivers::fs::replace(&machine.folder().join(&name), text.as_bytes()).unwrap();
+    machine.told(&["install", "-D", "-m", "644", &format!("/test/{name}"), path]);
+}
+
+fn code(machine: &Booted, words: &[&str]) -> (i32, String) {
+    let output = machine.exec(words);
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    (output.status.code().unwrap(), said)
+}
+
+#[tokio::test]
+async fn the_reader_is_a_hardened_unit_and_no_service_starts_without_it() {
+    let edge = Edge::new().await;
+    let bundle = edge.bundle("one").await;
+    let machine = Booted::start().await;
+    // As on a machine of its own: without this, systemd's credentials stay in a mount namespace that nobody sees.
+    machine.told(&["mount", "--make-rshared", "/"]);
+    for (from, name) in [
+        (binary(), "donjon"),
+        (bundle, "one.donjon"),
+        (edge.bundle("two").await, "two.donjon"),
+        (edge.at("identity"), "identity"),
+    ] {
+        std::fs::copy(from, machine.folder().join(name)).unwrap();
+    }
+    machine.told(&["install", "-m", "755", "/test/donjon", "/usr/bin/donjon"]);
+    machine.told(&["install", "-D", "-m", "600", "/test/identity", "/etc/donjon/node.identity"]);
+    machine.told(&["useradd", "--system", "--uid", "942", "nova"]);
+    let system = "/etc/systemd/system";
+    put(&machine, &format!("{system}/donjon-reader.service"), &unit("donjon-reader.service"));
+    let own = format!("[Service]\nEnvironment=LISTEN=127.0.0.1:{}\n", port::free());
+    put(&machine, &format!("{system}/donjon-reader.service.d/port.conf"), &own);
+    put(&machine, &format!("{system}/nova.service"), "[Service]\nUser=nova\nExecStart=/bin/sleep infinity\n");
+    let guard = unit("donjon-reader-guard.conf").replace("ready --wait 30", "ready --wait 5 site1/nova_password");
+    put(&machine, &format!("{system}/nova.service.d/donjon-reader-guard.conf"), &guard);
+    machine.told(&["systemctl", "daemon-reload"]);
+    let (verified, said) =
+        code(&machine, &["systemd-analyze", "verify", "--man=no", "donjon-reader.service", "nova.service"]);
+    assert_eq!((verified, said.trim()), (0, ""));
+    let (_, security) =
+        code(&machine, &["systemd-analyze", "security", "--no-pager", "--threshold=25", "donjon-reader.service"]);
+    assert!(security.contains("OK"), "{security}");
+
+    // Without a bundle there is no reader, and so no service.
+    assert_ne!(code(&machine, &["systemctl", "start", "nova.service"]).0, 0);
+    let state = |name: &str| code(&machine, &["systemctl", "is-active", name]).1.trim().to_owned();
+    assert_ne!(state("nova.service"), "active");
+    machine.told(&["systemctl", "stop", "donjon-reader.service"]);
+    machine.told(&["systemctl", "reset-failed"]);
+    let import = |file: &str| {
+        let words = ["donjon", "import", file, "-i", "/etc/donjon/node.identity", "--into", "/var/lib/donjon-reader"];
+        machine.told(&[&words[..], &["--receipt", "/tmp/receipt"]].concat())
+    };
+    import("/test/one.donjon");
+    machine.told(&["systemctl", "start", "donjon-reader.service"]);
+    assert_eq!(state("donjon-reader.service"), "active", "started means ready");
+
+    // It is there, but does not know the service's user.
+    assert_ne!(code(&machine, &["systemctl", "start", "nova.service"]).0, 0);
+    put(&machine, "/tmp/consumers.yaml", "nova: {uids: [942], reads: [nova_password]}\n");
+    machine.told(&["install", "-m", "600", "/tmp/consumers.yaml", "/var/lib/donjon-reader/consumers.yaml"]);
+    wait::until("the service to start", Duration::from_secs(60), async || {
+        machine.exec(&["systemctl", "reset-failed"]);
+        (code(&machine, &["systemctl", "start", "nova.service"]).0 == 0).then_some(())
+    })
+    .await;
+
+    // What the unit promises is so in the process.
+    let pid = machine.told(&["systemctl", "show", "--value", "--property=MainPID", "donjon-reader.service"]);
+    let status = machine.told(&["cat", &format!("/proc/{}/status", pid.trim())]);
+    for line in ["NoNewPrivs:\t1", "Seccomp:\t2", "CapBnd:\t0000000000000000", "CapEff:\t0000000000000000"] {
+        assert!(status.contains(line), "{line}: {status}");
+    }
+    let limits = machine.told(&["cat", &format!("/proc/{}/limits", pid.trim())]);
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+    let show = |property: &str| {
+        let property = format!("--property={property}");
+        machine.told(&["systemctl", "show", "--value", &property, "donjon-reader.service"]).trim().to_owned()
+    };
+    assert_eq!(show("MemorySwapMax"), "0");
+
+    // The service's user reads the new bundle; root, who is in nobody's list, reads nothing.
+    import("/test/two.donjon");
+    let ask = |user: &str| {
+        let script = "import http.client,socket,sys\n\
+             c=http.client.HTTPConnection('reader')\n\
+             c.sock=socket.socket(socket.AF_UNIX)\n\
+             c.sock.connect('/run/donjon-reader/reader.sock')\n\
+             c.request('GET','/v1/donjon/data/site1/nova_password')\n\
+             print(c.getresponse().read().decode())";
+        machine.told(&["setpriv", "--reuid", user, "--clear-groups", "python3", "-c", script])
+    };
+    let two = async || ask("nova").contains("\"password\":\"two\"").then_some(());
+    wait::until("the new bundle", Duration::from_secs(60), two).await;
+    assert!(ask("root").contains("permission denied"));
+    // A reader that ends takes along those that cannot be without it.
+    machine.told(&["systemctl", "stop", "donjon-reader.service"]);
+    assert_ne!(state("nova.service"), "active");
+}
