@@ -76,6 +76,11 @@ impl Home {
         self.0.join("audit.jsonl")
     }
 
+    /// The name by which other brokers know the one of this home.
+    pub fn reader(&self) -> PathBuf {
+        self.0.join("reader")
+    }
+
     /// The temporary Vault's folder.
     pub fn vault(&self) -> PathBuf {
         self.0.join("vault")

@@ -9,6 +9,7 @@
 
 pub mod adopt;
 pub mod audit;
+pub mod cache;
 pub mod cli;
 pub mod config;
 pub mod daemon;

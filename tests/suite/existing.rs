@@ -8,8 +8,8 @@ use donjon_drivers::{
         vault::{Call, Trust},
     },
 };
-use donjon_tests::{donjon::Donjon, openbao::OpenBao};
-use std::sync::Arc;
+use donjon_tests::{donjon::Donjon, openbao::OpenBao, wait::until};
+use std::{sync::Arc, time::Duration};
 
 fn named(server: &OpenBao, folder: &tempfile::TempDir, mount: &str) -> Named {
     let Trust::Only(authority) = &server.address().trust else { panic!("the server has its own authority") };
@@ -79,7 +79,11 @@ async fn the_daemon_uses_it_and_leaves_it_running() {
     assert!(!seen("environ").contains(&token) && !seen("cmdline").contains(&token), "its token is not in it");
 
     server.seal().await;
-    let error = donjon.run(&["get", "x"]).failed(6);
+    // What was read may be answered until the daemon has seen it.
+    let refused = until("the daemon to see it", Duration::from_secs(20), async || {
+        Some(donjon.run(&["get", "x"])).filter(|ran| ran.code != 0)
+    });
+    let error = refused.await.failed(6);
     assert!(error.contains("sealed"), "{error}");
     server.unseal().await;
     assert_eq!(donjon.run(&["get", "x"]).ok().trim_end(), "a-value-long-enough");

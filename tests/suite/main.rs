@@ -25,6 +25,7 @@ mod inventory;
 mod keyring;
 mod kills;
 mod lifecycle;
+mod lookup;
 mod paths;
 mod push;
 mod reader;

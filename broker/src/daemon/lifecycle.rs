@@ -36,6 +36,7 @@ pub fn status(daemon: &Daemon) -> Value {
         "place": place,
         "host_identity": daemon.backing.host_mode(),
         "deployment": daemon.layout.deployment(),
+        "memory": {"kept": daemon.cache.count(), "lease": daemon.cache.lease().as_secs()},
         "pid": std::process::id(),
         "version": env!("CARGO_PKG_VERSION"),
     })

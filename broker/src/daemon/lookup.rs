@@ -3,6 +3,7 @@
 use super::{Daemon, translate};
 use crate::{
     audit::{Act, Actor, Outcome},
+    cache::Hit,
     failure::{Exit, Failure},
     records::{
         epoch, labels,
@@ -20,7 +21,7 @@ use donjon_drivers::{
 };
 use donjon_policies::name::SecretName;
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 /// What is answered: JSON and the values that go with it.
 pub type Answered = Result<(Value, Vec<Material>), Failure>;
@@ -37,30 +38,79 @@ pub async fn read(
     if version.is_some() && names.len() != 1 {
         return Err(Failure::new(Exit::Usage, "a version can be asked for one name at a time"));
     }
+    let (epoch, read) = match version {
+        None => newest_values(daemon, &names, asked, pinned).await?,
+        Some(version) => one_version(daemon, &names[0], asked[0].part, version, pinned).await?,
+    };
+    daemon.record(actor, Act::Read, &names, Outcome::Done)?;
+    let (materials, versions): (Vec<Material>, Vec<Version>) = read.into_iter().unzip();
+    Ok((json!({"epoch": epoch, "versions": versions}), materials))
+}
+
+/// The newest values: from memory where all of them may be answered from there, else what is missing from the store.
+async fn newest_values(
+    daemon: &Daemon,
+    names: &[SecretName],
+    asked: &[Asked],
+    pinned: Option<u64>,
+) -> Result<Hit, Failure> {
+    let wanted: Vec<(&SecretName, Part)> = names.iter().zip(asked).map(|(name, asked)| (name, asked.part)).collect();
+    // One that is sealed answers nothing, whatever is still in memory.
+    let open = daemon.backing.sealing().is_none();
+    if let Some(hit) = open.then(|| daemon.cache.answer(&wanted, pinned, Instant::now())).flatten() {
+        return Ok(hit);
+    }
     let store = daemon.store()?;
     for _ in 0..MOST_RACES {
-        let before = current_epoch(daemon, &*store).await?;
-        if let Some(pinned) = pinned.filter(|pinned| *pinned != before) {
-            return Err(Failure::new(
-                Exit::Conflict,
-                format!("the epoch is {before}, and this run is pinned to {pinned}"),
-            )
-            .cause("a secret was published while the run was under way")
-            .state("nothing was answered")
-            .hint("start the run again; `donjon run --deploy -- …` makes rotations wait for it"));
+        let epoch = match daemon.cache.epoch(Instant::now()) {
+            // Only the store can say that a run is pinned to the past or to what another broker has just published.
+            Some(epoch) if pinned.is_none_or(|pinned| pinned == epoch) => epoch,
+            Some(_) | None => current_epoch(daemon, &*store).await?,
+        };
+        of_epoch(epoch, pinned)?;
+        let filling = daemon.cache.begin(epoch);
+        let mut each = Vec::with_capacity(wanted.len());
+        for (name, part) in &wanted {
+            each.push(read_one(daemon, &*store, name, *part, Which::Latest));
         }
-        let mut each = Vec::with_capacity(names.len());
-        for (name, asked) in names.iter().zip(asked) {
-            each.push(read_one(daemon, &*store, name, asked.part, version));
-        }
-        let (materials, versions): (Vec<Material>, Vec<Version>) = bounded(each.into_iter()).await?.into_iter().unzip();
-        if current_epoch(daemon, &*store).await? == before {
-            daemon.record(actor, Act::Read, &names, Outcome::Done)?;
-            return Ok((json!({"epoch": before, "versions": versions}), materials));
+        let read: Vec<(Material, Version)> = bounded(each.into_iter()).await?;
+        // One value is of one epoch by itself; it may be newer than the epoch that goes with it, which is the safe side.
+        let alone = wanted.len() == 1 && pinned.is_none();
+        if alone || current_epoch(daemon, &*store).await? == epoch {
+            for ((name, part), (value, version)) in wanted.iter().zip(&read) {
+                daemon.cache.keep(filling, name, *part, (value, *version), Instant::now());
+            }
+            return Ok((epoch, read));
         }
     }
     Err(Failure::new(Exit::Conflict, "secrets are being published faster than they can be read together")
         .hint("try again"))
+}
+
+/// One version, from the store: whether it is still there is nothing that an epoch tells.
+async fn one_version(
+    daemon: &Daemon,
+    name: &SecretName,
+    part: Part,
+    version: VersionAsked,
+    pinned: Option<u64>,
+) -> Result<Hit, Failure> {
+    let store = daemon.store()?;
+    let epoch = current_epoch(daemon, &*store).await?;
+    of_epoch(epoch, pinned)?;
+    let which = match version {
+        VersionAsked::Number(number) => Which::Number(Version(number)),
+        VersionAsked::Previous => Which::Number(previous(daemon, &*store, name).await?),
+    };
+    Ok((epoch, vec![read_one(daemon, &*store, name, part, which).await?]))
+}
+
+fn of_epoch(epoch: u64, pinned: Option<u64>) -> Result<(), Failure> {
+    let Some(pinned) = pinned.filter(|pinned| *pinned != epoch) else { return Ok(()) };
+    Err(Failure::new(Exit::Conflict, format!("the epoch is {epoch}, and this run is pinned to {pinned}"))
+        .cause("a secret was published while the run was under way")
+        .state("nothing was answered")
+        .hint("start the run again; `donjon run --deploy -- …` makes rotations wait for it"))
 }
 
 /// A new version, given by an operator.
@@ -181,7 +231,28 @@ where
 }
 
 async fn current_epoch(daemon: &Daemon, store: &dyn Store) -> Result<u64, Failure> {
-    epoch::read(store, &daemon.layout).await.map_err(|error| translate::store("cannot read the epoch", &error))
+    let asking = daemon.cache.ask(Instant::now());
+    let read = epoch::read(store, &daemon.layout).await;
+    let epoch = read.map_err(|error| translate::store("cannot read the epoch", &error))?;
+    daemon.cache.see(asking, epoch);
+    Ok(epoch)
+}
+
+/// The version before the current one.
+async fn previous(daemon: &Daemon, store: &dyn Store, name: &SecretName) -> Result<Version, Failure> {
+    let failed = |error| translate::store(format!("cannot read `{name}`"), &error);
+    let versions = store.versions(&daemon.layout.secret(name)).await.map_err(failed)?;
+    let mut present: Vec<_> = versions.iter().filter(|v| v.state == VersionState::Present).map(|v| v.version).collect();
+    present.sort_unstable();
+    let labels = labels::read(store, &daemon.layout, name).await.map_err(failed)?.labels;
+    // The label tells, while no value came after it: a rotation that went back leaves versions that no consumer ever had
+    // for long.
+    let labelled = labels.current.is_some() && labels.current == present.last().copied();
+    let previous = if labelled { labels.previous() } else { present.iter().rev().nth(1).copied() };
+    previous.ok_or_else(|| {
+        Failure::new(Exit::NotThere, format!("`{name}` has no previous version"))
+            .hint("it was destroyed, or there never was one; `donjon history` tells")
+    })
 }
 
 async fn read_one(
@@ -189,30 +260,10 @@ async fn read_one(
     store: &dyn Store,
     name: &SecretName,
     part: Part,
-    version: Option<VersionAsked>,
+    which: Which,
 ) -> Result<(Material, Version), Failure> {
-    let failed = |error| translate::store(format!("cannot read `{name}`"), &error);
-    let which = match version {
-        None => Which::Latest,
-        Some(VersionAsked::Number(number)) => Which::Number(Version(number)),
-        Some(VersionAsked::Previous) => {
-            let versions = store.versions(&daemon.layout.secret(name)).await.map_err(failed)?;
-            let mut present: Vec<_> =
-                versions.iter().filter(|v| v.state == VersionState::Present).map(|v| v.version).collect();
-            present.sort_unstable();
-            let labels = labels::read(store, &daemon.layout, name).await.map_err(failed)?.labels;
-            // The label tells, while no value came after it: a rotation that went back leaves versions that no consumer
-            // ever had for long.
-            let labelled = labels.current.is_some() && labels.current == present.last().copied();
-            let previous = if labelled { labels.previous() } else { present.iter().rev().nth(1).copied() };
-            let previous = previous.ok_or_else(|| {
-                Failure::new(Exit::NotThere, format!("`{name}` has no previous version"))
-                    .hint("it was destroyed, or there never was one; `donjon history` tells")
-            })?;
-            Which::Number(previous)
-        }
-    };
-    let held = match secrets::read(store, &daemon.layout, name, which).await.map_err(failed)? {
+    let read = secrets::read(store, &daemon.layout, name, which).await;
+    let held = match read.map_err(|error| translate::store(format!("cannot read `{name}`"), &error))? {
         Some(held) => held,
         None => {
             return Err(match which {

@@ -2,6 +2,7 @@
 
 use super::{Daemon, answer, state::Ending, translate};
 use crate::{
+    cache::watch,
     failure::{Exit, Failure},
     records::expire,
 };
@@ -32,6 +33,7 @@ pub async fn serve(daemon: Arc<Daemon>, listener: UnixListener) -> Result<(), Fa
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
     let mut ending = daemon.ending.subscribe();
     let looking = tokio::spawn(super::tick::run(daemon.clone()));
+    let watching = tokio::spawn(watch_epoch(daemon.clone()));
     let mut sync = tokio::time::interval(Duration::from_secs(1));
     let mut tidy = tokio::time::interval(Duration::from_secs(600));
     loop {
@@ -61,6 +63,9 @@ pub async fn serve(daemon: Arc<Daemon>, listener: UnixListener) -> Result<(), Fa
         }
     }
     looking.abort();
+    watching.abort();
+    // A store that hangs is none that others wait for.
+    let _ = tokio::time::timeout(RESTED_WITHIN, watch::rest(&daemon.cache, daemon.behind())).await;
     if *daemon.ending.borrow() != Ending::Destroyed {
         daemon.ending.send_replace(Ending::Stop);
         daemon.backing.stop().await?;
@@ -68,6 +73,10 @@ pub async fn serve(daemon: Arc<Daemon>, listener: UnixListener) -> Result<(), Fa
     // The socket is removed by who holds the lock; what is gone already needs no removal.
     let _ = std::fs::remove_file(daemon.home.socket());
     daemon.audit.sync().map_err(|error| translate::audit(&error))
+}
+
+async fn watch_epoch(daemon: Arc<Daemon>) {
+    watch::run(&daemon.cache, || daemon.behind()).await;
 }
 
 /// Destroys previous versions whose time has come. What fails now is tried again in the next round.
@@ -84,3 +93,5 @@ async fn destroy_expired(daemon: Arc<Daemon>) {
         Err(error) => tracing::warn!(%error, "previous versions could not be destroyed"),
     }
 }
+
+const RESTED_WITHIN: Duration = Duration::from_secs(1);

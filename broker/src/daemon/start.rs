@@ -18,7 +18,7 @@ use std::{
     io::Read,
     os::unix::fs::OpenOptionsExt,
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// Runs the daemon until it is told to end.
@@ -44,6 +44,7 @@ fn start(home: &Home, up: &Up) -> Result<(), Failure> {
         .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("DONJON_LOG").unwrap_or_else(|_| "info".into()))
         .init();
     let deployment = crate::config::deployment(home)?;
+    let lease = Duration::from_secs(u64::from(deployment.read_lease));
     let layout = Layout::new(deployment.deployment)
         .map_err(|error| Failure::new(Exit::Usage, "cannot use this deployment").because(&error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -54,7 +55,7 @@ fn start(home: &Home, up: &Up) -> Result<(), Failure> {
     runtime.block_on(async {
         let audit = Log::open(&home.audit()).map_err(|error| translate::audit(&error))?;
         let backing = open_store(home, up).await?;
-        let daemon = Arc::new(Daemon::new(home.clone(), layout, audit, backing));
+        let daemon = Arc::new(Daemon::new(home.clone(), layout, audit, backing, lease));
         let own =
             Actor { uid: rustix::process::geteuid().as_raw(), pid: rustix::process::getpid().as_raw_nonzero().get() };
         daemon.record(own, Act::Up, &[], Outcome::Done)?;

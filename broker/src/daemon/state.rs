@@ -3,6 +3,7 @@
 use super::translate;
 use crate::{
     audit::{About, Act, Actor, Log, Outcome},
+    cache::{Announcing, Cache, readers, watch::Behind},
     failure::{Exit, Failure},
     home::Home,
     lifecycle::Backing,
@@ -10,7 +11,7 @@ use crate::{
 };
 use donjon_drivers::store::Store;
 use donjon_policies::{deployment::Deployment, name::SecretName};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::sync::{RwLock, watch};
 
 /// The daemon.
@@ -29,6 +30,8 @@ pub struct Daemon {
     pub audit: Log,
     /// What stands behind its store.
     pub backing: Backing,
+    /// The values that it has read, under a lease.
+    pub cache: Arc<Cache>,
     /// Whether it is to end.
     pub ending: watch::Sender<Ending>,
 }
@@ -45,9 +48,18 @@ pub enum Ending {
 }
 
 impl Daemon {
-    /// A daemon with an open or sealed store.
-    pub fn new(home: Home, layout: Layout, audit: Log, backing: Backing) -> Self {
+    /// A daemon with an open or sealed store. Values that it reads are kept under this lease.
+    pub fn new(home: Home, layout: Layout, audit: Log, backing: Backing, lease: Duration) -> Self {
         let id = format!("{:016x}", rand::random::<u64>());
+        let (reader, lease) = match readers::identity(&home) {
+            Ok(reader) => (reader, lease.min(readers::LONGEST)),
+            Err(error) => {
+                tracing::warn!(%error, "nothing is kept in memory");
+                (String::new(), Duration::ZERO)
+            }
+        };
+        let cache = Arc::new(Cache::new(layout.clone(), reader, lease));
+        let ending = watch::Sender::new(Ending::No);
         Self {
             home,
             layout,
@@ -56,13 +68,23 @@ impl Daemon {
             moving: RwLock::default(),
             audit,
             backing,
-            ending: watch::Sender::new(Ending::No),
+            cache,
+            ending,
         }
     }
 
-    /// The open store, or why there is none.
+    /// The open store, or why there is none. What is written through it is forgotten by the cache.
     pub fn store(&self) -> Result<Arc<dyn Store>, Failure> {
-        self.backing.store()
+        Ok(Arc::new(Announcing::new(self.backing.store()?, self.cache.clone())))
+    }
+
+    /// What stands behind the cache.
+    pub fn behind(&self) -> Behind {
+        match self.backing.store() {
+            Ok(store) => Behind::Store(store),
+            Err(_) if self.backing.sealing().is_some() => Behind::Closed,
+            Err(_) => Behind::Away,
+        }
     }
 
     /// The deployment file as it is now.

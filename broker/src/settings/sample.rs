@@ -47,6 +47,9 @@ catalogue: kolla-ansible
 
 # How long the previous value is kept after a rotation, in days.
 # keep_previous: 7
+
+# For how long a value that was read may be answered without a look at the store, in seconds; 0 for never.
+# read_lease: 2
 ";
 
 const HOST: &str = "\

@@ -45,13 +45,12 @@ impl Places {
         self.0.folder()
     }
 
-    /// Whether a record stays where it is, even when everything is exported: what makes this store the authority.
+    /// Whether a record stays where it is, even when everything is exported: what makes this store the authority, and who
+    /// caches what is in it.
     pub(super) fn stays(&self, record: &RecordPath) -> bool {
         let authority = self.authority();
-        let signing = format!("{}/", self.private("signing"));
-        let below_authority = format!("{authority}/");
-        let text = record.as_str();
-        *record == authority || text.starts_with(&signing) || text.starts_with(&below_authority)
+        let folders = ["signing", "readers", "authority"].map(|folder| format!("{}/", self.private(folder)));
+        *record == authority || folders.iter().any(|folder| record.as_str().starts_with(folder))
     }
 
     pub(super) fn authority(&self) -> RecordPath {

@@ -23,6 +23,10 @@ pub struct Deployment {
     /// How long sessions from before the restarts may stay before a rotation says that it waits for them, in seconds.
     #[serde(default = "default_drain")]
     pub drain: u32,
+    /// For how long a value that was read may be answered again without a look at the epoch, in seconds: 10 at most, and 0
+    /// for never. Another broker that publishes waits for as long.
+    #[serde(default = "default_read_lease")]
+    pub read_lease: u32,
     /// An Ansible inventory whose hosts are hosts here too. What stands under `hosts` goes before it.
     #[serde(default)]
     pub inventory: Option<Inventory>,
@@ -122,6 +126,7 @@ impl Deployment {
             catalogue: default_catalogue(),
             keep_previous: default_keep_previous(),
             drain: default_drain(),
+            read_lease: default_read_lease(),
             inventory: None,
             hosts: BTreeMap::new(),
             targets: BTreeMap::new(),
@@ -186,6 +191,10 @@ fn default_keep_previous() -> u32 {
 
 fn default_drain() -> u32 {
     60
+}
+
+fn default_read_lease() -> u32 {
+    2
 }
 
 #[cfg(test)]
@@ -321,6 +330,7 @@ services:
     fn every_mistake_is_told_at_once() {
         let text = "
 deployment: donjon-x
+read_lease: 11
 services:
   web: {driver: systemd, hosts: [nowhere], batch: 0, fed: other}
 views:
@@ -330,7 +340,7 @@ sites:
   edge: {roles: [none], recipients: []}
 ";
         let mistakes = Deployment::parse("f.yaml", text).unwrap_err();
-        assert_eq!(mistakes.len(), 8, "{mistakes:#?}");
+        assert_eq!(mistakes.len(), 9, "{mistakes:#?}");
         assert!(mistakes.iter().all(|m| m.file == "f.yaml"));
     }
 

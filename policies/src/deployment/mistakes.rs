@@ -32,6 +32,12 @@ impl Deployment {
         for path in self.metrics.iter().filter(|path| !path.starts_with('/')) {
             found.push(format!("the file for metrics `{path}` is no absolute path"));
         }
+        if self.read_lease > 10 {
+            found.push(format!(
+                "read_lease is {} seconds, and every publication may wait for it: 10 at most",
+                self.read_lease
+            ));
+        }
         found.extend(self.schedules.mistakes());
         for (site, described) in &self.sites {
             found.extend(

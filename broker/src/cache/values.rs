@@ -1,0 +1,174 @@
+//! Values in ordinary memory, each sealed for itself and bound to its name, part and version.
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use donjon_drivers::{
+    material::Material,
+    store::{Version, secret::Part},
+};
+use donjon_policies::name::SecretName;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+use zeroize::Zeroizing;
+
+/// Sealed values under a key that is made at start and kept nowhere else.
+pub(super) struct Values {
+    key: Zeroizing<[u8; 32]>,
+    kept: BTreeMap<SecretName, [Option<Sealed>; PARTS]>,
+    bytes: usize,
+}
+
+struct Sealed {
+    version: Version,
+    kept: Instant,
+    nonce: [u8; NONCE_LEN],
+    bytes: Box<[u8]>,
+}
+
+impl Values {
+    /// No values; `None` where the operating system gives no chance.
+    pub(super) fn new() -> Option<Self> {
+        let mut key = Zeroizing::new([0; 32]);
+        aws_lc_rs::rand::fill(key.as_mut()).ok()?;
+        Some(Self { key, kept: BTreeMap::new(), bytes: 0 })
+    }
+
+    /// Opens a value that was kept less than half a minute ago.
+    pub(super) fn open(&self, name: &SecretName, part: Part, now: Instant) -> Option<(Material, Version)> {
+        let sealed = self.kept.get(name)?[index(part)].as_ref()?;
+        if now.saturating_duration_since(sealed.kept) >= KEPT_FOR {
+            return None;
+        }
+        let mut bytes = sealed.bytes.to_vec();
+        let nonce = Nonce::assume_unique_for_key(sealed.nonce);
+        let length = self.cipher()?.open_in_place(nonce, bound(name, part, sealed.version), &mut bytes).ok()?.len();
+        bytes.truncate(length);
+        Some((Material::new(bytes), sealed.version))
+    }
+
+    /// Seals a value and keeps it, while there is room.
+    pub(super) fn keep(&mut self, name: &SecretName, part: Part, version: Version, value: &Material, now: Instant) {
+        if self.bytes + value.len() > MOST_BYTES {
+            return;
+        }
+        let mut nonce = [0; NONCE_LEN];
+        let Some(cipher) = self.cipher().filter(|_| aws_lc_rs::rand::fill(&mut nonce).is_ok()) else { return };
+        // Room for the tag, so that the plaintext never moves.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(value.len() + AES_256_GCM.tag_len()));
+        bytes.extend_from_slice(value.expose()); // EXPOSE: sealed in place
+        let fresh = Nonce::assume_unique_for_key(nonce);
+        if cipher.seal_in_place_append_tag(fresh, bound(name, part, version), &mut *bytes).is_err() {
+            return;
+        }
+        let sealed = Sealed { version, kept: now, nonce, bytes: bytes.as_slice().into() };
+        let added = sealed.bytes.len();
+        let place = &mut self.kept.entry(name.clone()).or_default()[index(part)];
+        let replaced = place.replace(sealed).map_or(0, |old| old.bytes.len());
+        self.bytes = self.bytes + added - replaced;
+    }
+
+    /// How many names it has values of.
+    pub(super) fn count(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Forgets all of one name.
+    pub(super) fn forget(&mut self, name: &SecretName) {
+        let gone = self.kept.remove(name).into_iter().flatten().flatten();
+        self.bytes -= gone.map(|sealed| sealed.bytes.len()).sum::<usize>();
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        self.kept = BTreeMap::new();
+        self.bytes = 0;
+    }
+
+    /// Set up for each value: an expanded key would lie in ordinary memory for as long as the daemon lives.
+    fn cipher(&self) -> Option<LessSafeKey> {
+        UnboundKey::new(&AES_256_GCM, self.key.as_ref()).ok().map(LessSafeKey::new)
+    }
+}
+
+/// A value opens under its own name, part and version alone. Names hold no NUL.
+fn bound(name: &SecretName, part: Part, version: Version) -> Aad<Vec<u8>> {
+    let mut text = Vec::with_capacity(name.as_str().len() + 10);
+    text.extend_from_slice(name.as_str().as_bytes());
+    text.extend_from_slice(&[0, index(part) as u8]);
+    text.extend_from_slice(&version.0.to_be_bytes());
+    Aad::from(text)
+}
+
+fn index(part: Part) -> usize {
+    match part {
+        Part::Whole => 0,
+        Part::PrivateKey => 1,
+        Part::PublicKey => 2,
+    }
+}
+
+const PARTS: usize = 3;
+const KEPT_FOR: Duration = Duration::from_secs(30);
+/// All secrets of a large deployment, a thousand times over. What has no room is read from the store each time.
+const MOST_BYTES: usize = 32 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> SecretName {
+        text.parse().unwrap()
+    }
+
+    fn value() -> Material {
+        Material::from("canary-4711-canary".to_owned())
+    }
+
+    #[test]
+    fn a_value_opens_as_itself_and_as_nothing_else() {
+        let (mut values, now) = (Values::new().unwrap(), Instant::now());
+        values.keep(&name("a"), Part::Whole, Version(3), &value(), now);
+        let (opened, version) = values.open(&name("a"), Part::Whole, now).unwrap();
+        assert!(opened.matches(&value()) && version == Version(3));
+        assert!(values.open(&name("a"), Part::PublicKey, now).is_none());
+        assert!(values.open(&name("a"), Part::Whole, now + KEPT_FOR).is_none());
+
+        let swapped = values.kept.remove(&name("a")).unwrap();
+        values.kept.insert(name("b"), swapped);
+        assert!(values.open(&name("b"), Part::Whole, now).is_none(), "under another name");
+        let mut swapped = values.kept.remove(&name("b")).unwrap();
+        swapped[0].as_mut().unwrap().version = Version(4);
+        values.kept.insert(name("a"), swapped);
+        assert!(values.open(&name("a"), Part::Whole, now).is_none(), "as another version");
+    }
+
+    #[test]
+    fn what_lies_in_memory_is_not_the_value_and_never_twice_the_same() {
+        let (mut values, now) = (Values::new().unwrap(), Instant::now());
+        let seen = |values: &Values| values.kept[&name("a")][0].as_ref().unwrap().bytes.to_vec();
+        values.keep(&name("a"), Part::Whole, Version(1), &value(), now);
+        let first = seen(&values);
+        values.keep(&name("a"), Part::Whole, Version(1), &value(), now);
+        assert!(!first.windows(8).any(|w| value().expose().windows(8).any(|v| v == w))); // EXPOSE: a test value
+        assert_ne!(first, seen(&values));
+    }
+
+    #[test]
+    fn what_is_forgotten_is_gone_and_counted() {
+        let (mut values, now) = (Values::new().unwrap(), Instant::now());
+        for text in ["a", "b"] {
+            values.keep(&name(text), Part::Whole, Version(1), &value(), now);
+            values.keep(&name(text), Part::Whole, Version(1), &value(), now);
+        }
+        let both = values.bytes;
+        values.forget(&name("a"));
+        assert!(values.open(&name("a"), Part::Whole, now).is_none() && values.bytes * 2 == both);
+        values.clear();
+        assert!(values.open(&name("b"), Part::Whole, now).is_none() && values.bytes == 0);
+        let large = Material::new(vec![7; MOST_BYTES]);
+        values.keep(&name("a"), Part::Whole, Version(1), &value(), now);
+        values.keep(&name("b"), Part::Whole, Version(1), &large, now);
+        assert!(values.open(&name("b"), Part::Whole, now).is_none(), "there is no room for it");
+    }
+}

@@ -1,0 +1,140 @@
+//! What the daemon answers from memory: never what another has replaced, and nothing for long when the Vault is away.
+
+use donjon::socket::{
+    client::Client,
+    message::{Asked, Request},
+};
+use donjon_drivers::{store::secret::Part, store::vault::Trust};
+use donjon_tests::{donjon::Donjon, openbao::OpenBao, process::wait_for, wait::until};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+/// A daemon of its own on a server that is there.
+fn daemon(server: &OpenBao, lease: u32) -> Donjon {
+    let Trust::Only(authority) = &server.address().trust else { panic!("the server has its own authority") };
+    let mut donjon = Donjon::new();
+    let path = donjon.home().join("ca.pem");
+    donjon_drivers::fs::replace(&path, authority).expect("a temporary file can be written");
+    let token = server.root().expose_text().unwrap().to_owned(); // EXPOSE: the root token of a server of this test
+    for (name, value) in [
+        ("BAO_ADDR", server.address().url.as_str()),
+        ("BAO_TOKEN", &token),
+        ("BAO_CACERT", &path.display().to_string()),
+        ("DONJON_MOUNT", "kv"),
+    ] {
+        donjon.set(name, value);
+    }
+    donjon.describe(&format!("deployment: site1\nread_lease: {lease}\n"));
+    donjon.up();
+    donjon
+}
+
+fn client(donjon: &Donjon) -> Client {
+    Client::at(&donjon.home().join("run/donjon.sock")).expect("the daemon listens")
+}
+
+fn read(client: &mut Client) -> Result<String, u8> {
+    let names = vec![Asked { name: "x".to_owned(), part: Part::Whole }];
+    let request = Request::Read { names, version: None, epoch: None };
+    let reply = client.ask_quietly(&request, Vec::new()).map_err(|failure| u8::from(failure.code))?;
+    Ok(reply.materials[0].expose_text().unwrap().to_owned()) // EXPOSE: a test value
+}
+
+/// Asks until the value is answered from memory.
+fn warm(donjon: &Donjon) {
+    wait_for("the value to be kept", Duration::from_secs(60), || {
+        read(&mut client(donjon)).expect("the store answers");
+        donjon.run(&["status", "--output", "json"]).json()["memory"]["kept"] != 0
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_published_is_answered_everywhere_at_once() {
+    let server = OpenBao::start().await;
+    let (publisher, other) = (daemon(&server, 1), daemon(&server, 1));
+    let put = |n: u64| publisher.run_with_input(&["put", "x"], format!("value-number-{n}").as_bytes()).ok();
+    put(0);
+    warm(&publisher);
+    warm(&other);
+    let (done, published) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let asking: Vec<_> = [&publisher, &other]
+        .map(|donjon| {
+            let (mut client, done, published) = (client(donjon), done.clone(), published.clone());
+            std::thread::spawn(move || {
+                let mut answers = 0_u64;
+                while !done.load(Ordering::SeqCst) {
+                    let least = published.load(Ordering::SeqCst);
+                    let answer = read(&mut client).expect("it is answered");
+                    let number: u64 = answer.rsplit('-').next().and_then(|n| n.parse().ok()).expect("a number");
+                    assert!(number >= least, "{number} was answered after {least} had been published");
+                    answers += 1;
+                }
+                answers
+            })
+        })
+        .into();
+    for n in 1..=4 {
+        put(n);
+        published.store(n, Ordering::SeqCst);
+        for donjon in [&publisher, &other] {
+            assert_eq!(donjon.run(&["get", "x"]).ok(), format!("value-number-{n}"));
+        }
+        let of = |version: &str| publisher.run(&["get", "x", "--version", version]).ok();
+        assert_eq!((of("1"), of("previous")), ("value-number-0".into(), format!("value-number-{}", n - 1)));
+    }
+    done.store(true, Ordering::SeqCst);
+    for thread in asking {
+        assert!(thread.join().expect("nothing old was answered") > 10, "the control: it was asked all the time");
+    }
+    let readers = async || server.store().list(&"donjon-private/site1/readers".parse().unwrap()).await.unwrap();
+    assert_eq!(readers().await.len(), 2);
+    other.run(&["down"]).ok();
+    let left =
+        until("its record to go", Duration::from_secs(20), async || Some(readers().await).filter(|r| r.len() < 2));
+    assert!(left.await.len() <= 1, "one that has ended is not waited for");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_the_vault_away_it_answers_within_the_lease_and_not_after() {
+    let mut server = OpenBao::start().await;
+    let donjon = daemon(&server, 5);
+    donjon.run_with_input(&["put", "x"], b"a-value-long-enough").ok();
+    warm(&donjon);
+    let mut client = client(&donjon);
+    server.kill();
+    assert_eq!(read(&mut client), Ok("a-value-long-enough".to_owned()));
+    let code = {
+        let mut code = 0;
+        wait_for("the lease to run out", Duration::from_secs(60), || match read(&mut client) {
+            Ok(_) => false,
+            Err(refused) => {
+                code = refused;
+                true
+            }
+        });
+        code
+    };
+    assert_eq!(code, 6);
+    assert_eq!(read(&mut client), Err(6), "and it stays so");
+    let error = donjon.run(&["get", "x"]).failed(6);
+    assert!(error.contains("did not answer"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sealed_vault_ends_it_and_an_unsealed_one_begins_it_again() {
+    let server = OpenBao::start().await;
+    let donjon = daemon(&server, 10);
+    donjon.run_with_input(&["put", "x"], b"a-value-long-enough").ok();
+    warm(&donjon);
+    let mut client = client(&donjon);
+    server.seal().await;
+    // Long before the lease is over: at the next look.
+    wait_for("the daemon to see it", Duration::from_secs(9), || read(&mut client) == Err(6));
+    server.unseal().await;
+    assert_eq!(read(&mut client), Ok("a-value-long-enough".to_owned()));
+}
