@@ -1,9 +1,7 @@
-//! The process's memory: an allocator that wipes what it frees, and no core dump. The one place with `unsafe`.
+//! An allocator that wipes what it frees, and no core dump.
 //!
 //! `zeroize` wipes what it is told of. Libraries keep copies that nobody tells it of: HTTP and TLS buffers, parsed JSON,
 //! grown vectors. So every freed block is wiped here. glibc writes its own links into the first 16 bytes afterwards.
-
-#![expect(unsafe_code, reason = "a global allocator is unsafe by its trait; the proofs stand beside each block")]
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use std::{
