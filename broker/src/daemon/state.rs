@@ -60,17 +60,7 @@ impl Daemon {
         };
         let cache = Arc::new(Cache::new(layout.clone(), reader, lease));
         let ending = watch::Sender::new(Ending::No);
-        Self {
-            home,
-            layout,
-            id,
-            rotating: Arc::default(),
-            moving: RwLock::default(),
-            audit,
-            backing,
-            cache,
-            ending,
-        }
+        Self { home, layout, id, rotating: Arc::default(), moving: RwLock::default(), audit, backing, cache, ending }
     }
 
     /// The open store, or why there is none. What is written through it is forgotten by the cache.
