@@ -210,7 +210,7 @@ impl<'a> Looker<'a> {
         if let Some(login) = &login {
             let values = login.values();
             for user in &users {
-                match target.survey(&login.admin(&values), user, &known).await {
+                match target.survey(&login.admin(&values, None), user, &known).await {
                     // The catalogue names users that only some deployments have.
                     Ok(found) if found.entries.is_empty() && users.len() > 1 => {}
                     Ok(found) => {

@@ -3,13 +3,14 @@
 use super::{
     Rotation, checkpoint,
     journal::{Credential, Item, Marks},
+    place::places,
     probe::{self, Found},
     step::declare::{Strangers, look_again},
     subject::Way,
     values::{Side, Values},
 };
 use crate::failure::{Exit, Failure};
-use donjon_drivers::target::{Account, TargetError};
+use donjon_drivers::target::Account;
 
 /// A credential of a rotation, with its secret.
 pub type Of<'a> = (&'a Item, &'a Credential);
@@ -38,9 +39,7 @@ impl Credential {
 
     fn sided(&self, accounts: &[Account], side: Side) -> Vec<Account> {
         match (&self.twin, side) {
-            (Some(twin), Side::New) => {
-                accounts.iter().map(|a| Account { user: twin.clone(), host: a.host.clone() }).collect()
-            }
+            (Some(twin), Side::New) => accounts.iter().map(|account| twin_of(twin, account)).collect(),
             (None, Side::New) | (_, Side::Old) => accounts.to_vec(),
         }
     }
@@ -53,66 +52,35 @@ pub fn credentials<'a>(rotation: &'a Rotation<'_>) -> Vec<Of<'a>> {
 
 /// Makes every account accept both values, `first` the likelier. One that holds a single value keeps the old one.
 pub async fn both(rotation: &Rotation<'_>, values: &Values, first: Side, point: &str) -> Result<(), Failure> {
-    let second = first.other();
-    for (item, credential) in credentials(rotation) {
-        let (pair, reached) = (values.of(&item.secret), &rotation.subject.targets[&credential.target]);
-        let login = values.administrator(&credential.target);
-        let known = login.values();
-        let admin = login.admin(&known);
-        for account in &credential.accounts {
-            let declared = match (credential.way, &credential.twin) {
-                (Way::Both, _) => {
-                    reached
-                        .target
-                        .declare_fenced(&admin, account, &[pair.side(first), pair.side(second)], rotation)
-                        .await
-                }
-                (Way::Twin, Some(twin)) => {
-                    rotation.still_driven().await?;
-                    let twin = Account { user: twin.clone(), host: account.host.clone() };
-                    reached.target.twin(&admin, account, &twin, pair.side(Side::New)).await
-                }
+    for place in places(rotation, values) {
+        for account in &place.credential.accounts {
+            match (place.credential.way, &place.credential.twin) {
+                (Way::Both, _) => place.declare(account, &[first, first.other()]).await?,
+                (Way::Twin, Some(twin)) => place.twin(account, &twin_of(twin, account)).await?,
                 (Way::Switch | Way::Twin, _) => continue,
-            };
-            done(rotation, credential, declared).await?;
+            }
             checkpoint::reached(point);
         }
     }
     Ok(())
 }
 
-/// What came of a change: one that was not made because another broker drives the rotation by now is told so.
-async fn done(rotation: &Rotation<'_>, credential: &Credential, done: Result<(), TargetError>) -> Result<(), Failure> {
-    let Err(error) = done else { return Ok(()) };
-    rotation.still_driven().await?;
-    Err(probe::failed(rotation.subject, &credential.target, &error))
-}
-
 /// Makes every account accept one value alone, and takes away the twin, or what it followed, that has the other.
 pub async fn only(rotation: &Rotation<'_>, values: &Values, keep: Side, point: &str) -> Result<(), Failure> {
-    for (item, credential) in credentials(rotation) {
-        let (pair, reached) = (values.of(&item.secret), &rotation.subject.targets[&credential.target]);
-        let login = values.administrator(&credential.target);
-        let known = login.values();
-        let admin = login.admin(&known);
-        let failed = |error| probe::failed(rotation.subject, &credential.target, &error);
-        let gone = keep.other();
-        // Nobody may lose both: the one that stays is seen to accept before the other goes.
-        if credential.twin.is_some() {
-            for account in credential.accounts(keep) {
-                let declared = reached.target.declare_fenced(&admin, &account, &[pair.side(keep)], rotation).await;
-                done(rotation, credential, declared).await?;
-            }
-            for account in credential.accounts(gone) {
-                rotation.still_driven().await?;
-                reached.target.remove(&admin, &account).await.map_err(failed)?;
+    for place in places(rotation, values) {
+        if place.credential.twin.is_none() {
+            for account in &place.credential.accounts {
+                place.declare(account, &[keep]).await?;
                 checkpoint::reached(point);
             }
             continue;
         }
-        for account in &credential.accounts {
-            let declared = reached.target.declare_fenced(&admin, account, &[pair.side(keep)], rotation).await;
-            done(rotation, credential, declared).await?;
+        // Nobody may lose both: the one that stays is seen to accept before the other goes.
+        for account in place.credential.accounts(keep) {
+            place.declare(&account, &[keep]).await?;
+        }
+        for account in place.credential.accounts(keep.other()) {
+            place.remove(&account).await?;
             checkpoint::reached(point);
         }
     }
@@ -123,14 +91,9 @@ pub async fn only(rotation: &Rotation<'_>, values: &Values, keep: Side, point: &
 /// fails until the consumers have restarted.
 pub async fn switch(rotation: &Rotation<'_>, values: &Values, to: Side, point: &str) -> Result<(), Failure> {
     both(rotation, values, to, point).await?;
-    for (item, credential) in credentials(rotation).into_iter().filter(|(_, c)| c.way == Way::Switch) {
-        let (pair, reached) = (values.of(&item.secret), &rotation.subject.targets[&credential.target]);
-        let login = values.administrator(&credential.target);
-        let known = login.values();
-        let admin = login.admin(&known);
-        for account in &credential.accounts {
-            let switched = reached.target.declare_fenced(&admin, account, &[pair.side(to)], rotation).await;
-            done(rotation, credential, switched).await?;
+    for place in places(rotation, values).into_iter().filter(|place| place.credential.way == Way::Switch) {
+        for account in &place.credential.accounts {
+            place.declare(account, &[to]).await?;
             checkpoint::reached(point);
         }
     }
@@ -172,16 +135,10 @@ pub async fn still_both(rotation: &mut Rotation<'_>, values: &Values) -> Result<
     let (mut collapsed, old) = refused(rotation).await?;
     // An account with a twin that no longer accepts the old value is told so again; its twin is not concerned.
     for (_, account) in &old {
-        for (item, credential) in credentials(rotation).into_iter().filter(|(_, c)| c.twin.is_some()) {
-            if !credential.accounts.contains(account) {
-                continue;
+        for place in places(rotation, values).into_iter().filter(|place| place.credential.twin.is_some()) {
+            if place.credential.accounts.contains(account) {
+                place.declare(account, &[Side::Old]).await?;
             }
-            let login = values.administrator(&credential.target);
-            let known = login.values();
-            let target = &rotation.subject.targets[&credential.target].target;
-            let value = values.of(&item.secret).side(Side::Old);
-            let declared = target.declare_fenced(&login.admin(&known), account, &[value], rotation).await;
-            done(rotation, credential, declared).await?;
         }
     }
     collapsed.extend(old);
@@ -208,19 +165,20 @@ pub async fn alone(rotation: &Rotation<'_>, values: &Values, valid: Side) -> Res
 
 /// Ends every session that was opened with an old value, where targets can.
 pub async fn end_sessions(rotation: &Rotation<'_>, values: &Values, until: &Marks) -> Result<(), Failure> {
-    for (_, credential) in credentials(rotation) {
-        let Some(marks) = until.get(&credential.target) else { continue };
-        let login = values.administrator(&credential.target);
-        let known = login.values();
-        let target = &rotation.subject.targets[&credential.target].target;
-        for node in target.nodes() {
+    for place in places(rotation, values) {
+        let Some(marks) = until.get(&place.credential.target) else { continue };
+        for node in place.target.nodes() {
             let Some(mark) = marks.get(&node.name) else { continue };
-            for user in credential.users(Side::Old) {
-                let ended = target.end_sessions(&login.admin(&known), node, &user, *mark).await;
-                ended.map_err(|error| probe::failed(rotation.subject, &credential.target, &error))?;
+            for user in place.credential.users(Side::Old) {
+                place.end_sessions(node, &user, *mark).await?;
             }
         }
     }
     checkpoint::reached("rotation.sessions-ended");
     Ok(())
+}
+
+/// The twin of an account, at the same place.
+pub fn twin_of(twin: &str, account: &Account) -> Account {
+    Account { user: twin.to_owned(), host: account.host.clone() }
 }

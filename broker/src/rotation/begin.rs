@@ -113,7 +113,7 @@ async fn look(
     let survey = probe::survey(subject, secret, target, &users, login, &[old]).await?;
     if let Some(twin) = &twin {
         let values = login.values();
-        let strangers = reached.survey(&login.admin(&values), twin, &[old]).await;
+        let strangers = reached.survey(&login.admin(&values, None), twin, &[old]).await;
         let strangers = strangers.map_err(|error| probe::failed(subject, target, &error))?;
         if !strangers.entries.is_empty() {
             return Err(Failure::new(Exit::Conflict, format!("cannot rotate `{secret}` on `{target}`"))

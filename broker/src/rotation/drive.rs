@@ -3,7 +3,8 @@
 use super::{
     Journal, Subject, checkpoint, claim,
     journal::{Held, Item},
-    step,
+    probe, step,
+    turn::Turn,
 };
 use crate::{
     daemon::translate,
@@ -11,11 +12,7 @@ use crate::{
     records::Layout,
     socket::message::Event as Told,
 };
-use async_trait::async_trait;
-use donjon_drivers::{
-    store::{Store, StoreError, secret::SecretValue},
-    target::Fence,
-};
+use donjon_drivers::store::{Store, StoreError, secret::SecretValue};
 use donjon_policies::{
     name::SecretName,
     transition::{self, Event, Path, State},
@@ -123,6 +120,11 @@ impl Rotation<'_> {
         self.drive().await
     }
 
+    /// Whether it is still this broker's to drive, for those that ask before a change.
+    pub fn turn(&self) -> Turn<'_> {
+        Turn { store: self.store, layout: self.layout, held: &self.held }
+    }
+
     /// Where it stands.
     pub fn journal(&self) -> &Journal {
         &self.held.journal
@@ -142,28 +144,12 @@ impl Rotation<'_> {
     /// Writes the journal as it is now.
     pub async fn save(&mut self) -> Result<(), Failure> {
         let names = self.subject.names();
-        let overtaken = self.overtaken();
         self.held.save(self.store, self.layout).await.map_err(|error| {
             if matches!(error, StoreError::Conflict { .. }) {
-                return overtaken;
+                return probe::taken_over(&names);
             }
             translate::store(format!("cannot write the journal of the rotation of {names}"), &error)
         })
-    }
-
-    /// Whether this broker still drives it, asked before each change of a target: one that stood still may have been
-    /// overtaken, and the secret may be in another rotation by now.
-    pub async fn still_driven(&self) -> Result<(), Failure> {
-        let newest = self.held.is_newest(self.store, self.layout).await;
-        let unread = |error| translate::store(format!("cannot read the journal of {}", self.subject.names()), &error);
-        if newest.map_err(unread)? { Ok(()) } else { Err(self.overtaken()) }
-    }
-
-    fn overtaken(&self) -> Failure {
-        let names = self.subject.names();
-        Failure::new(Exit::Conflict, format!("another broker has taken over the rotation of {names}"))
-            .state("this one has stopped")
-            .hint("`donjon rotate status` shows how it stands")
     }
 
     /// Remembers why it goes back.
@@ -271,13 +257,6 @@ impl Rotation<'_> {
         } else {
             failure
         }
-    }
-}
-
-#[async_trait]
-impl Fence for Rotation<'_> {
-    async fn is_open(&self) -> bool {
-        self.still_driven().await.is_ok()
     }
 }
 

@@ -19,12 +19,14 @@ pub mod claim;
 pub mod drive;
 pub mod journal;
 pub mod open;
+pub mod place;
 pub mod plan;
 pub mod probe;
 pub mod step;
 pub mod subject;
 #[cfg(test)]
 mod tests;
+pub mod turn;
 pub mod values;
 
 pub use drive::{Means, Rotation};

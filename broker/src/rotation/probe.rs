@@ -4,7 +4,7 @@ use super::{Subject, journal::Credential, values::Login};
 use crate::failure::{Exit, Failure};
 use donjon_drivers::{
     material::Material,
-    target::{Account, Hazard, Login as Answer, Node, Survey, Target, TargetError},
+    target::{Account, Hazard, Login as Answer, Node, Survey, Target, TargetError, fence::Fenced},
 };
 use donjon_policies::name::{SecretName, TargetName};
 
@@ -52,7 +52,7 @@ pub async fn survey(
     known: &[&Material],
 ) -> Result<Survey, Failure> {
     let values = login.values();
-    let admin = login.admin(&values);
+    let admin = login.admin(&values, None);
     let mut survey = Survey { accounts: Vec::new(), entries: Vec::new(), hazards: Vec::new() };
     for user in users {
         let found = subject.targets[target].target.survey(&admin, user, known).await;
@@ -97,14 +97,23 @@ pub fn failed(subject: &Subject, target: &TargetName, error: &TargetError) -> Fa
     let code = match error {
         TargetError::Unreachable { .. } => Exit::Unavailable,
         TargetError::AdminRefused { .. } => Exit::Ambiguous,
+        TargetError::Fenced { source: Fenced::Lost, .. } => return taken_over(&subject.names()),
+        TargetError::Fenced { source: Fenced::Unknown(_), .. } => Exit::Unavailable,
         TargetError::Refused { .. } | TargetError::Unable { .. } => Exit::Failed,
     };
     let failure = Failure::new(code, format!("cannot rotate {} on `{target}`", subject.names())).because(error);
     match error {
         TargetError::AdminRefused { .. } => failure.hint("the server's password was changed by someone else: put it back there, or store the one that works with `donjon put`"),
         TargetError::Unreachable { .. } => failure.hint("`donjon rotate resume` goes on when the node is back"),
-        TargetError::Refused { .. } | TargetError::Unable { .. } => failure,
+        TargetError::Refused { .. } | TargetError::Unable { .. } | TargetError::Fenced { .. } => failure,
     }
+}
+
+/// This broker is no longer the one that drives the rotation.
+pub fn taken_over(names: &str) -> Failure {
+    Failure::new(Exit::Conflict, format!("another broker has taken over the rotation of {names}"))
+        .state("this one has stopped")
+        .hint("`donjon rotate status` shows how it stands")
 }
 
 /// `root@localhost on db1, root@% on db1`.

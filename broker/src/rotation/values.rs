@@ -19,7 +19,7 @@ use donjon_drivers::{
         Store, StoreError, Version, Which,
         secret::{SecretRecord, SecretValue},
     },
-    target::Admin,
+    target::{Admin, fence::Fence},
 };
 use donjon_policies::{
     name::{SecretName, TargetName},
@@ -97,9 +97,9 @@ impl Login {
         self.values.iter().collect()
     }
 
-    /// It, as targets take it.
-    pub fn admin<'a>(&'a self, values: &'a [&'a Material]) -> Admin<'a> {
-        Admin { user: &self.user, values }
+    /// It, as targets take it. Who only looks needs no fence.
+    pub fn admin<'a>(&'a self, values: &'a [&'a Material], fence: Option<&'a dyn Fence>) -> Admin<'a> {
+        Admin { user: &self.user, values, fence }
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod command;
 pub mod conformance;
+pub mod fence;
 pub mod keystone;
 pub mod mariadb;
 pub mod rabbitmq;
@@ -15,21 +16,8 @@ mod stream;
 
 use crate::material::Material;
 use async_trait::async_trait;
+use fence::{Fence, Fenced, Fencing};
 use std::fmt;
-
-/// Whether whoever ordered a change may still order it.
-#[async_trait]
-pub trait Fence: Send + Sync {
-    /// Whether it may, as of now. That nobody can tell counts as no.
-    async fn is_open(&self) -> bool;
-}
-
-fn shut(nodes: &[Node], account: &Account) -> TargetError {
-    TargetError::Unable {
-        node: nodes.first().map_or_else(String::new, |node| node.name.clone()),
-        what: format!("{account} is left as it is: who ordered the change may no longer do so"),
-    }
-}
 
 /// A server, of one or more nodes, that accepts credentials.
 #[async_trait]
@@ -40,29 +28,17 @@ pub trait Target: Send + Sync {
     /// The nodes, in the order of the deployment file.
     fn nodes(&self) -> &[Node];
 
+    /// Who asks [`Admin::fence`] before a change.
+    fn fencing(&self) -> Fencing {
+        Fencing::Caller
+    }
+
     /// Every account of a user on every node, and anything that would make a change of it unsafe: an account that accepts
     /// something that is none of the `known` values was changed by someone else.
     async fn survey(&self, admin: &Admin<'_>, user: &str, known: &[&Material]) -> Result<Survey, TargetError>;
 
     /// Makes an account accept exactly these values, the likeliest first, whatever it accepted before.
     async fn declare(&self, admin: &Admin<'_>, account: &Account, values: &[&Material]) -> Result<(), TargetError>;
-
-    /// As [`Target::declare`], if `fence` is open at the last moment at which the driver can ask. Whoever ordered it may have
-    /// stood still since, and what it read before it asked must be what it changes: a driver whose server can be told so
-    /// says both at once.
-    async fn declare_fenced(
-        &self,
-        admin: &Admin<'_>,
-        account: &Account,
-        values: &[&Material],
-        fence: &dyn Fence,
-    ) -> Result<(), TargetError> {
-        if fence.is_open().await {
-            self.declare(admin, account, values).await
-        } else {
-            Err(shut(self.nodes(), account))
-        }
-    }
 
     /// A fresh login at one node from where the account's host entry matches. `among` names every account of the user
     /// ([`Survey::entries`]): a server says no without saying which account it asked, so the place to try from is chosen
@@ -127,12 +103,20 @@ pub trait Target: Send + Sync {
 }
 
 /// Who changes accounts: a user and the values it may have, the likeliest first. Each is tried once per node.
-#[derive(Debug)]
+#[derive(Clone, Copy)]
 pub struct Admin<'a> {
     /// The administrator's account name.
     pub user: &'a str,
     /// What it may log in with.
     pub values: &'a [&'a Material],
+    /// Whether it may still change what it is about to; without one, nobody else does.
+    pub fence: Option<&'a dyn Fence>,
+}
+
+impl fmt::Debug for Admin<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admin").field("user", &self.user).field("values", &self.values).finish_non_exhaustive()
+    }
 }
 
 /// One node of a target.
@@ -273,6 +257,15 @@ pub enum TargetError {
         account: Account,
         /// The server's error code.
         code: u16,
+    },
+    /// Nothing was changed: it is not certain that the caller may.
+    #[error("node {node} was left as it is")]
+    Fenced {
+        /// The node.
+        node: String,
+        /// Why.
+        #[source]
+        source: Fenced,
     },
     /// The change is not possible here.
     #[error("node {node}: {what}")]

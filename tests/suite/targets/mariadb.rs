@@ -18,7 +18,7 @@ async fn conforms(server: &MariaDb, user: &str) {
     let (driver, keeper) = (driver(server), material(ADMIN_VALUE));
     let scene = conformance::Scene {
         target: &driver,
-        admin: Admin { user: ADMIN, values: &[&keeper] },
+        admin: Admin { user: ADMIN, values: &[&keeper], fence: None },
         user,
         current: &material("current-1"),
         next: &material("next-1"),
@@ -156,7 +156,7 @@ async fn root_changes_itself_with_whichever_stored_value_works() {
     }
     let driver = driver(&server);
     let (old, new) = (material("old-1"), material("new-1"));
-    let admin = Admin { user: "root", values: &[&new, &old] };
+    let admin = Admin { user: "root", values: &[&new, &old], fence: None };
     let found = driver.survey(&admin, "root", &[&old]).await.unwrap();
     assert!(found.hazards.is_empty(), "{:?}", found.hazards);
     for account in &found.accounts {
@@ -165,7 +165,7 @@ async fn root_changes_itself_with_whichever_stored_value_works() {
     for account in &found.accounts {
         driver.declare(&admin, account, &[&new]).await.unwrap();
     }
-    let stale = Admin { user: "root", values: &[&old] };
+    let stale = Admin { user: "root", values: &[&old], fence: None };
     assert!(matches!(driver.survey(&stale, "root", &[]).await, Err(TargetError::AdminRefused { .. })));
 }
 
@@ -250,7 +250,7 @@ async fn no_more_than_three_logins_are_denied_per_call() {
     let before = denied().await;
     let wrong: Vec<Material> = (0..8).map(|n| material(&format!("wrong-{n}"))).collect();
     let values: Vec<&Material> = wrong.iter().collect();
-    let refused = driver.mark(&Admin { user: ADMIN, values: &values }, &driver.nodes()[0]).await;
+    let refused = driver.mark(&Admin { user: ADMIN, values: &values, fence: None }, &driver.nodes()[0]).await;
     assert!(matches!(refused, Err(TargetError::AdminRefused { .. })), "{refused:?}");
     assert_eq!(denied().await - before, 3);
 }
@@ -261,7 +261,7 @@ async fn sessions_of_before_a_restart_are_gone() {
     server.account("app", "%", "value-1").await;
     let driver = driver(&server);
     let keeper = material(ADMIN_VALUE);
-    let admin = Admin { user: ADMIN, values: &[&keeper] };
+    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None };
     let node = &driver.nodes()[0];
     let old = session(&server, "app", "value-1").await;
     let mut mark = driver.mark(&admin, node).await.unwrap();
@@ -281,7 +281,7 @@ async fn a_server_that_is_silent_or_gone_is_unreachable_in_time() {
     let limits = Limits { connect: Duration::from_millis(300), statement: Duration::from_millis(300) };
     let driver = Driver::new(vec![server.member("db1")], limits);
     let keeper = material(ADMIN_VALUE);
-    let admin = Admin { user: ADMIN, values: &[&keeper] };
+    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None };
     let app = account("app", "%");
     let both = async || {
         let begun = Instant::now();

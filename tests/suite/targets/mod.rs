@@ -2,6 +2,7 @@
 
 mod command;
 mod faults;
+mod fence;
 mod galera;
 mod keystone;
 mod mariadb;

@@ -264,7 +264,7 @@ async fn sessions(
 ) -> Result<Vec<(String, Session)>, Failure> {
     let login = both.administrator(target);
     let known = login.values();
-    let admin = login.admin(&known);
+    let admin = login.admin(&known, None);
     let reached = &rotation.subject.targets[target].target;
     let mut found = Vec::new();
     for node in reached.nodes() {
@@ -288,7 +288,7 @@ pub async fn marks(rotation: &Rotation<'_>, both: &Values) -> Result<Marks, Fail
         }
         let login = both.administrator(name);
         let known = login.values();
-        let admin = login.admin(&known);
+        let admin = login.admin(&known, None);
         for node in reached.target.nodes() {
             let mark = reached.target.mark(&admin, node).await;
             let mark = mark.map_err(|error| probe::failed(rotation.subject, name, &error))?;

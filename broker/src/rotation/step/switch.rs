@@ -6,13 +6,13 @@ use crate::{
     rotation::{
         Rotation, accept, checkpoint,
         journal::Credential,
+        place::places,
         probe,
         step::publish,
         subject::Way,
         values::{Side, Values, values},
     },
 };
-use donjon_drivers::target::Account;
 use donjon_policies::transition::Event;
 
 /// Switches every target, and sees the new values accepted.
@@ -58,17 +58,12 @@ pub async fn remove_first(rotation: &mut Rotation<'_>) -> Result<Event, Failure>
 async fn twins(rotation: &Rotation<'_>, values: &Values) -> Result<(), Failure> {
     let twinned = |credential: &Credential| credential.way == Way::Twin;
     let missing = accept::logins(rotation, values, Side::New, twinned).await?.refused;
-    for (item, credential) in accept::credentials(rotation) {
-        let Some(twin) = &credential.twin else { continue };
-        let login = values.administrator(&credential.target);
-        let known = login.values();
-        let target = &rotation.subject.targets[&credential.target].target;
-        for account in &credential.accounts {
-            let twin = Account { user: twin.clone(), host: account.host.clone() };
+    for place in places(rotation, values) {
+        let Some(twin) = &place.credential.twin else { continue };
+        for account in &place.credential.accounts {
+            let twin = accept::twin_of(twin, account);
             if missing.iter().any(|(_, refused)| *refused == twin) {
-                let value = values.of(&item.secret).side(Side::New);
-                let made = target.twin(&login.admin(&known), account, &twin, value).await;
-                made.map_err(|error| probe::failed(rotation.subject, &credential.target, &error))?;
+                place.twin(account, &twin).await?;
                 checkpoint::reached("rotation.declared");
             }
         }

@@ -196,7 +196,7 @@ async fn a_deployer_that_collapses_a_chain_at_any_effect_is_noticed_and_repaired
     assert!(hits > 100, "{hits}");
 }
 
-/// A statement to the target that was held back cannot be fenced by the store, so only effects on the store stall here.
+/// Whatever it stalls before: a write to the store, a restart, or a statement to the target that the other one has to fence.
 #[tokio::test]
 async fn a_broker_that_stalls_while_another_ends_its_rotation_changes_nothing_served() {
     for scenario in WAYS.into_iter().chain([ROOT_ALONE]) {

@@ -2,13 +2,14 @@
 
 use super::{
     connection::Connection,
+    hold,
     privilege::{Entry, Privilege},
     server::MariaDb,
     statement, survey,
 };
 use crate::{
     material::Material,
-    target::{Account, Admin, Fence, Node, TargetError, shut},
+    target::{Account, Admin, Node, TargetError},
 };
 
 /// Declares an account at one node. In a cluster the first node's change reaches the others, which are then only read.
@@ -18,11 +19,10 @@ pub(super) async fn declare(
     admin: &Admin<'_>,
     account: &Account,
     values: &[&Material],
-    fence: &dyn Fence,
 ) -> Result<(), TargetError> {
     speakable(node, account, values)?;
     let mut connection = target.administer(node, admin).await?;
-    let done = at_node(&mut connection, node, account, values, fence).await;
+    let done = at_node(&mut connection, node, admin, account, values).await;
     connection.close().await;
     done
 }
@@ -30,11 +30,12 @@ pub(super) async fn declare(
 async fn at_node(
     connection: &mut Connection,
     node: &Node,
+    admin: &Admin<'_>,
     account: &Account,
     values: &[&Material],
-    fence: &dyn Fence,
 ) -> Result<(), TargetError> {
     let unable = |what: String| TargetError::Unable { node: node.name.clone(), what };
+    hold::enter(connection, node, admin).await?;
     together(connection, node).await?;
     let found = read(connection, node, account).await?;
     let wanted = found.accepting(values).map_err(|why| why.at(&node.name, account))?;
@@ -43,10 +44,7 @@ async fn at_node(
     }
     let sql =
         statement::alter_unchanged(account, &wanted, &found.mark).map_err(|why| unable(format!("{account}: {why}")))?;
-    // Between the look and the change: the statement changes only what was seen, so whoever overtakes from here on stops it.
-    if !fence.is_open().await {
-        return Err(shut(std::slice::from_ref(node), account));
-    }
+    hold::certain(node, admin).await?;
     connection.run(&sql).await.map_err(|fault| fault.changing(node, account))?;
     let after: Vec<Entry> = read(connection, node, account).await?.chain;
     if after != wanted {

@@ -4,13 +4,15 @@
 //! [`statement`] how an account is changed, [`entry`] which account a login from an address meets, [`way`] how a node is
 //! reached from such an address, [`connection`] what is said over it within its time; and [`survey`], [`declare`],
 //! [`login`], [`session`] for the four things that a target is asked. Where a proxy in front holds one value per user, an
-//! account gets a [`twin`], whose rights are those of the original as the server tells them ([`grant`]).
+//! account gets a [`twin`], whose rights are those of the original as the server tells them ([`grant`]). Changes are made under
+//! a lock, so that a broker that stalled cannot make one late ([`hold`]).
 
 mod connection;
 mod declare;
 mod entry;
 mod grant;
 mod hash;
+mod hold;
 mod login;
 mod options;
 mod privilege;

@@ -7,7 +7,8 @@ use super::way::{Peer, Way};
 use crate::{
     material::Material,
     target::{
-        Account, Admin, Capabilities, Fence, Login, Mark, Node, Session, Sessions, Survey, Target, TargetError, Twins,
+        Account, Admin, Capabilities, Login, Mark, Node, Session, Sessions, Survey, Target, TargetError, Twins,
+        fence::Fencing,
     },
 };
 use async_trait::async_trait;
@@ -153,16 +154,6 @@ impl Fault {
     }
 }
 
-/// Whoever declares by itself is nobody's to overtake.
-struct Unfenced;
-
-#[async_trait]
-impl Fence for Unfenced {
-    async fn is_open(&self) -> bool {
-        true
-    }
-}
-
 #[async_trait]
 impl Target for MariaDb {
     fn capabilities(&self) -> Capabilities {
@@ -173,23 +164,17 @@ impl Target for MariaDb {
         &self.nodes
     }
 
+    fn fencing(&self) -> Fencing {
+        Fencing::Target
+    }
+
     async fn survey(&self, admin: &Admin<'_>, user: &str, known: &[&Material]) -> Result<Survey, TargetError> {
         super::survey::survey(self, admin, user, known).await
     }
 
     async fn declare(&self, admin: &Admin<'_>, account: &Account, values: &[&Material]) -> Result<(), TargetError> {
-        self.declare_fenced(admin, account, values, &Unfenced).await
-    }
-
-    async fn declare_fenced(
-        &self,
-        admin: &Admin<'_>,
-        account: &Account,
-        values: &[&Material],
-        fence: &dyn Fence,
-    ) -> Result<(), TargetError> {
         for node in &self.nodes {
-            super::declare::declare(self, node, admin, account, values, fence).await?;
+            super::declare::declare(self, node, admin, account, values).await?;
         }
         Ok(())
     }

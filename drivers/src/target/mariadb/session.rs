@@ -1,6 +1,6 @@
 //! Sessions in the order in which they began: the server numbers them, and ends those that it is told to.
 
-use super::server::MariaDb;
+use super::{server::MariaDb, statement};
 use crate::target::{Admin, Mark, Node, Session, TargetError};
 
 /// The number of a session that begins now.
@@ -54,8 +54,7 @@ pub(super) async fn end(
 ) -> Result<(), TargetError> {
     for session in sessions(target, admin, node, user, until).await? {
         let mut connection = target.administer(node, admin).await?;
-        // A number that the server gave, so nothing to quote.
-        let ended = connection.rows(&format!("KILL CONNECTION {}", session.mark.0)).await;
+        let ended = connection.rows(&statement::end(session.mark.0)).await;
         connection.close().await;
         match ended {
             Ok(_) => {}

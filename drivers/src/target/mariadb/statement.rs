@@ -45,6 +45,21 @@ pub(super) fn grants(account: &Account) -> Result<String, Unspeakable> {
     Ok(format!("SHOW GRANTS FOR {}", name(account)?))
 }
 
+/// Takes a lock by a name of letters, digits and dots, waiting for so many seconds. It goes with the connection.
+pub(super) fn lock(name: &str, patience: u32) -> String {
+    format!("SELECT GET_LOCK('{name}', {patience})")
+}
+
+/// Asks which connection holds a lock.
+pub(super) fn lock_holder(name: &str) -> String {
+    format!("SELECT IS_USED_LOCK('{name}')")
+}
+
+/// Ends a connection by the number that the server gave it.
+pub(super) fn end(number: u64) -> String {
+    format!("KILL CONNECTION {number}")
+}
+
 /// An account as statements name it.
 pub(super) fn name(account: &Account) -> Result<String, Unspeakable> {
     Ok(format!("{}@{}", identifier(&account.user)?, identifier(&account.host)?))

@@ -5,6 +5,7 @@ use super::{
     declare,
     grant::Grant,
     hash::Plugin,
+    hold,
     privilege::{Entry, Privilege},
     server::MariaDb,
     statement,
@@ -25,7 +26,7 @@ pub(super) async fn twin(
 ) -> Result<(), TargetError> {
     declare::speakable(node, pair.twin, &[value])?;
     let mut connection = target.administer(node, admin).await?;
-    let mut place = Place { connection: &mut connection, node };
+    let mut place = Place { connection: &mut connection, node, admin };
     let done = place.twin(pair, value).await;
     connection.close().await;
     done
@@ -39,8 +40,8 @@ pub(super) async fn remove(
     account: &Account,
 ) -> Result<(), TargetError> {
     let mut connection = target.administer(node, admin).await?;
-    let mut place = Place { connection: &mut connection, node };
-    let done = place.remove(admin, account).await;
+    let mut place = Place { connection: &mut connection, node, admin };
+    let done = place.remove(account).await;
     connection.close().await;
     done
 }
@@ -57,6 +58,7 @@ pub(super) struct Pair<'a> {
 struct Place<'a> {
     connection: &'a mut Connection,
     node: &'a Node,
+    admin: &'a Admin<'a>,
 }
 
 impl Place<'_> {
@@ -65,6 +67,7 @@ impl Place<'_> {
         if account == twin {
             return Err(self.unable(format!("{account} cannot be its own twin")));
         }
+        hold::enter(self.connection, self.node, self.admin).await?;
         declare::together(self.connection, self.node).await?;
         let original = declare::read(self.connection, self.node, account).await?;
         // Whatever is defined by it would end with it, so no rotation begins.
@@ -131,10 +134,11 @@ impl Place<'_> {
         Err(self.unable(format!("{} has other rights than {}; someone else changes them too", pair.twin, pair.account)))
     }
 
-    async fn remove(&mut self, admin: &Admin<'_>, account: &Account) -> Result<(), TargetError> {
-        if admin.user == account.user {
+    async fn remove(&mut self, account: &Account) -> Result<(), TargetError> {
+        if self.admin.user == account.user {
             return Err(self.unable(format!("{account} would remove itself")));
         }
+        hold::enter(self.connection, self.node, self.admin).await?;
         declare::together(self.connection, self.node).await?;
         if declare::find(self.connection, self.node, account).await?.is_none() {
             return Ok(());
@@ -168,6 +172,7 @@ impl Place<'_> {
     }
 
     async fn change(&mut self, account: &Account, sql: &str) -> Result<(), TargetError> {
+        hold::certain(self.node, self.admin).await?;
         self.connection.run(sql).await.map_err(|fault| fault.changing(self.node, account))
     }
 

@@ -62,6 +62,8 @@ struct Inner {
     fault: Option<(usize, Fault)>,
     dead: bool,
     hit: bool,
+    /// The connection that holds the target's lock.
+    holder: Option<u64>,
     /// What the consumer runs on: by secret, the user and the value.
     consumer: BTreeMap<SecretName, (String, Material)>,
 }
@@ -388,11 +390,12 @@ impl Seen {
         (true, true)
     }
 
-    /// As [`Self::effect`], of a statement to the target: none stalls, for no compare-and-set could stop it afterwards.
-    async fn statement(&self) -> (bool, bool) {
-        let stalls = |fault| matches!(fault, Some((_, Fault::OtherResumes | Fault::OtherAborts)));
-        let stalls = stalls(self.world.inner.lock().unwrap().fault);
-        if stalls && !self.dead() { (true, true) } else { self.effect().await }
+    /// A point that is no effect, but at which a broker can stall as well.
+    async fn stall(&self) {
+        let fault = self.world.inner.lock().unwrap().fault;
+        if matches!(fault, Some((_, Fault::OtherResumes | Fault::OtherAborts))) && !self.dead() {
+            self.effect().await;
+        }
     }
 
     fn dead(&self) -> bool {

@@ -1,10 +1,13 @@
 //! The target, as one broker reaches it: accounts in memory, told by statements that can be lost.
 
-use super::{Seen, mute};
+use super::{Inner, Seen, mute};
 use async_trait::async_trait;
 use donjon_drivers::{
     material::Material,
-    target::{self, Account, Admin, Hazard, Login, Mark, Node, Session, Survey, Target, TargetError},
+    target::{
+        self, Account, Admin, Hazard, Login, Mark, Node, Session, Survey, Target, TargetError,
+        fence::{Fenced, Fencing},
+    },
 };
 
 /// The target, as one broker reaches it.
@@ -25,6 +28,45 @@ impl Server {
         }
         Err(TargetError::AdminRefused { node: "db1".into(), address: "db1".into(), user: admin.user.into() })
     }
+
+    /// Takes the lock, as a server that has one: from a connection that stalled, which ends thereby.
+    async fn hold(&self, admin: &Admin<'_>) -> Result<u64, TargetError> {
+        self.seen.stall().await;
+        self.enter(admin)?;
+        if self.seen.world.inner.lock().unwrap().holder.is_some() {
+            certain(admin).await?;
+        }
+        let mut inner = self.seen.world.inner.lock().unwrap();
+        inner.counter += 1;
+        let connection = inner.counter;
+        inner.holder = Some(connection);
+        Ok(connection)
+    }
+
+    /// Makes a change, if the connection is still the one that holds the lock.
+    async fn change(
+        &self,
+        admin: &Admin<'_>,
+        connection: u64,
+        change: impl FnOnce(&mut Inner),
+    ) -> Result<(), TargetError> {
+        let asked = certain(admin).await;
+        let (done, told) = if asked.is_ok() { self.seen.effect().await } else { (false, false) };
+        let mut inner = self.seen.world.inner.lock().unwrap();
+        let ended = inner.holder != Some(connection);
+        if !ended {
+            inner.holder = None;
+        }
+        asked?;
+        if done && !ended {
+            change(&mut inner);
+        }
+        if told && !ended { Ok(()) } else { Err(mute()) }
+    }
+
+    fn let_go(&self) {
+        self.seen.world.inner.lock().unwrap().holder = None;
+    }
 }
 
 #[async_trait]
@@ -42,6 +84,10 @@ impl Target for Server {
         &self.nodes
     }
 
+    fn fencing(&self) -> Fencing {
+        Fencing::Target
+    }
+
     async fn survey(&self, admin: &Admin<'_>, user: &str, known: &[&Material]) -> Result<Survey, TargetError> {
         self.enter(admin)?;
         let inner = self.seen.world.inner.lock().unwrap();
@@ -54,22 +100,17 @@ impl Target for Server {
     }
 
     async fn declare(&self, admin: &Admin<'_>, account: &Account, values: &[&Material]) -> Result<(), TargetError> {
-        self.enter(admin)?;
-        {
-            let mut inner = self.seen.world.inner.lock().unwrap();
-            let missing = TargetError::Unable { node: "db1".into(), what: "there is no such account".into() };
-            let accepted = inner.accounts.get_mut(account).ok_or(missing)?;
-            if accepted.len() == values.len() && values.iter().all(|v| accepted.iter().any(|a| a.matches(v))) {
-                return Ok(());
-            }
+        let connection = self.hold(admin).await?;
+        let so = match self.seen.world.inner.lock().unwrap().accounts.get(account) {
+            None => Err(TargetError::Unable { node: "db1".into(), what: "there is no such account".into() }),
+            Some(has) => Ok(has.len() == values.len() && values.iter().all(|v| has.iter().any(|a| a.matches(v)))),
+        };
+        if !matches!(so, Ok(false)) {
+            self.let_go();
+            return so.map(drop);
         }
-        let (done, told) = self.seen.statement().await;
-        if done {
-            self.enter(admin)?;
-            let values = values.iter().map(|value| value.duplicate()).collect();
-            self.seen.world.inner.lock().unwrap().accounts.insert(account.clone(), values);
-        }
-        if told { Ok(()) } else { Err(mute()) }
+        let values = values.iter().map(|value| value.duplicate()).collect();
+        self.change(admin, connection, |inner| drop(inner.accounts.insert(account.clone(), values))).await
     }
 
     async fn login(&self, _: &Node, account: &Account, _: &[Account], value: &Material) -> Result<Login, TargetError> {
@@ -96,7 +137,7 @@ impl Target for Server {
 
     async fn end_sessions(&self, admin: &Admin<'_>, _: &Node, user: &str, until: Mark) -> Result<(), TargetError> {
         self.enter(admin)?;
-        let (done, told) = self.seen.statement().await;
+        let (done, told) = self.seen.effect().await;
         if done {
             let mut inner = self.seen.world.inner.lock().unwrap();
             inner.sessions.retain(|(whose, id)| whose != user || *id > until.0);
@@ -111,36 +152,32 @@ impl Target for Server {
         twin: &Account,
         value: &Material,
     ) -> Result<(), TargetError> {
-        self.enter(admin)?;
-        {
+        let connection = self.hold(admin).await?;
+        let so = {
             let inner = self.seen.world.inner.lock().unwrap();
-            if !inner.accounts.contains_key(account) {
-                return Err(TargetError::Unable { node: "db1".into(), what: "there is no such account".into() });
+            match inner.accounts.contains_key(account) {
+                false => Err(TargetError::Unable { node: "db1".into(), what: "there is no such account".into() }),
+                true => Ok(inner.accounts.get(twin).is_some_and(|has| has.len() == 1 && has[0].matches(value))),
             }
-            if inner.accounts.get(twin).is_some_and(|values| values.len() == 1 && values[0].matches(value)) {
-                return Ok(());
-            }
+        };
+        if !matches!(so, Ok(false)) {
+            self.let_go();
+            return so.map(drop);
         }
-        let (done, told) = self.seen.statement().await;
-        if done {
-            self.seen.world.inner.lock().unwrap().accounts.insert(twin.clone(), vec![value.duplicate()]);
-        }
-        if told { Ok(()) } else { Err(mute()) }
+        let value = vec![value.duplicate()];
+        self.change(admin, connection, |inner| drop(inner.accounts.insert(twin.clone(), value))).await
     }
 
     async fn remove(&self, admin: &Admin<'_>, account: &Account) -> Result<(), TargetError> {
-        self.enter(admin)?;
         if account.user == admin.user {
             return Err(TargetError::Unable { node: "db1".into(), what: "it would remove itself".into() });
         }
+        let connection = self.hold(admin).await?;
         if !self.seen.world.inner.lock().unwrap().accounts.contains_key(account) {
+            self.let_go();
             return Ok(());
         }
-        let (done, told) = self.seen.statement().await;
-        if done {
-            self.seen.world.inner.lock().unwrap().accounts.remove(account);
-        }
-        if told { Ok(()) } else { Err(mute()) }
+        self.change(admin, connection, |inner| drop(inner.accounts.remove(account))).await
     }
 
     async fn mark(&self, admin: &Admin<'_>, _: &Node) -> Result<Mark, TargetError> {
@@ -149,4 +186,11 @@ impl Target for Server {
         inner.counter += 1;
         Ok(Mark(inner.counter))
     }
+}
+
+/// Asks the fence, as every change does.
+async fn certain(admin: &Admin<'_>) -> Result<(), TargetError> {
+    let fence = admin.fence.expect("every change of a rotation has a fence");
+    let asked = fence.holds().await;
+    asked.map_err(|source: Fenced| TargetError::Fenced { node: "db1".into(), source })
 }
