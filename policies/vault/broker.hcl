@@ -66,13 +66,13 @@ path "auth/approle/role" {
   capabilities = ["list"]
 }
 
-# Its own role: a new secret-id for itself, and the old one destroyed.
+# Its own role: a new secret-id for itself, and every other one destroyed.
 path "auth/approle/role/donjon-broker/role-id" {
   capabilities = ["read"]
 }
 
 path "auth/approle/role/donjon-broker/secret-id" {
-  capabilities = ["create", "update"]
+  capabilities = ["create", "update", "list"]
 }
 
 path "auth/approle/role/donjon-broker/secret-id-accessor/destroy" {
@@ -116,6 +116,10 @@ path "sys/rotate/root/init" {
 
 path "sys/rotate/root/update" {
   capabilities = ["create", "update", "sudo"]
+}
+
+path "sys/rotate/root/verify" {
+  capabilities = ["create", "read", "update", "delete", "sudo"]
 }
 
 path "sys/rotate/root/verify" {

@@ -60,7 +60,7 @@ async fn no_share_and_no_credential_lies_in_clear_and_every_file_is_private() {
         kill(vault.pid());
         stands(&vault, |standing| *standing != Standing::Ready).await;
         let secrets: Vec<Material> = match custody {
-            None => vec![shares::of_host(&home.place()).unwrap(), shares::credential(&home.place()).unwrap()],
+            None => vec![shares::of_host(&home.place(), 0).unwrap(), shares::credential(&home.place()).unwrap()],
             Some(_) => (0..3).map(|number| people.share(&home, number)).collect(),
         };
         match custody {

@@ -13,27 +13,27 @@ const VALUE: &str = "a-value-long-enough";
 
 /// Whom to kill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Killed {
+pub(super) enum Killed {
     Daemon,
     Vault,
     Both,
 }
 
 /// A home with one secret, and the identity files of its custodians.
-struct Site {
-    donjon: Donjon,
-    identities: Vec<PathBuf>,
+pub(super) struct Site {
+    pub(super) donjon: Donjon,
+    pub(super) identities: Vec<PathBuf>,
 }
 
 impl Site {
-    fn host() -> Self {
+    pub(super) fn host() -> Self {
         let donjon = Donjon::new();
         donjon.up();
         Self::with_secret(donjon, Vec::new())
     }
 
     /// Three custodians, of whom two unseal.
-    fn custodians() -> Self {
+    pub(super) fn custodians() -> Self {
         let donjon = Donjon::new();
         let people: Vec<x25519::Identity> = (0..3).map(|_| x25519::Identity::generate()).collect();
         let keys: Vec<String> = people.iter().map(|person| person.to_public().to_string()).collect();
@@ -57,13 +57,13 @@ impl Site {
     }
 
     /// The process that was written down of the Vault's server.
-    fn server(&self) -> Option<i32> {
+    pub(super) fn server(&self) -> Option<i32> {
         let text = std::fs::read(self.donjon.home().join("vault/process.json")).ok()?;
         let serving: Value = serde_json::from_slice(&text).expect("it is JSON");
         serving["process"]["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok())
     }
 
-    fn kill(&self, killed: Killed) {
+    pub(super) fn kill(&self, killed: Killed) {
         let (daemon, server) = (self.donjon.daemon().expect("a daemon runs"), self.server().expect("a server runs"));
         if killed != Killed::Vault {
             end(daemon, Signal::KILL);
@@ -74,15 +74,15 @@ impl Site {
     }
 
     /// Waits for a state of the daemon, by the exit code of `status`.
-    fn wait(&self, code: i32) {
+    pub(super) fn wait(&self, code: i32) {
         wait_for("the state", Duration::from_secs(20), || self.donjon.run(&["status"]).code == code);
     }
 
-    fn unseal(&self, number: usize) -> donjon_tests::donjon::Ran {
+    pub(super) fn unseal(&self, number: usize) -> donjon_tests::donjon::Ran {
         self.donjon.run(&["unseal", "-i", &self.identities[number].display().to_string()])
     }
 
-    fn nothing_is_lost(&self) {
+    pub(super) fn nothing_is_lost(&self) {
         assert_eq!(self.donjon.run(&["get", "x"]).ok().trim_end(), VALUE);
         self.donjon.run_with_input(&["put", "y"], VALUE.as_bytes()).ok();
     }

@@ -29,6 +29,7 @@ mod lookup;
 mod paths;
 mod push;
 mod reader;
+mod renewal;
 mod restarts;
 mod rotation;
 mod scan;

@@ -33,6 +33,8 @@ pub enum Act {
     Deploy,
     /// A rotation was asked for, went on or was undone.
     Rotate,
+    /// What opens the temporary Vault was renewed.
+    RenewBroker,
     /// Stored values were tried by fresh logins.
     Doctor,
     /// Files were searched for values.

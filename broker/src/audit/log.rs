@@ -141,6 +141,7 @@ fn durability(act: Act) -> Durability {
         | Act::Unseal
         | Act::Deploy
         | Act::Rotate
+        | Act::RenewBroker
         | Act::Doctor
         | Act::Scan
         | Act::Export

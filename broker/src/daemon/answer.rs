@@ -1,7 +1,7 @@
 //! One request, one answer: who may ask is decided here, once.
 
 use super::{
-    Daemon, adopt, deploy, doctor, generation, lifecycle, lookup, lookup::Answered, metrics, push, rotate, scan,
+    Daemon, adopt, deploy, doctor, generation, lifecycle, lookup, lookup::Answered, metrics, push, renew, rotate, scan,
     schedule, transfer,
 };
 use crate::{
@@ -109,6 +109,7 @@ async fn answer(
         Request::RotateResume(asked) => rotate::resume(daemon, actor, &asked, tell).await,
         Request::RotateAbort(asked) => rotate::abort(daemon, actor, &asked, tell).await,
         Request::RotateStatus => rotate::status(daemon).await,
+        Request::RotateBroker => renew::renew(daemon, actor, materials, tell).await,
         Request::Schedule => schedule::shown(daemon).await,
         Request::Metrics => metrics::shown(daemon).await,
         Request::Doctor(asked) => doctor::doctor(daemon, actor, &asked, tell).await,

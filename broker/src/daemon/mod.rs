@@ -10,6 +10,7 @@ pub mod lookup;
 pub mod metrics;
 pub mod notices;
 mod push;
+pub mod renew;
 pub mod rotate;
 pub mod run;
 pub mod scan;

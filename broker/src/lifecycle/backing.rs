@@ -3,7 +3,7 @@
 use super::vault_trouble;
 use crate::{
     failure::{Exit, Failure},
-    vault::{Standing, Temporary, Why, custody::Mode},
+    vault::{Renewed, Standing, Temporary, Why, custody::Mode},
 };
 use donjon_drivers::{material::Material, store::Store};
 use std::sync::Arc;
@@ -81,6 +81,18 @@ impl Backing {
             return Err(Failure::new(Exit::Usage, "this store has no unseal shares").state("nothing was changed"));
         };
         vault.offer(share).await.map(|_| ()).map_err(|error| vault_trouble("the share was not taken", &error))
+    }
+
+    /// Renews what opens a temporary Vault.
+    pub async fn renew(&self, shares: Vec<Material>, tell: &(dyn Fn(Renewed) + Sync)) -> Result<(), Failure> {
+        let Self::Temporary { vault, .. } = self else {
+            return Err(Failure::new(Exit::Refused, "only a temporary Vault's own credentials are Donjon's to renew")
+                .cause("this store was there before Donjon, or has no credential but this host's identity")
+                .state("nothing was changed")
+                .hint("give the broker a new token by BAO_TOKEN, and start it again"));
+        };
+        let renewed = vault.renew_broker(shares, tell).await;
+        renewed.map_err(|error| vault_trouble("not everything of the broker's own was renewed", &error))
     }
 
     /// Ends what this daemon has started; its storage stays.

@@ -20,6 +20,9 @@ pub fn vault_trouble(message: &str, error: &VaultError) -> Failure {
             .state("the Vault is sealed; the shares that were given are forgotten")
             .hint("custodians: `donjon unseal -i IDENTITY`, from the first"),
         VaultError::Share(_) => failure(Exit::NotAllowed).state("nothing is lost; shares that were taken before still count"),
+        VaultError::TooFewShares { .. } => failure(Exit::NotAllowed)
+            .state("nothing was changed")
+            .hint("enough custodians at once: `donjon rotate broker -i IDENTITY -i IDENTITY`"),
         VaultError::State(_)
         | VaultError::File(_)
         | VaultError::Process(_)

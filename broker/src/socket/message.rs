@@ -70,6 +70,8 @@ pub enum Request {
     RotateAbort(ResumeAsked),
     /// How rotations stand.
     RotateStatus,
+    /// Renews what opens the temporary Vault; custodians' shares are its materials.
+    RotateBroker,
     /// When secrets are due, and why.
     Schedule,
     /// Figures for Prometheus.

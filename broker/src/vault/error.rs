@@ -67,6 +67,14 @@ pub enum VaultError {
         /// What was found.
         found: &'static str,
     },
+    /// What was asked takes more custodians.
+    #[error("{given} of {needed} unseal shares were given")]
+    TooFewShares {
+        /// How many were given.
+        given: usize,
+        /// How many it takes.
+        needed: usize,
+    },
     /// Enough shares were given and it stayed sealed.
     #[error("the shares did not unseal the Vault")]
     StillSealed,

@@ -27,7 +27,7 @@ pub(super) async fn fill(
     watcher(Step::Initialising);
     let initialised = Server(connection).initialise(count, threshold).await;
     let initialised = initialised.map_err(VaultError::call("initialise the Vault server"))?;
-    state.shares = shares::keep(place, custody, &initialised.shares)?;
+    state.shares = shares::keep(place, state.generation, custody, &initialised.shares)?;
     watcher(Step::SharesKept);
     unseal(connection, &initialised.shares).await?;
     drop(initialised.shares);

@@ -66,9 +66,25 @@ impl Place {
         self.0.join("custodians.sock")
     }
 
-    /// The unseal shares, each encrypted to one recipient.
-    pub fn shares(&self) -> PathBuf {
-        self.0.join("shares")
+    /// The unseal shares of a generation, each encrypted to one recipient.
+    pub fn shares(&self, generation: u32) -> PathBuf {
+        match generation {
+            0 => self.0.join("shares"),
+            later => self.0.join(format!("shares.{later}")),
+        }
+    }
+
+    /// Every generation of shares that is on disk, a dead one that was not removed yet included.
+    pub fn all_shares(&self) -> Result<Vec<PathBuf>, FileError> {
+        let failed = |source| FileError::Io { act: "look into", path: self.0.clone(), source };
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(&self.0).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if entry.file_name().to_str().is_some_and(|name| name == "shares" || name.starts_with("shares.")) {
+                found.push(entry.path());
+            }
+        }
+        Ok(found)
     }
 
     /// The host identity: an age key in clear. Whoever can read it can open the Vault.
@@ -83,7 +99,7 @@ impl Place {
 
     /// Removes everything but the logs, the identity and the state.
     pub fn clear(&self) -> Result<(), FileError> {
-        for folder in [self.shares(), self.storage()] {
+        for folder in self.all_shares()?.into_iter().chain([self.storage()]) {
             gone(&folder, std::fs::remove_dir_all(&folder))?;
         }
         let files = [

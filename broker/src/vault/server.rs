@@ -188,7 +188,7 @@ impl Server<'_> {
         }
     }
 
-    fn unreadable(self) -> CallError {
+    pub(super) fn unreadable(self) -> CallError {
         CallError::Unreadable { place: self.0.place() }
     }
 }

@@ -52,35 +52,47 @@ pub enum ShareError {
 }
 
 /// Encrypts each share to its recipient and writes all durably. Gives back their digests, in order.
-pub fn keep(place: &Place, custody: &Custody, shares: &[Material]) -> Result<Vec<String>, ShareError> {
+pub fn keep(place: &Place, generation: u32, custody: &Custody, shares: &[Material]) -> Result<Vec<String>, ShareError> {
     let recipients = match custody {
         Custody::Host => vec![identity::read_or_make(&place.identity())?.to_public()],
         Custody::Custodians { .. } => {
             custody.keys().iter().map(|key| custody::recipient(key)).collect::<Result<_, _>>()?
         }
     };
-    fs::private_folder(&place.shares())?;
+    fs::private_folder(&place.shares(generation))?;
     for (number, (share, recipient)) in shares.iter().zip(&recipients).enumerate() {
-        seal_to(recipient, share, &share_file(place, number))?;
+        seal_to(recipient, share, &share_file(place, generation, number))?;
     }
     Ok(shares.iter().map(digest).collect())
 }
 
-/// The share that the host identity opens.
-pub fn of_host(place: &Place) -> Result<Material, ShareError> {
-    open_with(&identity::read(&place.identity())?, &share_file(place, 0))
+/// The share of a generation that the host identity opens.
+pub fn of_host(place: &Place, generation: u32) -> Result<Material, ShareError> {
+    open_with(&identity::read(&place.identity())?, &share_file(place, generation, 0))
+}
+
+/// Removes the shares of every generation that opens nothing any more.
+pub fn forget(place: &Place, state: &State) -> Result<(), ShareError> {
+    let alive: Vec<PathBuf> = state.generations().into_iter().map(|generation| place.shares(generation)).collect();
+    for folder in place.all_shares()?.into_iter().filter(|folder| !alive.contains(folder)) {
+        std::fs::remove_dir_all(&folder).map_err(|source| FileError::Io { act: "remove", path: folder, source })?;
+    }
+    Ok(fs::sync_folder(place.folder())?)
 }
 
 /// The shares that one identity opens: what a custodian does, on whatever machine the files were carried to.
 pub fn opened_by(place: &Place, identity: &x25519::Identity) -> Result<Vec<Material>, ShareError> {
+    let mut folders = place.all_shares()?;
+    folders.sort();
     let mut shares = Vec::new();
-    for number in 0.. {
-        let path = share_file(place, number);
-        match open_with(identity, &path) {
-            Ok(share) => shares.push(share),
-            Err(ShareError::Decrypt { source, .. }) if matches!(*source, age::DecryptError::NoMatchingKeys) => {}
-            Err(ShareError::File(FileError::Io { source, .. })) if source.kind() == ErrorKind::NotFound => break,
-            Err(error) => return Err(error),
+    for folder in folders {
+        for number in 0.. {
+            match open_with(identity, &folder.join(file_name(number))) {
+                Ok(share) => shares.push(share),
+                Err(ShareError::Decrypt { source, .. }) if matches!(*source, age::DecryptError::NoMatchingKeys) => {}
+                Err(ShareError::File(FileError::Io { source, .. })) if source.kind() == ErrorKind::NotFound => break,
+                Err(error) => return Err(error),
+            }
         }
     }
     Ok(shares)
@@ -96,35 +108,47 @@ pub fn credential(place: &Place) -> Result<Material, ShareError> {
     open_with(&identity::read(&place.identity())?, &place.credential())
 }
 
-/// Shares collected until there are enough.
+/// Shares collected until there are enough, each with its generation and its number.
 #[derive(Debug, Default)]
-pub struct Offered(Vec<(usize, Material)>);
+pub struct Offered(Vec<(u32, usize, Material)>);
 
 impl Offered {
-    /// Takes a share in, and says how many there are now.
+    /// Takes a share in, and says how many of one generation there are now.
     pub fn add(&mut self, state: &State, share: Material) -> Result<usize, ShareError> {
         let digest = digest(&share);
-        let number = state.shares.iter().position(|known| *known == digest).ok_or(ShareError::Foreign)?;
-        if self.0.iter().any(|(known, _)| *known == number) {
+        let place = |generation: &u32| state.digests(*generation).iter().position(|known| *known == digest);
+        let found = state.generations().into_iter().find_map(|generation| Some((generation, place(&generation)?)));
+        let (generation, number) = found.ok_or(ShareError::Foreign)?;
+        if self.0.iter().any(|(of, known, _)| (*of, *known) == (generation, number)) {
             return Err(ShareError::Twice);
         }
-        self.0.push((number, share));
-        Ok(self.0.len())
+        self.0.push((generation, number, share));
+        Ok(self.count())
     }
 
-    /// How many there are.
+    /// How many of one generation there are.
     pub fn count(&self) -> usize {
-        self.0.len()
+        let of = |generation: u32| self.0.iter().filter(|(known, ..)| *known == generation).count();
+        self.0.iter().map(|(generation, ..)| of(*generation)).max().unwrap_or(0)
     }
 
-    /// Takes all out.
-    pub fn take(&mut self) -> Vec<Material> {
-        std::mem::take(&mut self.0).into_iter().map(|(_, share)| share).collect()
+    /// Takes out the shares of a generation of which there are enough, the newest first.
+    pub fn enough(&mut self, state: &State) -> Option<(u32, Vec<Material>)> {
+        let of = |generation: u32| self.0.iter().filter(|(known, ..)| *known == generation).count();
+        let generation = state.generations().into_iter().find(|generation| of(*generation) >= state.threshold)?;
+        let (these, others) = std::mem::take(&mut self.0).into_iter().partition(|(known, ..)| *known == generation);
+        self.0 = others;
+        let these: Vec<(u32, usize, Material)> = these;
+        Some((generation, these.into_iter().map(|(.., share)| share).collect()))
     }
 }
 
-fn share_file(place: &Place, number: usize) -> PathBuf {
-    place.shares().join(format!("{}.age", number + 1))
+fn share_file(place: &Place, generation: u32, number: usize) -> PathBuf {
+    place.shares(generation).join(file_name(number))
+}
+
+fn file_name(number: usize) -> String {
+    format!("{}.age", number + 1)
 }
 
 fn digest(share: &Material) -> String {
@@ -166,7 +190,7 @@ mod tests {
         let people: Vec<x25519::Identity> = (0..3).map(|_| x25519::Identity::generate()).collect();
         let keys: Vec<String> = people.iter().map(|p| p.to_public().to_string()).collect();
         let custody = Custody::custodians(keys.iter().map(String::as_str), Some(2)).unwrap();
-        keep(&place, &custody, &[share("one"), share("two"), share("three")]).unwrap();
+        keep(&place, 0, &custody, &[share("one"), share("two"), share("three")]).unwrap();
         let second = opened_by(&place, &people[1]).unwrap();
         assert_eq!(second.len(), 1);
         assert!(second[0].matches(&share("two")));
@@ -177,8 +201,8 @@ mod tests {
     #[test]
     fn the_host_opens_its_own_share_again() {
         let (_folder, place) = place();
-        keep(&place, &Custody::Host, &[share("one")]).unwrap();
-        assert!(of_host(&place).unwrap().matches(&share("one")));
+        keep(&place, 0, &Custody::Host, &[share("one")]).unwrap();
+        assert!(of_host(&place, 0).unwrap().matches(&share("one")));
         fs::require_private(&place.identity()).unwrap();
         keep_credential(&place, &share("c")).unwrap();
         assert!(credential(&place).unwrap().matches(&share("c")));
@@ -193,5 +217,24 @@ mod tests {
         assert!(matches!(offered.add(&state, share("two")), Err(ShareError::Twice)));
         assert!(matches!(offered.add(&state, share("three")), Err(ShareError::Foreign)));
         assert_eq!(offered.add(&state, share("one")).unwrap(), 2);
+    }
+
+    #[test]
+    fn shares_of_two_generations_are_not_mixed() {
+        let mut state = State::making(&Custody::Host);
+        state.threshold = 2;
+        state.shares = vec![digest(&share("one")), digest(&share("two"))];
+        state.next = Some(vec![digest(&share("new one")), digest(&share("new two"))]);
+        let mut offered = Offered::default();
+        assert_eq!(offered.add(&state, share("one")).unwrap(), 1);
+        assert_eq!(offered.add(&state, share("new two")).unwrap(), 1, "one of each");
+        assert!(offered.enough(&state).is_none());
+        assert_eq!(offered.add(&state, share("new one")).unwrap(), 2);
+        offered.add(&state, share("two")).unwrap();
+        let taken =
+            |offered: &mut Offered| offered.enough(&state).map(|(generation, shares)| (generation, shares.len()));
+        assert_eq!(taken(&mut offered), Some((1, 2)), "the newest first");
+        assert_eq!(taken(&mut offered), Some((0, 2)));
+        assert_eq!(taken(&mut offered), None);
     }
 }

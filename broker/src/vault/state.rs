@@ -6,7 +6,7 @@
 use super::{
     binary::Flavour,
     configuration::Ports,
-    custody::{Custody, Mode},
+    custody::{Custody, CustodyError, Mode},
     place::Place,
     process::Mark,
 };
@@ -35,9 +35,15 @@ pub struct State {
     pub mode: Mode,
     /// How many shares unseal.
     pub threshold: usize,
+    /// Which generation of shares it is that opens the Vault.
+    #[serde(default)]
+    pub generation: u32,
     /// Each share's digest, so that a share of another Vault is told from one of this. The digest of 33 random bytes
     /// helps nobody to find them.
     pub shares: Vec<String>,
+    /// The digests of the next generation, from when it is on disk until it is known which of the two opens the Vault.
+    #[serde(default)]
+    pub next: Option<Vec<String>>,
     /// The custodians' keys, in the order of their shares.
     pub custodians: Vec<String>,
 }
@@ -84,7 +90,9 @@ impl State {
             phase: Phase::Making,
             mode: custody.mode(),
             threshold,
+            generation: 0,
             shares: Vec::new(),
+            next: None,
             custodians: custody.keys(),
         }
     }
@@ -103,6 +111,34 @@ impl State {
     /// Writes it, durably.
     pub fn write(&self, place: &Place) -> Result<(), StateError> {
         write(&place.state(), self)
+    }
+
+    /// Which shares may open the Vault, the newest first.
+    pub fn generations(&self) -> Vec<u32> {
+        match &self.next {
+            Some(_) => vec![self.generation + 1, self.generation],
+            None => vec![self.generation],
+        }
+    }
+
+    /// The digests of the shares of a generation.
+    pub fn digests(&self, generation: u32) -> &[String] {
+        match &self.next {
+            Some(next) if generation == self.generation + 1 => next,
+            _ if generation == self.generation => &self.shares,
+            _ => &[],
+        }
+    }
+
+    /// Who brings it back, with the keys that were checked when they were written down.
+    pub fn custody(&self) -> Result<Custody, CustodyError> {
+        match self.mode {
+            Mode::Host => Ok(Custody::Host),
+            Mode::Custodians => {
+                let threshold = u32::try_from(self.threshold).ok();
+                Custody::custodians(self.custodians.iter().map(String::as_str), threshold)
+            }
+        }
     }
 
     /// Whether a Vault in this custody was asked for.

@@ -71,7 +71,8 @@ pub enum Why {
 /// A temporary Vault. Whoever holds it calls [`Temporary::tend`] in the background.
 pub struct Temporary {
     pub(super) place: Place,
-    pub(super) state: State,
+    state: Mutex<State>,
+    mode: Mode,
     pub(super) connection: Arc<Connection>,
     pub(super) watcher: Watcher,
     settings: Settings,
@@ -187,7 +188,8 @@ impl Temporary {
     ) -> Self {
         Self {
             place,
-            state,
+            mode: state.mode,
+            state: Mutex::new(state),
             connection,
             watcher,
             settings,
@@ -211,7 +213,19 @@ impl Temporary {
 
     /// Who holds the shares.
     pub fn mode(&self) -> Mode {
-        self.state.mode
+        self.mode
+    }
+
+    /// What is written down of it.
+    pub(super) fn state(&self) -> State {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Writes down how it is now, durably.
+    pub(super) fn write_state(&self, state: State) -> Result<(), VaultError> {
+        state.write(&self.place)?;
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+        Ok(())
     }
 
     /// The store in it. It stays the same over restarts; while the Vault does not serve, it says so.
@@ -243,15 +257,21 @@ impl Temporary {
             Standing::Waiting { why, .. } => why,
             Standing::Ready | Standing::Down => return Ok(standing),
         };
-        let given = offered.add(&self.state, share)?;
-        let needed = self.state.threshold;
+        let state = self.state();
+        let given = offered.add(&state, share)?;
+        let needed = state.threshold;
         self.stand(Standing::Waiting { given, needed, why });
-        if given >= needed {
-            let opened = self.open(&offered.take()).await;
-            if opened.is_err() {
-                self.stand(Standing::Waiting { given: 0, needed, why });
+        if let Some((generation, shares)) = offered.enough(&state) {
+            match self.open(&shares).await {
+                Ok(()) => self.opened_by(generation)?,
+                // The other generation may be the one that opens it.
+                Err(error) => {
+                    self.stand(Standing::Waiting { given: offered.count(), needed, why });
+                    if offered.count() == 0 || state.next.is_none() {
+                        return Err(error);
+                    }
+                }
             }
-            opened?;
         }
         Ok(self.standing())
     }
@@ -272,7 +292,7 @@ impl Temporary {
         *self.server.lock().await = Course::Over;
         self.process().kill().await?;
         // From here on nothing in it counts: a daemon that dies now leaves something that the next one wipes.
-        State { phase: Phase::Making, ..self.state.clone() }.write(&self.place)?;
+        self.write_state(State { phase: Phase::Making, ..self.state() })?;
         Ok(self.place.clear_all()?)
     }
 
@@ -283,10 +303,10 @@ impl Temporary {
         if !seal.initialized {
             return Err(VaultError::Storage { storage: self.place.storage(), found: "is empty" });
         }
-        match self.state.mode {
+        match self.mode {
             Mode::Host => {
                 if seal.sealed {
-                    self.unseal(&[shares::of_host(&self.place)?]).await?;
+                    self.unseal_by_host().await?;
                 }
                 self.log_in().await?;
                 self.stand(Standing::Ready);
@@ -302,7 +322,7 @@ impl Temporary {
                     (false, _) => Why::NoCredential,
                 };
                 let given = self.offered.lock().await.count();
-                self.stand(Standing::Waiting { given, needed: self.state.threshold, why });
+                self.stand(Standing::Waiting { given, needed: self.state().threshold, why });
                 (self.watcher)(Step::Waiting);
             }
         }
@@ -318,7 +338,7 @@ impl Temporary {
         (self.watcher)(Step::Died);
         let binary = binary::find(self.settings.named.as_deref(), self.settings.search.as_deref())?;
         (self.watcher)(Step::Starting);
-        let running = launch::start(&self.place, &binary, self.state.mode).await?;
+        let running = launch::start(&self.place, &binary, self.mode).await?;
         self.connection.move_to(&running.address)?;
         *self.process.lock().unwrap_or_else(PoisonError::into_inner) = running.process;
         drop(course);
@@ -351,12 +371,24 @@ impl Temporary {
         *self.renewal.lock().unwrap_or_else(PoisonError::into_inner) = due;
     }
 
+    /// Unseals it with the share that this host keeps. While the shares are being renewed there are two, of which one does.
+    async fn unseal_by_host(&self) -> Result<(), VaultError> {
+        let mut failed = VaultError::StillSealed;
+        for generation in self.state().generations() {
+            match self.unseal(&[shares::of_host(&self.place, generation)?]).await {
+                Ok(()) => return self.opened_by(generation),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+
     async fn unseal(&self, shares: &[Material]) -> Result<(), VaultError> {
         (self.watcher)(Step::Unsealing);
         making::unseal(&self.connection, shares).await
     }
 
-    async fn log_in(&self) -> Result<(), VaultError> {
+    pub(super) async fn log_in(&self) -> Result<(), VaultError> {
         (self.watcher)(Step::LoggingIn);
         let credential = shares::credential(&self.place)?;
         let token = Server(&self.connection).login(&credential).await;
@@ -366,31 +398,47 @@ impl Temporary {
         Ok(())
     }
 
+    /// It is known now which generation of shares opens it: the other one goes.
+    pub(super) fn opened_by(&self, generation: u32) -> Result<(), VaultError> {
+        let state = self.state();
+        if state.next.is_none() {
+            return Ok(());
+        }
+        let shares = state.digests(generation).to_vec();
+        self.write_state(State { generation, shares, next: None, ..state })?;
+        Ok(shares::forget(&self.place, &self.state())?)
+    }
+
     /// Opens it with enough shares, and gives the broker a credential where it has none.
-    async fn open(&self, shares: &[Material]) -> Result<(), VaultError> {
+    pub(super) async fn open(&self, shares: &[Material]) -> Result<(), VaultError> {
         let server = Server(&self.connection);
         let seal = server.seal().await.map_err(VaultError::call("ask the Vault server whether it is sealed"))?;
         if seal.sealed {
             self.unseal(shares).await?;
         }
         if !self.connection.has_token() || self.renew().await.is_err() {
-            let socket = Address {
-                url: "http://localhost".to_owned(),
-                trust: Trust::Socket(self.place.socket()),
-                namespace: None,
-            };
-            let socket = Connection::open(&socket)?;
-            let root = Server(&socket).root_from(shares).await;
-            let root = root.map_err(VaultError::call("make a root token from the shares"))?;
-            let token = server.orphan(&root, BROKER, setup::PERIOD).await;
-            // Root goes whether the token was made or not.
-            making::revoke_root(&self.connection, &root).await?;
-            let token = token.map_err(VaultError::call("make the broker's token"))?;
-            self.renewed(&token);
-            self.connection.use_token(token.token);
+            self.token_from(shares).await?;
         }
         self.stand(Standing::Ready);
         (self.watcher)(Step::Ready);
+        Ok(())
+    }
+}
+
+impl Temporary {
+    /// Makes the broker another token by way of root, which the shares give for a moment.
+    pub(super) async fn token_from(&self, shares: &[Material]) -> Result<(), VaultError> {
+        let socket =
+            Address { url: "http://localhost".to_owned(), trust: Trust::Socket(self.place.socket()), namespace: None };
+        let socket = Connection::open(&socket)?;
+        let root = Server(&socket).root_from(shares).await;
+        let root = root.map_err(VaultError::call("make a root token from the shares"))?;
+        let token = Server(&self.connection).orphan(&root, BROKER, setup::PERIOD).await;
+        // Root goes whether the token was made or not.
+        making::revoke_root(&self.connection, &root).await?;
+        let token = token.map_err(VaultError::call("make the broker's token"))?;
+        self.renewed(&token);
+        self.connection.use_token(token.token);
         Ok(())
     }
 }

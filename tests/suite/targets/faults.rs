@@ -92,7 +92,7 @@ async fn a_statement_that_arrives_late_changes_nothing_that_was_changed_since() 
     let server = start(&[]).await;
     let (socket, _tcp, driver) = behind_proxies(&server).await;
     let (old, new, keeper) = (material("old-1"), material("new-1"), material(ADMIN_VALUE));
-    let admin = Admin { user: ADMIN, values: &[&keeper] };
+    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None };
     let app = account("app", "%");
     server.account("app", "%", "old-1").await;
     socket.set("ALTER USER", 0, Act::HoldStatement);

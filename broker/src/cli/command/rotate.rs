@@ -1,13 +1,14 @@
 //! `donjon rotate`: plan, apply, resume, abort, status.
 
 use crate::{
-    cli::{Context, progress::Progress, show},
+    cli::{Context, command::unseal, progress::Progress, show},
     daemon::lookup::name,
     failure::{Exit, Failure},
     socket::message::{Request, ResumeAsked, RotateAsked},
 };
 use clap::{Args, Subcommand};
 use serde_json::Value;
+use std::path::PathBuf;
 
 /// Rotate secrets without an outage.
 ///
@@ -34,8 +35,17 @@ enum What {
     Abort(Interrupted),
     /// Show the rotations that have not ended. Exit code 13 where there are any.
     Status,
-    /// Renew the broker's own credential, unseal shares, barrier key and CA.
-    Broker,
+    /// Renew what opens the temporary Vault: unseal shares, barrier key, the broker's credential, the CA.
+    ///
+    /// No secret changes and no service restarts; the Vault is started once more in the end, which takes under a second.
+    /// Custodians' shares that were copied elsewhere open nothing written from now on, but an old copy of the storage
+    /// still opens with them.
+    #[command(after_help = "Examples:\n  donjon rotate broker\n  donjon rotate broker -i alice.txt -i bob.txt")]
+    Broker {
+        /// A file with a custodian's age identity, where custodians open the Vault: enough of them at once.
+        #[arg(short, long, value_name = "IDENTITY")]
+        identity: Vec<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -99,13 +109,7 @@ impl Rotate {
             What::Resume(asked) => (Request::RotateResume(asked.try_into()?), Shown::Rotations),
             What::Abort(asked) => (Request::RotateAbort(asked.try_into()?), Shown::Rotations),
             What::Status => (Request::RotateStatus, Shown::Status),
-            What::Broker => {
-                let refused =
-                    "`rotate broker` is refused: this version has no path that renews the broker's own credentials";
-                return Err(Failure::new(Exit::Refused, refused).state("nothing was changed").hint(
-                    "export a custodians' bundle, `donjon down`, then `donjon up --from` it: all of them are new then",
-                ));
-            }
+            What::Broker { identity } => return broker(context, &identity),
         };
         let mut progress = Progress::new(context.output);
         let reply = context.client()?.ask(&request, Vec::new(), &mut |event| progress.tell(&event));
@@ -117,6 +121,19 @@ impl Rotate {
             Shown::Rotations => show::answer(context.output, &value, || rotations(&value)),
         }
     }
+}
+
+/// Renews what opens the temporary Vault.
+fn broker(context: &Context, identities: &[PathBuf]) -> Result<(), Failure> {
+    let mut client = context.client()?;
+    let shares = unseal::opened(context, identities)?;
+    let mut progress = Progress::new(context.output);
+    let reply = client.ask(&Request::RotateBroker, shares, &mut |event| progress.tell(&event));
+    progress.end();
+    let value = reply?.value;
+    show::answer(context.output, &value, || {
+        items(&value["renewed"]).iter().map(|what| format!("renewed: {}\n", text(what))).collect()
+    })
 }
 
 impl From<Asked> for RotateAsked {

@@ -30,23 +30,7 @@ impl Unseal {
     /// Opens the shares and gives them.
     pub fn run(self, context: &Context) -> Result<(), Failure> {
         let mut client = context.client()?;
-        let place = Place::new(&context.home.vault());
-        let mut opened = Vec::new();
-        for path in &self.identity {
-            let found = shares::opened_by(&place, &identity(path)?).map_err(|error| {
-                Failure::new(Exit::Failed, "cannot open the unseal shares").because(&error).state("nothing was given")
-            })?;
-            if found.is_empty() {
-                return Err(Failure::new(
-                    Exit::NotAllowed,
-                    format!("{} opens none of the unseal shares", path.display()),
-                )
-                .cause("it is the identity of no custodian of this Vault")
-                .state("nothing was given")
-                .hint("each share is encrypted to one of the keys that `donjon up --custodian` was given"));
-            }
-            opened.extend(found);
-        }
+        let opened = opened(context, &self.identity)?;
         let status = client.ask_quietly(&Request::Unseal, opened)?.value;
         show::answer(context.output, &status, || match &status["state"]["sealed"] {
             sealed if sealed.is_object() => {
@@ -55,6 +39,25 @@ impl Unseal {
             _ => "the store is open\n".to_owned(),
         })
     }
+}
+
+/// The shares that custodians' identities open.
+pub fn opened(context: &Context, identities: &[PathBuf]) -> Result<Vec<Material>, Failure> {
+    let place = Place::new(&context.home.vault());
+    let mut opened = Vec::new();
+    for path in identities {
+        let found = shares::opened_by(&place, &identity(path)?).map_err(|error| {
+            Failure::new(Exit::Failed, "cannot open the unseal shares").because(&error).state("nothing was given")
+        })?;
+        if found.is_empty() {
+            return Err(Failure::new(Exit::NotAllowed, format!("{} opens none of the unseal shares", path.display()))
+                .cause("it is the identity of no custodian of this Vault")
+                .state("nothing was given")
+                .hint("each share is encrypted to one of the keys that `donjon up --custodian` was given"));
+        }
+        opened.extend(found);
+    }
+    Ok(opened)
 }
 
 fn identity(path: &Path) -> Result<x25519::Identity, Failure> {

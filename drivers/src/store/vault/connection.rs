@@ -108,6 +108,11 @@ impl Connection {
         self.token.read().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
+    /// The token, for whoever has to give it up once there is another.
+    pub fn token(&self) -> Option<Arc<Material>> {
+        self.token.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The server's address, for messages.
     pub fn place(&self) -> String {
         self.line().url.clone()
@@ -115,8 +120,7 @@ impl Connection {
 
     /// Sends one request with the token, and waits for its answer.
     pub async fn call<E: Endpoint>(&self, request: E) -> Result<Answer, CallError> {
-        let token = self.token.read().unwrap_or_else(PoisonError::into_inner).clone();
-        self.send(request, token.as_deref()).await
+        self.send(request, self.token().as_deref()).await
     }
 
     /// Sends one request with another token, such as a root token that lives for a moment.
