@@ -53,13 +53,10 @@ async fn one_that_cannot_hold_records_is_refused() {
     assert!(matches!(sealed, Err(ExistingError::Sealed { .. })), "{sealed:?}");
 }
 
-/// The whole program on a server that is there: used, told when it is sealed, and never stopped.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_daemon_uses_it_and_leaves_it_running() {
-    let (server, folder) = (OpenBao::start().await, tempfile::tempdir().unwrap());
-    let named = named(&server, &folder, "kv");
+/// Has a program use a server; gives back the token.
+pub(super) fn uses(donjon: &mut Donjon, server: &OpenBao, folder: &tempfile::TempDir) -> String {
+    let named = named(server, folder, "kv");
     let token = named.token.expose_text().unwrap().to_owned(); // EXPOSE: the root token of a server of this test
-    let mut donjon = Donjon::new();
     for (name, value) in [
         ("BAO_ADDR", named.url.as_str()),
         ("BAO_TOKEN", &token),
@@ -68,6 +65,15 @@ async fn the_daemon_uses_it_and_leaves_it_running() {
     ] {
         donjon.set(name, value);
     }
+    token
+}
+
+/// The whole program on a server that is there: used, told when it is sealed, and never stopped.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_daemon_uses_it_and_leaves_it_running() {
+    let (server, folder) = (OpenBao::start().await, tempfile::tempdir().unwrap());
+    let mut donjon = Donjon::new();
+    let token = uses(&mut donjon, &server, &folder);
     donjon.up();
     donjon.run_with_input(&["put", "x"], b"a-value-long-enough").ok();
     assert_eq!(donjon.run(&["get", "x"]).ok().trim_end(), "a-value-long-enough");

@@ -5,6 +5,7 @@ mod adopt;
 mod ansible;
 mod authority;
 mod bad_input;
+mod brokers;
 mod campaign;
 mod catalogues;
 mod checks;

@@ -10,7 +10,7 @@ use donjon_drivers::{
 use donjon_tests::temporary::{Custodians, Home, holds, kill, stands, write};
 
 fn denied<T>(answer: Result<T, CallError>) -> bool {
-    matches!(answer, Err(CallError::Refused { reason: Reason::Denied | Reason::Malformed, .. }))
+    matches!(answer, Err(CallError::Refused { reason: Reason::Denied, .. }))
 }
 
 #[tokio::test]

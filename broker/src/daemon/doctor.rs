@@ -46,10 +46,10 @@ pub async fn doctor(daemon: &Daemon, actor: Actor, asked: &DoctorAsked, tell: &U
     }
     let listed: Vec<SecretName> = names.iter().cloned().collect();
     daemon.record(actor, Act::Doctor, &listed, Outcome::Intent)?;
-    let driving = daemon.rotating.try_read().is_err().then_some(daemon.id.as_str());
+    let driving = daemon.rotating.try_read().is_err().then(|| daemon.id.to_string());
     let connections = daemon.home.connections();
     let mut looker =
-        Looker::new((&*store, &daemon.layout), (&catalogue, &deployment), &connections, &journals, driving);
+        Looker::new((&*store, &daemon.layout), (&catalogue, &deployment), &connections, &journals, driving.as_deref());
     let (mut shown, mut left, mut health) = (Vec::new(), Vec::new(), Health::Healthy);
     for (done, name) in listed.iter().enumerate() {
         let event =

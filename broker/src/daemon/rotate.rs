@@ -7,7 +7,12 @@ use crate::{
     audit::{About, Act, Actor, Outcome},
     failure::{Exit, Failure},
     generation,
-    rotation::{Means, Rotation, Subject, begin, journal::Held, open, plan},
+    rotation::{
+        Means, Rotation, Subject, begin,
+        heartbeat::{self, Pace},
+        journal::Held,
+        open, plan,
+    },
     socket::message::{Event, ResumeAsked, RotateAsked},
 };
 use donjon_drivers::store::{Store, secret::SecretValue};
@@ -40,16 +45,14 @@ pub async fn apply(daemon: &Arc<Daemon>, actor: Actor, asked: &RotateAsked, tell
         let began = async {
             let subject = subject?;
             let preflight = begin::preflight(&*store, &daemon.layout, &subject).await?;
-            let held =
-                begin::begin(&*store, &daemon.layout, &subject, &daemon.id, preflight, &asked.vouched, now()).await?;
+            let own = daemon.id.to_string();
+            let held = begin::begin(&*store, &daemon.layout, &subject, &own, preflight, &asked.vouched, now()).await?;
             // Whoever moves the authority marks it first and then looks for journals: one of the two sees the other.
             super::transfer::authority_is_here(daemon).await?;
             Ok((subject, held))
         };
         let ended = match began.await {
-            Ok((subject, held)) => {
-                drive(daemon, &*store, &catalogue, &subject, held, tell, Way::On { leave: BTreeSet::new() }).await
-            }
+            Ok((subject, held)) => drive(daemon, &*store, &catalogue, &subject, held, tell, Way::Begun).await,
             Err(failure) => Err(failure),
         };
         super::notices::ended(daemon, &names, &ended);
@@ -87,6 +90,8 @@ pub async fn status(daemon: &Daemon) -> Answered {
 /// What a rotation that is there already is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Way {
+    /// Go on from its beginning, which this broker has just written.
+    Begun,
     /// Go on, without these consumers.
     On { leave: BTreeSet<String> },
     /// Go back.
@@ -119,7 +124,11 @@ async fn unfinished(
         let id = held.journal.id.clone();
         let about = About { names: names.clone(), overrides: overrides.clone(), role: None };
         daemon.record_about(actor, Act::Rotate, about, Outcome::Intent)?;
-        let ended = match again(daemon, &catalogue, &deployment, &held) {
+        let free = match asked.take_over {
+            true => Ok(()),
+            false => left_alone(daemon, &*store, &held).await,
+        };
+        let ended = match free.and_then(|()| again(daemon, &catalogue, &deployment, &held)) {
             Ok(subject) => drive(daemon, &*store, &catalogue, &subject, held, tell, way.clone()).await,
             Err(failure) => Err(failure),
         };
@@ -135,6 +144,22 @@ async fn unfinished(
         }
     }
     first.map_or_else(|| Ok((json!({"rotations": done}), Vec::new())), |failure| Err(after(failure, &done)))
+}
+
+/// Whether the broker that drove a rotation has left it.
+async fn left_alone(daemon: &Daemon, store: &dyn Store, held: &Held) -> Result<(), Failure> {
+    let (journal, own) = (&held.journal, daemon.id.to_string());
+    let lives = async { heartbeat::lives(store, &daemon.layout, held, Pace::USUAL).await };
+    if journal.broker == own || !lives.await.map_err(|error| translate::store("cannot read a heartbeat", &error))? {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Conflict,
+        format!("the rotation of {} is another broker's, which is alive", journal.named()),
+    )
+    .cause(format!("{} drives it", journal.broker))
+    .state(format!("{}: {}", journal.state, journal.meaning()))
+    .hint("`donjon rotate status` shows how far it is; `--take-over` stops that broker at its next step"))
 }
 
 /// What an interrupted rotation touches, as the deployment file describes it now.
@@ -203,15 +228,27 @@ async fn drive(
     };
     // The caller may have left; the rotation goes on.
     let told = |event| drop(tell.send(event));
+    let begun = way == Way::Begun;
     let (leave, back) = match way {
+        Way::Begun => (BTreeSet::new(), false),
         Way::On { leave } => (leave, false),
         Way::Back => (BTreeSet::new(), true),
     };
     let means = Means { store, layout: &daemon.layout, subject, make: &make, clock: &now, tell: &told, leave };
     let mut rotation = Rotation::new(means, held);
-    rotation.take_over(&daemon.id).await?;
-    let ended = if back { rotation.abort().await } else { rotation.drive().await };
-    let journal = ended?;
+    let work = async {
+        if !begun {
+            rotation.take_over(&daemon.id.to_string()).await?;
+        }
+        if back { rotation.abort().await.map(drop) } else { rotation.drive().await.map(drop) }
+    };
+    let ended = tokio::select! {
+        ended = work => ended,
+        never = heartbeat::beat(store, &daemon.layout, &daemon.id, Pace::USUAL) => match never {},
+    };
+    heartbeat::end(store, &daemon.layout, &daemon.id).await;
+    ended?;
+    let journal = rotation.journal();
     if journal.state == State::Restored {
         return Err(Failure::new(
             Exit::Failed,

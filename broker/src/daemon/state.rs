@@ -8,6 +8,7 @@ use crate::{
     home::Home,
     lifecycle::Backing,
     records::Layout,
+    rotation::heartbeat::Broker,
 };
 use donjon_drivers::store::Store;
 use donjon_policies::{deployment::Deployment, name::SecretName};
@@ -21,7 +22,7 @@ pub struct Daemon {
     /// Where its records are.
     pub layout: Layout,
     /// This process, as journals name it.
-    pub id: String,
+    pub id: Broker,
     /// Held by the one rotation that is driven, or shared by the deployer runs that are under way.
     pub rotating: Arc<RwLock<()>>,
     /// Held by what only the authority does, and alone by what moves the authority.
@@ -50,7 +51,7 @@ pub enum Ending {
 impl Daemon {
     /// A daemon with an open or sealed store. Values that it reads are kept under this lease.
     pub fn new(home: Home, layout: Layout, audit: Log, backing: Backing, lease: Duration) -> Self {
-        let id = format!("{:016x}", rand::random::<u64>());
+        let id = Broker::own();
         let (reader, lease) = match readers::identity(&home) {
             Ok(reader) => (reader, lease.min(readers::LONGEST)),
             Err(error) => {

@@ -7,6 +7,7 @@
 //! donjon-private/<deployment>/labels/<secret>   current, previous, and which rotation holds the secret
 //! donjon-private/<deployment>/journal/<rotation>  a rotation's journal
 //! donjon-private/<deployment>/adoption          which file was taken over last, and how far
+//! donjon-private/<deployment>/heartbeat/<broker>  that a broker which drives a rotation lives
 //! donjon-private/<deployment>/authority         which store rotates and signs
 //! ```
 
@@ -58,6 +59,11 @@ impl Layout {
     /// A rotation's journal.
     pub fn journal(&self, id: &str) -> RecordPath {
         self.private(&format!("journal/{id}"))
+    }
+
+    /// Where a broker says that it lives.
+    pub fn heartbeat(&self, broker: u64) -> RecordPath {
+        self.private(&format!("heartbeat/{broker:016x}"))
     }
 
     /// The epoch.

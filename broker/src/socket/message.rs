@@ -252,6 +252,9 @@ pub struct ResumeAsked {
     /// Consumers (`service@host`) to go on without: they are cut off once the value that they run on is removed.
     #[serde(default)]
     pub leave: BTreeSet<String>,
+    /// Whether to take them from a broker that is alive, too.
+    #[serde(default)]
+    pub take_over: bool,
 }
 
 /// Which secrets are examined; those whose rotations have not ended where none are named.

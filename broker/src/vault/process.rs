@@ -172,7 +172,8 @@ impl Process {
 }
 
 impl Mark {
-    fn of(pid: Pid) -> io::Result<Self> {
+    /// Of a process that runs.
+    pub fn of(pid: Pid) -> io::Result<Self> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()))?;
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
         let started = started(&stat).ok_or(io::ErrorKind::InvalidData)?;

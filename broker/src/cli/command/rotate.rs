@@ -79,13 +79,16 @@ struct Interrupted {
     /// A consumer or a site to go on without, neither restarted nor proven: it is cut off once the value that it has goes.
     #[arg(long, value_name = "SERVICE@HOST|SITE")]
     leave: Vec<String>,
+    /// Take it from another broker even where that one is alive: it stops at its next step.
+    #[arg(long)]
+    take_over: bool,
 }
 
 impl TryFrom<Interrupted> for ResumeAsked {
     type Error = Failure;
     fn try_from(given: Interrupted) -> Result<Self, Failure> {
         let names = given.names.iter().map(|given| name(given)).collect::<Result<_, _>>()?;
-        Ok(Self { names, leave: given.leave.into_iter().collect() })
+        Ok(Self { names, leave: given.leave.into_iter().collect(), take_over: given.take_over })
     }
 }
 

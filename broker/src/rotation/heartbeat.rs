@@ -1,0 +1,239 @@
+//! Who drives a rotation, and whether that broker is still alive.
+//!
+//! What keeps two brokers from spoiling one rotation is compare-and-set and the fence, not this. But who takes a rotation
+//! over from a broker that lives stops it in the middle for nothing. So `resume` first looks: on its own host at the
+//! process; for another host it watches whether the journal or that broker's heartbeat changes, which needs no clocks that
+//! agree.
+
+use super::journal::Held;
+use crate::{records::Layout, vault::process::Mark};
+use donjon_drivers::store::{Document, Expected, Store, StoreError, Version, Which};
+use rustix::process::Pid;
+use serde::{Deserialize, Serialize};
+use std::{convert::Infallible, fmt, str::FromStr, time::Duration};
+
+/// A broker, as journals name it: `<number>@<host>:<pid>:<started>:<boot>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broker {
+    number: u64,
+    host: String,
+    pid: i32,
+    started: u64,
+    /// Of the boot and of the namespace that its id is counted in.
+    boot: String,
+}
+
+/// How often a broker that drives a rotation says that it lives, and for how long another one watches.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Between two beats.
+    pub every: Duration,
+    /// Without a beat, it is taken for dead.
+    pub patience: Duration,
+}
+
+/// What is known of a broker without asking the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Alive,
+    Dead,
+    Elsewhere,
+}
+
+impl Pace {
+    /// The usual one.
+    pub const USUAL: Self = Self { every: Duration::from_secs(2), patience: Duration::from_secs(7) };
+}
+
+impl Broker {
+    /// This process.
+    pub fn own() -> Self {
+        let pid = rustix::process::getpid().as_raw_nonzero().get();
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        Self { number: rand::random(), host, pid, started: started(pid).unwrap_or_default(), boot: boot() }
+    }
+
+    fn seen(&self) -> Seen {
+        match (self.boot == boot(), started(self.pid)) {
+            (false, _) => Seen::Elsewhere,
+            (true, Some(started)) if started == self.started => Seen::Alive,
+            (true, _) => Seen::Dead,
+        }
+    }
+}
+
+/// Whether the broker that a journal names still drives it. It is watched no longer than the pace says.
+pub async fn lives(store: &dyn Store, layout: &Layout, held: &Held, pace: Pace) -> Result<bool, StoreError> {
+    let Ok(broker) = held.journal.broker.parse::<Broker>() else { return Ok(false) };
+    match broker.seen() {
+        Seen::Alive => return Ok(true),
+        Seen::Dead => return Ok(false),
+        Seen::Elsewhere => {}
+    }
+    let end = tokio::time::Instant::now() + pace.patience;
+    let before = beat_of(store, layout, &broker).await?;
+    while tokio::time::Instant::now() < end {
+        tokio::time::sleep(pace.every / 8).await;
+        if !held.is_newest(store, layout).await? || beat_of(store, layout, &broker).await? != before {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Says that this broker lives, again and again. Rotations shorter than one beat write nothing.
+pub async fn beat(store: &dyn Store, layout: &Layout, broker: &Broker, pace: Pace) -> Infallible {
+    let mut beats = 0_u64;
+    loop {
+        tokio::time::sleep(pace.every).await;
+        beats += 1;
+        // A store that is away is the rotation's trouble; the next beat tries again.
+        if let Err(error) = tell(store, layout, broker, beats).await {
+            tracing::debug!(%error, "a heartbeat was not written");
+        }
+    }
+}
+
+/// Removes what the beats wrote.
+pub async fn end(store: &dyn Store, layout: &Layout, broker: &Broker) {
+    if let Ok(Some(_)) = beat_of(store, layout, broker).await {
+        // One that stays is of a broker that nobody asks for again.
+        let _ = store.remove(&layout.heartbeat(broker.number)).await;
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Beat {
+    broker: String,
+    beats: u64,
+}
+
+async fn tell(store: &dyn Store, layout: &Layout, broker: &Broker, beats: u64) -> Result<(), StoreError> {
+    let path = layout.heartbeat(broker.number);
+    let expected = beat_of(store, layout, broker).await?.map_or(Expected::Absent, Expected::Newest);
+    let document = Document::plain(&Beat { broker: broker.to_string(), beats })
+        .map_err(|_| StoreError::Damaged { path: path.clone(), what: "no JSON object" })?;
+    store.write(&path, &document, expected).await.map(drop)
+}
+
+async fn beat_of(store: &dyn Store, layout: &Layout, broker: &Broker) -> Result<Option<Version>, StoreError> {
+    Ok(store.read(&layout.heartbeat(broker.number), Which::Latest).await?.map(|stored| stored.version))
+}
+
+/// When a process here began, in clock ticks since the boot; `None` where there is none.
+fn started(pid: i32) -> Option<u64> {
+    Some(Mark::of(Pid::from_raw(pid)?).ok()?.started)
+}
+
+/// Which boot, and which namespace of processes.
+fn boot() -> String {
+    let boot = Mark::of(rustix::process::getpid()).map(|mark| mark.boot).unwrap_or_default();
+    let namespace = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    let number: String = namespace.to_string_lossy().chars().filter(char::is_ascii_digit).collect();
+    format!("{boot}.{number}")
+}
+
+impl fmt::Display for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { number, host, pid, started, boot } = self;
+        write!(f, "{number:016x}@{host}:{pid}:{started}:{boot}")
+    }
+}
+
+impl FromStr for Broker {
+    type Err = NoBroker;
+
+    fn from_str(text: &str) -> Result<Self, NoBroker> {
+        let read = || {
+            let (number, place) = text.split_once('@')?;
+            let mut parts = place.rsplitn(4, ':');
+            let (boot, started, pid, host) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+            Some(Self {
+                number: u64::from_str_radix(number, 16).ok()?,
+                host: host.to_owned(),
+                pid: pid.parse().ok()?,
+                started: started.parse().ok()?,
+                boot: boot.to_owned(),
+            })
+        };
+        read().ok_or(NoBroker)
+    }
+}
+
+/// A journal names a broker in words that are not understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no broker's name")]
+pub struct NoBroker;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rotation::journal::{FORMAT, Journal};
+    use donjon_drivers::store::memory::Memory;
+    use donjon_policies::transition::{Path as Way, State};
+    use std::collections::BTreeMap;
+
+    const QUICK: Pace = Pace { every: Duration::from_millis(40), patience: Duration::from_secs(1) };
+
+    fn elsewhere() -> Broker {
+        Broker { boot: "another".to_owned(), ..Broker::own() }
+    }
+
+    async fn driven_by(store: &Memory, layout: &Layout, broker: &Broker) -> Held {
+        let journal = Journal {
+            format: FORMAT,
+            id: "x.1".to_owned(),
+            path: Way::Overlap,
+            compromised: false,
+            returned: false,
+            secrets: Vec::new(),
+            state: State::Staged,
+            history: Vec::new(),
+            broker: broker.to_string(),
+            marks: BTreeMap::new(),
+            epoch: None,
+            restarted: Vec::new(),
+            waiting: None,
+            undone: None,
+        };
+        Held::create(store, layout, journal).await.unwrap()
+    }
+
+    #[test]
+    fn a_broker_is_read_as_it_was_written() {
+        let own = Broker::own();
+        assert_eq!(own.to_string().parse::<Broker>(), Ok(own.clone()));
+        assert_eq!(own.seen(), Seen::Alive);
+        assert_eq!(Broker { started: own.started + 1, ..own.clone() }.seen(), Seen::Dead, "its id was given again");
+        for wrong in ["", "a", "1@h", "1@h:2:3", "x@h:2:3:b", "00@h:p:3:b"] {
+            assert_eq!(wrong.parse::<Broker>(), Err(NoBroker), "{wrong}");
+        }
+    }
+
+    #[tokio::test]
+    async fn on_this_host_the_process_tells() {
+        let (store, layout) = (Memory::default(), Layout::new("d".parse().unwrap()).unwrap());
+        let own = Broker::own();
+        let held = driven_by(&store, &layout, &own).await;
+        assert!(lives(&store, &layout, &held, QUICK).await.unwrap());
+        let (store, dead) = (Memory::default(), Broker { started: own.started + 1, ..own });
+        let held = driven_by(&store, &layout, &dead).await;
+        assert!(!lives(&store, &layout, &held, QUICK).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn on_another_host_its_heart_tells() {
+        let (store, layout) = (Memory::default(), Layout::new("d".parse().unwrap()).unwrap());
+        let broker = elsewhere();
+        let held = driven_by(&store, &layout, &broker).await;
+        assert!(!lives(&store, &layout, &held, QUICK).await.unwrap(), "nothing beats");
+        let watched = tokio::select! {
+            never = beat(&store, &layout, &broker, QUICK) => match never {},
+            watched = lives(&store, &layout, &held, QUICK) => watched.unwrap(),
+        };
+        assert!(watched, "it beats");
+        assert!(!lives(&store, &layout, &held, QUICK).await.unwrap(), "the last beat alone is no life");
+        end(&store, &layout, &broker).await;
+        assert_eq!(beat_of(&store, &layout, &broker).await.unwrap(), None);
+    }
+}

@@ -1,0 +1,77 @@
+//! Two brokers on one Vault: one that is alive is left alone, and one that stalled changes nothing when it wakes.
+
+use super::existing;
+use donjon_tests::{donjon::Donjon, mariadb::MariaDb, openbao::OpenBao, process::wait_for};
+use rustix::process::Signal;
+use std::{process::Stdio, time::Duration};
+
+const OLD: &str = "the-first-root-password-4711";
+const ACCOUNTS: [&str; 3] = ["localhost", "127.0.0.1", "%"];
+
+fn broker(vault: &OpenBao, folder: &tempfile::TempDir, server: &MariaDb) -> Donjon {
+    let mut donjon = Donjon::new();
+    existing::uses(&mut donjon, vault, folder);
+    donjon.describe(&format!(
+        "deployment: site1
+targets:
+  mariadb:
+    driver: mariadb
+    nodes:
+      - {{name: db1, address: 127.0.0.1, port: {}, socket: {}}}
+",
+        server.port,
+        server.socket().display(),
+    ));
+    donjon
+}
+
+/// Starts a broker whose daemon stalls at a point for some seconds, and a rotation in it.
+fn stalls_at(donjon: &mut Donjon, point: &str, seconds: u32) -> std::process::Child {
+    if let Some(daemon) = donjon.daemon() {
+        donjon_tests::donjon::end(daemon, Signal::KILL);
+    }
+    donjon.set("FAILPOINTS", &format!("{point}=1*sleep({seconds}000)"));
+    donjon.up();
+    donjon.unset("FAILPOINTS");
+    let mut command = donjon.command(&["rotate", "apply", "database_password"]);
+    command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts")
+}
+
+fn under_way(donjon: &Donjon, state: &str) {
+    wait_for(state, Duration::from_secs(30), || donjon.run(&["rotate", "status"]).out.contains(state));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_lives_is_left_alone_and_one_that_stalled_changes_nothing_late() {
+    let (vault, folder, server) = (OpenBao::start().await, tempfile::tempdir().unwrap(), MariaDb::start().await);
+    for host in ACCOUNTS {
+        server.account("root", host, OLD).await;
+    }
+    let (mut first, second) = (broker(&vault, &folder, &server), broker(&vault, &folder, &server));
+    second.up();
+    second.run_with_input(&["put", "database_password"], OLD.as_bytes()).ok();
+
+    // It lives, though it hangs: nobody takes it over by accident. Once it is dead, anybody may.
+    let rotation = stalls_at(&mut first, "rotation.moved.added", 120);
+    under_way(&second, "added");
+    let refused = second.run(&["rotate", "resume"]).failed(5);
+    assert!(refused.contains("which is alive") && refused.contains("--take-over"), "{refused}");
+    donjon_tests::donjon::end(first.daemon().expect("it runs"), Signal::KILL);
+    assert_eq!(rotation.wait_with_output().expect("it ended").status.code(), Some(6));
+    second.run(&["rotate", "resume"]).ok();
+
+    // It stalls before it tells the server to take the new value alone; the other one goes back meanwhile.
+    let before = second.run(&["get", "database_password"]).ok();
+    let rotation = stalls_at(&mut first, "rotation.moved.verified", 8);
+    under_way(&second, "verified");
+    let aborted = second.run(&["rotate", "abort", "--take-over", "--output", "json"]).json();
+    assert_eq!(aborted["rotations"][0]["state"], "aborted");
+    let late = rotation.wait_with_output().expect("it ended");
+    let said = String::from_utf8_lossy(&late.stderr).into_owned();
+    assert_eq!(late.status.code(), Some(5), "{said}");
+    assert!(said.contains("another broker") || said.contains("no longer name this rotation"), "{said}");
+    assert_eq!(second.run(&["get", "database_password"]).ok(), before);
+    second.run(&["rotate", "status"]).ok();
+    let applied = second.run(&["rotate", "apply", "database_password", "--output", "json"]).json();
+    assert_eq!(applied["rotations"][0]["state"], "retired");
+}
