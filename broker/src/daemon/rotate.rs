@@ -1,5 +1,6 @@
 //! `rotate`: plan, apply, resume, abort and status, for a caller on the socket.
 
+mod bulk;
 mod overrides;
 
 use super::{Daemon, lookup::Answered, translate};
@@ -24,26 +25,28 @@ use tokio::sync::mpsc::UnboundedSender;
 /// What would change. Nothing is looked at but the catalogue, the deployment file and its inventory.
 pub async fn plan(daemon: &Daemon, asked: &RotateAsked) -> Answered {
     let (deployment, catalogue) = described(daemon).await?;
-    Ok((json!(plan::plan(&catalogue, &deployment, asked)?), Vec::new()))
+    Ok((json!(bulk::plan(daemon, &catalogue, &deployment, asked).await?), Vec::new()))
 }
 
 /// Rotates what was asked, one rotation after the other.
 pub async fn apply(daemon: &Arc<Daemon>, actor: Actor, asked: &RotateAsked, tell: &UnboundedSender<Event>) -> Answered {
     let (deployment, catalogue) = described(daemon).await?;
-    let plan = plan::plan(&catalogue, &deployment, asked)?;
+    let plan = bulk::plan(daemon, &catalogue, &deployment, asked).await?;
     plan::outage_accepted(&plan, asked)?;
     let overrides = overrides::asked(asked)?;
     let store = daemon.store()?;
     super::transfer::authority_is_here(daemon).await?;
     let _one = alone(daemon)?;
-    let mut done = Vec::new();
+    let (mut done, mut left) = (Vec::new(), plan.left);
     for planned in &plan.rotations {
-        let names: Vec<SecretName> = planned.secrets.iter().map(|p| p.secret.clone()).collect();
+        let place = (&catalogue, &deployment);
+        let subject = bulk::subject(daemon, &*store, place, asked, planned, &mut left).await;
+        let subject = subject.map_err(|failure| after(failure, &done))?;
+        let Some(subject) = subject else { continue };
+        let names: Vec<SecretName> = subject.secrets.iter().map(|item| item.secret.clone()).collect();
         let about = About { names: names.clone(), overrides: overrides.clone(), role: None };
         daemon.record_about(actor, Act::Rotate, about, Outcome::Intent)?;
-        let subject = open::subject(&catalogue, &deployment, planned, &daemon.home.connections());
         let began = async {
-            let subject = subject?;
             let preflight = begin::preflight(&*store, &daemon.layout, &subject).await?;
             let own = daemon.id.to_string();
             let held = begin::begin(&*store, &daemon.layout, &subject, &own, preflight, &asked.vouched, now()).await?;
@@ -59,7 +62,7 @@ pub async fn apply(daemon: &Arc<Daemon>, actor: Actor, asked: &RotateAsked, tell
         daemon.record(actor, Act::Rotate, &names, outcome(&ended))?;
         done.push(ended.map_err(|failure| after(failure, &done))?);
     }
-    Ok((json!({"rotations": done}), Vec::new()))
+    Ok((json!({"rotations": done, "left": left}), Vec::new()))
 }
 
 /// Goes on with the rotations that have not ended, or with those of the secrets that were named.

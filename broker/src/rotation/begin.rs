@@ -20,7 +20,10 @@ use donjon_drivers::{
     store::{Rotation as Allowed, Store, StoreError, Which},
     target::{Account, Twins},
 };
-use donjon_policies::{name::TargetName, transition::State};
+use donjon_policies::{
+    name::{SecretName, TargetName},
+    transition::{self, Event, State},
+};
 use std::collections::BTreeMap;
 
 /// What a look at the targets found before anything was changed.
@@ -66,6 +69,29 @@ pub async fn preflight(store: &dyn Store, layout: &Layout, subject: &Subject) ->
         }
     }
     Ok(Preflight { secrets, unprovable })
+}
+
+/// Those of the secrets that a target has no account of, and what it says.
+pub async fn absent(
+    store: &dyn Store,
+    layout: &Layout,
+    subject: &Subject,
+) -> Result<BTreeMap<SecretName, String>, Failure> {
+    let mut absent = BTreeMap::new();
+    for item in &subject.secrets {
+        let held = stored(store, layout, item).await?;
+        for credential in &item.credentials {
+            let login = administrator(store, layout, subject, &credential.target).await?;
+            match look(subject, item, credential, &held, &login).await {
+                Err(failure) if failure.code == Exit::NotThere => {
+                    absent.insert(item.secret.clone(), failure.message);
+                }
+                // What else is wrong is told when it is rotated.
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+    Ok(absent)
 }
 
 async fn stored(store: &dyn Store, layout: &Layout, item: &subject::Item) -> Result<Stored, Failure> {
@@ -183,15 +209,24 @@ pub async fn begin(
         waiting: None,
         undone: None,
     };
-    let held = Held::create(store, layout, journal).await.map_err(failed)?;
+    let mut held = Held::create(store, layout, journal).await.map_err(failed)?;
     checkpoint::reached("rotation.journal-created");
     match claim::claim(store, layout, &held.journal).await {
         Ok(()) => Ok(held),
         Err(failure) if failure.code == Exit::Conflict => {
-            // Nothing but this journal was written, and nobody else knows its name.
             claim::let_go(store, layout, &held.journal).await?;
-            store.remove(&layout.journal(&held.journal.id)).await.map_err(failed)?;
-            Err(failure)
+            held.journal.undone = Some(failure.message.clone());
+            for event in [Event::AbortAsked, Event::OldAlone] {
+                let next = transition::next(held.journal.path, held.journal.state, event);
+                let next = next.map_err(|error| Failure::new(Exit::Bug, "nothing can be aborted").because(&error))?;
+                held.journal.state = next;
+                held.journal.history.push((next, now));
+            }
+            match held.save(store, layout).await {
+                // Whoever has taken it over meanwhile finds its secrets taken, and ends it as well.
+                Ok(()) | Err(StoreError::Conflict { .. }) => Err(failure),
+                Err(error) => Err(failed(error)),
+            }
         }
         // A claim may have been written all the same: without this journal nobody could ever let the secret go.
         Err(failure) => {

@@ -174,13 +174,7 @@ fn show_plan(context: &Context, plan: &Value, detailed: bool) -> Result<(), Fail
             shown += "\n";
             shown += &show::table(&["ROTATION", "WAITS FOR SITE"], &rows);
         }
-        let left = items(&plan["left"]);
-        if !left.is_empty() {
-            let row = |l: &Value| vec![text(&l["secret"]), text(&l["why"])];
-            shown += "\n";
-            shown += &show::table(&["LEFT ALONE", "WHY"], &left.iter().map(row).collect::<Vec<_>>());
-        }
-        shown
+        shown + &left_alone(plan)
     })?;
     if detailed && !rotations.is_empty() { Err(Failure::new(Exit::Due, "there is something to do")) } else { Ok(()) }
 }
@@ -229,10 +223,15 @@ fn rotations(value: &Value) -> String {
         let secrets = items(&r["secrets"]).iter().map(text).collect::<Vec<_>>().join(", ");
         vec![secrets, text(&r["state"]), took, waiting]
     };
-    show::table(
-        &["SECRETS", "STATE", "TOOK", "MEANING"],
-        &items(&value["rotations"]).iter().map(row).collect::<Vec<_>>(),
-    )
+    let rows: Vec<_> = items(&value["rotations"]).iter().map(row).collect();
+    show::table(&["SECRETS", "STATE", "TOOK", "MEANING"], &rows) + &left_alone(value)
+}
+
+/// What nobody named and what is left alone, and why; nothing where nothing is.
+fn left_alone(value: &Value) -> String {
+    let row = |left: &Value| vec![text(&left["secret"]), text(&left["why"])];
+    let rows: Vec<_> = items(&value["left"]).iter().map(row).collect();
+    if rows.is_empty() { String::new() } else { format!("\n{}", show::table(&["LEFT ALONE", "WHY"], &rows)) }
 }
 
 fn items(value: &Value) -> &[Value] {

@@ -1,0 +1,83 @@
+//! `--all`: what cannot be rotated here, for the store or the server does not know it, is left alone, and said.
+
+use crate::{
+    daemon::{Daemon, translate},
+    failure::Failure,
+    records::secrets,
+    rotation::{Subject, begin, open, plan},
+    socket::message::RotateAsked,
+};
+use donjon_drivers::store::Store;
+use donjon_policies::{catalogue::Catalogue, deployment::Deployment, name::SecretName};
+use plan::{Left, Plan, PlannedRotation};
+
+/// A plan without what the store has no value of, where nobody named it.
+pub(super) async fn plan(
+    daemon: &Daemon,
+    catalogue: &Catalogue,
+    deployment: &Deployment,
+    asked: &RotateAsked,
+) -> Result<Plan, Failure> {
+    let planned = plan::plan(catalogue, deployment, asked)?;
+    // The plan of a store that is away or sealed is still a plan.
+    let Ok(store) = daemon.store() else { return Ok(planned) };
+    if !asked.all {
+        return Ok(planned);
+    }
+    let stored = secrets::names(&*store, &daemon.layout).await;
+    let stored = stored.map_err(|error| translate::store("cannot list the secrets", &error))?;
+    let why = |secret: &SecretName| (!stored.contains(secret)).then(|| "the store has no value of it".to_owned());
+    without(catalogue, deployment, asked, planned, why)
+}
+
+/// What a planned rotation touches, without those of its secrets that the servers have no account of, where nobody named
+/// them: these are added to `left`. `None` where nothing remains.
+pub(super) async fn subject(
+    daemon: &Daemon,
+    store: &dyn Store,
+    place: (&Catalogue, &Deployment),
+    asked: &RotateAsked,
+    planned: &PlannedRotation,
+    left: &mut Vec<Left>,
+) -> Result<Option<Subject>, Failure> {
+    let (catalogue, deployment) = place;
+    let subject = open::subject(catalogue, deployment, planned, &daemon.home.connections())?;
+    if !asked.all {
+        return Ok(Some(subject));
+    }
+    let absent = begin::absent(store, &daemon.layout, &subject).await?;
+    if absent.is_empty() {
+        return Ok(Some(subject));
+    }
+    let rotations = vec![planned.clone()];
+    let why = |secret: &SecretName| absent.get(secret).cloned();
+    let fewer = without(catalogue, deployment, asked, Plan { rotations, left: Vec::new() }, why)?;
+    left.extend(fewer.left);
+    let open = |planned| open::subject(catalogue, deployment, planned, &daemon.home.connections());
+    fewer.rotations.first().map(open).transpose()
+}
+
+/// The same plan without some secrets.
+fn without(
+    catalogue: &Catalogue,
+    deployment: &Deployment,
+    asked: &RotateAsked,
+    planned: Plan,
+    why: impl Fn(&SecretName) -> Option<String>,
+) -> Result<Plan, Failure> {
+    let Plan { rotations, mut left } = planned;
+    let mut kept = Vec::new();
+    for rotation in rotations {
+        let (gone, stays): (Vec<_>, Vec<_>) =
+            rotation.secrets.iter().map(|planned| &planned.secret).partition(|secret| why(secret).is_some());
+        left.extend(gone.iter().filter_map(|secret| Some(Left { secret: (*secret).clone(), why: why(secret)? })));
+        if gone.is_empty() {
+            kept.push(rotation);
+        } else if !stays.is_empty() {
+            let names = stays.into_iter().map(ToString::to_string).collect();
+            let asked = RotateAsked { names, all: false, ..asked.clone() };
+            kept.extend(plan::plan(catalogue, deployment, &asked)?.rotations);
+        }
+    }
+    Ok(Plan { rotations: kept, left })
+}
