@@ -95,7 +95,7 @@ async fn the_daemon_uses_it_and_leaves_it_running() {
     assert_eq!(donjon.run(&["get", "x"]).ok().trim_end(), "a-value-long-enough");
 
     donjon.run(&["down"]).ok();
-    assert!(Existing::open(self::named(&server, &folder, "kv")).await.is_ok(), "it is still there");
+    assert!(Existing::open(named(&server, &folder, "kv")).await.is_ok(), "it is still there");
     donjon.set("DONJON_MOUNT", "nothing");
     let error = donjon.run(&["up"]).failed(2);
     assert!(error.contains("`nothing`"), "{error}");

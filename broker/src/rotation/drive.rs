@@ -173,6 +173,11 @@ impl Rotation<'_> {
         if state != State::Planned && self.mine.len() < self.journal().secrets.len() {
             // Only the last step of a path lets secrets go, so some that are gone mean that it was begun.
             let Some(event) = last(path, state) else {
+                let newest = self.held.is_newest(self.store, self.layout).await;
+                // This one stalled, and another broker has ended the rotation meanwhile.
+                if !newest.map_err(|error| translate::store("cannot read the journal", &error))? {
+                    return Err(probe::taken_over(&self.subject.names()));
+                }
                 return Err(Failure::new(
                     Exit::Ambiguous,
                     format!(

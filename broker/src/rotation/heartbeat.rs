@@ -120,9 +120,13 @@ async fn beat_of(store: &dyn Store, layout: &Layout, broker: &Broker) -> Result<
     Ok(store.read(&layout.heartbeat(broker.number), Which::Latest).await?.map(|stored| stored.version))
 }
 
-/// When a process here began, in clock ticks since the boot; `None` where there is none.
+/// When a process here began, in clock ticks since the boot; `None` where there is none, or where it has ended and only its
+/// parent has not asked for it yet.
 fn started(pid: i32) -> Option<u64> {
-    Some(Mark::of(Pid::from_raw(pid)?).ok()?.started)
+    let mark = Mark::of(Pid::from_raw(pid)?).ok()?;
+    let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, state) = status.rsplit_once(") ")?;
+    (!state.starts_with(['Z', 'X'])).then_some(mark.started)
 }
 
 /// Which boot, and which namespace of processes.

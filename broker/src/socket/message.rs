@@ -119,6 +119,7 @@ impl Request {
             | Self::Down { .. }
             | Self::RotatePlan(_)
             | Self::RotateStatus
+            | Self::RotateBroker
             | Self::Schedule
             | Self::Metrics
             | Self::Doctor(_)
