@@ -115,6 +115,14 @@ def fill(sample, file):
     pathlib.Path(file).write_text("\n".join(lines) + "\n")
 
 
+def word_of(word):
+    """What PyYAML reads of a word without quotes; None where it reads nothing at all, as of `=`."""
+    try:
+        return yaml.safe_load(f"x: {word}\n")["x"]
+    except yaml.YAMLError:
+        return None
+
+
 PAIRS = ("kolla_ssh", "nova_ssh", "keystone_ssh", "bifrost_ssh", "octavia_amp_ssh", "neutron_ssh", "haproxy_ssh")
 
 
@@ -122,7 +130,7 @@ if __name__ == "__main__":
     if sys.argv[1] == "fill":
         fill(*sys.argv[2:])
     elif sys.argv[1] == "words":
-        read = [yaml.safe_load(f"x: {word}\n")["x"] for word in json.loads(pathlib.Path(sys.argv[2]).read_text())]
+        read = [word_of(word) for word in json.loads(pathlib.Path(sys.argv[2]).read_text())]
         json.dump([value if isinstance(value, (str, int, bool)) else None for value in read], sys.stdout)
     elif sys.argv[1] == "read":
         with open(sys.argv[2], encoding="utf-8", newline="") as stream:
