@@ -161,7 +161,7 @@ async fn overtaken(site: &mut Site, again: bool, rotated: Rotated, landing: &mut
     if begun && second.code != 5 {
         landing.broken.push(format!("a second rotation did not wait: exit {}: {}", second.code, second.err));
     }
-    let resumed = site.other.run(&["rotate", "resume"]);
+    let resumed = site.other.run(&["rotate", "resume", "--take-over"]);
     if resumed.code != 0 {
         landing.broken.push(format!("the one that took over: exit {}: {}", resumed.code, resumed.err));
     }
