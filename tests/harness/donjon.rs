@@ -67,8 +67,13 @@ impl Default for Donjon {
 impl Donjon {
     /// A home without a daemon.
     pub fn new() -> Self {
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// A home without a daemon, in a folder.
+    pub fn below(folder: &Path) -> Self {
         let private = Permissions::from_mode(0o700);
-        let home = tempfile::Builder::new().prefix("donjon.").permissions(private).tempdir();
+        let home = tempfile::Builder::new().prefix("donjon.").permissions(private).tempdir_in(folder);
         let home = home.expect("a temporary folder can be made");
         let bin = tools::program("bao").display().to_string();
         Self { home, environment: BTreeMap::from([("DONJON_VAULT_BIN".to_owned(), bin)]) }

@@ -7,6 +7,7 @@ use donjon_drivers::{
     store::{Document, Expected, RecordPath, Store, StoreError, Version, Which, file::File},
 };
 use donjon_tests::{
+    donjon::Donjon,
     temporary::{Home, holds, write},
     wait::until,
 };
@@ -77,6 +78,36 @@ async fn a_folder_on_a_full_disk() {
     let oldest: Vec<Version> = (1..=written / 2).map(Version).collect();
     store.destroy(&path, &oldest).await.unwrap();
     store.write(&path, &document(0), Expected::Newest(Version(written))).await.unwrap();
+}
+
+#[test]
+fn a_daemon_without_room_for_audit_lines_answers_nothing_and_warns_before() {
+    let test = "full::a_daemon_without_room_for_audit_lines_answers_nothing_and_warns_before";
+    let Some(disk) = on_a_small_disk(test, 8) else { return };
+    let donjon = Donjon::below(&disk);
+    donjon.run(&["up", "--store", "file"]).ok();
+    donjon.run_with_input(&["put", "x"], b"a-value-long-enough").ok();
+    let get = || donjon.run(&["get", "x"]);
+    assert_eq!(get().ok(), "a-value-long-enough");
+    let status = donjon.run(&["status"]).ok();
+    assert!(status.contains("warning: ") && status.contains("MB left"), "{status}");
+    let ballast = fill(&disk);
+    let mut answered = 0;
+    // The last page of the log has some room left.
+    let refused = loop {
+        match get() {
+            ran if ran.code == 0 && answered < 100 => answered += 1,
+            ran => break ran,
+        }
+    };
+    let error = refused.failed(6);
+    assert!(error.contains("no audit line") && error.contains("No space left"), "{error}");
+    assert_eq!(get().failed(6).lines().next(), error.lines().next(), "and it stays so");
+    donjon.run(&["list"]).failed(6);
+    std::fs::remove_file(ballast).unwrap();
+    assert_eq!(get().ok(), "a-value-long-enough");
+    let verified = donjon.run(&["audit", "verify", "--output", "json"]).json();
+    assert_eq!(verified["torn"], 0, "nothing half-written stays: {verified}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,7 +11,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 /// Who asked.
@@ -28,13 +28,23 @@ pub struct Actor {
 pub struct Log {
     path: PathBuf,
     state: Mutex<State>,
+    /// The same file, to be synced while lines are written.
+    disk: File,
 }
 
 #[derive(Debug)]
 struct State {
     file: File,
+    /// In bytes, up to the last whole line.
+    length: u64,
     sequence: u64,
     previous: String,
+    /// Whether the last line was cut short: the next one begins on a line of its own.
+    torn: bool,
+    /// Whether there are lines that the disk may not have.
+    unsynced: bool,
+    /// Whether the disk refused lines that the kernel had taken.
+    refused: bool,
 }
 
 /// Why a line could not be written. Then nothing else is done either.
@@ -86,7 +96,11 @@ impl Log {
             file.write_all(b"\n").map_err(io_error)?;
         }
         let previous = end.hash.unwrap_or_else(|| NOTHING_BEFORE.to_owned());
-        Ok(Self { path: path.into(), state: Mutex::new(State { file, sequence: end.sequence, previous }) })
+        let disk = file.try_clone().map_err(io_error)?;
+        let length = file.metadata().map_err(io_error)?.len();
+        let state =
+            State { file, length, sequence: end.sequence, previous, torn: false, unsynced: false, refused: false };
+        Ok(Self { path: path.into(), state: Mutex::new(state), disk })
     }
 
     /// Writes a line; once this returns the kernel has it, and for acts that change something the disk has it.
@@ -97,7 +111,7 @@ impl Log {
     /// As [`Log::record`], with all that a line can say.
     pub fn record_about(&self, actor: Actor, act: Act, about: About, outcome: Outcome) -> Result<(), AuditError> {
         let io_error = |source| AuditError::Io { path: self.path.clone(), source };
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         let line = Line {
             format: FORMAT,
             sequence: state.sequence + 1,
@@ -111,22 +125,53 @@ impl Log {
             outcome,
             previous: state.previous.clone(),
         };
+        if state.refused {
+            // What was lost is nothing that one more line mends.
+            self.disk.sync_data().map_err(io_error)?;
+            state.refused = false;
+        }
         let sealed = line.seal().map_err(|e| io_error(e.into()))?;
-        let mut json = serde_json::to_vec(&sealed).map_err(|e| io_error(e.into()))?;
+        let mut json = if state.torn { b"\n".to_vec() } else { Vec::new() };
+        serde_json::to_writer(&mut json, &sealed).map_err(|e| io_error(e.into()))?;
         json.push(b'\n');
-        state.file.write_all(&json).map_err(io_error)?;
+        if let Err(error) = state.file.write_all(&json) {
+            // A full disk may have taken a part of it, which would stand before the next line.
+            state.torn = state.file.set_len(state.length).is_err();
+            return Err(io_error(error));
+        }
+        state.torn = false;
+        state.length += json.len() as u64;
+        state.sequence += 1;
+        state.previous = sealed.hash;
+        state.unsynced = true;
         if durability(act) == Durability::Disk {
             state.file.sync_data().map_err(io_error)?;
         }
-        state.sequence += 1;
-        state.previous = sealed.hash;
         Ok(())
     }
 
-    /// Makes all lines so far durable.
+    /// Makes all lines so far durable. Where the disk refuses, no line is taken until it no longer does.
     pub fn sync(&self) -> Result<(), AuditError> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.file.sync_data().map_err(|source| AuditError::Io { path: self.path.clone(), source })
+        if !std::mem::take(&mut self.state().unsynced) {
+            return Ok(());
+        }
+        // Others write meanwhile.
+        let synced = self.disk.sync_data();
+        if synced.is_err() {
+            let mut state = self.state();
+            (state.unsynced, state.refused) = (true, true);
+        }
+        synced.map_err(|source| AuditError::Io { path: self.path.clone(), source })
+    }
+
+    /// How many bytes its disk still takes; `None` where that cannot be told.
+    pub fn room(&self) -> Option<u64> {
+        let disk = rustix::fs::fstatvfs(&self.disk).ok()?;
+        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
