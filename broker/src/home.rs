@@ -1,6 +1,7 @@
 //! Where Donjon keeps its files: one folder, and fixed names in it.
 
 use crate::failure::{Exit, Failure};
+use donjon_policies::deployment::LOOKUP_SOCKET;
 use std::{env, path::PathBuf};
 
 /// The folder named by `DONJON_HOME`; else `/var/lib/donjon` for root, else the XDG state folder.
@@ -49,6 +50,15 @@ impl Home {
         env::var_os("DONJON_SOCKET")
             .filter(|s| !s.is_empty())
             .map_or_else(|| self.run().join("donjon.sock"), PathBuf::from)
+    }
+
+    /// The socket to ask at: the daemon's own, or the lookup socket for a user who has no daemon.
+    pub fn socket_to_ask(&self) -> PathBuf {
+        let own = self.socket();
+        let named = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
+        let lookup = PathBuf::from(LOOKUP_SOCKET);
+        let stranger = !named("DONJON_HOME") && !named("DONJON_SOCKET") && !own.exists();
+        if stranger && lookup.exists() { lookup } else { own }
     }
 
     /// The folder of the sockets of connections to other hosts.

@@ -10,6 +10,7 @@
 pub mod adopt;
 pub mod audit;
 pub mod cache;
+pub mod callers;
 pub mod cli;
 pub mod config;
 pub mod daemon;

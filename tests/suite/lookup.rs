@@ -7,6 +7,7 @@ use donjon::socket::{
 use donjon_drivers::{store::secret::Part, store::vault::Trust};
 use donjon_tests::{donjon::Donjon, openbao::OpenBao, process::wait_for, wait::until};
 use std::{
+    os::unix::fs::FileExt,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -137,4 +138,46 @@ async fn a_sealed_vault_ends_it_and_an_unsealed_one_begins_it_again() {
     wait_for("the daemon to see it", Duration::from_secs(9), || read(&mut client) == Err(6));
     server.unseal().await;
     assert_eq!(read(&mut client), Ok("a-value-long-enough".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_kept_is_not_in_memory_that_root_reads() {
+    let server = OpenBao::start().await;
+    let donjon = daemon(&server, 5);
+    let value = "Qm7vXc2LkTz9RwYd4HsPn6JfBg3NaEoU";
+    donjon.run_with_input(&["put", "x"], value.as_bytes()).ok();
+    warm(&donjon);
+    let pid = donjon.daemon().expect("it runs");
+    let found = |needle: &str| occurrences(pid, needle.as_bytes());
+    let home = donjon.home().display().to_string();
+    assert!(found(&home) > 0 && found("a-text-that-is-nowhere") == 0, "the control: its memory is read");
+    // The connection that it came by is closed a moment after it was last used.
+    wait_for("the value to be in no memory that root reads", Duration::from_secs(60), || {
+        assert_eq!(read(&mut client(&donjon)).as_deref(), Ok(value));
+        let halves = [&value[..16], &value[16..]];
+        halves.iter().all(|half| found(half) == 0 && found(&hex(half)) == 0)
+    });
+    let status = donjon.run(&["status", "--output", "json"]).json();
+    assert_eq!(status["memory"]["kept"], 1, "and yet it is kept: {status}");
+}
+
+fn hex(text: &str) -> String {
+    text.bytes().map(|b| format!("{b:02x}")).collect()
+}
+
+/// How often it stands in what a process has mapped for writing.
+fn occurrences(pid: i32, needle: &[u8]) -> usize {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).expect("the process runs");
+    let memory = std::fs::File::open(format!("/proc/{pid}/mem")).expect("root reads it");
+    let mut found = 0;
+    for line in maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|mode| mode.starts_with("rw"))) {
+        let range = line.split(' ').next().and_then(|range| range.split_once('-')).expect("a range");
+        let at = |text: &str| u64::from_str_radix(text, 16).expect("an address");
+        let mut bytes = vec![0; usize::try_from(at(range.1) - at(range.0)).expect("it fits")];
+        // Secret pages are refused, and that is the point.
+        if memory.read_exact_at(&mut bytes, at(range.0)).is_ok() {
+            found += bytes.windows(needle.len()).filter(|window| *window == needle).count();
+        }
+    }
+    found
 }

@@ -6,6 +6,7 @@ mod ansible;
 mod authority;
 mod bad_input;
 mod brokers;
+mod callers;
 mod campaign;
 mod catalogues;
 mod checks;

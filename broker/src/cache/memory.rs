@@ -2,16 +2,17 @@
 
 use super::{
     lease::{Lease, News},
-    values::Values,
+    values::{Sealed, Values},
 };
 use crate::records::Layout;
 use donjon_drivers::{
     material::Material,
+    memory::{Kind, Slot, Slots},
     store::{RecordPath, Version, secret::Part},
 };
 use donjon_policies::name::SecretName;
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::sync::Notify;
@@ -38,8 +39,37 @@ struct State {
     asked: Option<Instant>,
 }
 
-/// Values from the cache, in the order they were asked for, and the epoch they are of.
-pub type Hit = (u64, Vec<(Material, Version)>);
+/// Values that may be answered, still sealed, in the order they were asked for.
+pub struct Found<'a> {
+    /// The epoch that they are of.
+    pub epoch: u64,
+    values: Vec<(&'a SecretName, Part, Arc<Sealed>)>,
+    slots: Arc<Slots>,
+}
+
+impl Found<'_> {
+    /// Which versions they are.
+    pub fn versions(&self) -> impl ExactSizeIterator<Item = Version> {
+        self.values.iter().map(|(_, _, sealed)| sealed.version())
+    }
+
+    /// How much room each takes to be opened.
+    pub fn rooms(&self) -> impl ExactSizeIterator<Item = usize> {
+        self.values.iter().map(|(_, _, sealed)| sealed.room())
+    }
+
+    /// Opens one at the beginning of a place with room for it, and says how many bytes it has. `None` where its memory was
+    /// tampered with.
+    pub fn open(&self, which: usize, place: &mut [u8]) -> Option<usize> {
+        let (name, part, sealed) = self.values.get(which)?;
+        sealed.open(&self.slots, name, *part, place)
+    }
+
+    /// A place that nobody else reads, while there is one.
+    pub fn place(&self) -> Option<Slot> {
+        self.slots.take()
+    }
+}
 
 /// A question for the epoch that is under way.
 #[derive(Debug, Clone, Copy)]
@@ -91,15 +121,28 @@ impl Cache {
     }
 
     /// All of these values, if every one of them may be answered; `pinned` to this epoch where one is given.
-    pub fn answer(&self, asked: &[(&SecretName, Part)], pinned: Option<u64>, now: Instant) -> Option<Hit> {
+    pub fn find<'a>(
+        &self,
+        asked: impl ExactSizeIterator<Item = (&'a SecretName, Part)>,
+        pinned: Option<u64>,
+        now: Instant,
+    ) -> Option<Found<'a>> {
         let state = &mut *self.state();
         if state.asked.replace(now).is_none() {
             self.wanted.notify_one();
         }
         let epoch = state.lease.epoch(now).filter(|epoch| pinned.is_none_or(|pinned| pinned == *epoch))?;
-        let values = state.values.as_ref()?;
-        let opened: Option<Vec<_>> = asked.iter().map(|(name, part)| values.open(name, *part, now)).collect();
-        Some((epoch, opened?))
+        let kept = state.values.as_ref()?;
+        let mut values = Vec::with_capacity(asked.len());
+        for (name, part) in asked {
+            values.push((name, part, kept.find(name, part, now)?));
+        }
+        Some(Found { epoch, values, slots: Arc::clone(kept.slots()) })
+    }
+
+    /// What keeps others from the key and from values while they are opened; `None` where nothing is kept at all.
+    pub fn pages(&self) -> Option<Kind> {
+        self.state().values.as_ref().map(|values| values.slots().kind())
     }
 
     /// Before values are read from the store: `epoch` was seen before that.
@@ -219,7 +262,7 @@ mod tests {
     }
 
     fn answers(cache: &Cache, name: &SecretName, now: Instant) -> bool {
-        cache.answer(&[(name, Part::Whole)], None, now).is_some()
+        cache.find([(name, Part::Whole)].into_iter(), None, now).is_some()
     }
 
     #[test]
@@ -231,7 +274,10 @@ mod tests {
         assert!(!answers(&cache, &name, now + LEASE), "the lease has run out");
         see(&cache, 1, now + LEASE);
         assert!(answers(&cache, &name, now + LEASE), "it was seen again");
-        assert!(cache.answer(&[(&name, Part::Whole)], Some(2), now + LEASE).is_none(), "pinned to another epoch");
+        assert!(
+            cache.find([(&name, Part::Whole)].into_iter(), Some(2), now + LEASE).is_none(),
+            "pinned to another epoch"
+        );
         see(&cache, 2, now + LEASE);
         assert!(!answers(&cache, &name, now + LEASE), "something was published");
     }

@@ -1,10 +1,10 @@
 //! The values that the daemon has read, kept while it knows that no newer ones were published.
 //!
 //! ```text
-//! lookup ──▶ Cache::answer ── hit ──▶ opened from Values (AEAD, ordinary memory)
+//! lookup ──▶ Cache::find ── hit ──▶ opened from Values (AEAD, ordinary memory) into a place that nobody else reads
 //!    │            ▲   Lease: the epoch, and when it was last asked for
 //!    └─ miss ──▶ store ──▶ Filling::keep
-//! watch  ── the epoch record, every 200 ms while somebody asks ──▶ Cache::see
+//! watch  ── the epoch record, every quarter of a second while somebody asks ──▶ Cache::see
 //! writes ── Announcing (around the daemon's store) ──▶ Cache::written
 //! ```
 //!
@@ -27,4 +27,4 @@ mod values;
 pub mod watch;
 
 pub use announce::Announcing;
-pub use memory::{Asking, Cache, Filling, Hit};
+pub use memory::{Asking, Cache, Filling, Found};

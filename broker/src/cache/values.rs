@@ -3,48 +3,69 @@
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use donjon_drivers::{
     material::Material,
+    memory::Slots,
     store::{Version, secret::Part},
 };
 use donjon_policies::name::SecretName;
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 use zeroize::Zeroizing;
 
-/// Sealed values under a key that is made at start and kept nowhere else.
+/// Sealed values under a key that is made at start and lies in a page of its own.
 pub(super) struct Values {
-    key: Zeroizing<[u8; 32]>,
-    kept: BTreeMap<SecretName, [Option<Sealed>; PARTS]>,
+    slots: Arc<Slots>,
+    kept: BTreeMap<SecretName, [Option<Arc<Sealed>>; PARTS]>,
     bytes: usize,
 }
 
-struct Sealed {
+/// One value, sealed.
+pub(super) struct Sealed {
     version: Version,
     kept: Instant,
     nonce: [u8; NONCE_LEN],
     bytes: Box<[u8]>,
 }
 
-impl Values {
-    /// No values; `None` where the operating system gives no chance.
-    pub(super) fn new() -> Option<Self> {
-        let mut key = Zeroizing::new([0; 32]);
-        aws_lc_rs::rand::fill(key.as_mut()).ok()?;
-        Some(Self { key, kept: BTreeMap::new(), bytes: 0 })
+impl Sealed {
+    /// Which version it is.
+    pub(super) fn version(&self) -> Version {
+        self.version
     }
 
-    /// Opens a value that was kept less than half a minute ago.
-    pub(super) fn open(&self, name: &SecretName, part: Part, now: Instant) -> Option<(Material, Version)> {
+    /// How much room it takes to open it.
+    pub(super) fn room(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Opens it at the beginning of a place with that much room, and says how many bytes it has.
+    pub(super) fn open(&self, slots: &Slots, name: &SecretName, part: Part, place: &mut [u8]) -> Option<usize> {
+        let place = place.get_mut(..self.bytes.len())?;
+        place.copy_from_slice(&self.bytes);
+        let nonce = Nonce::assume_unique_for_key(self.nonce);
+        let opened = cipher(slots)?.open_in_place(nonce, bound(name, part, self.version), place).ok()?;
+        Some(opened.len())
+    }
+}
+
+impl Values {
+    /// No values; `None` where there are no pages, or no chance for a key.
+    pub(super) fn new() -> Option<Self> {
+        let slots = Slots::new(PLACES, |key| aws_lc_rs::rand::fill(key)).ok()?.ok()?;
+        Some(Self { slots: Arc::new(slots), kept: BTreeMap::new(), bytes: 0 })
+    }
+
+    /// The pages that the key lies in, and places to open values in.
+    pub(super) fn slots(&self) -> &Arc<Slots> {
+        &self.slots
+    }
+
+    /// A value that was kept less than half a minute ago.
+    pub(super) fn find(&self, name: &SecretName, part: Part, now: Instant) -> Option<Arc<Sealed>> {
         let sealed = self.kept.get(name)?[index(part)].as_ref()?;
-        if now.saturating_duration_since(sealed.kept) >= KEPT_FOR {
-            return None;
-        }
-        let mut bytes = sealed.bytes.to_vec();
-        let nonce = Nonce::assume_unique_for_key(sealed.nonce);
-        let length = self.cipher()?.open_in_place(nonce, bound(name, part, sealed.version), &mut bytes).ok()?.len();
-        bytes.truncate(length);
-        Some((Material::new(bytes), sealed.version))
+        (now.saturating_duration_since(sealed.kept) < KEPT_FOR).then(|| Arc::clone(sealed))
     }
 
     /// Seals a value and keeps it, while there is room.
@@ -53,7 +74,7 @@ impl Values {
             return;
         }
         let mut nonce = [0; NONCE_LEN];
-        let Some(cipher) = self.cipher().filter(|_| aws_lc_rs::rand::fill(&mut nonce).is_ok()) else { return };
+        let Some(cipher) = cipher(&self.slots).filter(|_| aws_lc_rs::rand::fill(&mut nonce).is_ok()) else { return };
         // Room for the tag, so that the plaintext never moves.
         let mut bytes = Zeroizing::new(Vec::with_capacity(value.len() + AES_256_GCM.tag_len()));
         bytes.extend_from_slice(value.expose()); // EXPOSE: sealed in place
@@ -61,7 +82,7 @@ impl Values {
         if cipher.seal_in_place_append_tag(fresh, bound(name, part, version), &mut *bytes).is_err() {
             return;
         }
-        let sealed = Sealed { version, kept: now, nonce, bytes: bytes.as_slice().into() };
+        let sealed = Arc::new(Sealed { version, kept: now, nonce, bytes: bytes.as_slice().into() });
         let added = sealed.bytes.len();
         let place = &mut self.kept.entry(name.clone()).or_default()[index(part)];
         let replaced = place.replace(sealed).map_or(0, |old| old.bytes.len());
@@ -84,11 +105,11 @@ impl Values {
         self.kept = BTreeMap::new();
         self.bytes = 0;
     }
+}
 
-    /// Set up for each value: an expanded key would lie in ordinary memory for as long as the daemon lives.
-    fn cipher(&self) -> Option<LessSafeKey> {
-        UnboundKey::new(&AES_256_GCM, self.key.as_ref()).ok().map(LessSafeKey::new)
-    }
+/// Set up for each value: an expanded key would lie in ordinary memory for as long as the daemon lives.
+fn cipher(slots: &Slots) -> Option<LessSafeKey> {
+    UnboundKey::new(&AES_256_GCM, slots.key()).ok().map(LessSafeKey::new)
 }
 
 /// A value opens under its own name, part and version alone. Names hold no NUL.
@@ -109,6 +130,8 @@ fn index(part: Part) -> usize {
 }
 
 const PARTS: usize = 3;
+/// With the key's page less than the 64 KB that RLIMIT_MEMLOCK was on older systems.
+const PLACES: usize = 7;
 const KEPT_FOR: Duration = Duration::from_secs(30);
 /// All secrets of a large deployment, a thousand times over. What has no room is read from the store each time.
 const MOST_BYTES: usize = 32 << 20;
@@ -125,22 +148,33 @@ mod tests {
         Material::from("canary-4711-canary".to_owned())
     }
 
+    fn open(values: &Values, text: &str, part: Part, now: Instant) -> Option<(Vec<u8>, Version)> {
+        let sealed = values.find(&name(text), part, now)?;
+        let mut place = vec![0; sealed.room()];
+        let length = sealed.open(&values.slots, &name(text), part, &mut place)?;
+        Some((place[..length].to_vec(), sealed.version()))
+    }
+
     #[test]
     fn a_value_opens_as_itself_and_as_nothing_else() {
         let (mut values, now) = (Values::new().unwrap(), Instant::now());
         values.keep(&name("a"), Part::Whole, Version(3), &value(), now);
-        let (opened, version) = values.open(&name("a"), Part::Whole, now).unwrap();
-        assert!(opened.matches(&value()) && version == Version(3));
-        assert!(values.open(&name("a"), Part::PublicKey, now).is_none());
-        assert!(values.open(&name("a"), Part::Whole, now + KEPT_FOR).is_none());
+        let opened = open(&values, "a", Part::Whole, now);
+        assert_eq!(opened, Some((value().expose().to_vec(), Version(3)))); // EXPOSE: a test value
+        let sealed = values.find(&name("a"), Part::Whole, now).unwrap();
+        let mut small = vec![0; sealed.room() - 1];
+        assert!(sealed.open(&values.slots, &name("a"), Part::Whole, &mut small).is_none(), "there is no room");
+        assert!(open(&values, "a", Part::PublicKey, now).is_none());
+        assert!(open(&values, "a", Part::Whole, now + KEPT_FOR).is_none());
 
         let swapped = values.kept.remove(&name("a")).unwrap();
         values.kept.insert(name("b"), swapped);
-        assert!(values.open(&name("b"), Part::Whole, now).is_none(), "under another name");
+        assert!(open(&values, "b", Part::Whole, now).is_none(), "under another name");
         let mut swapped = values.kept.remove(&name("b")).unwrap();
-        swapped[0].as_mut().unwrap().version = Version(4);
+        drop(sealed);
+        Arc::get_mut(swapped[0].as_mut().unwrap()).unwrap().version = Version(4);
         values.kept.insert(name("a"), swapped);
-        assert!(values.open(&name("a"), Part::Whole, now).is_none(), "as another version");
+        assert!(open(&values, "a", Part::Whole, now).is_none(), "as another version");
     }
 
     #[test]
@@ -163,12 +197,12 @@ mod tests {
         }
         let both = values.bytes;
         values.forget(&name("a"));
-        assert!(values.open(&name("a"), Part::Whole, now).is_none() && values.bytes * 2 == both);
+        assert!(open(&values, "a", Part::Whole, now).is_none() && values.bytes * 2 == both);
         values.clear();
-        assert!(values.open(&name("b"), Part::Whole, now).is_none() && values.bytes == 0);
+        assert!(open(&values, "b", Part::Whole, now).is_none() && values.bytes == 0);
         let large = Material::new(vec![7; MOST_BYTES]);
         values.keep(&name("a"), Part::Whole, Version(1), &value(), now);
         values.keep(&name("b"), Part::Whole, Version(1), &large, now);
-        assert!(values.open(&name("b"), Part::Whole, now).is_none(), "there is no room for it");
+        assert!(open(&values, "b", Part::Whole, now).is_none(), "there is no room for it");
     }
 }

@@ -77,6 +77,7 @@ async fn look(cache: &Cache, behind: Behind) {
     }
 }
 
-/// A quarter of a second at most, with the time that an answer takes.
-const EVERY: Duration = Duration::from_millis(200);
+/// A quarter of a second at most, with the time that an answer takes; and long enough for the store's connection to close,
+/// whose buffers still hold what was last read.
+const EVERY: Duration = Duration::from_millis(220);
 const IN_USE: Duration = Duration::from_secs(10);

@@ -1,8 +1,11 @@
 //! One request, one answer: who may ask is decided here, once.
 
 use super::{
-    Daemon, adopt, deploy, doctor, generation, lifecycle, lookup, lookup::Answered, metrics, push, renew, rotate, scan,
-    schedule, transfer,
+    Daemon, adopt, deploy, doctor, generation,
+    kept::{self, Sent},
+    lifecycle,
+    lookup::{self, Answered, Caller, Wanted},
+    metrics, push, renew, rotate, scan, schedule, transfer,
 };
 use crate::{
     audit::Actor,
@@ -45,6 +48,9 @@ pub async fn serve(daemon: Arc<Daemon>, mut stream: UnixStream) -> Result<(), Fr
             Message::new(&answer, Vec::new())?.send(&mut stream).await?;
             continue;
         }
+        if kept_or_nothing(&daemon, actor, &message, &mut stream).await? == Sent::Whole {
+            continue;
+        }
         let (tell, mut told) = mpsc::unbounded_channel::<Event>();
         let worker = tokio::spawn(answer_whole(daemon.clone(), actor, message, tell));
         // The work goes on when the caller leaves: a rotation is never cut off by a closed terminal.
@@ -61,6 +67,19 @@ pub async fn serve(daemon: Arc<Daemon>, mut stream: UnixStream) -> Result<(), Fr
         };
         reply.send(&mut stream).await?;
     }
+}
+
+/// Answers from memory what can be: most of what is ever asked, and worth a short way.
+async fn kept_or_nothing(
+    daemon: &Daemon,
+    actor: Actor,
+    message: &Message,
+    stream: &mut UnixStream,
+) -> Result<Sent, FrameError> {
+    let Ok(Request::Read { names, version: None, epoch }) = message.parse() else { return Ok(Sent::Nothing) };
+    // A name that is none is told on the long way.
+    let Ok(wanted) = Wanted::parse(&names, epoch) else { return Ok(Sent::Nothing) };
+    kept::answer(daemon, &Caller { actor, role: None }, &wanted, stream).await
 }
 
 async fn answer_whole(
@@ -96,7 +115,13 @@ async fn answer(
         Request::Status => Ok((lifecycle::status(daemon), Vec::new())),
         Request::Unseal => lifecycle::unseal(daemon, actor, materials).await,
         Request::Down { force } => lifecycle::down(daemon, actor, force).await,
-        Request::Read { names, version, epoch } => lookup::read(daemon, actor, &names, version, epoch).await,
+        Request::Read { names, version, epoch } => {
+            let (caller, wanted) = (Caller { actor, role: None }, Wanted::parse(&names, epoch)?);
+            match version {
+                None => lookup::read(daemon, &caller, &wanted).await,
+                Some(version) => lookup::read_version(daemon, &caller, &wanted, version).await,
+            }
+        }
         Request::Put { name } => match <[Material; 1]>::try_from(materials) {
             Ok([value]) => lookup::put(daemon, actor, &name, value).await,
             Err(_) => Err(Failure::new(Exit::Usage, "put takes one value")),

@@ -8,7 +8,7 @@ use crate::{
     records::secrets,
     vault::Why,
 };
-use donjon_drivers::material::Material;
+use donjon_drivers::{material::Material, memory::Kind};
 use serde_json::{Value, json};
 
 /// How things are.
@@ -36,10 +36,37 @@ pub fn status(daemon: &Daemon) -> Value {
         "place": place,
         "host_identity": daemon.backing.host_mode(),
         "deployment": daemon.layout.deployment(),
-        "memory": {"kept": daemon.cache.count(), "lease": daemon.cache.lease().as_secs()},
+        "memory": {
+            "kept": daemon.cache.count(),
+            "lease": daemon.cache.lease().as_secs(),
+            "pages": daemon.cache.pages().map(|kind| kind.to_string()),
+        },
+        "warnings": warnings(daemon),
         "pid": std::process::id(),
         "version": env!("CARGO_PKG_VERSION"),
     })
+}
+
+/// What an operator should know before it stops anything.
+fn warnings(daemon: &Daemon) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let Some(room) = daemon.audit.room().filter(|room| *room < LITTLE_ROOM) {
+        warnings.push(format!(
+            "the disk of DONJON_HOME has {} MB left; when it is full, nothing is read or changed any more",
+            room >> 20
+        ));
+    }
+    match daemon.cache.pages() {
+        Some(Kind::Secret) => {}
+        Some(Kind::Locked) => warnings.push(
+            "this kernel has no memfd_secret, so root can read the key of what is kept in memory; it is in no swap or dump".to_owned(),
+        ),
+        Some(Kind::Ordinary) => warnings.push(
+            "RLIMIT_MEMLOCK has no room for the key of what is kept in memory, so it may be swapped out".to_owned(),
+        ),
+        None => warnings.push("there is no memory for values, so each is read from the store".to_owned()),
+    }
+    warnings
 }
 
 /// Takes unseal shares in.
@@ -86,3 +113,6 @@ async fn safe_elsewhere(daemon: &Daemon) -> Result<(), Failure> {
         "`donjon export bundle`, then `donjon receipt` with what the site sends back, or `donjon up --from` elsewhere and its receipt; or `donjon down --force` to lose them",
     ))
 }
+
+/// A day of a busy deployment's audit lines, and more.
+const LITTLE_ROOM: u64 = 64 << 20;

@@ -2,8 +2,7 @@
 
 use super::{Daemon, translate};
 use crate::{
-    audit::{Act, Actor, Outcome},
-    cache::Hit,
+    audit::{About, Act, Actor, Outcome},
     failure::{Exit, Failure},
     records::{
         epoch, labels,
@@ -19,68 +18,80 @@ use donjon_drivers::{
         secret::{Origin, Part, SecretRecord, SecretValue},
     },
 };
-use donjon_policies::name::SecretName;
+use donjon_policies::name::{RoleName, SecretName};
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Instant};
 
 /// What is answered: JSON and the values that go with it.
 pub type Answered = Result<(Value, Vec<Material>), Failure>;
 
-/// Values, in the order of the names, all of one epoch.
-pub async fn read(
-    daemon: &Daemon,
-    actor: Actor,
-    asked: &[Asked],
-    version: Option<VersionAsked>,
-    pinned: Option<u64>,
-) -> Answered {
-    let names = asked.iter().map(|a| name(&a.name)).collect::<Result<Vec<_>, _>>()?;
-    if version.is_some() && names.len() != 1 {
-        return Err(Failure::new(Exit::Usage, "a version can be asked for one name at a time"));
-    }
-    let (epoch, read) = match version {
-        None => newest_values(daemon, &names, asked, pinned).await?,
-        Some(version) => one_version(daemon, &names[0], asked[0].part, version, pinned).await?,
-    };
-    daemon.record(actor, Act::Read, &names, Outcome::Done)?;
-    let (materials, versions): (Vec<Material>, Vec<Version>) = read.into_iter().unzip();
-    Ok((json!({"epoch": epoch, "versions": versions}), materials))
+/// Who reads, and as which role where it is not the daemon's own user.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The process.
+    pub actor: Actor,
+    /// The role that grants it.
+    pub role: Option<RoleName>,
 }
 
-/// The newest values: from memory where all of them may be answered from there, else what is missing from the store.
-async fn newest_values(
-    daemon: &Daemon,
-    names: &[SecretName],
-    asked: &[Asked],
-    pinned: Option<u64>,
-) -> Result<Hit, Failure> {
-    let wanted: Vec<(&SecretName, Part)> = names.iter().zip(asked).map(|(name, asked)| (name, asked.part)).collect();
-    // One that is sealed answers nothing, whatever is still in memory.
-    let open = daemon.backing.sealing().is_none();
-    if let Some(hit) = open.then(|| daemon.cache.answer(&wanted, pinned, Instant::now())).flatten() {
-        return Ok(hit);
+/// What is to be read: newest values, together.
+#[derive(Debug)]
+pub struct Wanted {
+    names: Vec<SecretName>,
+    parts: Vec<Part>,
+    /// The epoch that they must be of.
+    pub pinned: Option<u64>,
+}
+
+impl Caller {
+    /// What a line of the audit log says.
+    pub fn about(&self, wanted: &Wanted) -> About {
+        About { role: self.role.clone(), names: wanted.names.clone(), ..About::default() }
     }
+}
+
+impl Wanted {
+    /// Parses the names.
+    pub fn parse(asked: &[Asked], pinned: Option<u64>) -> Result<Self, Failure> {
+        let names = asked.iter().map(|asked| name(&asked.name)).collect::<Result<_, _>>()?;
+        Ok(Self { names, parts: asked.iter().map(|asked| asked.part).collect(), pinned })
+    }
+
+    /// The names.
+    pub fn names(&self) -> &[SecretName] {
+        &self.names
+    }
+
+    /// Each name and which part of it.
+    pub fn each(&self) -> impl ExactSizeIterator<Item = (&SecretName, Part)> {
+        self.names.iter().zip(self.parts.iter().copied())
+    }
+}
+
+/// Newest values from the store, in the order of the names, all of one epoch.
+pub async fn read(daemon: &Daemon, caller: &Caller, wanted: &Wanted) -> Answered {
     let store = daemon.store()?;
     for _ in 0..MOST_RACES {
         let epoch = match daemon.cache.epoch(Instant::now()) {
             // Only the store can say that a run is pinned to the past or to what another broker has just published.
-            Some(epoch) if pinned.is_none_or(|pinned| pinned == epoch) => epoch,
+            Some(epoch) if wanted.pinned.is_none_or(|pinned| pinned == epoch) => epoch,
             Some(_) | None => current_epoch(daemon, &*store).await?,
         };
-        of_epoch(epoch, pinned)?;
+        of_epoch(epoch, wanted.pinned)?;
         let filling = daemon.cache.begin(epoch);
-        let mut each = Vec::with_capacity(wanted.len());
-        for (name, part) in &wanted {
-            each.push(read_one(daemon, &*store, name, *part, Which::Latest));
+        let mut each = Vec::with_capacity(wanted.names.len());
+        for (name, part) in wanted.each() {
+            each.push(read_one(daemon, &*store, name, part, Which::Latest));
         }
         let read: Vec<(Material, Version)> = bounded(each.into_iter()).await?;
         // One value is of one epoch by itself; it may be newer than the epoch that goes with it, which is the safe side.
-        let alone = wanted.len() == 1 && pinned.is_none();
+        let alone = read.len() == 1 && wanted.pinned.is_none();
         if alone || current_epoch(daemon, &*store).await? == epoch {
-            for ((name, part), (value, version)) in wanted.iter().zip(&read) {
-                daemon.cache.keep(filling, name, *part, (value, *version), Instant::now());
+            for ((name, part), (value, version)) in wanted.each().zip(&read) {
+                daemon.cache.keep(filling, name, part, (value, *version), Instant::now());
             }
-            return Ok((epoch, read));
+            daemon.record_about(caller.actor, Act::Read, caller.about(wanted), Outcome::Done)?;
+            return Ok(reply(epoch, read));
         }
     }
     Err(Failure::new(Exit::Conflict, "secrets are being published faster than they can be read together")
@@ -88,21 +99,25 @@ async fn newest_values(
 }
 
 /// One version, from the store: whether it is still there is nothing that an epoch tells.
-async fn one_version(
-    daemon: &Daemon,
-    name: &SecretName,
-    part: Part,
-    version: VersionAsked,
-    pinned: Option<u64>,
-) -> Result<Hit, Failure> {
+pub async fn read_version(daemon: &Daemon, caller: &Caller, wanted: &Wanted, version: VersionAsked) -> Answered {
+    let ([name], [part]) = (wanted.names.as_slice(), wanted.parts.as_slice()) else {
+        return Err(Failure::new(Exit::Usage, "a version can be asked for one name at a time"));
+    };
     let store = daemon.store()?;
     let epoch = current_epoch(daemon, &*store).await?;
-    of_epoch(epoch, pinned)?;
+    of_epoch(epoch, wanted.pinned)?;
     let which = match version {
         VersionAsked::Number(number) => Which::Number(Version(number)),
         VersionAsked::Previous => Which::Number(previous(daemon, &*store, name).await?),
     };
-    Ok((epoch, vec![read_one(daemon, &*store, name, part, which).await?]))
+    let read = read_one(daemon, &*store, name, *part, which).await?;
+    daemon.record_about(caller.actor, Act::Read, caller.about(wanted), Outcome::Done)?;
+    Ok(reply(epoch, vec![read]))
+}
+
+fn reply(epoch: u64, read: Vec<(Material, Version)>) -> (Value, Vec<Material>) {
+    let (materials, versions): (Vec<Material>, Vec<Version>) = read.into_iter().unzip();
+    (json!({"epoch": epoch, "versions": versions}), materials)
 }
 
 fn of_epoch(epoch: u64, pinned: Option<u64>) -> Result<(), Failure> {

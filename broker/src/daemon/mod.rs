@@ -2,9 +2,11 @@
 
 pub mod adopt;
 pub mod answer;
+pub mod callers;
 pub mod deploy;
 pub mod doctor;
 pub mod generation;
+pub mod kept;
 pub mod lifecycle;
 pub mod lookup;
 pub mod metrics;

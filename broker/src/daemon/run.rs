@@ -1,8 +1,8 @@
 //! The accept loop: a private socket, one task per connection, an orderly end.
 
-use super::{Daemon, answer, state::Ending, translate};
+use super::{Daemon, answer, callers, state::Ending, translate};
 use crate::{
-    cache::watch,
+    cache::watch as epochs,
     failure::{Exit, Failure},
     records::expire,
 };
@@ -10,6 +10,7 @@ use std::{io::ErrorKind, sync::Arc, time::Duration};
 use tokio::{
     net::UnixListener,
     signal::unix::{SignalKind, signal},
+    sync::watch,
 };
 
 /// Opens the socket in its 0700 folder. The caller holds the daemon's lock, so a socket that is there is a dead one.
@@ -27,13 +28,21 @@ pub fn listen(daemon: &Daemon) -> Result<UnixListener, Failure> {
 }
 
 /// Serves until SIGTERM, SIGINT or `donjon down`.
-pub async fn serve(daemon: Arc<Daemon>, listener: UnixListener) -> Result<(), Failure> {
+pub async fn serve(
+    daemon: Arc<Daemon>,
+    listener: UnixListener,
+    callers: Option<callers::Listening>,
+) -> Result<(), Failure> {
     let no_signals = |error: std::io::Error| Failure::new(Exit::Bug, "cannot listen for signals").because(&error);
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
     let mut ending = daemon.ending.subscribe();
     let looking = tokio::spawn(super::tick::run(daemon.clone()));
     let watching = tokio::spawn(watch_epoch(daemon.clone()));
+    let (drained, drain) = watch::channel(());
+    if let Some(callers) = callers {
+        tokio::spawn(callers.serve(daemon.clone(), drain));
+    }
     let mut sync = tokio::time::interval(Duration::from_secs(1));
     let mut tidy = tokio::time::interval(Duration::from_secs(600));
     loop {
@@ -53,19 +62,23 @@ pub async fn serve(daemon: Arc<Daemon>, listener: UnixListener) -> Result<(), Fa
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             },
-            _ = sync.tick() => if let Err(error) = daemon.audit.sync() {
-                tracing::error!(%error, "the audit log cannot be made durable");
-            },
+            _ = sync.tick() => drop(tokio::task::spawn_blocking({
+                let daemon = daemon.clone();
+                move || sync_audit(&daemon)
+            })),
             _ = tidy.tick() => drop(tokio::spawn(destroy_expired(daemon.clone()))),
             _ = ending.changed() => break,
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
     }
+    // Callers get the answers that are under way; those that do not read them are cut.
+    let _ = drained.send(());
+    let _ = tokio::time::timeout(DRAINED_WITHIN, drained.closed()).await;
     looking.abort();
     watching.abort();
     // A store that hangs is none that others wait for.
-    let _ = tokio::time::timeout(RESTED_WITHIN, watch::rest(&daemon.cache, daemon.behind())).await;
+    let _ = tokio::time::timeout(RESTED_WITHIN, epochs::rest(&daemon.cache, daemon.behind())).await;
     if *daemon.ending.borrow() != Ending::Destroyed {
         daemon.ending.send_replace(Ending::Stop);
         daemon.backing.stop().await?;
@@ -75,8 +88,14 @@ pub async fn serve(daemon: Arc<Daemon>, listener: UnixListener) -> Result<(), Fa
     daemon.audit.sync().map_err(|error| translate::audit(&error))
 }
 
+fn sync_audit(daemon: &Daemon) {
+    if let Err(error) = daemon.audit.sync() {
+        tracing::error!(%error, "the audit log cannot be made durable");
+    }
+}
+
 async fn watch_epoch(daemon: Arc<Daemon>) {
-    watch::run(&daemon.cache, || daemon.behind()).await;
+    epochs::run(&daemon.cache, || daemon.behind()).await;
 }
 
 /// Destroys previous versions whose time has come. What fails now is tried again in the next round.
@@ -94,4 +113,5 @@ async fn destroy_expired(daemon: Arc<Daemon>) {
     }
 }
 
+const DRAINED_WITHIN: Duration = Duration::from_secs(5);
 const RESTED_WITHIN: Duration = Duration::from_secs(1);

@@ -1,6 +1,6 @@
 //! Starting the daemon: the lock, the store, the socket, and a report to whoever started it.
 
-use super::{Daemon, run, translate};
+use super::{Daemon, callers, run, translate};
 use crate::{
     audit::{Act, Actor, Log, Outcome},
     cli::command::up::{DYING, Kind, Report, Up, pause, report},
@@ -17,6 +17,7 @@ use std::{
     fs::{File, OpenOptions},
     io::Read,
     os::unix::fs::OpenOptionsExt,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -44,6 +45,7 @@ fn start(home: &Home, up: &Up) -> Result<(), Failure> {
         .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("DONJON_LOG").unwrap_or_else(|_| "info".into()))
         .init();
     let deployment = crate::config::deployment(home)?;
+    let lookup_socket = deployment.lookup_socket().map(PathBuf::from);
     let lease = Duration::from_secs(u64::from(deployment.read_lease));
     let layout = Layout::new(deployment.deployment)
         .map_err(|error| Failure::new(Exit::Usage, "cannot use this deployment").because(&error))?;
@@ -60,9 +62,10 @@ fn start(home: &Home, up: &Up) -> Result<(), Failure> {
             Actor { uid: rustix::process::geteuid().as_raw(), pid: rustix::process::getpid().as_raw_nonzero().get() };
         daemon.record(own, Act::Up, &[], Outcome::Done)?;
         let listener = run::listen(&daemon)?;
+        let callers = lookup_socket.as_deref().map(callers::Listening::bind).transpose()?;
         report(&Report::Serving);
         let_go_of_output()?;
-        let served = run::serve(daemon.clone(), listener).await;
+        let served = run::serve(daemon.clone(), listener, callers).await;
         donjon_drivers::host::ssh::close(&home.connections()).await;
         served?;
         daemon.record(own, Act::Down, &[], Outcome::Done)

@@ -1,6 +1,6 @@
 //! What the daemon holds: its home, what stands behind its store, the audit log, and whether it is to end.
 
-use super::translate;
+use super::{callers::KnownCallers, translate};
 use crate::{
     audit::{About, Act, Actor, Log, Outcome},
     cache::{Announcing, Cache, readers, watch::Behind},
@@ -33,6 +33,8 @@ pub struct Daemon {
     pub backing: Backing,
     /// The values that it has read, under a lease.
     pub cache: Arc<Cache>,
+    /// Who else may read.
+    pub callers: KnownCallers,
     /// Whether it is to end.
     pub ending: watch::Sender<Ending>,
 }
@@ -61,7 +63,18 @@ impl Daemon {
         };
         let cache = Arc::new(Cache::new(layout.clone(), reader, lease));
         let ending = watch::Sender::new(Ending::No);
-        Self { home, layout, id, rotating: Arc::default(), moving: RwLock::default(), audit, backing, cache, ending }
+        Self {
+            home,
+            layout,
+            id,
+            rotating: Arc::default(),
+            moving: RwLock::default(),
+            audit,
+            backing,
+            cache,
+            callers: KnownCallers::default(),
+            ending,
+        }
     }
 
     /// The open store, or why there is none. What is written through it is forgotten by the cache.

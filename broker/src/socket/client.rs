@@ -35,7 +35,7 @@ pub struct Reply {
 impl Client {
     /// Connects to the daemon of a home, refusing a socket that neither this user nor root owns.
     pub fn connect(home: &Home) -> Result<Self, Failure> {
-        Self::at(&home.socket())
+        Self::at(&home.socket_to_ask())
     }
 
     /// Connects to the daemon that listens at this socket.

@@ -98,8 +98,20 @@ impl Message {
 
     /// Reads a message.
     pub async fn receive(from: &mut (impl AsyncRead + Unpin)) -> Result<Self, FrameError> {
-        let header = receive_frame(from, LONGEST_HEADER).await?;
+        Self::receive_within(from, LONGEST_HEADER, MOST_MATERIALS).await
+    }
+
+    /// Reads a message of at most this much.
+    pub async fn receive_within(
+        from: &mut (impl AsyncRead + Unpin),
+        longest_header: usize,
+        most_materials: usize,
+    ) -> Result<Self, FrameError> {
+        let header = receive_frame(from, longest_header).await?;
         let count = count(&header)?;
+        if count > most_materials {
+            return Err(FrameError::TooLarge);
+        }
         let mut materials = Vec::with_capacity(count);
         for _ in 0..count {
             materials.push(Material::new(receive_frame(from, LONGEST_MATERIAL).await?));
@@ -118,6 +130,16 @@ impl Message {
         }
         Ok(to.flush().await?)
     }
+}
+
+/// What goes before a header.
+pub fn length_of_header(header: &[u8]) -> Result<[u8; 4], FrameError> {
+    length(header, LONGEST_HEADER)
+}
+
+/// What goes before a material.
+pub fn length_of_material(material: &Material) -> Result<[u8; 4], FrameError> {
+    length(material.expose(), LONGEST_MATERIAL) // EXPOSE: only the length leaves
 }
 
 async fn receive_frame(from: &mut (impl AsyncRead + Unpin), longest: usize) -> Result<Vec<u8>, FrameError> {

@@ -13,6 +13,7 @@ import time
 
 LARGEST_FRAME = 1 << 20
 MOST_MATERIALS = 4096
+LOOKUP_SOCKET = "/run/donjon/lookup.sock"
 
 
 class BrokerError(Exception):
@@ -25,12 +26,16 @@ def default_socket(environment=None):
     if environment.get("DONJON_SOCKET"):
         return environment["DONJON_SOCKET"]
     home = environment.get("DONJON_HOME")
-    if not home and os.geteuid() == 0:
+    if home:
+        return os.path.join(home, "run", "donjon.sock")
+    if os.geteuid() == 0:
         home = "/var/lib/donjon"
-    if not home:
+    else:
         state = environment.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
         home = os.path.join(state, "donjon")
-    return os.path.join(home, "run", "donjon.sock")
+    own = os.path.join(home, "run", "donjon.sock")
+    # A service has no broker of its own: it reads where the users of roles do.
+    return LOOKUP_SOCKET if os.path.exists(LOOKUP_SOCKET) and not os.path.exists(own) else own
 
 
 def read(path, names, timeout):

@@ -51,6 +51,9 @@ pub struct Deployment {
     /// Who may read what.
     #[serde(default)]
     pub roles: BTreeMap<RoleName, Reads>,
+    /// The socket at which the users of roles read. `/run/donjon/lookup.sock` where none is given and a role has users.
+    #[serde(default)]
+    pub lookup_socket: Option<String>,
     /// Edge sites and the overcloud.
     #[serde(default)]
     pub sites: BTreeMap<SiteName, Site>,
@@ -135,11 +138,19 @@ impl Deployment {
             views: BTreeMap::new(),
             strategies: BTreeMap::new(),
             roles: BTreeMap::new(),
+            lookup_socket: None,
             sites: BTreeMap::new(),
             schedules: Schedules::default(),
             notifications: Vec::new(),
             metrics: None,
         }
+    }
+
+    /// The lookup socket, where there is to be one.
+    pub fn lookup_socket(&self) -> Option<&str> {
+        let has_users = |reads: &Reads| !reads.users.is_empty() || !reads.groups.is_empty();
+        let usual = self.roles.values().any(has_users).then_some(LOOKUP_SOCKET);
+        self.lookup_socket.as_deref().or(usual)
     }
 
     /// The secrets that a view is assembled from, in the order of their names.
@@ -177,6 +188,9 @@ impl Deployment {
         consumers
     }
 }
+
+/// Where the users of roles read, where nothing else is said.
+pub const LOOKUP_SOCKET: &str = "/run/donjon/lookup.sock";
 
 /// The deployment host.
 pub const LOCAL: &str = "local";

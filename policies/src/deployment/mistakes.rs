@@ -29,6 +29,9 @@ impl Deployment {
                 format!("view `{view}` is made from the view `{part}`; views are made from secrets alone")
             }));
         }
+        for path in self.lookup_socket.iter().filter(|path| !path.starts_with('/')) {
+            found.push(format!("the lookup socket `{path}` is no absolute path"));
+        }
         for path in self.metrics.iter().filter(|path| !path.starts_with('/')) {
             found.push(format!("the file for metrics `{path}` is no absolute path"));
         }

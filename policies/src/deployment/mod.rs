@@ -15,11 +15,11 @@ mod site;
 mod template;
 
 pub use driven::{Driven, Setting};
-pub use file::{Deployment, DeploymentError, LOCAL};
+pub use file::{Deployment, DeploymentError, LOCAL, LOOKUP_SOCKET};
 pub use host::{Host, LOOPBACK};
 pub use inventory::Inventory;
 pub use notification::{Happening, Means, Notification};
 pub use schedules::{Days, Rule, Schedules};
 pub use service::{Proof, Service};
-pub use site::{Reads, Site};
+pub use site::{Account, Reads, Site};
 pub use template::{Encoding, Piece, Placeholder, placeholders};

@@ -4,12 +4,31 @@ use crate::name::{RoleName, SecretName};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 
-/// What a role may read: secrets and views by name.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+/// What a role may read: secrets and views by name. And who has it on this host, where anybody has.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reads {
     /// The secrets and views.
     pub reads: BTreeSet<SecretName>,
+    /// The users of this host who read them at the daemon's lookup socket.
+    #[serde(default)]
+    pub users: BTreeSet<Account>,
+    /// The groups whose processes read them there.
+    #[serde(default)]
+    pub groups: BTreeSet<Account>,
+    /// Where there are any, only from these systemd units or container scopes.
+    #[serde(default)]
+    pub units: BTreeSet<String>,
+}
+
+/// A user or a group of the host.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(untagged)]
+pub enum Account {
+    /// By number, as those of containers.
+    Number(u32),
+    /// By name.
+    Name(String),
 }
 
 /// A site that receives bundles.

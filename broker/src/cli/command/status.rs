@@ -30,8 +30,10 @@ impl Status {
                 true => format!("sealed: {} of {} unseal shares given", sealed["given"], sealed["needed"]),
                 false => text("state"),
             };
+            let warnings = reply.value["warnings"].as_array().into_iter().flatten().filter_map(|w| w.as_str());
+            let warnings: String = warnings.map(|warning| format!("warning: {warning}\n")).collect();
             format!(
-                "{state}\nstore       {}\ndeployment  {}\nhome        {}\ndaemon      pid {}, version {}\n",
+                "{state}\nstore       {}\ndeployment  {}\nhome        {}\ndaemon      pid {}, version {}\n{warnings}",
                 text("store"),
                 text("deployment"),
                 context.home.folder().display(),

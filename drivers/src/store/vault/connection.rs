@@ -161,7 +161,8 @@ impl Line {
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_WITHIN)
             .timeout(within)
-            // A kept connection keeps the buffers of its last answer: long enough for a burst, no longer.
+            // A kept connection keeps the buffers of its last answers: long enough for a burst, and shorter than the pause
+            // between two looks at the epoch, which would keep them for ever.
             .pool_idle_timeout(IDLE_FOR)
             .pool_max_idle_per_host(AT_ONCE);
         let builder = match &address.trust {
@@ -216,7 +217,7 @@ impl Drop for Authorised {
 const AT_ONCE: usize = 16;
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
-const IDLE_FOR: Duration = Duration::from_millis(500);
+const IDLE_FOR: Duration = Duration::from_millis(150);
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,105 @@
+//! Which roles a caller is, and which of them grants what it asks for.
+
+use super::{Accounts, Peer};
+use donjon_policies::{
+    access::{Access, Decision},
+    catalogue::Catalogue,
+    deployment::Deployment,
+    name::{RoleName, SecretName},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The callers of a deployment and their grants.
+#[derive(Debug, Clone, Default)]
+pub struct Callers {
+    access: Access,
+    roles: BTreeMap<RoleName, Members>,
+}
+
+#[derive(Debug, Clone)]
+struct Members {
+    users: BTreeSet<u32>,
+    groups: BTreeSet<u32>,
+    units: BTreeSet<String>,
+}
+
+/// No role of the caller grants this.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no role of the caller reads `{0}`")]
+pub struct Denied(pub SecretName);
+
+impl Callers {
+    /// As the deployment file says. A user or group that is not known here is nobody.
+    pub fn new(deployment: &Deployment, catalogue: &Catalogue, accounts: &Accounts) -> Self {
+        let given = deployment.roles.iter().map(|(role, reads)| (role.clone(), reads.reads.clone()));
+        let members = |(role, reads): (&RoleName, &donjon_policies::deployment::Reads)| {
+            let users = reads.users.iter().filter_map(|user| accounts.user(user)).collect();
+            let groups = reads.groups.iter().filter_map(|group| accounts.group(group)).collect();
+            (role.clone(), Members { users, groups, units: reads.units.clone() })
+        };
+        let roles = deployment.roles.iter().map(members).collect();
+        Self { access: Access::new(given, catalogue), roles }
+    }
+
+    /// The one decision: every name must be granted by a role of the caller. Which role reads, for the audit log.
+    pub fn decide(&self, peer: &Peer, names: &[SecretName]) -> Result<Option<RoleName>, Denied> {
+        let own: Vec<&RoleName> =
+            self.roles.iter().filter(|(_, members)| members.include(peer)).map(|(role, _)| role).collect();
+        let mut reading = None;
+        for name in names {
+            let granting = own.iter().find(|role| self.access.decide(role, name) == Decision::Granted);
+            let granting = granting.ok_or_else(|| Denied(name.clone()))?;
+            reading.get_or_insert_with(|| (*granting).clone());
+        }
+        Ok(reading)
+    }
+}
+
+impl Members {
+    fn include(&self, peer: &Peer) -> bool {
+        let known = self.users.contains(&peer.uid) || self.groups.contains(&peer.gid);
+        known && (self.units.is_empty() || self.units.iter().any(|unit| peer.runs_in(unit)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEPLOYMENT: &str = "
+deployment: d
+catalogue: kolla-ansible
+roles:
+  keystone: {reads: [keystone_database_password], users: [keystone]}
+  nova: {reads: [nova_database_password], groups: [42436], units: [nova.service]}
+  site: {reads: [database_password]}
+";
+
+    fn decide(uid: u32, gid: u32, cgroup: &str, names: &[&str]) -> Result<Option<RoleName>, Denied> {
+        let deployment = Deployment::parse("f", DEPLOYMENT).unwrap();
+        let accounts = Accounts::parse("root:x:0:0::/:/bin/sh\nkeystone:x:42425:42425::/:/x\nbad\n", "");
+        let callers = Callers::new(&deployment, &Catalogue::named("kolla-ansible").unwrap(), &accounts);
+        let names: Vec<SecretName> = names.iter().map(|name| name.parse().unwrap()).collect();
+        callers.decide(&Peer { uid, gid, pid: 1, cgroup: cgroup.to_owned() }, &names)
+    }
+
+    #[test]
+    fn a_role_is_its_users_and_groups_within_its_units() {
+        let (own, other) = ("keystone_database_password", "nova_database_password");
+        assert_eq!(decide(42425, 1, "", &[own]), Ok(Some("keystone".parse().unwrap())));
+        assert_eq!(decide(1, 42425, "", &[own]), Err(Denied(own.parse().unwrap())), "a user is no group");
+        assert_eq!(decide(42425, 1, "", &[own, other]), Err(Denied(other.parse().unwrap())));
+        assert_eq!(decide(1, 42436, "", &[other]), Err(Denied(other.parse().unwrap())), "outside of its unit");
+        let inside = "0::/system.slice/nova.service\n";
+        assert_eq!(decide(1, 42436, inside, &[other]), Ok(Some("nova".parse().unwrap())));
+        assert_eq!(decide(7, 7, inside, &[other]), Err(Denied(other.parse().unwrap())), "a unit alone is nobody");
+    }
+
+    #[test]
+    fn what_no_user_has_nobody_reads() {
+        for uid in [0, 1, 42425] {
+            let denied = Err(Denied("database_password".parse().unwrap()));
+            assert_eq!(decide(uid, uid, "", &["database_password"]), denied);
+        }
+    }
+}

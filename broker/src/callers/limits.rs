@@ -1,0 +1,113 @@
+//! How much a user may ask for: a bucket that fills with time, and a bound on connections.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+/// The limits of all users.
+#[derive(Debug, Default)]
+pub struct Limits {
+    users: Mutex<BTreeMap<u32, User>>,
+}
+
+#[derive(Debug)]
+struct User {
+    connections: usize,
+    left: f64,
+    filled: Instant,
+}
+
+/// A connection within the limits; it counts until it is dropped.
+#[derive(Debug)]
+pub struct Within {
+    limits: Arc<Limits>,
+    uid: u32,
+}
+
+impl Limits {
+    /// One more connection of a user; `None` where that would be too many, of theirs or of all.
+    pub fn connect(self: &Arc<Self>, uid: u32, now: Instant) -> Option<Within> {
+        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        if users.values().map(|user| user.connections).sum::<usize>() >= MOST_CONNECTIONS {
+            return None;
+        }
+        // Who has gone and has all of it back is as good as one who never came.
+        users.retain(|_, user| user.connections > 0 || user.level(now) < MOST);
+        let user = users.entry(uid).or_insert(User { connections: 0, left: MOST, filled: now });
+        if user.connections >= MOST_OF_ONE {
+            return None;
+        }
+        user.connections += 1;
+        Some(Within { limits: Arc::clone(self), uid })
+    }
+}
+
+impl Within {
+    /// Takes a price from the user's bucket, and says whether it was there.
+    pub fn pay(&self, price: u32, now: Instant) -> bool {
+        let mut users = self.limits.users.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(user) = users.get_mut(&self.uid) else { return false };
+        (user.left, user.filled) = (user.level(now), now);
+        let enough = user.left >= f64::from(price);
+        if enough {
+            user.left -= f64::from(price);
+        }
+        enough
+    }
+}
+
+impl Drop for Within {
+    fn drop(&mut self) {
+        let mut users = self.limits.users.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(user) = users.get_mut(&self.uid) {
+            user.connections -= 1;
+        }
+    }
+}
+
+impl User {
+    fn level(&self, now: Instant) -> f64 {
+        (self.left + now.saturating_duration_since(self.filled).as_secs_f64() * EACH_SECOND).min(MOST)
+    }
+}
+
+const MOST_CONNECTIONS: usize = 1024;
+const MOST_OF_ONE: usize = 128;
+/// Values at once, and after that in each second.
+const MOST: f64 = 20_000.0;
+const EACH_SECOND: f64 = 5_000.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_bucket_empties_and_fills_for_each_user_alone() {
+        let (limits, start) = (Arc::new(Limits::default()), Instant::now());
+        let (one, two) = (limits.connect(1, start).unwrap(), limits.connect(2, start).unwrap());
+        assert!(one.pay(20_000, start) && !one.pay(1, start), "all of it was taken");
+        assert!(two.pay(1, start), "another has one's own");
+        assert!(!one.pay(5_001, start + Duration::from_secs(1)) && one.pay(5_000, start + Duration::from_secs(1)));
+        drop(one);
+        let again = limits.connect(1, start + Duration::from_secs(1)).unwrap();
+        assert!(!again.pay(1_000, start + Duration::from_secs(1)), "a new connection brings nothing");
+    }
+
+    #[test]
+    fn connections_are_counted_for_one_and_for_all() {
+        let (limits, now) = (Arc::new(Limits::default()), Instant::now());
+        let mut held: Vec<_> = (0..MOST_OF_ONE).map(|_| limits.connect(1, now).unwrap()).collect();
+        assert!(limits.connect(1, now).is_none());
+        held.pop();
+        held.push(limits.connect(1, now).expect("one has gone"));
+        for uid in 2.. {
+            let Some(within) = limits.connect(uid, now) else { break };
+            held.push(within);
+            held.extend((1..MOST_OF_ONE).map_while(|_| limits.connect(uid, now)));
+        }
+        assert_eq!(held.len(), MOST_CONNECTIONS);
+    }
+}

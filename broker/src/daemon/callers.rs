@@ -1,0 +1,257 @@
+//! The lookup socket: any user of the host may connect, and reads what a role grants, known by the kernel alone.
+
+use super::{
+    Daemon,
+    kept::{self, Sent},
+    lookup::{self, Answered, Caller, Wanted},
+};
+use crate::{
+    audit::{Act, Outcome},
+    callers::{Accounts, Callers, Limits, Peer, Within},
+    config,
+    failure::{Exit, Failure},
+    socket::{
+        frame::{FrameError, Message},
+        message::{Answer, Request},
+    },
+};
+use std::{
+    fs::{DirBuilder, Permissions},
+    io::{self, ErrorKind},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use tokio::{
+    net::{UnixListener, UnixStream},
+    sync::watch,
+    time::timeout,
+};
+
+/// The open lookup socket.
+pub struct Listening {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+/// Who may read, as the deployment file said when it was last read.
+#[derive(Default)]
+pub struct KnownCallers(Mutex<Option<(Mark, Arc<Callers>)>>);
+
+/// By what a changed file is known. Files are replaced whole.
+type Mark = Vec<(u64, i64, i64, u64)>;
+
+impl Listening {
+    /// Opens it in a folder that others pass through and cannot list.
+    pub fn bind(path: &Path) -> Result<Self, Failure> {
+        let failed = |error: io::Error| {
+            Failure::new(Exit::Failed, format!("cannot open the lookup socket {}", path.display()))
+                .because(&error)
+                .hint("`lookup_socket` in donjon.yaml names another place")
+        };
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        DirBuilder::new().recursive(true).mode(0o711).create(folder).map_err(failed)?;
+        let found = std::fs::symlink_metadata(folder).map_err(failed)?;
+        let own = rustix::process::geteuid().as_raw();
+        if found.permissions().mode() & 0o022 != 0 || (found.uid() != own && found.uid() != 0) {
+            return Err(Failure::new(Exit::NotAllowed, format!("others may write into {}", folder.display()))
+                .cause("whoever writes there could listen in the broker's place")
+                .hint("`lookup_socket` in donjon.yaml names another place"));
+        }
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            return Err(Failure::new(Exit::Conflict, format!("another daemon listens at {}", path.display()))
+                .hint("`lookup_socket` in donjon.yaml names another place"));
+        }
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
+            Ok(()) | Err(_) => {}
+        }
+        let listener = UnixListener::bind(path).map_err(failed)?;
+        std::fs::set_permissions(path, Permissions::from_mode(0o666)).map_err(failed)?;
+        Ok(Self { listener, path: path.to_path_buf() })
+    }
+
+    /// Serves until the end is told, and then until requests under way are answered.
+    pub async fn serve(self, daemon: Arc<Daemon>, mut end: watch::Receiver<()>) {
+        let limits = Arc::new(Limits::default());
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                _ = end.changed() => break,
+            };
+            let Ok((stream, _)) = accepted else {
+                // Out of descriptors, or a peer that was gone at once.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            };
+            let Ok(peer) = Peer::of(&stream) else { continue };
+            if peer.uid == 0 || peer.uid == rustix::process::geteuid().as_raw() {
+                // Who may do everything may do it here too.
+                drop(tokio::spawn(super::answer::serve(daemon.clone(), stream)));
+                continue;
+            }
+            let Some(within) = limits.connect(peer.uid, Instant::now()) else { continue };
+            let (daemon, end) = (daemon.clone(), end.clone());
+            tokio::spawn(async move {
+                if let Err(error) = connection(&daemon, &peer, &within, stream, end).await {
+                    tracing::debug!(%error, "a caller's connection ended early");
+                }
+            });
+        }
+        // It may be gone already.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+async fn connection(
+    daemon: &Daemon,
+    peer: &Peer,
+    within: &Within,
+    mut stream: UnixStream,
+    mut end: watch::Receiver<()>,
+) -> Result<(), FrameError> {
+    loop {
+        let received = tokio::select! {
+            received = timeout(PATIENCE, Message::receive_within(&mut stream, LONGEST, 0)) => received,
+            _ = end.changed() => return Ok(()),
+        };
+        let message = match received {
+            Ok(Ok(message)) => message,
+            Ok(Err(FrameError::Gone)) | Err(_) => return Ok(()),
+            Ok(Err(error)) => return Err(error),
+        };
+        match answer(daemon, peer, within, &message, &mut stream).await? {
+            Ok(None) => {}
+            Ok(Some((value, materials))) => send(Message::new(&Answer::Reply(value), materials)?, &mut stream).await?,
+            Err(failure) => {
+                let cut = failure.code == Exit::Unavailable;
+                send(Message::new(&Answer::Error(failure), Vec::new())?, &mut stream).await?;
+                if cut {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+async fn send(message: Message, stream: &mut UnixStream) -> Result<(), FrameError> {
+    timeout(PATIENCE, message.send(stream)).await.unwrap_or(Err(FrameError::Gone))
+}
+
+/// What is answered; nothing where it went out from memory already.
+async fn answer(
+    daemon: &Daemon,
+    peer: &Peer,
+    within: &Within,
+    message: &Message,
+    stream: &mut UnixStream,
+) -> Result<Result<Option<(serde_json::Value, Vec<donjon_drivers::material::Material>)>, Failure>, FrameError> {
+    let wanted = match asked(message) {
+        Ok(wanted) => wanted,
+        Err(failure) => return Ok(Err(paid(within, REFUSED).err().unwrap_or(failure))),
+    };
+    if let Err(failure) = paid(within, u32::try_from(wanted.names().len()).unwrap_or(u32::MAX).max(1)) {
+        return Ok(Err(failure));
+    }
+    let role = match granted(daemon, peer, within, &wanted) {
+        Ok(role) => role,
+        Err(failure) => return Ok(Err(failure)),
+    };
+    let caller = Caller { actor: peer.actor(), role };
+    if kept::answer(daemon, &caller, &wanted, stream).await? == Sent::Whole {
+        return Ok(Ok(None));
+    }
+    let read: Answered = lookup::read(daemon, &caller, &wanted).await;
+    Ok(read.map(Some).map_err(without_names))
+}
+
+fn asked(message: &Message) -> Result<Wanted, Failure> {
+    let only = || {
+        Failure::new(Exit::NotAllowed, "this socket is for reading newest values")
+            .hint("everything else is for the user that ran `donjon up`, at the daemon's own socket")
+    };
+    let Ok(Request::Read { names, version: None, epoch }) = message.parse() else { return Err(only()) };
+    if names.is_empty() || names.len() > MOST_NAMES {
+        return Err(Failure::new(Exit::Usage, format!("1 to {MOST_NAMES} names can be read at once")));
+    }
+    Wanted::parse(&names, epoch)
+}
+
+fn paid(within: &Within, price: u32) -> Result<(), Failure> {
+    if within.pay(price, Instant::now()) {
+        return Ok(());
+    }
+    // No line of the audit log: who asks without end would fill the disk.
+    Err(Failure::new(Exit::Unavailable, "this user asks for too much at once").hint("try again in a moment"))
+}
+
+fn granted(
+    daemon: &Daemon,
+    peer: &Peer,
+    within: &Within,
+    wanted: &Wanted,
+) -> Result<Option<donjon_policies::name::RoleName>, Failure> {
+    let known = daemon.callers.current(daemon).map_err(|failure| {
+        tracing::error!(%failure, "nobody can read at the lookup socket");
+        Failure::new(Exit::Unavailable, "the broker cannot tell who may read").hint("its log says why")
+    })?;
+    known.decide(peer, wanted.names()).map_err(|denied| {
+        if let Err(failure) = paid(within, REFUSED) {
+            return failure;
+        }
+        let caller = Caller { actor: peer.actor(), role: None };
+        if let Err(failure) = daemon.record_about(caller.actor, Act::Read, caller.about(wanted), Outcome::Denied) {
+            return failure;
+        }
+        Failure::new(Exit::NotAllowed, format!("uid {} may not read `{}`", peer.uid, denied.0))
+            .cause("no role of donjon.yaml grants it to this user, group and unit")
+            .state("nothing was answered")
+    })
+}
+
+/// What a caller is told of a failure: not the names of secrets that it may not know of.
+fn without_names(failure: Failure) -> Failure {
+    match failure.code {
+        Exit::NotThere => Failure { causes: Vec::new(), hint: None, ..failure },
+        _ => failure,
+    }
+}
+
+impl KnownCallers {
+    /// As the deployment file says now.
+    pub fn current(&self, daemon: &Daemon) -> Result<Arc<Callers>, Failure> {
+        let mark = mark(&[&daemon.home.deployment_file(), Path::new(USERS), Path::new(GROUPS)]);
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, callers)) = known.as_ref().filter(|(then, _)| *then == mark) {
+            return Ok(callers.clone());
+        }
+        // Closed until it reads again.
+        *known = None;
+        let deployment = daemon.deployment()?;
+        let catalogue = config::catalogue(&deployment.catalogue)?;
+        // Without these files there are numbers alone.
+        let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let callers = Arc::new(Callers::new(&deployment, &catalogue, &Accounts::parse(&text(USERS), &text(GROUPS))));
+        *known = Some((mark, callers.clone()));
+        Ok(callers)
+    }
+}
+
+fn mark(files: &[&Path]) -> Mark {
+    let of = |path: &&Path| {
+        std::fs::metadata(path)
+            .map_or((0, 0, 0, 0), |found| (found.ino(), found.mtime(), found.mtime_nsec(), found.len()))
+    };
+    files.iter().map(of).collect()
+}
+
+const USERS: &str = "/etc/passwd";
+const GROUPS: &str = "/etc/group";
+/// Bytes of a request: a thousand of the longest names.
+const LONGEST: usize = 256 << 10;
+const MOST_NAMES: usize = 1024;
+/// A refusal costs as much as a thousand values: each is a line of the audit log.
+const REFUSED: u32 = 1000;
+/// How long a request may take to arrive, a connection may be idle, and an answer may take to be read.
+const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,0 +1,164 @@
+//! The lookup socket: users of the host read what a role grants them, with no credential, and nothing else.
+
+use donjon_tests::donjon::{Donjon, Ran, binary};
+use std::{
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+use tempfile::TempDir;
+
+/// A daemon with a lookup socket, and what other users may enter.
+struct Scene {
+    donjon: Donjon,
+    open: TempDir,
+}
+
+impl Scene {
+    fn new(roles: &str) -> Self {
+        let open = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(open.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::copy(binary(), open.path().join("donjon")).unwrap();
+        let scene = Self { donjon: Donjon::new(), open };
+        scene.grant(roles);
+        scene.donjon.run(&["up", "--store", "file"]).ok();
+        for name in ["x", "y"] {
+            scene.donjon.run_with_input(&["put", name], format!("the-value-of-{name}").as_bytes()).ok();
+        }
+        scene
+    }
+
+    fn grant(&self, roles: &str) {
+        self.donjon.describe(&format!("deployment: site1\nlookup_socket: {}\n{roles}", self.socket().display()));
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.open.path().join("sockets/lookup.sock")
+    }
+
+    /// Runs a program as another user.
+    fn as_user(&self, user: &str, program: &Path, words: &[&str]) -> Ran {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", user, "--regid", "nogroup", "--clear-groups"]).arg(program).args(words);
+        command.env("DONJON_SOCKET", self.socket()).env("HOME", "/nonexistent").env_remove("DONJON_HOME");
+        let output = command.output().expect("setpriv is there");
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ran { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    fn donjon_as(&self, user: &str, words: &[&str]) -> Ran {
+        self.as_user(user, &self.open.path().join("donjon"), words)
+    }
+
+    fn python_as(&self, user: &str, script: &str) -> Ran {
+        let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("../drivers/python/donjon/broker.py");
+        std::fs::copy(package, self.open.path().join("broker.py")).unwrap();
+        let whole = format!("import sys, os; sys.path.insert(0, {:?})\nimport broker\n{script}", self.open.path());
+        self.as_user(user, Path::new("python3"), &["-B", "-c", &whole])
+    }
+
+    fn audit(&self) -> String {
+        std::fs::read_to_string(self.donjon.home().join("audit.jsonl")).unwrap()
+    }
+}
+
+const GRANTED: &str = "roles:\n  web: {reads: [x], users: [nobody]}\n";
+
+#[test]
+fn a_user_reads_what_a_role_grants_and_nothing_else() {
+    let scene = Scene::new(GRANTED);
+    assert_eq!(scene.donjon_as("nobody", &["get", "x"]).ok(), "the-value-of-x");
+    assert!(scene.audit().contains("\"role\":\"web\""), "the line says as which role");
+    let python = scene.python_as("nobody", "print(broker.read(broker.default_socket(), ['x'], 5))");
+    assert_eq!(python.ok().trim_end(), "[b'the-value-of-x']");
+
+    let refused = scene.donjon_as("nobody", &["get", "y"]).failed(3);
+    assert!(refused.contains("may not read `y`"), "{refused}");
+    let missing = scene.donjon_as("nobody", &["get", "no-such-secret"]).failed(3);
+    assert_eq!(missing, refused.replace("`y`", "`no-such-secret`"), "whether it is there is not told");
+    let denied = scene.audit().lines().filter(|line| line.contains("\"outcome\":\"denied\"")).count();
+    assert_eq!(denied, 2, "each refusal has its line");
+    scene.donjon_as("daemon", &["get", "x"]).failed(3);
+
+    for words in [&["list"][..], &["history", "x"], &["get", "x", "--version", "1"], &["rotate", "status"], &["down"]] {
+        scene.donjon_as("nobody", words).failed(3);
+    }
+    let error = scene.python_as("nobody", "broker.read(broker.default_socket(), ['x', 'y'], 5)").failed(1);
+    assert!(error.contains("may not read `y`") && !error.contains("the-value"), "{error}");
+    assert_eq!(scene.donjon.run(&["get", "y"]).ok(), "the-value-of-y", "the owner reads as ever");
+}
+
+#[test]
+fn a_grant_that_is_taken_back_ends_at_once_and_a_file_that_cannot_be_read_grants_nothing() {
+    let scene = Scene::new(GRANTED);
+    assert_eq!(scene.donjon_as("nobody", &["get", "x"]).ok(), "the-value-of-x");
+    scene.grant("roles:\n  web: {reads: [x], users: [daemon]}\n");
+    scene.donjon_as("nobody", &["get", "x"]).failed(3);
+    assert_eq!(scene.donjon_as("daemon", &["get", "x"]).ok(), "the-value-of-x");
+    scene.grant("roles:\n  web: {reads: [x], users: [nobody], units: [web.service]}\n");
+    scene.donjon_as("nobody", &["get", "x"]).failed(3);
+    scene.grant("roles: [\n");
+    let error = scene.donjon_as("nobody", &["get", "x"]).failed(6);
+    assert!(error.contains("cannot tell who may read"), "{error}");
+}
+
+#[test]
+fn the_folder_is_passed_through_and_not_listed_and_strangers_are_bounded() {
+    let scene = Scene::new(GRANTED);
+    let script = "
+folder = os.path.dirname(broker.default_socket())
+try:
+    os.listdir(folder)
+    sys.exit('listed')
+except PermissionError:
+    pass
+import socket, struct
+def connect():
+    stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    stream.settimeout(20)
+    stream.connect(broker.default_socket())
+    return stream
+def ended(stream):
+    try:
+        return stream.recv(1) == b''
+    except ConnectionResetError:
+        return True
+# A length that no request of theirs has, and a nest of brackets.
+stream = connect()
+stream.sendall(struct.pack('>I', 1 << 20))
+assert ended(stream), 'a large request'
+stream = connect()
+stream.sendall(struct.pack('>I', 100000) + b'[' * 100000)
+assert ended(stream), 'a deep one'
+held = [connect() for _ in range(128)]
+assert ended(connect()), 'one connection too many'
+del held
+for _ in range(200):
+    try:
+        broker.read(broker.default_socket(), ['x'], 20)
+        break
+    except broker.BrokerError:
+        pass
+else:
+    sys.exit('it does not recover')
+asked = 0
+try:
+    while asked < 100:
+        try:
+            broker.read(broker.default_socket(), ['y'], 20)
+        except broker.BrokerError as error:
+            if 'too much' in str(error):
+                break
+        asked += 1
+except OSError:
+    pass
+print('refusals before it was too much:', asked)
+assert asked < 100
+";
+    let out = scene.python_as("nobody", script).ok();
+    assert!(out.contains("refusals before"), "{out}");
+    let mode = std::fs::metadata(scene.socket().parent().unwrap()).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o711);
+    scene.donjon.run(&["down"]).ok();
+    assert!(!scene.socket().exists(), "it is taken away at the end");
+}
