@@ -48,4 +48,5 @@ demo: setup build
 	tests/demo.sh
 
 bench: setup build
-	tests/benches/figures.py target/release/donjon $(TOOLS)/venv
+	cargo build --release --locked -p donjon-tests --bench lookups
+	tests/benches/figures.py target/release/donjon $(TOOLS)/venv "$$(ls -t target/release/deps/lookups-* | grep -v '\.d$$' | head -1)"

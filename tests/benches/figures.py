@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Figures of the main job, beside its peers in the same run: medians and ratios. Everything runs on loopback in one folder.
 
-usage: figures.py DONJON VENV      (`make bench` calls it)
+usage: figures.py DONJON VENV [LOOKUPS]     (`make bench` calls it; LOOKUPS is the bench of that name, built)
 """
 import hashlib
+import http.client
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ import tempfile
 import time
 
 DONJON, VENV = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+LOOKUPS = os.path.abspath(sys.argv[3]) if len(sys.argv) > 3 else None
 WORK = tempfile.mkdtemp(prefix="donjon-bench.")
 os.chmod(WORK, 0o711)
 CHILDREN = []
@@ -126,6 +128,59 @@ def reads(peer):
     run([DONJON, "down", "--force"], env)
 
 
+def read_all(env, names):
+    """All names in one request, over a new connection, as a play or a service does."""
+    with socket.socket(socket.AF_UNIX) as stream:
+        stream.connect(os.path.join(env["DONJON_HOME"], "run", "donjon.sock"))
+        header = json.dumps({"v": 1, "op": "read", "names": [{"name": name} for name in names], "materials": 0}).encode()
+        stream.sendall(len(header).to_bytes(4, "big") + header)
+        reader = stream.makefile("rb")
+        answer = json.loads(reader.read(int.from_bytes(reader.read(4), "big")))
+        if "reply" not in answer:
+            sys.exit(f"a lookup was refused: {answer}")
+        for _ in range(answer["materials"]):
+            reader.read(int.from_bytes(reader.read(4), "big"))
+
+
+def lookups(peer):
+    env = environment(home())
+    run([DONJON, "up"], env)
+    names = [f"secret{n}" for n in range(1000)]
+
+    def put(some):
+        for name in some:
+            run([DONJON, "put", name], env, b"a-value-of-some-length-as-they-are")
+
+    put(names)
+    read_all(env, names)
+    if LOOKUPS:
+        print(run([LOOKUPS, os.path.join(env["DONJON_HOME"], "run", "donjon.sock"), names[0]], dict(os.environ)).decode(), end="", flush=True)
+        bao_reads(peer)
+    show("daemon's memory with 1,000 secrets after that", [resident(status(env)["pid"])], unit="MB", scale=1)
+    cold = []
+    for _ in range(5):
+        # The Vault goes on; the daemon is new.
+        os.kill(status(env)["pid"], 9)
+        run([DONJON, "up"], env)
+        cold.append(timed(lambda: read_all(env, names[:200])))
+    show("a new daemon's first 200 secrets, from the Vault", cold)
+    warm = [timed(lambda: read_all(env, names[:200])) for _ in range(50)]
+    show("200 secrets again, from memory", warm)
+    run([DONJON, "down", "--force"], env)
+
+
+def bao_reads(peer):
+    """The same over HTTP, kept alive, from `bao server -dev`: in memory and without audit, which flatters it."""
+    connection = http.client.HTTPConnection("127.0.0.1", peer.port)
+    took = []
+    for _ in range(2000):
+        begun = time.perf_counter()
+        connection.request("GET", "/v1/secret/data/x", headers={"X-Vault-Token": "root"})
+        connection.getresponse().read()
+        took.append(time.perf_counter() - begun)
+    show("the same from OpenBao, by a Python client", took, unit="us", scale=1e6)
+
+
 def rotation():
     database, at = os.path.join(WORK, "db"), port()
     os.makedirs(database, mode=0o711)
@@ -182,6 +237,7 @@ try:
     dev = DevVault()
     generation(dev)
     reads(dev)
+    lookups(dev)
     rotation()
 finally:
     for child in CHILDREN:
