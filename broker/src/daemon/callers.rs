@@ -212,10 +212,7 @@ fn granted(
 
 /// What a caller is told of a failure: not the names of secrets that it may not know of.
 fn without_names(failure: Failure) -> Failure {
-    match failure.code {
-        Exit::NotThere => Failure { causes: Vec::new(), hint: None, ..failure },
-        _ => failure,
-    }
+    if failure.code == Exit::NotThere { Failure { causes: Vec::new(), hint: None, ..failure } } else { failure }
 }
 
 impl KnownCallers {
