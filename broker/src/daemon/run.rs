@@ -40,8 +40,10 @@ pub async fn serve(
     let looking = tokio::spawn(super::tick::run(daemon.clone()));
     let watching = tokio::spawn(watch_epoch(daemon.clone()));
     let (drained, drain) = watch::channel(());
-    if let Some(callers) = callers {
-        tokio::spawn(callers.serve(daemon.clone(), drain));
+    match callers {
+        Some(callers) => drop(tokio::spawn(callers.serve(daemon.clone(), drain))),
+        // Nobody is waited for.
+        None => drop(drain),
     }
     let mut sync = tokio::time::interval(Duration::from_secs(1));
     let mut tidy = tokio::time::interval(Duration::from_secs(600));
