@@ -163,6 +163,10 @@ run donjon export key -o "$work/authority.pem"
 run donjon export bundle --site edge1 --role keystone --recipient "$node" -o "$work/edge1-new.donjon"
 run donjon import "$work/edge1-new.donjon" -i "$work/node.identity" --into "$work/node" --authority-key "$work/authority.pem"
 run donjon receipt "$work/edge1-new.donjon.receipt"
+fails 13 donjon rotate resume
+proves "that the bundle is there is not enough: the site's services must run on it"
+run donjon drain -i "$work/node.identity" --node "$work/node" --no-consumers --receipt "$work/drained.receipt"
+run donjon receipt "$work/drained.receipt"
 run donjon rotate resume
 latest=$(donjon get database_password)
 login "$latest" && ! login "$new" && echo "   the new authority's password logs in, the one before is refused"

@@ -19,6 +19,12 @@ pub fn tied(program: impl AsRef<OsStr>) -> Command {
 #[derive(Debug)]
 pub struct Guard(Child);
 
+impl From<Child> for Guard {
+    fn from(child: Child) -> Self {
+        Self(child)
+    }
+}
+
 impl Guard {
     /// Starts a command.
     pub fn start(command: &mut Command) -> io::Result<Self> {

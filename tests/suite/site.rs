@@ -279,13 +279,21 @@ fn a_rotation_waits_for_a_site_that_has_the_old_value() {
         place.export_of("cache", file);
         place.import(file, &[]).ok();
         place.receipt(&format!("{file}.receipt")).ok();
+        let waits = place.donjon.run(&["rotate", "resume"]);
+        let (identity, folder, drained) = (place.text("node"), place.text("folder"), place.text("drained"));
+        let drain = ["drain", "-i", &identity, "--node", &folder, "--no-consumers", "--receipt", &drained];
+        place.donjon.run(&drain).ok();
+        place.receipt("drained").ok();
+        assert_eq!(place.receipt("drained").code, 9, "it counts once");
+        waits
     };
-    answer("one.donjon");
+    answer("one.donjon").ok();
     let waits = place.donjon.run(&apply).failed(13);
     assert!(waits.contains("edge1"), "{waits}");
     assert!(place.donjon.run(&["rotate", "status"]).out.contains("edge1"));
     place.donjon.run(&["rotate", "resume"]).failed(13);
-    answer("two.donjon");
+    let imported = answer("two.donjon").failed(13);
+    assert!(imported.contains("of 1 recipients of epoch 2, 1 have imported and 0 have drained it"), "{imported}");
     place.donjon.run(&["rotate", "resume"]).ok();
 
     place.donjon.run(&apply).failed(13);

@@ -45,6 +45,10 @@ pub enum Act {
     Import,
     /// A receipt was taken.
     Receipt,
+    /// A recipient was added or removed.
+    Recipients,
+    /// A host or a site left.
+    Retire,
     /// A role logged in to a reader.
     Login,
     /// A token was looked up, renewed or given up at a reader.

@@ -191,7 +191,9 @@ fn durability(act: Act) -> Durability {
         | Act::Scan
         | Act::Export
         | Act::Import
-        | Act::Receipt => Durability::Disk,
+        | Act::Receipt
+        | Act::Recipients
+        | Act::Retire => Durability::Disk,
     }
 }
 

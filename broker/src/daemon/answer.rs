@@ -5,7 +5,7 @@ use super::{
     kept::{self, Sent},
     lifecycle,
     lookup::{self, Answered, Caller, Wanted},
-    metrics, push, renew, rotate, scan, schedule, transfer,
+    metrics, push, recipients, renew, rotate, scan, schedule, transfer,
 };
 use crate::{
     audit::Actor,
@@ -149,6 +149,7 @@ async fn answer(
         Request::ExportKey => transfer::export_key(daemon).await,
         Request::Import(asked) => transfer::import(daemon, actor, &asked, materials).await,
         Request::Restore => transfer::restore(daemon, actor, materials).await,
+        Request::Recipients { asked } => recipients::recipients(daemon, actor, asked, materials).await,
         Request::Receipt => transfer::receipt(daemon, actor, materials).await,
     }
 }

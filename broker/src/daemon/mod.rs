@@ -12,6 +12,7 @@ pub mod lookup;
 pub mod metrics;
 pub mod notices;
 mod push;
+mod recipients;
 pub mod renew;
 pub mod rotate;
 pub mod run;

@@ -34,7 +34,7 @@ pub(super) async fn push(
     let catalogue = config::catalogue(&deployment.catalogue)?;
     let given = deployment.roles.iter().map(|(role, given)| (role.clone(), given.reads.clone()));
     let access = Access::new(given, &catalogue);
-    let (plan, credentials) = (asked.plan, asked.credentials);
+    let (plan, with) = (asked.plan, asked.credentials.then(|| asked.hosts.clone()));
     let destination = Destination::open(named(asked, materials)?).await.map_err(|error| told::push(REFUSED, &error))?;
     // Neither a rotation nor a deployer run is cut off in its middle.
     let _alone = if plan { None } else { Some(rotate::alone(daemon)?) };
@@ -56,7 +56,7 @@ pub(super) async fn push(
     }
     let names = transfer::public_names(daemon, found.records.iter().map(|record| &record.path));
     daemon.record(actor, Act::Export, &names, Outcome::Intent)?;
-    let with = if credentials { WithCredentials::Yes } else { WithCredentials::No };
+    let with = with.map_or(WithCredentials::No, WithCredentials::Yes);
     let told = |text: &str, done: usize, total: usize| {
         let count = |n: usize| Some(u64::try_from(n).unwrap_or(u64::MAX));
         // Whoever asked may have left; the push goes on.
@@ -70,12 +70,12 @@ pub(super) async fn push(
     reply["written"] = json!(pushed.written);
     reply["authority"] = json!(pushed.key.id());
     reply["key"] = json!(pushed.key.to_pem());
-    reply["credentials"] = pushed.credentials.iter().map(|credential| json!(credential.role)).collect();
+    reply["credentials"] = pushed.credentials.iter().map(|one| json!({"role": one.role, "host": one.host})).collect();
     let materials = pushed.credentials.into_iter().flat_map(|credential| [credential.role_id, credential.secret_id]);
     Ok((reply, materials.collect()))
 }
 
-fn named(asked: VaultAsked, materials: Vec<Material>) -> Result<Named, Failure> {
+pub(super) fn named(asked: VaultAsked, materials: Vec<Material>) -> Result<Named, Failure> {
     let token = materials.into_iter().next().ok_or_else(|| {
         Failure::new(Exit::Usage, "no token for the Vault was given")
             .state("nothing was changed")

@@ -288,7 +288,7 @@ fn describe(journal: &crate::rotation::Journal) -> Value {
     })
 }
 
-async fn described(daemon: &Daemon) -> Result<(Deployment, Catalogue), Failure> {
+pub(super) async fn described(daemon: &Daemon) -> Result<(Deployment, Catalogue), Failure> {
     let deployment = daemon.deployment()?;
     let catalogue = crate::config::catalogue(&deployment.catalogue)?;
     Ok((crate::config::with_inventory(deployment).await?, catalogue))

@@ -1,6 +1,6 @@
 //! `schedule`, and rotating what is due by it.
 
-use super::{Daemon, lookup::Answered, rotate, translate};
+use super::{Daemon, lookup::Answered, recipients, rotate, translate};
 use crate::{
     audit::Actor,
     failure::{Exit, Failure},
@@ -22,6 +22,16 @@ pub async fn shown(daemon: &Daemon) -> Answered {
 
 /// What would change: of what is due, where that was asked.
 pub async fn plan(daemon: &Daemon, asked: RotateAsked) -> Answered {
+    if let Some(who) = asked.exposed_to.clone() {
+        let exposed = recipients::exposed_to(daemon, &who).await?;
+        let (asked, left) = recipients::rotation_of(daemon, &exposed, asked).await?;
+        if asked.names.is_empty() {
+            return Ok((json!({"rotations": [], "left": left}), Vec::new()));
+        }
+        let (mut plan, materials) = rotate::plan(daemon, &asked).await?;
+        plan["left"] = json!(left);
+        return Ok((plan, materials));
+    }
     if !asked.due {
         return rotate::plan(daemon, &asked).await;
     }
@@ -38,6 +48,16 @@ pub async fn plan(daemon: &Daemon, asked: RotateAsked) -> Answered {
 
 /// Rotates what was asked, or what is due. What is due and has an outage that nobody accepted is refused after the rest.
 pub async fn apply(daemon: &Arc<Daemon>, actor: Actor, asked: RotateAsked, tell: &UnboundedSender<Event>) -> Answered {
+    if let Some(who) = asked.exposed_to.clone() {
+        let exposed = recipients::exposed_to(daemon, &who).await?;
+        let (asked, left) = recipients::rotation_of(daemon, &exposed, asked).await?;
+        let (mut done, materials) = match asked.names.is_empty() {
+            true => (json!({"rotations": []}), Vec::new()),
+            false => rotate::apply(daemon, actor, &asked, tell).await?,
+        };
+        done["left"] = json!(left);
+        return Ok((done, materials));
+    }
     if !asked.due {
         return rotate::apply(daemon, actor, &asked, tell).await;
     }

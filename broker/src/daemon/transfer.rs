@@ -16,6 +16,7 @@ use crate::{
         bundle::{Checks, Identities, Recipients, Scope},
         closure::closure,
         export::{self, Request, Wanted},
+        exposure,
         import::{
             restore,
             store::{self as into_store, Change},
@@ -47,6 +48,10 @@ pub async fn export(daemon: &Daemon, actor: Actor, asked: &BundleAsked) -> Answe
             (Scope::Custodians {}, wanted, asked.recipients.clone())
         }
     };
+    // None that was removed, and those of the site that were added.
+    let recipients = exposure::effective(&*store, &places, &scope, recipients).await;
+    let recipients =
+        recipients.map_err(|error| super::translate::store("cannot read the recipients of the bundle", &error))?;
     let recipients =
         Recipients::parse(recipients.iter().map(String::as_str)).map_err(|error| told::recipient(&error))?;
     let names = public_names(daemon, closure.iter().map(|wanted| &wanted.path));
@@ -170,6 +175,7 @@ pub async fn receipt(daemon: &Daemon, actor: Actor, materials: Vec<Material>) ->
             "epoch": accepted.epoch,
             "act": accepted.act,
             "node": accepted.node.id(),
+            "consumers": accepted.consumers,
             "at": accepted.at,
         });
     }
@@ -205,7 +211,7 @@ pub async fn restore(daemon: &Daemon, actor: Actor, materials: Vec<Material>) ->
 }
 
 fn describe(standing: &Standing) -> Value {
-    let site = |site: &standing::SiteStanding| json!({"scope": site.scope.to_string(), "epoch": site.epoch, "receipts": site.receipts, "recipients": site.recipients});
+    let site = |site: &standing::SiteStanding| json!({"scope": site.scope.to_string(), "epoch": site.epoch, "receipts": site.receipts, "drained": site.drained, "recipients": site.recipients});
     json!({
         "sites": standing.sites.iter().map(site).collect::<Vec<_>>(),
         "custodians": standing.custodians.as_ref().map(|custodians| json!({
@@ -258,7 +264,7 @@ pub(super) fn public_names<'a>(daemon: &Daemon, paths: impl Iterator<Item = &'a 
     names
 }
 
-fn name<T: FromStr<Err = NameError>>(given: &str) -> Result<T, Failure> {
+pub(super) fn name<T: FromStr<Err = NameError>>(given: &str) -> Result<T, Failure> {
     given.parse().map_err(|error: NameError| Failure::new(Exit::Usage, "this is no name").because(&error))
 }
 

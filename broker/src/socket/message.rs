@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use donjon_drivers::store::secret::Part;
-use donjon_policies::name::SecretName;
+use donjon_policies::name::{HostName, SecretName};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -93,6 +93,11 @@ pub enum Request {
     Import(ImportAsked),
     /// Makes an empty store the new authority. Materials: the identity file, then the custodians' bundle, in pieces.
     Restore,
+    /// Recipients of bundles, and hosts and sites that leave. Material: the token for a Vault that is named.
+    Recipients {
+        /// What is to be done.
+        asked: RecipientsAsked,
+    },
     /// Takes a site's receipt, the one material; without one, says which are missing.
     Receipt,
 }
@@ -110,6 +115,7 @@ impl Request {
             | Self::RotateAbort(_)
             | Self::ExportBundle(_)
             | Self::ExportKey
+            | Self::Recipients { .. }
             | Self::Import(_) => true,
             Self::Status
             | Self::Read { .. }
@@ -170,6 +176,35 @@ pub struct BundleAsked {
     pub days: u32,
 }
 
+/// What is to be done with recipients.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecipientsAsked {
+    /// Show them all.
+    List,
+    /// Encrypt later bundles to one.
+    Add {
+        /// Its age public key.
+        recipient: String,
+        /// Whose it is.
+        name: Option<String>,
+        /// The site whose bundles it opens.
+        site: Option<String>,
+    },
+    /// Encrypt no later bundle to one.
+    Remove {
+        /// Its key, or its name.
+        recipient: String,
+    },
+    /// A host or a site leaves.
+    Retire {
+        /// Its name.
+        name: String,
+        /// The Vault in which its credentials are destroyed.
+        vault: Option<VaultAsked>,
+    },
+}
+
 /// A Vault that is pushed to.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct VaultAsked {
@@ -189,6 +224,9 @@ pub struct VaultAsked {
     /// Make credentials for the roles, and answer them.
     #[serde(default)]
     pub credentials: bool,
+    /// The hosts that credentials are for; for any where there are none.
+    #[serde(default)]
+    pub hosts: Vec<HostName>,
 }
 
 /// A bundle that is to be taken in.
@@ -233,6 +271,9 @@ pub struct RotateAsked {
     /// What is due by the schedule.
     #[serde(default)]
     pub due: bool,
+    /// What this recipient could ever open, by its key or name.
+    #[serde(default)]
+    pub exposed_to: Option<String>,
     /// The operator accepts an outage where the strategy has one.
     #[serde(default)]
     pub accept_outage: bool,

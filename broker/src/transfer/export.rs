@@ -3,6 +3,7 @@
 use super::{
     authority::{Authority, AuthorityError},
     bundle::{Epoch, Item, Manifest, ManifestDigest, Recipients, Scope, SealError, Sealing, seal},
+    exposure,
     ledger::{self, Content},
     private::{Places, records_below},
 };
@@ -88,7 +89,9 @@ pub async fn export(
         contents: items.iter().map(content).collect(),
         receipt_key: sealed.receipt_key,
         receipts: Vec::new(),
+        retired: None,
     };
+    exposure::note(store, places, request.recipients, &entry.contents, now).await?;
     ledger::write(store, places, &entry, expected).await?;
     Ok(Bundle { bytes: sealed.bytes, manifest: sealed.manifest, digest: sealed.digest })
 }

@@ -34,6 +34,9 @@ pub struct Exported {
     pub(super) receipt_key: Material,
     /// Who has opened it.
     pub receipts: Vec<Receipted>,
+    /// When its host or site left, in seconds since 1970: nobody waits for its receipts any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retired: Option<i64>,
 }
 
 /// One record of a bundle.
@@ -54,6 +57,9 @@ pub struct Receipted {
     pub at: i64,
     /// When it was accepted, in seconds since 1970.
     pub recorded: i64,
+    /// When the node says that all its consumers run on the bundle, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drained: Option<i64>,
 }
 
 /// The entry of a scope, and what to expect when it is written next.

@@ -6,6 +6,7 @@
 //! donjon-private/<deployment>/authority                               which store rotates and signs; never in a bundle
 //! donjon-private/<deployment>/exports/sites/<site>/<role>/any|host.<host>   the last bundle for a scope, and its receipts
 //! donjon-private/<deployment>/exports/custodians                      the same for the custodians' bundle
+//! donjon-private/<deployment>/recipients/<digest>                     one recipient, and all that it could ever open
 //! donjon-private/<deployment>/imports/<site>/<role>/any|host.<host>   the last bundle that this store took in
 //! ```
 
@@ -55,6 +56,14 @@ impl Places {
 
     pub(super) fn authority(&self) -> RecordPath {
         self.private("authority")
+    }
+
+    pub(super) fn recipients(&self) -> RecordPath {
+        self.private("recipients")
+    }
+
+    pub(super) fn recipient(&self, digest: &str) -> RecordPath {
+        self.private(&format!("recipients/{digest}"))
     }
 
     pub(super) fn signing_key(&self) -> RecordPath {

@@ -4,11 +4,12 @@
 //! `application/vnd.donjon.receipt+json`, signed by the node's own key. Its payload is [`Receipt`] as JSON. `proof` is
 //! the HMAC-SHA-256, under the receipt key that lies inside the bundle's encrypted part, of: `donjon-receipt/1` and a
 //! line feed, the node's SubjectPublicKeyInfo (44 bytes), the bundle's manifest digest (32), the time (8, big-endian),
-//! and `imported` or `reopened`. So only someone who opened this very bundle can make a receipt for it, and nobody's
+//! and `imported`, `drained` or `reopened`. So only someone who opened this very bundle can make a receipt for it, and nobody's
 //! receipt can be signed anew by another node; no list of node keys has to be kept beforehand.
 
 use super::{
     bundle::{Epoch, ManifestDigest, Opened, Scope},
+    drained::Drained,
     envelope::{Envelope, PayloadType},
     key::{PublicKey, SigningKey},
     ledger::{self, Receipted},
@@ -44,6 +45,9 @@ pub struct Receipt {
     pub at: i64,
     /// The key that signed the receipt.
     pub node: PublicKey,
+    /// The consumers that run on the bundle, of a node that has drained.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub consumers: Vec<Drained>,
     /// That the bundle was opened.
     #[serde(with = "super::bundle::hexadecimal")]
     pub proof: [u8; 32],
@@ -55,6 +59,8 @@ pub struct Receipt {
 pub enum Act {
     /// A site took it in.
     Imported,
+    /// Every consumer of the node runs on it: restarted since, and seen to log in anew.
+    Drained,
     /// The custodians' bundle was opened, in a drill or as the new authority.
     Reopened,
 }
@@ -63,6 +69,7 @@ impl Act {
     fn word(self) -> &'static [u8] {
         match self {
             Self::Imported => b"imported",
+            Self::Drained => b"drained",
             Self::Reopened => b"reopened",
         }
     }
@@ -86,8 +93,14 @@ impl Receipt {
             records: u32::try_from(opened.records().len()).unwrap_or(u32::MAX),
             at,
             node: *node.public(),
+            consumers: Vec::new(),
             proof,
         }
+    }
+
+    /// The receipt of a node whose consumers all run on the bundle.
+    pub fn drained(opened: &Opened, consumers: Vec<Drained>, node: &SigningKey, at: i64) -> Self {
+        Self { consumers, ..Self::of(opened, Act::Drained, node, at) }
     }
 
     /// The file that travels.
@@ -144,11 +157,25 @@ pub async fn accept(store: &dyn Store, places: &Places, file: &[u8], now: i64) -
         return Err(ReceiptError::Forged { what: "it does not prove that the bundle was opened" });
     }
     let node = receipt.node.id();
-    if entry.receipts.iter().any(|known| known.node == node && known.at >= receipt.at) {
+    let known = entry.receipts.iter().find(|known| known.node == node);
+    let last = match receipt.act {
+        Act::Imported | Act::Reopened => known.map(|known| known.at.max(known.drained.unwrap_or(known.at))),
+        // It may be of the same second as the import, and of none before.
+        Act::Drained => known.and_then(|known| known.drained.or(Some(known.at - 1))),
+    };
+    if last.is_some_and(|last| last >= receipt.at) {
         return Err(ReceiptError::Replayed { at: receipt.at });
     }
-    entry.receipts.retain(|known| known.node != node);
-    entry.receipts.push(Receipted { node, at: receipt.at, recorded: now });
+    let told = match receipt.act {
+        Act::Imported | Act::Reopened => {
+            Receipted { node, at: receipt.at, recorded: now, drained: known.and_then(|known| known.drained) }
+        }
+        Act::Drained => {
+            Receipted { node, at: known.map_or(receipt.at, |known| known.at), recorded: now, drained: Some(receipt.at) }
+        }
+    };
+    entry.receipts.retain(|known| known.node != told.node);
+    entry.receipts.push(told);
     ledger::write(store, places, &entry, expected).await?;
     Ok(receipt)
 }

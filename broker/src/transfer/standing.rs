@@ -8,7 +8,7 @@ use super::{
 };
 use donjon_drivers::store::{RecordPath, Store, StoreError};
 use donjon_policies::name::SiteName;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 /// What the ledger and the store say together.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub struct SiteStanding {
     pub epoch: Epoch,
     /// How many nodes have sent a receipt for it.
     pub receipts: usize,
+    /// How many of them run on it with all their consumers.
+    pub drained: usize,
     /// How many recipients can open it.
     pub recipients: usize,
 }
@@ -90,9 +92,11 @@ pub async fn standing(store: &dyn Store, places: &Places) -> Result<Standing, St
     let mut standing = Standing { moved, sites: Vec::new(), custodians: None };
     for entry in ledger::all(store, places).await? {
         match entry.scope {
+            Scope::Site { .. } if entry.retired.is_some() => {}
             Scope::Site { .. } => standing.sites.push(SiteStanding {
                 epoch: entry.epoch,
                 receipts: entry.receipts.len(),
+                drained: drained(&entry),
                 recipients: entry.recipients.len(),
                 scope: entry.scope,
             }),
@@ -108,12 +112,51 @@ pub async fn standing(store: &dyn Store, places: &Places) -> Result<Standing, St
     Ok(standing)
 }
 
-/// The scopes of sites whose last bundle has an older version of one of these records, or no receipt.
-pub async fn behind(
-    store: &dyn Store,
-    places: &Places,
-    records: &[RecordPath],
-) -> Result<Vec<(SiteName, Scope)>, StoreError> {
+/// A site that may still run on an older version of what is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Behind {
+    /// The site.
+    pub site: SiteName,
+    /// Which of its bundles.
+    pub scope: Scope,
+    /// What is missing.
+    pub missing: Missing,
+}
+
+/// What a site is waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Missing {
+    /// Its last bundle holds an older version.
+    Bundle,
+    /// Nodes have not shown that their consumers run on the bundle.
+    Drained {
+        /// The bundle's epoch.
+        epoch: Epoch,
+        /// How many nodes have opened it.
+        imported: usize,
+        /// How many of them have drained.
+        drained: usize,
+        /// How many recipients there are, each a node.
+        recipients: usize,
+    },
+}
+
+impl fmt::Display for Behind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.missing {
+            Missing::Bundle => write!(f, "{}: its last bundle holds an older value", self.scope),
+            Missing::Drained { epoch, imported, drained, recipients } => write!(
+                f,
+                "{}: of {recipients} recipients of epoch {epoch}, {imported} have imported and {drained} have drained it",
+                self.scope
+            ),
+        }
+    }
+}
+
+/// The scopes of sites that hold any of these records and have not shown that all their consumers run on the newest
+/// version. Hosts and sites that left are not waited for.
+pub async fn behind(store: &dyn Store, places: &Places, records: &[RecordPath]) -> Result<Vec<Behind>, StoreError> {
     let mut newest = BTreeMap::new();
     for path in records {
         let version = store.versions(path).await?.iter().map(|info| info.version.0).max().unwrap_or(0);
@@ -124,11 +167,26 @@ pub async fn behind(
         let Scope::Site { site, .. } = &entry.scope else { continue };
         let held = entry.contents.iter().filter_map(|c| Some((c.version.0, newest.get(c.path.as_str())?)));
         let mut held = held.peekable();
-        if held.peek().is_some() && (entry.receipts.is_empty() || held.any(|(version, newest)| version < *newest)) {
-            behind.push((site.clone(), entry.scope.clone()));
+        if entry.retired.is_some() || held.peek().is_none() {
+            continue;
         }
+        let missing = match (held.any(|(version, newest)| version < *newest), drained(&entry)) {
+            (true, _) => Missing::Bundle,
+            (false, drained) if drained < entry.recipients.len() => Missing::Drained {
+                epoch: entry.epoch,
+                imported: entry.receipts.len(),
+                drained,
+                recipients: entry.recipients.len(),
+            },
+            (false, _) => continue,
+        };
+        behind.push(Behind { site: site.clone(), scope: entry.scope.clone(), missing });
     }
     Ok(behind)
+}
+
+fn drained(entry: &Exported) -> usize {
+    entry.receipts.iter().filter(|receipt| receipt.drained.is_some()).count()
 }
 
 async fn changed_since(store: &dyn Store, places: &Places, entry: &Exported) -> Result<Vec<String>, StoreError> {

@@ -1,5 +1,6 @@
 //! `donjon export`: a sealed, signed bundle for a site and role, or for the custodians; or all of it into a Vault.
 
+pub(super) mod destination;
 mod vault;
 
 use crate::{

@@ -1,15 +1,16 @@
 //! `donjon receipt`: what sites have confirmed.
 
-use super::import::read;
+use super::{import::read, serve::ended};
 use crate::{
     cli::{Context, show},
-    failure::Failure,
+    failure::{Exit, Failure},
     socket::message::Request,
+    transfer::inbox,
 };
 use clap::Args;
 use donjon_drivers::material::Material;
-use serde_json::Value;
-use std::path::PathBuf;
+use serde_json::{Value, json};
+use std::{net::SocketAddr, path::PathBuf};
 
 /// Take receipts that sites have sent back, and show which bundles nobody has confirmed.
 ///
@@ -17,13 +18,19 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  donjon receipt edge1.donjon.receipt\n  donjon receipt")]
 pub struct Receipt {
-    /// Receipts, as `donjon import` wrote them.
+    /// Receipts, as `donjon import` and `donjon drain` wrote them.
     files: Vec<PathBuf>,
+    /// Take receipts by HTTP, as `donjon drain --send` sends them, until this command is ended.
+    #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "files")]
+    listen: Option<SocketAddr>,
 }
 
 impl Receipt {
     /// Asks the daemon, one file at a time.
     pub fn run(self, context: &Context) -> Result<(), Failure> {
+        if let Some(address) = self.listen {
+            return listen(context, address);
+        }
         let mut client = context.client()?;
         let mut value = Value::Null;
         let files = self.files.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
@@ -37,18 +44,31 @@ impl Receipt {
     }
 }
 
+fn listen(context: &Context, address: SocketAddr) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(Exit::Bug, "cannot start the runtime").because(&error))?;
+    runtime.block_on(async {
+        let listener = inbox::bind(address).await?;
+        let url = listener.local_addr().map_or_else(|_| address.to_string(), |own| format!("http://{own}"));
+        show::answer(context.output, &json!({"url": url}), || format!("taking receipts at {url}\n"))?;
+        inbox::serve(listener, context.home.clone(), ended()?).await;
+        Ok(())
+    })
+}
+
 fn people(standing: &Value) -> String {
     let sites = standing["sites"].as_array().cloned().unwrap_or_default();
     let rows: Vec<Vec<String>> = sites
         .iter()
         .map(|site| {
             let scope = site["scope"].as_str().unwrap_or_default().to_owned();
-            vec![scope, site["epoch"].to_string(), site["receipts"].to_string(), site["recipients"].to_string()]
+            let count = |key: &str| site[key].to_string();
+            vec![scope, count("epoch"), count("receipts"), count("drained"), count("recipients")]
         })
         .collect();
     let mut text = match rows.is_empty() {
         true => "no bundle was exported to a site\n".to_owned(),
-        false => show::table(&["BUNDLE", "EPOCH", "RECEIPTS", "RECIPIENTS"], &rows),
+        false => show::table(&["BUNDLE", "EPOCH", "IMPORTED", "DRAINED", "RECIPIENTS"], &rows),
     };
     let custodians = &standing["custodians"];
     text += &match (custodians["epoch"].as_u64(), custodians["reopened"].as_i64()) {

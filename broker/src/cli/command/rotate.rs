@@ -58,6 +58,9 @@ struct Asked {
     /// What is due by the schedule; nothing, where nothing is.
     #[arg(long, conflicts_with_all = ["names", "all", "compromised"])]
     due: bool,
+    /// What this recipient could ever open and is in use still, by its key or the name that it was added with.
+    #[arg(long, value_name = "RECIPIENT", conflicts_with_all = ["names", "all", "due"])]
+    exposed_to: Option<String>,
     /// Accept the outage that the plan shows.
     #[arg(long)]
     accept_outage: bool,
@@ -145,6 +148,7 @@ impl From<Asked> for RotateAsked {
             names: asked.names,
             all: asked.all,
             due: asked.due,
+            exposed_to: asked.exposed_to,
             accept_outage: asked.accept_outage,
             compromised: asked.compromised,
             vouched: asked.vouched,

@@ -239,7 +239,7 @@ async fn sync(log: Arc<NodeLog>) {
     }
 }
 
-fn ended() -> Result<impl Future<Output = ()>, Failure> {
+pub(super) fn ended() -> Result<impl Future<Output = ()>, Failure> {
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| no_signals(&error))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| no_signals(&error))?;
     Ok(async move {

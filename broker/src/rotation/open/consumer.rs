@@ -90,7 +90,11 @@ pub(super) fn hosts(deployment: &Deployment, control: &Path) -> Result<BTreeMap<
     Ok(hosts)
 }
 
-fn open_host(deployment: &Deployment, name: &HostName, control: &Path) -> Result<Arc<dyn Host>, Vec<Mistake>> {
+pub(crate) fn open_host(
+    deployment: &Deployment,
+    name: &HostName,
+    control: &Path,
+) -> Result<Arc<dyn Host>, Vec<Mistake>> {
     let place = host::registry::Place { name: name.to_string(), control: control.to_path_buf() };
     match deployment.hosts.get(name) {
         Some(described) => HOSTS.open(&described.driver, &described.options, &format!("hosts.{name}"), place),

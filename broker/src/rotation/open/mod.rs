@@ -4,6 +4,8 @@ mod addresses;
 mod administrator;
 mod consumer;
 
+pub(crate) use consumer::open_host;
+
 use super::{
     Subject,
     plan::PlannedRotation,

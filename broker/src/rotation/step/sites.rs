@@ -1,4 +1,4 @@
-//! Sites are asked before an old value goes: those that have it must have answered for a bundle that holds the new one.
+//! Sites are asked before an old value goes: those that have it must have shown that all their consumers run on the new one.
 
 use crate::{
     daemon::translate,
@@ -21,20 +21,20 @@ pub async fn answered(rotation: &mut Rotation<'_>) -> Result<(), Failure> {
     let behind = standing::behind(rotation.store, &places, &paths).await;
     let behind = behind.map_err(|error| translate::store("cannot read what sites have answered", &error))?;
     let mut waiting = Vec::new();
-    for (site, scope) in behind.into_iter().filter(|(site, _)| subject.sites.contains(site)) {
-        if rotation.leave.contains(site.as_str()) {
-            rotation.told(format!("{scope}: its consumers are cut off once the old value goes, as asked"));
+    for one in behind.into_iter().filter(|one| subject.sites.contains(&one.site)) {
+        if rotation.leave.contains(one.site.as_str()) {
+            rotation.told(format!("{one}; its consumers are cut off once the old value goes, as asked"));
         } else {
-            waiting.push(scope.to_string());
+            waiting.push(one.to_string());
         }
     }
     if waiting.is_empty() {
         return Ok(());
     }
-    let waits = format!("sites have not answered for a bundle with the new value: {}", waiting.join(", "));
+    let waits = format!("sites have not drained a bundle with the new value: {}", waiting.join("; "));
     rotation.held.journal.waiting = Some(waits);
     rotation.save().await?;
-    Err(Failure::new(Exit::Waiting, format!("the rotation of {} waits for its sites", subject.names()))
-        .cause(format!("no receipt for a bundle with the new value: {}", waiting.join(", ")))
-        .hint("`donjon export bundle` and, with the site's answer, `donjon receipt`, then `donjon rotate resume`; or `--leave SITE`, which cuts it off"))
+    let mut failure = Failure::new(Exit::Waiting, format!("the rotation of {} waits for its sites", subject.names()));
+    failure.causes = waiting;
+    Err(failure.hint("`donjon export bundle`; at the site `donjon import` and `donjon drain`; `donjon receipt` here, then `donjon rotate resume`; or `--leave SITE`, which cuts it off"))
 }

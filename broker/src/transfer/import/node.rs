@@ -4,6 +4,7 @@
 //! node.json             what was accepted: scope, pinned key, current and previous bundle. Its replacement is the commit.
 //! bundles/<epoch>-<digest>.bundle
 //! receipt-key           the seed of the node's own key, in hexadecimal; it signs receipts and opens nothing
+//! serving.json          which bundle the reader serves, and since when
 //! receipt               the receipt for the current bundle, to be taken back to the authority
 //! lock                  held while something changes
 //! ```
@@ -13,6 +14,7 @@ use crate::transfer::{
     bundle::{
         Accepted, Checks, Entry, Epoch, Foreign, Manifest, ManifestDigest, OpenError, Opened, Scope, Sealed, Verified,
     },
+    drained::Drained,
     key::{PublicKey, SigningKey},
     receipt::{Act, Receipt},
 };
@@ -83,6 +85,14 @@ pub struct Held {
     pub epoch: Epoch,
     /// Which one it is.
     pub digest: ManifestDigest,
+}
+
+/// What the reader serves.
+#[derive(Debug, Serialize, Deserialize)]
+struct Serving {
+    #[serde(flatten)]
+    held: Held,
+    since: i64,
 }
 
 impl Node {
@@ -176,6 +186,38 @@ impl Node {
         let receipt = Receipt::of(opened, Act::Imported, &key, now).to_file(&key);
         fs::replace(&self.folder.join("receipt"), &receipt)?;
         Ok(receipt)
+    }
+
+    /// Notes that the reader serves the present bundle from the next second on.
+    pub fn serve(&self, now: i64) -> Result<(), ImportError> {
+        let serving = Serving { held: self.reads()?.0, since: now + 1 };
+        if self.read_serving()?.is_some_and(|known| known.held == serving.held) {
+            return Ok(());
+        }
+        let json = serde_json::to_vec(&serving).expect("strings and numbers always have a JSON text");
+        Ok(fs::replace(&self.folder.join("serving.json"), &json)?)
+    }
+
+    /// Since when the reader serves the present bundle, in microseconds since 1970; `None` where it does not yet.
+    pub fn serving(&self) -> Result<Option<i64>, ImportError> {
+        let current = self.state.as_ref().map(|state| state.current);
+        let serving = self.read_serving()?;
+        Ok(serving.filter(|serving| Some(serving.held) == current).map(|serving| serving.since * 1_000_000))
+    }
+
+    fn read_serving(&self) -> Result<Option<Serving>, ImportError> {
+        let file = self.folder.join("serving.json");
+        if !file.exists() {
+            return Ok(None);
+        }
+        let read = serde_json::from_slice(&fs::read_private(&file)?);
+        read.map(Some).map_err(|_| ImportError::NodeDamaged { file })
+    }
+
+    /// The receipt of this node, all of whose consumers run on the bundle.
+    pub fn drained(&mut self, opened: &Opened, consumers: Vec<Drained>, now: i64) -> Result<Vec<u8>, ImportError> {
+        let key = self.key()?;
+        Ok(Receipt::drained(opened, consumers, &key, now).to_file(&key))
     }
 
     /// Reads the bundle before from now on, or the current one again.

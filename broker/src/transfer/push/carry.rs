@@ -18,7 +18,10 @@ use crate::{
     },
 };
 use donjon_drivers::store::{Store, vault::Vault};
-use donjon_policies::{access::Access, name::RoleName};
+use donjon_policies::{
+    access::Access,
+    name::{HostName, RoleName},
+};
 
 /// Both ends, and what the readers of the new one may read.
 pub struct Pushing<'a> {
@@ -123,17 +126,17 @@ pub async fn push(
     let records = read_back(pushing, &there, stand.done, tell).await?;
     let key = arrive(pushing, &there, &own).await?;
     let credentials = match with_credentials {
-        WithCredentials::Yes => grants::credentials(destination, &stand.grants).await?,
+        WithCredentials::Yes(hosts) => grants::credentials(destination, &stand.grants, &hosts).await?,
         WithCredentials::No => Vec::new(),
     };
     Ok(Pushed { records, written, key, credentials })
 }
 
 /// Whether new credentials are made for the roles.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WithCredentials {
-    /// They are.
-    Yes,
+    /// They are, for each of these hosts, or for any where there are none.
+    Yes(Vec<HostName>),
     /// They are not.
     No,
 }

@@ -3,6 +3,7 @@
 use super::{
     Destination, PushError,
     destination::{Answer, body},
+    revoke::HOST,
 };
 use donjon_drivers::{
     material::Material,
@@ -10,9 +11,10 @@ use donjon_drivers::{
 };
 use donjon_policies::{
     access::{Access, BROKER, BROKER_POLICY, READER_PREFIX, at_mount},
-    name::{DeploymentName, RoleName},
+    name::{DeploymentName, HostName, RoleName},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::collections::BTreeMap;
 
 /// One policy, and the AppRole that has it.
@@ -43,6 +45,8 @@ pub enum GrantChange {
 pub struct Credential {
     /// The role.
     pub role: RoleName,
+    /// The host that it is for.
+    pub host: Option<HostName>,
     /// Which role it is, to the Vault.
     pub role_id: Material,
     /// What proves it.
@@ -107,8 +111,12 @@ pub(super) async fn write(destination: &Destination, grants: &[Grant]) -> Result
     Ok(())
 }
 
-/// A new credential for each role.
-pub(super) async fn credentials(destination: &Destination, grants: &[Grant]) -> Result<Vec<Credential>, PushError> {
+/// A new credential for each role, and for each host where any are named.
+pub(super) async fn credentials(
+    destination: &Destination,
+    grants: &[Grant],
+    hosts: &[HostName],
+) -> Result<Vec<Credential>, PushError> {
     #[derive(Deserialize)]
     struct RoleId {
         role_id: Material,
@@ -124,9 +132,17 @@ pub(super) async fn credentials(destination: &Destination, grants: &[Grant]) -> 
         let path = format!("auth/approle/role/{}", grant.name);
         let id = destination.connection.call(Call::new(Method::Get, format!("{path}/role-id"))).await;
         let RoleId { role_id } = id.and_then(|answer| answer.parse::<Answer<RoleId>>()).map_err(&doing)?.data;
-        let made = destination.connection.call(Call::post(format!("{path}/secret-id"), body(&()))).await;
-        let SecretId { secret_id } = made.and_then(|answer| answer.parse::<Answer<SecretId>>()).map_err(&doing)?.data;
-        credentials.push(Credential { role, role_id, secret_id });
+        let each = hosts.iter().map(Some).chain(hosts.is_empty().then_some(None));
+        for host in each {
+            // The Vault takes it as a text that holds JSON, and gives it to each token that comes of it.
+            let metadata = host.map(|host| json!({HOST: host}).to_string()).unwrap_or_default();
+            let asked = body(&BTreeMap::from([("metadata", metadata)]));
+            let made = destination.connection.call(Call::post(format!("{path}/secret-id"), asked)).await;
+            let SecretId { secret_id } =
+                made.and_then(|answer| answer.parse::<Answer<SecretId>>()).map_err(&doing)?.data;
+            let (role, role_id) = (role.clone(), role_id.duplicate());
+            credentials.push(Credential { role, host: host.cloned(), role_id, secret_id });
+        }
     }
     Ok(credentials)
 }
@@ -157,7 +173,7 @@ impl Destination {
         self.found(Call::new(Method::Get, format!("auth/approle/role/{name}")), "read the AppRoles there").await
     }
 
-    async fn found<T: serde::de::DeserializeOwned>(
+    pub(super) async fn found<T: serde::de::DeserializeOwned>(
         &self,
         call: Call,
         doing: &'static str,

@@ -16,9 +16,11 @@ mod destination;
 mod error;
 mod fill;
 mod grants;
+mod revoke;
 
 pub use carry::{POINTS, Pushed, Pushing, Stand, WithCredentials, push, stand};
 pub use compare::{Change, Compared};
 pub use destination::{Destination, Named};
 pub use error::{PushError, Side};
 pub use grants::{Credential, Grant, GrantChange};
+pub use revoke::Revoked;

@@ -1,17 +1,16 @@
 //! `donjon export vault`: everything into a Vault cluster that is there, and the authority with it.
 
+use super::destination::At;
 use crate::{
-    cli::{Context, command::import::read, progress::Progress, show},
+    cli::{Context, progress::Progress, show},
     failure::{Exit, Failure},
     socket::message::{Request, VaultAsked},
 };
 use clap::Args;
 use donjon_drivers::{fs, material::Material};
+use donjon_policies::name::HostName;
 use serde_json::{Value, json};
-use std::{
-    env,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 /// Push everything into a Vault or OpenBao cluster that is there, and make it the authority.
 ///
@@ -24,18 +23,8 @@ use std::{
     after_help = "Examples:\n  donjon export vault --address https://10.0.0.11:8200 --cacert ca.pem --token-file token --plan\n  donjon export vault --address https://10.0.0.11:8200 --address https://10.0.0.12:8200 --cacert ca.pem --token-file token\n  BAO_TOKEN=… donjon export vault --address https://10.0.0.11:8200 --credentials /root/approle"
 )]
 pub(super) struct Vault {
-    /// The address of a node of the cluster; give one per node, and the first that answers is asked.
-    #[arg(long = "address", required = true, value_name = "URL")]
-    addresses: Vec<String>,
-    /// The certificates to trust there, in PEM; those of the operating system where not given.
-    #[arg(long, value_name = "FILE")]
-    cacert: Option<PathBuf>,
-    /// A file with the token, for its owner alone; BAO_TOKEN or VAULT_TOKEN where not given.
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
-    /// The namespace there.
-    #[arg(long)]
-    namespace: Option<String>,
+    #[command(flatten)]
+    at: At,
     /// The KV v2 mount there; it is made where it is missing.
     #[arg(long, default_value = "donjon")]
     mount: String,
@@ -45,21 +34,27 @@ pub(super) struct Vault {
     /// Make a credential for each role and write it below this folder: <role>/role-id and <role>/secret-id.
     #[arg(long, value_name = "FOLDER", conflicts_with = "plan")]
     credentials: Option<PathBuf>,
+    /// A host that the credentials are for, below a folder of its own; `retire-host` can revoke them by that name.
+    #[arg(long = "host", value_name = "HOST", requires = "credentials")]
+    hosts: Vec<HostName>,
 }
 
 impl Vault {
     /// Asks the daemon, and writes the credentials.
     pub(super) fn run(self, context: &Context) -> Result<(), Failure> {
-        let trust = self.cacert.as_deref().map(text).transpose()?;
-        let token = token(self.token_file.as_deref())?;
+        let no_address = || {
+            Failure::new(Exit::Usage, "no address of a Vault was given")
+                .state("nothing was changed")
+                .hint("--address https://HOST:PORT, one for each node of the cluster")
+        };
         let asked = VaultAsked {
-            addresses: self.addresses,
-            trust,
-            namespace: self.namespace,
             mount: self.mount,
             plan: self.plan,
             credentials: self.credentials.is_some(),
+            hosts: self.hosts,
+            ..self.at.asked()?.ok_or_else(no_address)?
         };
+        let token = self.at.token()?;
         let mut progress = Progress::new(context.output);
         let reply =
             context.client()?.ask(&Request::ExportVault(asked), vec![token], &mut |event| progress.tell(&event));
@@ -112,37 +107,16 @@ fn people(value: &Value, plan: bool) -> String {
     told
 }
 
-/// The token: from a private file, else from the environment.
-fn token(file: Option<&Path>) -> Result<Material, Failure> {
-    if let Some(file) = file {
-        let read = fs::read_private(file).map_err(|error| {
-            Failure::new(Exit::Usage, format!("cannot read the token {}", file.display()))
-                .because(&error)
-                .state("nothing was changed")
-                .hint("it is for its owner alone: `chmod 600`")
-        })?;
-        return Ok(Material::new(read.trim_ascii().to_vec()));
-    }
-    let set = |name: &str| env::var(name).ok().filter(|token| !token.is_empty());
-    set("BAO_TOKEN").or_else(|| set("VAULT_TOKEN")).map(Material::from).ok_or_else(|| {
-        Failure::new(Exit::Usage, "no token for the Vault was given")
-            .state("nothing was changed")
-            .hint("--token-file FILE, or BAO_TOKEN or VAULT_TOKEN in the environment")
-    })
-}
-
-fn text(path: &Path) -> Result<String, Failure> {
-    String::from_utf8(read(path)?).map_err(|_| Failure::new(Exit::Usage, format!("{} is not text", path.display())))
-}
-
 /// Writes what consumers log in with, for their owner alone.
 fn keep(folder: &Path, value: &Value, materials: &[Material]) -> Result<(), Failure> {
-    let roles = value["credentials"].as_array().cloned().unwrap_or_default();
-    let roles = roles.iter().filter_map(Value::as_str);
-    for (role, pair) in roles.zip(materials.chunks(2)) {
-        let own = folder.join(role);
+    let made = value["credentials"].as_array().cloned().unwrap_or_default();
+    for (made, pair) in made.iter().zip(materials.chunks(2)) {
+        let role = made["role"].as_str().unwrap_or_default();
+        let host = made["host"].as_str().map_or_else(|| folder.to_path_buf(), |host| folder.join(host));
+        let own = host.join(role);
         let write = || {
             fs::private_folder(folder)?;
+            fs::private_folder(&host)?;
             fs::private_folder(&own)?;
             for (name, material) in ["role-id", "secret-id"].iter().zip(pair) {
                 // EXPOSE: the consumers' own credential, a declared sink

@@ -46,6 +46,8 @@ pub(super) fn load(folder: &Path, identities: &Identities) -> Result<Loaded, Fai
     let records = opened.records().len();
     let bundle = Bundle::new(created, opened.into_records().into_iter().map(|r| (r.path, r.version, r.document)));
     let lookup = Arc::new(OfStore(Arc::new(bundle)));
+    // Whoever starts later than this reads this bundle: `donjon drain` asks for it.
+    node.serve(now()).map_err(|error| told::import(&refused, &error))?;
     Ok(Loaded { source: Source { lookup, roles, ends: Some(ends) }, records, scope })
 }
 

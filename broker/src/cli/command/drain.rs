@@ -1,0 +1,265 @@
+//! `donjon drain`: a node restarts its consumers, or says who has not restarted, and signs that all have.
+
+use super::{
+    export::write,
+    import::{identities, now, private},
+};
+use crate::{
+    audit::{Act, Outcome, line},
+    cli::{Context, progress::Progress, show},
+    config,
+    failure::{Exit, Failure},
+    rotation::open::open_host,
+    socket::message::Event,
+    transfer::{
+        bundle::{Checks, Opened},
+        drained::{Drained, Running, judge},
+        import::node::Node,
+        inbox::send,
+        told,
+    },
+};
+use clap::Args;
+use donjon_drivers::service::{Service, ServiceError, place::Place, registry::SERVICES};
+use donjon_policies::{
+    deployment::Deployment,
+    name::ServiceName,
+    restart::{self, Instance},
+};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Show that every consumer on this node runs on the bundle that is served here, and sign that.
+///
+/// The consumers are the services of this node's donjon.yaml that use what the bundle holds. Each must have been started
+/// since the reader serves the bundle, and have logged in to the reader after that. With --restart those that have not are
+/// restarted, by `order` and `after`, one step after the other; without, they are named (exit 13). The receipt goes to the
+/// authority as a file (`donjon receipt FILE` there), or by --send: old values end only when all sites have drained.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  donjon drain -i node.identity\n  donjon drain -i node.identity --restart --receipt drained.receipt\n  donjon drain -i node.identity --restart --send http://10.0.0.1:8300"
+)]
+pub struct Drain {
+    /// The age identity file of this node.
+    #[arg(long, short, value_name = "FILE")]
+    identity: PathBuf,
+    /// The node's folder; `node` in DONJON_HOME where not given.
+    #[arg(long, value_name = "FOLDER")]
+    node: Option<PathBuf>,
+    /// Restart the consumers that have not restarted.
+    #[arg(long)]
+    restart: bool,
+    /// Nothing on this node uses what the bundle holds.
+    #[arg(long, conflicts_with = "restart")]
+    no_consumers: bool,
+    /// Where to write the receipt; `drained` in the node's folder where not given.
+    #[arg(long, value_name = "FILE")]
+    receipt: Option<PathBuf>,
+    /// Send the receipt, too: where `donjon receipt --listen` listens at the authority.
+    #[arg(long, value_name = "URL")]
+    send: Option<String>,
+}
+
+/// A consumer on this node.
+struct Consumer {
+    instance: Instance,
+    service: Arc<dyn Service>,
+    settle: Duration,
+}
+
+impl Drain {
+    /// Looks, restarts where asked, signs.
+    pub fn run(self, context: &Context) -> Result<(), Failure> {
+        let folder = self.node.clone().unwrap_or_else(|| context.home.folder().join("node"));
+        let opened = self.open(&folder)?;
+        let deployment = config::deployment(&context.home)?;
+        let consumers = if self.no_consumers { BTreeSet::new() } else { using(&deployment, &opened) };
+        if consumers.is_empty() && !self.no_consumers {
+            return Err(Failure::new(Exit::Usage, "no service of this node uses what the bundle holds")
+                .cause(format!("{} says so", context.home.deployment_file().display()))
+                .state("nothing was signed")
+                .hint("name them under `services` with `uses`, or give --no-consumers"));
+        }
+        let refused = format!("cannot drain {}", folder.display());
+        let since =
+            Node::open(&folder).and_then(|node| node.serving()).map_err(|error| told::import(&refused, &error))?;
+        let Some(since) = since.filter(|_| !consumers.is_empty()).or(consumers.is_empty().then_some(0)) else {
+            return Err(Failure::new(Exit::Waiting, "the reader does not serve the present bundle yet")
+                .state("nothing was restarted or signed")
+                .hint("`donjon serve` for this folder, or SIGHUP for the one that runs"));
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::new(Exit::Bug, "cannot start the runtime").because(&error))?;
+        let mut progress = Progress::new(context.output);
+        let looking = Looking { folder: &folder, since, control: context.home.connections() };
+        let drained = runtime.block_on(looking.drain(&deployment, &consumers, self.restart, &mut progress));
+        progress.end();
+        let drained = drained?;
+        let mut node = Node::open(&folder).map_err(|error| told::import(&refused, &error))?;
+        let receipt = node.drained(&opened, drained.clone(), now()).map_err(|error| told::import(&refused, &error))?;
+        let file = self.receipt.clone().unwrap_or_else(|| folder.join("drained"));
+        write(&file, &receipt)?;
+        let sent = self.send.as_deref().map(|url| runtime.block_on(send(url, receipt))).transpose()?;
+        let value = json!({
+            "scope": opened.manifest().scope.to_string(),
+            "epoch": opened.manifest().epoch,
+            "consumers": drained,
+            "receipt": file.display().to_string(),
+            "sent": sent.is_some(),
+        });
+        show::answer(context.output, &value, || people(&value))
+    }
+
+    fn open(&self, folder: &Path) -> Result<Opened, Failure> {
+        let refused = format!("cannot read the bundle of {}", folder.display());
+        let identities = identities(&self.identity, &private(&self.identity)?)?;
+        let node = Node::open(folder).map_err(|error| told::import(&refused, &error))?;
+        let (file, _) = node.current().map_err(|error| told::import(&refused, &error))?;
+        let checks = Checks { now: now(), ..Checks::default() };
+        let verified = node.verify(&file, &checks).map_err(|error| told::import(&refused, &error))?;
+        verified.open(&identities).map_err(|error| told::bundle(&refused, &error))
+    }
+}
+
+/// The services that use any record of the bundle.
+fn using(deployment: &Deployment, opened: &Opened) -> BTreeSet<ServiceName> {
+    let held: BTreeSet<&str> =
+        opened.manifest().entries.iter().filter_map(|entry| entry.path.as_str().rsplit('/').next()).collect();
+    let uses =
+        |service: &donjon_policies::deployment::Service| service.uses.iter().any(|name| held.contains(name.as_str()));
+    deployment.services.iter().filter(|(_, service)| uses(service)).map(|(name, _)| name.clone()).collect()
+}
+
+/// What is looked at on this node.
+struct Looking<'a> {
+    folder: &'a Path,
+    since: i64,
+    control: PathBuf,
+}
+
+impl Looking<'_> {
+    async fn drain(
+        &self,
+        deployment: &Deployment,
+        services: &BTreeSet<ServiceName>,
+        restart: bool,
+        progress: &mut Progress,
+    ) -> Result<Vec<Drained>, Failure> {
+        let steps = restart::plan(deployment, services).map_err(|mistake| {
+            Failure::new(Exit::Quorum, "the services cannot be restarted in any order").because(&mistake)
+        })?;
+        let mut consumers = Vec::new();
+        for step in steps {
+            for instance in &step.instances {
+                let consumer = self.open(deployment, instance)?;
+                if restart && !self.is_new(&consumer).await? {
+                    progress.tell(&Event::text(format!("restarting {}", named(&consumer.instance))));
+                    self.restart(&consumer).await?;
+                }
+                consumers.push(consumer);
+            }
+        }
+        let mut running = Vec::new();
+        for consumer in &consumers {
+            let started = consumer.service.started().await.map_err(|error| unanswered(&error))?;
+            running.push(Running { consumer: named(&consumer.instance), started });
+        }
+        judge(&running, &self.logins()?, self.since).map_err(|behind| {
+            let mut failure = Failure::new(Exit::Waiting, "consumers of this node do not run on the present bundle");
+            failure.causes = behind.iter().map(ToString::to_string).collect();
+            failure.state("nothing was signed").hint("`donjon drain --restart`, or restart them and look again")
+        })
+    }
+
+    fn open(&self, deployment: &Deployment, instance: &Instance) -> Result<Consumer, Failure> {
+        let described = &deployment.services[&instance.service];
+        let wrong = |mistakes: Vec<donjon_drivers::options::Mistake>| {
+            let mut failure = Failure::new(Exit::Usage, format!("the service `{}` cannot be used", instance.service));
+            failure.causes = mistakes.iter().map(ToString::to_string).collect();
+            failure
+        };
+        let host = open_host(deployment, &instance.host, &self.control).map_err(wrong)?;
+        let place = Place { service: instance.service.to_string(), host_name: instance.host.to_string(), host };
+        let at = format!("services.{}", instance.service);
+        let service = SERVICES.open(&described.driver, &described.options, &at, place).map_err(wrong)?;
+        Ok(Consumer { instance: instance.clone(), service, settle: Duration::from_secs(u64::from(described.settle)) })
+    }
+
+    async fn is_new(&self, consumer: &Consumer) -> Result<bool, Failure> {
+        let started = consumer.service.started().await.map_err(|error| unanswered(&error))?;
+        let logged_in = |started: i64| self.logins().is_ok_and(|all| all.iter().any(|at| *at > started));
+        Ok(started.is_some_and(|started| started > self.since && logged_in(started)))
+    }
+
+    /// Restarts it, and waits until it is well and somebody has logged in since.
+    async fn restart(&self, consumer: &Consumer) -> Result<(), Failure> {
+        let name = named(&consumer.instance);
+        let failed = |error: &ServiceError| {
+            Failure::new(Exit::Failed, format!("{name} did not come up on the present bundle"))
+                .because(error)
+                .state("those before it are restarted, those after it are not; nothing was signed")
+                .hint("look at its log; the previous bundle is kept in the node's folder")
+        };
+        consumer.service.restart().await.map_err(|error| failed(&error))?;
+        let end = Instant::now() + consumer.settle;
+        loop {
+            let started = consumer.service.started().await.map_err(|error| unanswered(&error))?;
+            let login =
+                started.is_some_and(|started| self.logins().is_ok_and(|all| all.iter().any(|at| *at > started)));
+            let well = consumer.service.check().await;
+            match (login, well) {
+                (true, Ok(())) => return Ok(()),
+                (_, Err(error)) if Instant::now() >= end => return Err(failed(&error)),
+                // Whether it is the one that logged in is judged in the end, over all of them.
+                (false, Ok(())) if Instant::now() >= end => return Ok(()),
+                (_, Ok(()) | Err(_)) => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    }
+
+    /// When anybody has logged in, in microseconds since 1970.
+    fn logins(&self) -> Result<Vec<i64>, Failure> {
+        let path = self.folder.join("audit.jsonl");
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            Failure::new(Exit::Failed, format!("cannot read {}", path.display()))
+                .because(&error)
+                .state("nothing was signed")
+        })?;
+        let lines = text.lines().filter_map(|text| serde_json::from_str::<line::Sealed>(text).ok());
+        let logins =
+            lines.map(|sealed| sealed.line).filter(|line| line.act == Act::Login && line.outcome == Outcome::Done);
+        Ok(logins.map(|line| line.at).collect())
+    }
+}
+
+fn named(instance: &Instance) -> String {
+    format!("{}@{}", instance.service, instance.host)
+}
+
+fn unanswered(error: &ServiceError) -> Failure {
+    Failure::new(Exit::Unavailable, "cannot see whether a consumer has restarted")
+        .because(error)
+        .state("nothing was signed")
+}
+
+fn people(value: &Value) -> String {
+    let consumers = value["consumers"].as_array().cloned().unwrap_or_default();
+    let time = |value: &Value| show::time(value.as_i64().unwrap_or_default() / 1_000_000);
+    let row = |one: &Value| {
+        vec![one["consumer"].as_str().unwrap_or_default().to_owned(), time(&one["started"]), time(&one["login"])]
+    };
+    let mut told = show::table(&["CONSUMER", "STARTED", "LOGGED IN"], &consumers.iter().map(row).collect::<Vec<_>>());
+    let receipt = value["receipt"].as_str().unwrap_or_default();
+    told += &format!("epoch {} for {} is drained\n", value["epoch"], value["scope"].as_str().unwrap_or_default());
+    told + &match value["sent"] == true {
+        true => format!("the authority has the receipt; a copy is {receipt}\n"),
+        false => format!("take {receipt} to the authority: `donjon receipt {receipt}`\n"),
+    }
+}
+
+const PAUSE: Duration = Duration::from_millis(100);

@@ -1,0 +1,235 @@
+//! Recipients, what they could ever open, and hosts and sites that leave, for a caller on the socket.
+
+use super::{Daemon, lookup::Answered, push, rotate, transfer, translate};
+use crate::{
+    audit::{Act, Actor, Outcome},
+    failure::{Exit, Failure},
+    rotation::plan,
+    socket::message::{RecipientsAsked, RotateAsked},
+    transfer::{
+        bundle::Recipients,
+        exposure::{self, Exposed, Known},
+        push::{Destination, PushError, Revoked},
+        retire, told,
+    },
+};
+use donjon_drivers::{material::Material, store::Store};
+use donjon_policies::name::{SecretName, SiteName};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// Lists, adds or removes.
+pub(super) async fn recipients(
+    daemon: &Daemon,
+    actor: Actor,
+    asked: RecipientsAsked,
+    materials: Vec<Material>,
+) -> Answered {
+    let (store, places) = (daemon.store()?, transfer::places(daemon)?);
+    let failed = |error| translate::store("cannot read or write the recipients", &error);
+    match asked {
+        RecipientsAsked::List => {
+            let mut rows = Vec::new();
+            let deployment = daemon.deployment()?;
+            for known in exposure::all(&*store, &places).await.map_err(failed)? {
+                let exposed = exposure::exposed(&*store, &places, &known).await.map_err(failed)?;
+                let declared = deployment.sites.iter().filter(|(_, site)| site.recipients.contains(&known.recipient));
+                let sites: Vec<&SiteName> = declared.map(|(name, _)| name).chain(&known.sites).collect();
+                rows.push(json!({
+                    "recipient": known.recipient,
+                    "name": known.name,
+                    "sites": sites,
+                    "added": known.added,
+                    "removed": known.removed,
+                    "exposed": exposed.len(),
+                    "in_use": exposed.iter().filter(|exposed| exposed.in_use).count(),
+                    "since": exposed.first().map(|exposed| exposed.since),
+                }));
+            }
+            Ok((json!({"recipients": rows}), Vec::new()))
+        }
+        RecipientsAsked::Add { recipient, name, site } => {
+            let recipient = one(&recipient)?;
+            let site = site.map(|site| transfer::name::<SiteName>(&site)).transpose()?;
+            if let Some(site) =
+                site.as_ref().filter(|site| !daemon.deployment().is_ok_and(|d| d.sites.contains_key(*site)))
+            {
+                return Err(Failure::new(Exit::NotThere, format!("the deployment file names no site `{site}`"))
+                    .state("nothing was changed")
+                    .hint("declare it under `sites` in donjon.yaml"));
+            }
+            daemon.record(actor, Act::Recipients, &[], Outcome::Intent)?;
+            let added =
+                exposure::add(&*store, &places, &recipient, name.as_deref(), site.as_ref(), transfer::now()).await;
+            let known = added.map_err(failed)?;
+            daemon.record(actor, Act::Recipients, &[], Outcome::Done)?;
+            Ok((json!({"added": known.recipient, "name": known.name, "sites": known.sites}), Vec::new()))
+        }
+        RecipientsAsked::Remove { recipient } => {
+            let known = found(&*store, daemon, &recipient).await?;
+            daemon.record(actor, Act::Recipients, &[], Outcome::Intent)?;
+            exposure::remove(&*store, &places, &known.recipient, transfer::now()).await.map_err(failed)?;
+            daemon.record(actor, Act::Recipients, &[], Outcome::Done)?;
+            let declared = daemon.deployment()?.sites.values().any(|site| site.recipients.contains(&known.recipient));
+            let seen = seen(daemon, &*store, std::slice::from_ref(&known)).await?;
+            let mut reply = json!({"removed": known.recipient, "name": known.name, "declared": declared});
+            merge(&mut reply, seen);
+            Ok((reply, Vec::new()))
+        }
+        RecipientsAsked::Retire { name, vault } => {
+            // Looked for first: without the Vault, nothing is done at all.
+            let refused = |error: &PushError| told::push("cannot revoke the credentials of the host", error);
+            let vault = match vault {
+                Some(asked) => {
+                    let named = push::named(asked, materials)?;
+                    Some(Destination::open(named).await.map_err(|error| refused(&error))?)
+                }
+                None => None,
+            };
+            daemon.record(actor, Act::Retire, &[], Outcome::Intent)?;
+            let revoked = match &vault {
+                Some(vault) => Some(vault.revoke(&name).await.map_err(|error| refused(&error))?),
+                None => None,
+            };
+            let retired = retire::retire(&*store, &places, &name, transfer::now()).await.map_err(failed)?;
+            daemon.record(actor, Act::Retire, &[], Outcome::Done)?;
+            let all = exposure::all(&*store, &places).await.map_err(failed)?;
+            let gone = |known: &&Known| {
+                retired.recipients.iter().any(|gone| gone.recipient == known.recipient)
+                    || known.name.as_deref() == Some(name.as_str())
+            };
+            let whose: Vec<Known> = all.iter().filter(gone).cloned().collect();
+            let mut reply = json!({
+                "retired": name,
+                "nothing": retired.is_nothing() && whose.is_empty() && revoked.is_none_or(|r| r == Revoked::default()),
+                "revoked": revoked,
+                "recipients": whose.iter().map(|known| known.recipient.clone()).collect::<Vec<_>>(),
+                "bundles": retired.scopes.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            });
+            let seen = seen(daemon, &*store, &whose).await?;
+            merge(&mut reply, seen);
+            Ok((reply, Vec::new()))
+        }
+    }
+}
+
+/// The secrets whose values a recipient could ever open and that nothing newer has replaced, the oldest exposure first.
+/// It is named by its key, or by the name that it was added with.
+pub(super) async fn exposed_to(daemon: &Daemon, who: &str) -> Result<Vec<(SecretName, i64)>, Failure> {
+    let store = daemon.store()?;
+    let known = found(&*store, daemon, who).await?;
+    let exposed = all_exposed(daemon, &*store, &[known]).await?;
+    secrets(daemon, &exposed)
+}
+
+/// What of that can be planned, and why the rest is left.
+pub(super) async fn rotation_of(
+    daemon: &Daemon,
+    exposed: &[(SecretName, i64)],
+    asked: RotateAsked,
+) -> Result<(RotateAsked, Vec<Value>), Failure> {
+    let (deployment, catalogue) = rotate::described(daemon).await?;
+    let all = plan::plan(&catalogue, &deployment, &RotateAsked { all: true, names: Vec::new(), ..asked.clone() })?;
+    let may: Vec<&SecretName> =
+        all.rotations.iter().flat_map(|rotation| rotation.secrets.iter().map(|planned| &planned.secret)).collect();
+    let why = |name: &SecretName| match all.left.iter().find(|left| left.secret == *name) {
+        Some(left) => left.why.clone(),
+        None => "it is not in the catalogue: whoever made it gives it a new value by `donjon put`".to_owned(),
+    };
+    let left = exposed.iter().filter(|(name, _)| !may.contains(&name));
+    let left = left.map(|(name, since)| json!({"secret": name, "why": why(name), "since": since})).collect();
+    let names = exposed.iter().filter(|(name, _)| may.contains(&name)).map(|(name, _)| name.to_string()).collect();
+    Ok((RotateAsked { names, all: false, exposed_to: None, ..asked }, left))
+}
+
+/// What recipients have seen, and the plan of the rotations that take the worth of it away.
+async fn seen(daemon: &Daemon, store: &dyn Store, whose: &[Known]) -> Result<Value, Failure> {
+    let exposed = all_exposed(daemon, store, whose).await?;
+    let secrets = secrets(daemon, &exposed)?;
+    let (asked, left) = rotation_of(daemon, &secrets, RotateAsked::default()).await?;
+    let plan = match asked.names.is_empty() {
+        true => json!({"rotations": [], "left": []}),
+        false => rotate::plan(daemon, &asked).await?.0,
+    };
+    let row = |exposed: &Exposed| {
+        json!({
+            "name": exposed.path.as_str().rsplit('/').next(),
+            "since": exposed.since,
+            "version": exposed.version,
+            "in_use": exposed.in_use,
+        })
+    };
+    Ok(json!({
+        "exposed": exposed.iter().map(row).collect::<Vec<_>>(),
+        "secrets": secrets.iter().map(|(name, since)| json!({"secret": name, "since": since})).collect::<Vec<_>>(),
+        "rotations": plan["rotations"],
+        "left": left,
+    }))
+}
+
+async fn all_exposed(daemon: &Daemon, store: &dyn Store, whose: &[Known]) -> Result<Vec<Exposed>, Failure> {
+    let places = transfer::places(daemon)?;
+    let mut all: Vec<Exposed> = Vec::new();
+    for known in whose {
+        let exposed = exposure::exposed(store, &places, known).await;
+        let exposed = exposed.map_err(|error| translate::store("cannot see what was exposed", &error))?;
+        for one in exposed {
+            match all.iter_mut().find(|other| other.path == one.path) {
+                Some(other) => {
+                    other.since = other.since.min(one.since);
+                    other.version = other.version.max(one.version);
+                    other.in_use |= one.in_use;
+                }
+                None => all.push(one),
+            }
+        }
+    }
+    all.sort_by(|a, b| (a.since, &a.path).cmp(&(b.since, &b.path)));
+    Ok(all)
+}
+
+/// The secrets in use among exposed records; a view exposes what it is assembled from.
+fn secrets(daemon: &Daemon, exposed: &[Exposed]) -> Result<Vec<(SecretName, i64)>, Failure> {
+    let deployment = daemon.deployment()?;
+    let mut since: BTreeMap<SecretName, i64> = BTreeMap::new();
+    for exposed in exposed.iter().filter(|exposed| exposed.in_use) {
+        let Some(name) = exposed.path.as_str().rsplit('/').next().and_then(|name| name.parse::<SecretName>().ok())
+        else {
+            continue;
+        };
+        let parts = deployment.parts_of(&name);
+        for name in if parts.is_empty() { [name].into() } else { parts } {
+            let oldest = since.entry(name).or_insert(exposed.since);
+            *oldest = exposed.since.min(*oldest);
+        }
+    }
+    let mut secrets: Vec<_> = since.into_iter().collect();
+    secrets.sort_by(|a, b| (a.1, &a.0).cmp(&(b.1, &b.0)));
+    Ok(secrets)
+}
+
+async fn found(store: &dyn Store, daemon: &Daemon, who: &str) -> Result<Known, Failure> {
+    let all = exposure::all(store, &transfer::places(daemon)?).await;
+    let all = all.map_err(|error| translate::store("cannot read the recipients", &error))?;
+    let mut found = all.into_iter().filter(|known| known.recipient == who || known.name.as_deref() == Some(who));
+    match (found.next(), found.next()) {
+        (Some(known), None) => Ok(known),
+        (Some(_), Some(_)) => Err(Failure::new(Exit::Usage, format!("several recipients have the name `{who}`"))
+            .state("nothing was changed")
+            .hint("give the key itself; `donjon recipients list` shows them")),
+        (None, _) => Err(Failure::new(Exit::NotThere, format!("no recipient `{who}` is known"))
+            .state("nothing was changed")
+            .hint("`donjon recipients list` shows those that are")),
+    }
+}
+
+fn one(text: &str) -> Result<String, Failure> {
+    let recipients = Recipients::parse([text]).map_err(|error| told::recipient(&error).state("nothing was changed"))?;
+    Ok(recipients.texts().next().unwrap_or_default())
+}
+
+fn merge(into: &mut Value, more: Value) {
+    if let (Value::Object(into), Value::Object(more)) = (into, more) {
+        into.extend(more);
+    }
+}

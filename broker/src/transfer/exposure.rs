@@ -1,0 +1,265 @@
+//! Who was ever able to open what: for each recipient the values in every bundle that was encrypted to it.
+//!
+//! It is written before a bundle leaves, and nothing is ever taken out of it: a recipient that was removed keeps what it
+//! has, so only a rotation takes the worth away.
+
+use super::{
+    bundle::{Recipients, Scope},
+    ledger::{self, Content},
+    private::{self, Places, records_below},
+};
+use donjon_drivers::store::{Expected, RecordPath, Store, StoreError, Version};
+use donjon_policies::name::SiteName;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One recipient: a node, a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    format: u32,
+    /// Its age public key.
+    pub recipient: String,
+    /// Whose it is: a host, a person.
+    pub name: Option<String>,
+    /// The sites whose bundles are encrypted to it, besides what the deployment file says.
+    pub sites: BTreeSet<SiteName>,
+    /// When it was first known, in seconds since 1970.
+    pub added: i64,
+    /// When it was removed, in seconds since 1970.
+    pub removed: Option<i64>,
+    /// What it could open: the versions of each record, and since when.
+    pub opened: BTreeMap<String, BTreeMap<u64, i64>>,
+}
+
+/// One value that a recipient could open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exposed {
+    /// The record.
+    pub path: RecordPath,
+    /// The newest version of it that was exposed.
+    pub version: Version,
+    /// When the record was first exposed, in seconds since 1970.
+    pub since: i64,
+    /// Whether the newest version there is was exposed: nothing newer has taken its place.
+    pub in_use: bool,
+}
+
+/// Notes that all of these recipients can open all of these records from now on.
+pub(super) async fn note(
+    store: &dyn Store,
+    places: &Places,
+    recipients: &Recipients,
+    contents: &[Content],
+    now: i64,
+) -> Result<(), StoreError> {
+    for recipient in recipients.texts() {
+        change(store, places, &recipient, now, |known| {
+            for content in contents {
+                known.opened.entry(content.path.clone()).or_default().entry(content.version.0).or_insert(now);
+            }
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// Adds a recipient, or gives a known one another name or site.
+pub async fn add(
+    store: &dyn Store,
+    places: &Places,
+    recipient: &str,
+    name: Option<&str>,
+    site: Option<&SiteName>,
+    now: i64,
+) -> Result<Known, StoreError> {
+    change(store, places, recipient, now, |known| {
+        known.name = name.map(str::to_owned).or_else(|| known.name.take());
+        known.sites.extend(site.cloned());
+        known.removed = None;
+    })
+    .await
+}
+
+/// Removes a recipient: no bundle is encrypted to it from now on.
+pub async fn remove(store: &dyn Store, places: &Places, recipient: &str, now: i64) -> Result<Known, StoreError> {
+    change(store, places, recipient, now, |known| {
+        known.removed = known.removed.or(Some(now));
+        known.sites.clear();
+    })
+    .await
+}
+
+/// Every recipient that was ever known, with what the ledger of exports says besides.
+pub async fn all(store: &dyn Store, places: &Places) -> Result<Vec<Known>, StoreError> {
+    let mut all = BTreeMap::new();
+    for path in records_below(store, &places.recipients()).await? {
+        if let (Some(known), _) = read(store, &path).await? {
+            all.insert(known.recipient.clone(), known);
+        }
+    }
+    // Bundles that were exported before this was kept.
+    for exported in ledger::all(store, places).await? {
+        for recipient in &exported.recipients {
+            let known = all.entry(recipient.clone()).or_insert_with(|| Known::new(recipient, exported.created));
+            for content in &exported.contents {
+                let versions = known.opened.entry(content.path.clone()).or_default();
+                versions.entry(content.version.0).or_insert(exported.created);
+            }
+        }
+    }
+    Ok(all.into_values().collect())
+}
+
+/// The recipients of a site's bundles: those given, and those added, but none that was removed.
+pub async fn effective(
+    store: &dyn Store,
+    places: &Places,
+    scope: &Scope,
+    given: Vec<String>,
+) -> Result<Vec<String>, StoreError> {
+    let known = all(store, places).await?;
+    let removed = |text: &String| known.iter().any(|known| known.recipient == *text && known.removed.is_some());
+    let mut effective: Vec<String> = given.into_iter().filter(|text| !removed(text)).collect();
+    if let Scope::Site { site, .. } = scope {
+        let added = known.iter().filter(|known| known.removed.is_none() && known.sites.contains(site));
+        effective.extend(added.map(|known| known.recipient.clone()));
+    }
+    Ok(effective)
+}
+
+/// What a recipient could ever open of the records that consumers read, the oldest exposure first.
+pub async fn exposed(store: &dyn Store, places: &Places, known: &Known) -> Result<Vec<Exposed>, StoreError> {
+    let folder = format!("{}/", places.public_folder());
+    let mut exposed = Vec::new();
+    for (path, versions) in known.opened.iter().filter(|(path, _)| path.starts_with(&folder)) {
+        let Ok(path) = path.parse::<RecordPath>() else { continue };
+        let newest = store.versions(&path).await?.into_iter().map(|info| info.version).max();
+        let (Some(last), Some(since)) = (versions.keys().max().copied(), versions.values().min().copied()) else {
+            continue;
+        };
+        let in_use = newest.is_some_and(|newest| versions.contains_key(&newest.0));
+        exposed.push(Exposed { path, version: Version(last), since, in_use });
+    }
+    exposed.sort_by(|a, b| (a.since, &a.path).cmp(&(b.since, &b.path)));
+    Ok(exposed)
+}
+
+impl Known {
+    fn new(recipient: &str, added: i64) -> Self {
+        Self {
+            format: FORMAT,
+            recipient: recipient.to_owned(),
+            name: None,
+            sites: BTreeSet::new(),
+            added,
+            removed: None,
+            opened: BTreeMap::new(),
+        }
+    }
+}
+
+async fn change(
+    store: &dyn Store,
+    places: &Places,
+    recipient: &str,
+    now: i64,
+    edit: impl Fn(&mut Known),
+) -> Result<Known, StoreError> {
+    let path = places.recipient(&hex::encode(&Sha256::digest(recipient)[..16]));
+    for _ in 1..MOST_RACES {
+        match once(store, &path, recipient, now, &edit).await {
+            Err(StoreError::Conflict { .. }) => {}
+            done => return done,
+        }
+    }
+    once(store, &path, recipient, now, &edit).await
+}
+
+async fn once(
+    store: &dyn Store,
+    path: &RecordPath,
+    recipient: &str,
+    now: i64,
+    edit: &impl Fn(&mut Known),
+) -> Result<Known, StoreError> {
+    let (held, expected) = read(store, path).await?;
+    let mut known = held.clone().unwrap_or_else(|| Known::new(recipient, now));
+    edit(&mut known);
+    if held.as_ref() != Some(&known) {
+        private::write(store, path, &known, expected).await?;
+    }
+    Ok(known)
+}
+
+async fn read(store: &dyn Store, path: &RecordPath) -> Result<(Option<Known>, Expected), StoreError> {
+    let (known, expected) = private::read::<Known>(store, path).await?;
+    match known {
+        Some(known) if known.format != FORMAT => {
+            Err(StoreError::Damaged { path: path.clone(), what: "written by a newer donjon" })
+        }
+        known => Ok((known, expected)),
+    }
+}
+
+const FORMAT: u32 = 1;
+const MOST_RACES: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use donjon_drivers::{
+        material::Material,
+        store::{Document, memory::Memory},
+    };
+
+    const NODE: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+
+    async fn put(store: &Memory, at: &str) {
+        let path: RecordPath = at.parse().unwrap();
+        let expected = private::next(store, &path).await.unwrap();
+        let document = Document::from_json(Material::from("{\"password\":\"x\"}".to_owned())).unwrap();
+        store.write(&path, &document, expected).await.unwrap();
+    }
+
+    fn content(path: &str, version: u64) -> Content {
+        Content { path: path.to_owned(), version: Version(version) }
+    }
+
+    #[tokio::test]
+    async fn what_was_once_exposed_stays_so_until_it_is_rotated() {
+        let (store, places) = (Memory::default(), Places::new("kolla".parse().unwrap()).unwrap());
+        for path in ["kolla/a", "kolla/b", "kolla/never"] {
+            put(&store, path).await;
+        }
+        let recipients = Recipients::parse([NODE]).unwrap();
+        note(&store, &places, &recipients, &[content("kolla/b", 1)], 100).await.unwrap();
+        let both = [content("kolla/a", 1), content("kolla/b", 1), content("donjon-public/kolla/epoch", 1)];
+        note(&store, &places, &recipients, &both, 200).await.unwrap();
+        put(&store, "kolla/a").await;
+        let known = remove(&store, &places, NODE, 300).await.unwrap();
+        let told: Vec<_> = exposed(&store, &places, &known).await.unwrap();
+        let told: Vec<_> = told.iter().map(|e| (e.path.as_str(), e.since, e.in_use)).collect();
+        assert_eq!(told, [("kolla/b", 100, true), ("kolla/a", 200, false)], "the oldest exposure first");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_encrypted_to_one_that_was_removed() {
+        let (store, places) = (Memory::default(), Places::new("kolla".parse().unwrap()).unwrap());
+        let scope = Scope::Site { site: "edge1".parse().unwrap(), role: "compute".parse().unwrap(), host: None };
+        let site = "edge1".parse().unwrap();
+        let asked = async |given: &[&str]| {
+            let given = given.iter().map(|text| (*text).to_owned()).collect();
+            effective(&store, &places, &scope, given).await.unwrap()
+        };
+        assert_eq!(asked(&["one"]).await, ["one"]);
+        add(&store, &places, NODE, Some("compute1"), Some(&site), 1).await.unwrap();
+        assert_eq!(asked(&["one"]).await, ["one", NODE]);
+        remove(&store, &places, "one", 2).await.unwrap();
+        assert_eq!(asked(&["one"]).await, [NODE]);
+        remove(&store, &places, NODE, 2).await.unwrap();
+        assert_eq!(asked(&["one", NODE]).await, [""; 0]);
+        add(&store, &places, NODE, None, Some(&site), 3).await.unwrap();
+        assert_eq!(asked(&[]).await, [NODE], "it may come back");
+    }
+}

@@ -1,0 +1,114 @@
+//! Receipts by HTTP: a small listener at the authority, and the request by which a site sends one.
+//!
+//! `POST /` with the receipt's file as the body, at most 128 KiB; any other method or path is answered 404. The answer is
+//! 200 with what was recorded, or 409 with the failure, both in JSON. A receipt is signed and holds no secret, so plain
+//! HTTP is enough; whoever sends something else is told so and changes nothing.
+
+use crate::{
+    failure::{Exit, Failure},
+    home::Home,
+    socket::{client::Client, message::Request as Asked},
+};
+use donjon_drivers::material::Material;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{net::TcpListener, sync::Semaphore};
+
+/// Listens; what it is bound to is its own to tell.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    let failed = |error| Failure::new(Exit::Failed, format!("cannot listen on {address}")).because(&error);
+    TcpListener::bind(address).await.map_err(|error| failed(error))
+}
+
+/// Takes receipts until `end`.
+pub async fn serve(listener: TcpListener, home: Home, end: impl Future<Output = ()>) {
+    let (home, room) = (Arc::new(home), Arc::new(Semaphore::new(AT_ONCE)));
+    tokio::pin!(end);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut end => return,
+        };
+        let Ok((stream, _)) = accepted else {
+            // Out of descriptors, or a peer that was gone at once: neither ends the others.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            continue;
+        };
+        let Ok(place) = Arc::clone(&room).try_acquire_owned() else { continue };
+        let home = Arc::clone(&home);
+        tokio::spawn(async move {
+            let service = service_fn(|request| {
+                let home = Arc::clone(&home);
+                async move { Ok::<_, Infallible>(answer(home, request).await) }
+            });
+            let mut http = http1::Builder::new();
+            http.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(16 << 10).keep_alive(false);
+            // A peer that goes away in the middle is no concern of anyone else.
+            let _ = tokio::time::timeout(PATIENCE * 3, http.serve_connection(TokioIo::new(stream), service)).await;
+            drop(place);
+        });
+    }
+}
+
+async fn answer(home: Arc<Home>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    if request.method() != Method::POST || request.uri().path() != "/" {
+        return response(StatusCode::NOT_FOUND, Bytes::new());
+    }
+    let body = tokio::time::timeout(PATIENCE, Limited::new(request.into_body(), LONGEST).collect()).await;
+    let Ok(Ok(body)) = body else { return response(StatusCode::BAD_REQUEST, Bytes::new()) };
+    let file = body.to_bytes().to_vec();
+    let taken = tokio::task::spawn_blocking(move || {
+        Client::connect(&home)?.ask_quietly(&Asked::Receipt, vec![Material::new(file)])
+    });
+    match taken.await {
+        Ok(Ok(reply)) => response(StatusCode::OK, reply.value.to_string().into()),
+        Ok(Err(failure)) => {
+            let text = serde_json::to_vec(&failure).unwrap_or_default();
+            response(StatusCode::CONFLICT, text.into())
+        }
+        Err(_) => response(StatusCode::INTERNAL_SERVER_ERROR, Bytes::new()),
+    }
+}
+
+/// Sends a receipt to the authority.
+///
+/// # Errors
+/// What the authority says of it, or that it did not answer.
+pub async fn send(url: &str, receipt: Vec<u8>) -> Result<(), Failure> {
+    let unanswered = |error: reqwest::Error| {
+        Failure::new(Exit::Unavailable, format!("the authority at {url} did not take the receipt"))
+            .because(&error)
+            .state("the receipt is signed and written")
+            .hint("take the file there, or the same command again")
+    };
+    let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+    let client = client.timeout(PATIENCE * 3).build().map_err(unanswered)?;
+    let answer = client.post(url).body(receipt).send().await.map_err(unanswered)?;
+    if answer.status() == StatusCode::OK {
+        return Ok(());
+    }
+    let status = answer.status();
+    let said = answer.bytes().await.unwrap_or_default();
+    let refused: Failure = serde_json::from_slice(&said).unwrap_or_else(|_| {
+        Failure::new(Exit::Unavailable, format!("{url} answered {status}"))
+            .cause("it is not where `donjon receipt --listen` listens")
+    });
+    Err(refused)
+}
+
+fn response(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    response
+}
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const LONGEST: usize = 128 << 10;
+const AT_ONCE: usize = 64;

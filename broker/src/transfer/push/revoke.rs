@@ -1,0 +1,80 @@
+//! A host leaves: its AppRole credentials are destroyed, and the tokens that came of them revoked.
+
+use super::{Destination, PushError, destination::body};
+use donjon_drivers::store::vault::{Call, CallError, Method};
+use donjon_policies::access::READER_PREFIX;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What was revoked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Revoked {
+    /// AppRole credentials.
+    pub credentials: usize,
+    /// Tokens.
+    pub tokens: usize,
+}
+
+/// What a credential or a token was made for.
+#[derive(Deserialize)]
+struct Made {
+    #[serde(default, alias = "meta")]
+    metadata: Option<BTreeMap<String, String>>,
+}
+
+impl Made {
+    fn is_for(&self, host: &str) -> bool {
+        self.metadata.as_ref().and_then(|metadata| metadata.get(HOST)).is_some_and(|made_for| made_for == host)
+    }
+}
+
+impl Destination {
+    /// Destroys each credential that was made for a host, then revokes each token that came of one.
+    pub async fn revoke(&self, host: &str) -> Result<Revoked, PushError> {
+        let mut revoked = Revoked::default();
+        for role in self.names("auth/approle/role").await?.iter().filter(|role| role.starts_with(READER_PREFIX)) {
+            let role = format!("auth/approle/role/{role}");
+            for accessor in self.names(&format!("{role}/secret-id")).await? {
+                let accessor = BTreeMap::from([("secret_id_accessor", accessor)]);
+                if self
+                    .made(&format!("{role}/secret-id-accessor/lookup"), &accessor)
+                    .await?
+                    .is_some_and(|m| m.is_for(host))
+                {
+                    let destroyed = self.post(&format!("{role}/secret-id-accessor/destroy"), &accessor).await;
+                    destroyed.map_err(PushError::call("destroy a credential there"))?;
+                    revoked.credentials += 1;
+                }
+            }
+        }
+        for accessor in self.names("auth/token/accessors").await? {
+            let accessor = BTreeMap::from([("accessor", accessor)]);
+            if self.made("auth/token/lookup-accessor", &accessor).await?.is_some_and(|made| made.is_for(host)) {
+                let gone = self.post("auth/token/revoke-accessor", &accessor).await;
+                gone.map_err(PushError::call("revoke a token there"))?;
+                revoked.tokens += 1;
+            }
+        }
+        Ok(revoked)
+    }
+
+    async fn names(&self, folder: &str) -> Result<Vec<String>, PushError> {
+        #[derive(Deserialize)]
+        struct Names {
+            keys: Vec<String>,
+        }
+        let found: Option<Names> = self.found(Call::new(Method::List, folder), "list the credentials there").await?;
+        Ok(found.map(|names| names.keys).unwrap_or_default())
+    }
+
+    async fn made(&self, path: &str, accessor: &BTreeMap<&str, String>) -> Result<Option<Made>, PushError> {
+        match self.found(Call::post(path, body(accessor)), "look at a credential there").await {
+            // It ended a moment ago.
+            Err(PushError::Call { source: CallError::Refused { status: 400 | 403 | 500, .. }, .. }) => Ok(None),
+            other => other,
+        }
+    }
+}
+
+/// The name under which a credential says for which host it was made.
+pub(super) const HOST: &str = "host";

@@ -1,0 +1,75 @@
+//! Scale-down: a host or a site leaves. Its recipients are removed, nobody waits for its receipts any more, its
+//! credentials in a Vault are revoked, and what it has seen is told.
+
+use super::{
+    bundle::Scope,
+    exposure::{self, Known},
+    ledger,
+    private::Places,
+};
+use donjon_drivers::store::{Store, StoreError};
+
+/// What was done for a host or a site that left.
+#[derive(Debug)]
+pub struct Retired {
+    /// The recipients that were removed, with what each could open.
+    pub recipients: Vec<Known>,
+    /// The bundles that nobody waits for any more.
+    pub scopes: Vec<Scope>,
+}
+
+impl Retired {
+    /// Whether nothing was there to be done.
+    pub fn is_nothing(&self) -> bool {
+        self.recipients.is_empty() && self.scopes.is_empty()
+    }
+}
+
+/// Does all of it in the store. The name is a recipient's, or that of the host or the site of a bundle.
+pub async fn retire(store: &dyn Store, places: &Places, name: &str, now: i64) -> Result<Retired, StoreError> {
+    let mut scopes = Vec::new();
+    let mut addressed = Vec::new();
+    for exported in ledger::all(store, places).await? {
+        if !concerns(&exported.scope, name) {
+            continue;
+        }
+        // Read once more with its version: a receipt may have come meanwhile.
+        let (Some(mut exported), expected) = ledger::read(store, places, &exported.scope).await? else { continue };
+        addressed.extend(exported.recipients.iter().cloned());
+        if exported.retired.is_none() {
+            exported.retired = Some(now);
+            ledger::write(store, places, &exported, expected).await?;
+            scopes.push(exported.scope);
+        }
+    }
+    let mut recipients = Vec::new();
+    for known in exposure::all(store, places).await? {
+        let named = known.name.as_deref() == Some(name) || known.sites.iter().any(|site| site.as_str() == name);
+        // A bundle for one host or site is encrypted to its own recipients; one that others share stays theirs.
+        let own = addressed.contains(&known.recipient) && !elsewhere(store, places, &known.recipient, name).await?;
+        if known.removed.is_none() && (named || own) {
+            recipients.push(exposure::remove(store, places, &known.recipient, now).await?);
+        }
+    }
+    Ok(Retired { recipients, scopes })
+}
+
+/// Whether a bundle of another host or site is encrypted to a recipient, too.
+async fn elsewhere(store: &dyn Store, places: &Places, recipient: &str, name: &str) -> Result<bool, StoreError> {
+    let others = ledger::all(store, places).await?;
+    Ok(others.iter().any(|exported| {
+        !concerns(&exported.scope, name)
+            && exported.retired.is_none()
+            && exported.recipients.iter().any(|other| other == recipient)
+    }))
+}
+
+/// Whether a bundle is for this site, or for this host of any.
+fn concerns(scope: &Scope, name: &str) -> bool {
+    match scope {
+        Scope::Site { site, host, .. } => {
+            site.as_str() == name || host.as_ref().is_some_and(|host| host.as_str() == name)
+        }
+        Scope::Custodians {} => false,
+    }
+}

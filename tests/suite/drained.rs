@@ -1,0 +1,170 @@
+//! A site shows that its services run on a new bundle: restarted since, seen to log in, signed, by file and by HTTP.
+
+use donjon_tests::{
+    donjon::{Donjon, Ran},
+    process::Guard,
+    tools,
+};
+use serde_json::Value;
+use std::{
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
+
+const DEPLOYMENT: &str = "
+deployment: site1
+catalogue: kolla-ansible
+roles:
+  cache: {reads: [memcache_secret_key]}
+sites:
+  edge1: {roles: [cache], recipients: [RECIPIENT]}
+";
+
+/// A service that logs in when it is started, as one with castellan does.
+const SERVICE: &str = "#!/bin/sh
+set -e
+cd FOLDER
+case $2 in
+restart)
+    date +%s%6N > $1.started
+    [ -e $1.mute ] || BAO_ADDR=$(cat url) PROGRAM write auth/approle/login \
+        role_id=@node/approle/cache/role-id secret_id=@node/approle/cache/secret-id > /dev/null ;;
+started) cat $1.started 2>/dev/null || true ;;
+esac
+";
+
+/// The authority, and one node of a site with two services.
+struct Place {
+    authority: Donjon,
+    node: Donjon,
+    files: tempfile::TempDir,
+    serving: Option<Guard>,
+}
+
+impl Place {
+    fn new() -> Self {
+        use age::secrecy::ExposeSecret;
+        let key = age::x25519::Identity::generate();
+        let files = tempfile::tempdir().unwrap();
+        let place = Self { authority: Donjon::new(), node: Donjon::new(), files, serving: None };
+        donjon_drivers::fs::replace(&place.path("identity"), key.to_string().expose_secret().as_bytes()).unwrap();
+        place.authority.describe(&DEPLOYMENT.replace("RECIPIENT", &key.to_public().to_string()));
+        place.authority.up();
+        place.authority.run_with_input(&["put", "memcache_secret_key"], b"shared-4711").ok();
+        let (folder, bao) = (place.files.path().display().to_string(), tools::program("bao").display().to_string());
+        let script = SERVICE.replace("FOLDER", &folder).replace("PROGRAM", &bao);
+        donjon_drivers::fs::replace_with_mode(&place.path("service"), script.as_bytes(), 0o700).unwrap();
+        let service = |name: &str, order: u32| {
+            let program = place.text("service");
+            format!(
+                "  {name}: {{driver: command, order: {order}, settle: 5, uses: [memcache_secret_key], \
+                 restart: [{program}, {name}, restart], started: [{program}, {name}, started]}}\n"
+            )
+        };
+        place.node.describe(&format!("deployment: site1\nservices:\n{}{}", service("api", 1), service("web", 2)));
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.files.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    /// A new bundle goes to the node, which answers that it is there.
+    fn publish(&self, file: &str) {
+        let file = self.text(file);
+        self.authority.run(&["export", "bundle", "--site", "edge1", "--role", "cache", "-o", &file]).ok();
+        let (identity, node) = (self.text("identity"), self.text("node"));
+        self.node.run(&["import", &file, "-i", &identity, "--into", &node]).ok();
+        self.authority.run(&["receipt", &format!("{file}.receipt")]).ok();
+    }
+
+    fn serve(&mut self) {
+        self.serving = None;
+        let (identity, node) = (self.text("identity"), self.text("node"));
+        let words = ["serve", "-i", &identity, "--node", &node, "--listen", "127.0.0.1:0", "--output", "json"];
+        let (guard, line) = first_line(self.node.command(&words).stdout(Stdio::piped()));
+        self.serving = Some(guard);
+        donjon_drivers::fs::replace(&self.path("url"), line["url"].as_str().unwrap().as_bytes()).unwrap();
+    }
+
+    fn drain(&self, more: &[&str]) -> Ran {
+        let (identity, node, receipt) = (self.text("identity"), self.text("node"), self.text("drained"));
+        let words = ["drain", "-i", &identity, "--node", &node, "--receipt", &receipt, "--output", "json"];
+        self.node.run(&[&words, more].concat())
+    }
+
+    fn standing(&self) -> Value {
+        self.authority.run(&["receipt", "--output", "json"]).json()["standing"]["sites"][0].clone()
+    }
+}
+
+/// Starts a command that prints one line of JSON once it is ready.
+fn first_line(command: &mut Command) -> (Guard, Value) {
+    let mut child: Child = command.spawn().unwrap();
+    let out = child.stdout.take().unwrap();
+    let guard = Guard::from(child);
+    let mut line = String::new();
+    BufReader::new(out).read_line(&mut line).unwrap();
+    (guard, serde_json::from_str(&line).expect("it says where it listens"))
+}
+
+#[test]
+fn a_site_has_drained_when_each_service_has_restarted_and_logged_in() {
+    let mut place = Place::new();
+    place.publish("one");
+    assert!(place.drain(&[]).failed(13).contains("does not serve the present bundle"));
+    place.serve();
+    let behind = place.drain(&[]).failed(13);
+    assert!(behind.contains("api@local does not run") && behind.contains("web@local does not run"), "{behind}");
+    std::fs::File::create_new(place.path("web.mute")).unwrap();
+    let behind = place.drain(&["--restart"]).failed(13);
+    let no_login = "web@local has restarted and not been seen to log in";
+    assert!(behind.contains(no_login) && !behind.contains("api@"), "{behind}");
+    std::fs::remove_file(place.path("web.mute")).unwrap();
+    assert!(!place.path("drained").exists(), "nothing was signed");
+    let drained = place.drain(&["--restart"]).json();
+    assert_eq!(drained["consumers"].as_array().unwrap().len(), 2);
+    assert_eq!((place.standing()["receipts"].as_u64(), place.standing()["drained"].as_u64()), (Some(1), Some(0)));
+
+    // Forged: another byte anywhere. It is refused, and nothing is recorded.
+    let good = std::fs::read(place.path("drained")).unwrap();
+    for at in [20, good.len() / 2, good.len() - 3] {
+        let mut other = good.clone();
+        other[at] ^= 1;
+        donjon_drivers::fs::replace(&place.path("forged"), &other).unwrap();
+        place.authority.run(&["receipt", &place.text("forged")]).failed(9);
+    }
+    assert_eq!(place.standing()["drained"], 0);
+    place.authority.run(&["receipt", &place.text("drained")]).ok();
+    assert_eq!(place.standing()["drained"], 1);
+    assert!(place.authority.run(&["receipt", &place.text("drained")]).failed(9).contains("was accepted before"));
+
+    // A new value: the rotation waits until the site has drained that, and the old receipt is no answer.
+    place.authority.run(&["rotate", "apply", "memcache_secret_key", "--accept-outage"]).failed(13);
+    place.publish("two");
+    assert!(place.authority.run(&["receipt", &place.text("drained")]).failed(9).contains("the receipt is stale"));
+    assert!(place.drain(&[]).failed(13).contains("does not serve the present bundle"));
+    place.serve();
+    let behind = place.drain(&[]).failed(13);
+    assert!(behind.contains("api@local has not restarted since the bundle is served"), "{behind}");
+    let waits = place.authority.run(&["rotate", "resume"]).failed(13);
+    assert!(waits.contains("1 have imported and 0 have drained"), "{waits}");
+    let status = place.authority.run(&["rotate", "status"]);
+    assert!(status.code == 13 && status.out.contains("edge1"), "{status:#?}");
+
+    // The answer by HTTP.
+    let mut listen = place.authority.command(&["receipt", "--listen", "127.0.0.1:0", "--output", "json"]);
+    let (_listening, ready) = first_line(listen.stdout(Stdio::piped()));
+    let url = ready["url"].as_str().unwrap();
+    let lost = place.drain(&["--restart", "--send", &format!("{url}/elsewhere")]).failed(6);
+    assert!(lost.contains("is not where"), "{lost}");
+    assert_eq!(place.standing()["drained"], 0);
+    assert_eq!(place.drain(&["--send", url]).json()["sent"], true);
+    assert_eq!(place.standing()["drained"], 1);
+    place.authority.run(&["rotate", "resume"]).ok();
+}

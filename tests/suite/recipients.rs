@@ -1,0 +1,117 @@
+//! Recipients come and go, and what those who go have seen is told and rotated.
+
+use donjon_tests::donjon::Donjon;
+use serde_json::Value;
+use std::path::PathBuf;
+
+const DEPLOYMENT: &str = "
+deployment: site1
+catalogue: kolla-ansible
+views:
+  keystone.database.connection: 'mysql+pymysql://keystone:{keystone_database_password:url}@10.0.0.11/keystone'
+roles:
+  keystone: {reads: [keystone.database.connection]}
+  cache: {reads: [memcache_secret_key]}
+sites:
+  edge1: {roles: [keystone, cache], recipients: []}
+  edge2: {roles: [cache], recipients: []}
+";
+
+struct Place {
+    donjon: Donjon,
+    files: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let place = Self { donjon: Donjon::new(), files: tempfile::tempdir().unwrap() };
+        place.donjon.describe(DEPLOYMENT);
+        place.donjon.up();
+        for (name, value) in [("keystone_database_password", "s3cret-4711"), ("memcache_secret_key", "shared-4711")] {
+            place.donjon.run_with_input(&["put", name], value.as_bytes()).ok();
+        }
+        place
+    }
+
+    fn recipient() -> String {
+        age::x25519::Identity::generate().to_public().to_string()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.files.path().join(name)
+    }
+
+    fn export(&self, site: &str, role: &str) -> Value {
+        let file = self.path(&format!("{site}-{role}")).display().to_string();
+        let export = ["export", "bundle", "--site", site, "--role", role, "-o", &file, "--output", "json"];
+        self.donjon.run(&export).json()
+    }
+
+    fn names(value: &Value, list: &str, key: &str) -> Vec<String> {
+        let list = value[list].as_array().unwrap();
+        list.iter().map(|one| one[key].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+#[test]
+fn who_is_removed_opens_nothing_new_and_what_it_has_seen_is_rotated() {
+    let place = Place::new();
+    let (stays, goes) = (Place::recipient(), Place::recipient());
+    let file = place.path("x").display().to_string();
+    let nobody = place.donjon.run(&["export", "bundle", "--site", "edge1", "--role", "cache", "-o", &file]);
+    assert!(nobody.failed(2).contains("no recipient was given"));
+    place.donjon.run(&["recipients", "add", &goes, "--name", "compute7", "--site", "edge1"]).ok();
+    place.donjon.run(&["recipients", "add", "age1nonsense", "--site", "edge1"]).failed(2);
+    place.donjon.run(&["recipients", "add", &stays, "--site", "edge9"]).failed(4);
+    assert_eq!(place.export("edge1", "keystone")["bundle"]["recipients"], 1);
+    place.donjon.run(&["recipients", "add", &stays, "--site", "edge1"]).ok();
+    assert_eq!(place.export("edge1", "cache")["bundle"]["recipients"], 2);
+
+    let removed = place.donjon.run(&["recipients", "remove", "compute7", "--output", "json"]).json();
+    let mut seen = Place::names(&removed, "exposed", "name");
+    seen.sort();
+    assert_eq!(seen, ["keystone.database.connection", "memcache_secret_key"]);
+    let mut secrets = Place::names(&removed, "secrets", "secret");
+    secrets.sort();
+    assert_eq!(secrets, ["keystone_database_password", "memcache_secret_key"], "a view is what it is made of");
+    assert_eq!(removed["rotations"][0]["secrets"][0]["secret"], "memcache_secret_key");
+    assert_eq!(removed["left"][0]["secret"], "keystone_database_password", "no target is described");
+    assert!(!removed.to_string().contains("4711"));
+    assert_eq!(place.export("edge1", "cache")["bundle"]["recipients"], 1);
+    let listed = place.donjon.run(&["recipients", "list"]).ok();
+    assert!(listed.contains("compute7") && listed.contains(&stays), "{listed}");
+
+    let plan = place.donjon.run(&["rotate", "plan", "--exposed-to", "compute7"]).ok();
+    assert!(plan.contains("memcache_secret_key"), "{plan}");
+    place.donjon.run(&["rotate", "apply", "--exposed-to", "compute7"]).failed(8);
+    let waits = place.donjon.run(&["rotate", "apply", "--exposed-to", "compute7", "--accept-outage"]).failed(13);
+    assert!(waits.contains("edge1"), "{waits}");
+    place.donjon.run(&["rotate", "resume", "--leave", "edge1"]).ok();
+    let again = place.donjon.run(&["rotate", "plan", "--exposed-to", "compute7", "--output", "json"]).json();
+    assert_eq!(again["rotations"].as_array().unwrap().len(), 0, "it is replaced: {again}");
+    place.donjon.run(&["rotate", "plan", "--exposed-to", "nobody"]).failed(4);
+}
+
+#[test]
+fn a_site_that_leaves_is_waited_for_no_more() {
+    let place = Place::new();
+    for site in ["edge1", "edge2"] {
+        let name = format!("{site}-node");
+        place.donjon.run(&["recipients", "add", &Place::recipient(), "--name", &name, "--site", site]).ok();
+        place.export(site, "cache");
+    }
+    let apply = ["rotate", "apply", "memcache_secret_key", "--accept-outage"];
+    let waits = place.donjon.run(&apply).failed(13);
+    assert!(waits.contains("edge1") && waits.contains("edge2"), "{waits}");
+    let retired = place.donjon.run(&["retire-host", "edge1", "--output", "json"]).json();
+    assert_eq!(retired["recipients"].as_array().unwrap().len(), 1);
+    assert_eq!(retired["bundles"][0], "site `edge1`, role `cache`");
+    assert_eq!(Place::names(&retired, "exposed", "name"), ["memcache_secret_key"]);
+    let waits = place.donjon.run(&["rotate", "resume"]).failed(13);
+    assert!(!waits.contains("edge1") && waits.contains("edge2"), "{waits}");
+    place.donjon.run(&["retire-host", "edge2"]).ok();
+    place.donjon.run(&["rotate", "resume"]).ok();
+    place.donjon.run(&["retire-host", "nobody"]).failed(4);
+    let audit = std::fs::read_to_string(place.donjon.home().join("audit.jsonl")).unwrap();
+    assert!(audit.contains("\"retire\"") && audit.contains("\"recipients\""), "both acts are in the log");
+}
