@@ -24,7 +24,7 @@ use tokio::{net::TcpListener, sync::Semaphore};
 /// Listens; what it is bound to is its own to tell.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
     let failed = |error| Failure::new(Exit::Failed, format!("cannot listen on {address}")).because(&error);
-    TcpListener::bind(address).await.map_err(|error| failed(error))
+    TcpListener::bind(address).await.map_err(failed)
 }
 
 /// Takes receipts until `end`.
