@@ -29,6 +29,7 @@ use donjon_policies::{
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
+    io::ErrorKind,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -86,8 +87,9 @@ impl Drain {
                 .hint("name them under `services` with `uses`, or give --no-consumers"));
         }
         let refused = format!("cannot drain {}", folder.display());
-        let since =
-            Node::open(&folder).and_then(|node| node.serving()).map_err(|error| told::import(&refused, &error))?;
+        let since = Node::open_in_turn(&folder)
+            .and_then(|node| node.serving())
+            .map_err(|error| told::import(&refused, &error))?;
         let Some(since) = since.filter(|_| !consumers.is_empty()).or(consumers.is_empty().then_some(0)) else {
             return Err(Failure::new(Exit::Waiting, "the reader does not serve the present bundle yet")
                 .state("nothing was restarted or signed")
@@ -100,7 +102,7 @@ impl Drain {
         let drained = runtime.block_on(looking.drain(&deployment, &consumers, self.restart, &mut progress));
         progress.end();
         let drained = drained?;
-        let mut node = Node::open(&folder).map_err(|error| told::import(&refused, &error))?;
+        let mut node = Node::open_in_turn(&folder).map_err(|error| told::import(&refused, &error))?;
         let receipt = node.drained(&opened, drained.clone(), now()).map_err(|error| told::import(&refused, &error))?;
         let file = self.receipt.clone().unwrap_or_else(|| folder.join("drained"));
         write(&file, &receipt)?;
@@ -118,7 +120,7 @@ impl Drain {
     fn open(&self, folder: &Path) -> Result<Opened, Failure> {
         let refused = format!("cannot read the bundle of {}", folder.display());
         let identities = identities(&self.identity, &private(&self.identity)?)?;
-        let node = Node::open(folder).map_err(|error| told::import(&refused, &error))?;
+        let node = Node::open_in_turn(folder).map_err(|error| told::import(&refused, &error))?;
         let (file, _) = node.current().map_err(|error| told::import(&refused, &error))?;
         let checks = Checks { now: now(), ..Checks::default() };
         let verified = node.verify(&file, &checks).map_err(|error| told::import(&refused, &error))?;
@@ -153,6 +155,9 @@ impl Looking<'_> {
         let steps = restart::plan(deployment, services).map_err(|mistake| {
             Failure::new(Exit::Quorum, "the services cannot be restarted in any order").because(&mistake)
         })?;
+        if restart {
+            self.wait_until_served().await;
+        }
         let mut consumers = Vec::new();
         for step in steps {
             for instance in &step.instances {
@@ -174,6 +179,13 @@ impl Looking<'_> {
             failure.causes = behind.iter().map(ToString::to_string).collect();
             failure.state("nothing was signed").hint("`donjon drain --restart`, or restart them and look again")
         })
+    }
+
+    /// The reader counts from the next full second; what restarts before that would not count.
+    async fn wait_until_served(&self) {
+        let ahead = self.since - jiff::Timestamp::now().as_microsecond();
+        let ahead = Duration::from_micros(u64::try_from(ahead).unwrap_or_default());
+        tokio::time::sleep(ahead.min(Duration::from_secs(2))).await;
     }
 
     fn open(&self, deployment: &Deployment, instance: &Instance) -> Result<Consumer, Failure> {
@@ -225,11 +237,16 @@ impl Looking<'_> {
     /// When anybody has logged in, in microseconds since 1970.
     fn logins(&self) -> Result<Vec<i64>, Failure> {
         let path = self.folder.join("audit.jsonl");
-        let text = std::fs::read_to_string(&path).map_err(|error| {
-            Failure::new(Exit::Failed, format!("cannot read {}", path.display()))
-                .because(&error)
-                .state("nothing was signed")
-        })?;
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            // No reader has served here yet, so nobody has logged in.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => {
+                return Err(Failure::new(Exit::Failed, format!("cannot read {}", path.display()))
+                    .because(&error)
+                    .state("nothing was signed"));
+            }
+        };
         let lines = text.lines().filter_map(|text| serde_json::from_str::<line::Sealed>(text).ok());
         let logins =
             lines.map(|sealed| sealed.line).filter(|line| line.act == Act::Login && line.outcome == Outcome::Done);
