@@ -211,10 +211,10 @@ pub async fn begin(
     };
     let mut held = Held::create(store, layout, journal).await.map_err(failed)?;
     checkpoint::reached("rotation.journal-created");
-    match claim::claim(store, layout, &held.journal).await {
+    match claim::claim(store, layout, &held).await {
         Ok(()) => Ok(held),
         Err(failure) if failure.code == Exit::Conflict => {
-            claim::let_go(store, layout, &held.journal).await?;
+            claim::let_go(store, layout, &held).await?;
             held.journal.undone = Some(failure.message.clone());
             for event in [Event::AbortAsked, Event::OldAlone] {
                 let next = transition::next(held.journal.path, held.journal.state, event);

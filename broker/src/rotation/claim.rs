@@ -1,6 +1,6 @@
 //! Claims: a secret's labels name the one rotation that may change it.
 
-use super::{Journal, checkpoint};
+use super::{Journal, checkpoint, journal::Held, probe};
 use crate::{
     daemon::translate,
     failure::{Exit, Failure},
@@ -14,20 +14,25 @@ use donjon_policies::name::SecretName;
 use std::collections::BTreeSet;
 
 /// Makes this rotation the one that holds its secrets, in the order of their names; does nothing where it is already.
-pub async fn claim(store: &dyn Store, layout: &Layout, journal: &Journal) -> Result<(), Failure> {
-    for secret in journal.names() {
-        one(store, layout, journal, &secret).await?;
+pub async fn claim(store: &dyn Store, layout: &Layout, rotation: &Held) -> Result<(), Failure> {
+    for secret in rotation.journal.names() {
+        one(store, layout, rotation, &secret).await?;
     }
     Ok(())
 }
 
-async fn one(store: &dyn Store, layout: &Layout, journal: &Journal, secret: &SecretName) -> Result<(), Failure> {
+async fn one(store: &dyn Store, layout: &Layout, rotation: &Held, secret: &SecretName) -> Result<(), Failure> {
+    let journal = &rotation.journal;
     let failed = |error: StoreError| translate::store(format!("cannot rotate `{secret}`"), &error);
     let held = labels::read(store, layout, secret).await.map_err(failed)?;
     match &held.labels.rotation {
         Some(id) if *id == journal.id => Ok(()),
         Some(id) => Err(taken(secret, id)),
         None => {
+            // Between the look and the claim: whoever has taken over claims it too, and that stops this one there.
+            if !rotation.is_newest(store, layout).await.map_err(failed)? {
+                return Err(probe::taken_over(&journal.named()));
+            }
             let claimed = Labels { rotation: Some(journal.id.clone()), ..held.labels.clone() };
             labels::write(store, layout, secret, &held, &claimed).await.map_err(|error| match error {
                 StoreError::Conflict { .. } => {
@@ -62,10 +67,26 @@ pub async fn held(store: &dyn Store, layout: &Layout, journal: &Journal) -> Resu
     Ok(held)
 }
 
-/// Lets go of secrets that were claimed before another one turned out to be taken.
-pub async fn let_go(store: &dyn Store, layout: &Layout, journal: &Journal) -> Result<(), Failure> {
+/// Writes the labels of what a rotation holds once more, unchanged: whoever drove it before can no longer let a secret go.
+pub async fn renew(store: &dyn Store, layout: &Layout, journal: &Journal) -> Result<(), Failure> {
     for secret in held(store, layout, journal).await? {
-        release(store, layout, journal, &secret, |labels| labels).await?;
+        let failed = |error: StoreError| translate::store(format!("cannot take over `{secret}`"), &error);
+        let read = labels::read(store, layout, &secret).await.map_err(failed)?;
+        if read.labels.rotation.as_deref() == Some(journal.id.as_str()) {
+            match labels::write(store, layout, &secret, &read, &read.labels).await {
+                // The former one was faster, in its last step; the next look at the labels tells.
+                Ok(()) | Err(StoreError::Conflict { .. }) => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Lets go of secrets that were claimed before another one turned out to be taken.
+pub async fn let_go(store: &dyn Store, layout: &Layout, rotation: &Held) -> Result<(), Failure> {
+    for secret in held(store, layout, &rotation.journal).await? {
+        release(store, layout, rotation, &secret, |labels| labels).await?;
     }
     Ok(())
 }
@@ -74,13 +95,18 @@ pub async fn let_go(store: &dyn Store, layout: &Layout, journal: &Journal) -> Re
 pub async fn release(
     store: &dyn Store,
     layout: &Layout,
-    journal: &Journal,
+    rotation: &Held,
     secret: &SecretName,
     change: impl FnOnce(Labels) -> Labels,
 ) -> Result<(), Failure> {
+    let journal = &rotation.journal;
     let failed = |error: StoreError| translate::store(format!("cannot end the rotation of `{secret}`"), &error);
     let held = labels::read(store, layout, secret).await.map_err(failed)?;
     if held.labels.rotation.as_deref() == Some(journal.id.as_str()) {
+        // Between the look and the change: whoever takes over from now on writes the labels anew, and stops this one there.
+        if !rotation.is_newest(store, layout).await.map_err(failed)? {
+            return Err(probe::taken_over(&journal.named()));
+        }
         store.remove(&layout.pending(&journal.id, secret)).await.map_err(failed)?;
         checkpoint::reached("rotation.pending-removed");
         let labels = Labels { rotation: None, ..change(held.labels.clone()) };
@@ -95,4 +121,57 @@ pub fn taken(secret: &SecretName, id: &str) -> Failure {
     Failure::new(Exit::Conflict, format!("`{secret}` is being rotated already ({id})"))
         .state("nothing was changed")
         .hint("`donjon rotate status` shows it; `donjon rotate resume` goes on with one that was interrupted")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rotation::journal::FORMAT;
+    use donjon_drivers::store::memory::Memory;
+    use donjon_policies::transition::{Path, State};
+    use std::collections::BTreeMap;
+
+    #[tokio::test]
+    async fn a_broker_that_was_overtaken_lets_nothing_go() {
+        let (store, layout) = (Memory::default(), Layout::new("d".parse().unwrap()).unwrap());
+        let secret: SecretName = "x".parse().unwrap();
+        let journal = Journal {
+            format: FORMAT,
+            id: "x.1".to_owned(),
+            path: Path::Overlap,
+            compromised: false,
+            returned: false,
+            secrets: vec![super::super::journal::Item {
+                secret: secret.clone(),
+                old: donjon_drivers::store::Version(1),
+                new: None,
+                credentials: Vec::new(),
+            }],
+            state: State::Restoring,
+            history: Vec::new(),
+            broker: "a".to_owned(),
+            marks: BTreeMap::new(),
+            epoch: None,
+            restarted: Vec::new(),
+            waiting: None,
+            undone: None,
+        };
+        let first = Held::create(&store, &layout, journal).await.unwrap();
+        claim(&store, &layout, &first).await.unwrap();
+        // What it read of the labels before it was overtaken is no longer what they are.
+        let seen = labels::read(&store, &layout, &secret).await.unwrap();
+        let mut second = Held::read(&store, &layout, "x.1").await.unwrap().unwrap();
+        second.journal.broker = "b".to_owned();
+        second.save(&store, &layout).await.unwrap();
+        renew(&store, &layout, &second.journal).await.unwrap();
+        let free = Labels { rotation: None, ..seen.labels.clone() };
+        let late = labels::write(&store, &layout, &secret, &seen, &free).await;
+        assert!(matches!(late, Err(StoreError::Conflict { .. })), "{late:?}");
+        // One that looks only now asks the journal.
+        let refused = release(&store, &layout, &first, &secret, |labels| labels).await;
+        assert_eq!(refused.unwrap_err().code, Exit::Conflict);
+        assert!(held(&store, &layout, &second.journal).await.unwrap().contains(&secret));
+        release(&store, &layout, &second, &secret, |labels| labels).await.unwrap();
+        assert!(held(&store, &layout, &second.journal).await.unwrap().is_empty());
+    }
 }

@@ -82,10 +82,11 @@ impl Rotation<'_> {
         self.held.journal.broker = broker.to_owned();
         self.held.journal.waiting = None;
         self.save().await?;
+        claim::renew(self.store, self.layout, self.journal()).await?;
         if self.journal().state != State::Planned {
             return Ok(());
         }
-        match claim::claim(self.store, self.layout, self.journal()).await {
+        match claim::claim(self.store, self.layout, &self.held).await {
             // Killed before it held its secrets, one of which another rotation has taken since.
             Err(failure) if failure.code == Exit::Conflict => {
                 self.held.journal.undone = Some(failure.message);

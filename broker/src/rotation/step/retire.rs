@@ -108,7 +108,7 @@ pub async fn keep_views(rotation: &Rotation<'_>, until: i64) -> Result<(), Failu
 pub async fn release(rotation: &Rotation<'_>, change: impl Fn(&Item, Labels) -> Labels) -> Result<(), Failure> {
     for item in rotation.items() {
         let change = |labels| change(item, labels);
-        claim::release(rotation.store, rotation.layout, rotation.journal(), &item.secret, change).await?;
+        claim::release(rotation.store, rotation.layout, &rotation.held, &item.secret, change).await?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     daemon::translate,
     failure::{Exit, Failure},
-    records::labels::Labels,
+    records::{labels::Labels, secrets},
     rotation::{
         Instance, Rotation, accept, checkpoint,
         journal::Restarted,
@@ -111,7 +111,11 @@ pub async fn restore(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
     }
     let mut current: BTreeMap<SecretName, Version> = BTreeMap::new();
     for item in rotation.items() {
-        let expected = publish::newest(rotation, &item.secret).await?.map_or(item.old, |held| held.version);
+        // Over its own publication alone: a broker that stalled must not write over the next rotation's.
+        let new = &both.of(&item.secret).new;
+        let published = |held: &secrets::Held| same(&held.record, &new.value, new.user.as_deref());
+        let newest = publish::newest(rotation, &item.secret).await?;
+        let expected = newest.filter(published).map_or(item.old, |held| held.version);
         let version = publish::record(rotation, &both, item, Side::Old, Origin::Restored, expected).await?;
         current.insert(item.secret.clone(), version);
     }
