@@ -3,6 +3,7 @@
 use super::{Context, command, context::Output};
 use crate::failure::Failure;
 use clap::{Parser, Subcommand};
+use std::process::ExitCode;
 
 /// A secret broker for OpenStack deployments.
 ///
@@ -32,6 +33,7 @@ enum Command {
     Adopt(command::adopt::Adopt),
     Wire(command::wire::Wire),
     Run(command::run::Run),
+    Render(command::render::Render),
     Rotate(command::rotate::Rotate),
     Schedule(command::schedule::Schedule),
     Doctor(command::doctor::Doctor),
@@ -51,9 +53,11 @@ enum Command {
 
 impl Arguments {
     /// Does what was asked.
-    pub fn run(self) -> Result<(), Failure> {
+    pub fn run(self) -> Result<ExitCode, Failure> {
         let context = Context::new(self.output)?;
-        match self.command {
+        let done = match self.command {
+            // It ends with the code of what it ran.
+            Command::Run(run) => return run.run(&context),
             Command::Up(up) => up.run(&context),
             Command::Down(down) => down.run(&context),
             Command::Unseal(unseal) => unseal.run(&context),
@@ -65,7 +69,7 @@ impl Arguments {
             Command::History(history) => history.run(&context),
             Command::Adopt(adopt) => adopt.run(&context),
             Command::Wire(wire) => wire.run(&context),
-            Command::Run(run) => run.run(&context),
+            Command::Render(render) => render.run(&context),
             Command::Rotate(rotate) => rotate.run(&context),
             Command::Schedule(schedule) => schedule.run(&context),
             Command::Metrics(metrics) => metrics.run(&context),
@@ -81,7 +85,8 @@ impl Arguments {
             Command::Serve(serve) => serve.run(&context),
             Command::Audit(audit) => audit.run(&context),
             Command::Completion(completion) => completion.run(),
-        }
+        };
+        done.map(|()| ExitCode::SUCCESS)
     }
 }
 

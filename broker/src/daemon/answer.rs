@@ -143,7 +143,7 @@ async fn answer(
             generation::generate(daemon, actor, asked, tell).await
         }
         Request::Adopt(asked) => adopt::adopt(daemon, actor, asked, materials, tell).await,
-        Request::Scan { paths } => scan::scan(daemon, actor, &paths, tell).await,
+        Request::Scan { paths, elsewhere } => scan::scan(daemon, actor, &paths, elsewhere, tell).await,
         Request::ExportBundle(asked) => transfer::export(daemon, actor, &asked).await,
         Request::ExportVault(asked) => push::push(daemon, actor, asked, materials, tell).await,
         Request::ExportKey => transfer::export_key(daemon).await,

@@ -9,8 +9,9 @@ use crate::{
     config,
     failure::{Exit, Failure},
     records::secrets,
+    render::Declared,
     rotation::journal::Held,
-    scan::{Needles, NotLookedFor, Progress, Standing, TooMany, Wanted, Why, search},
+    scan::{Elsewhere, Needles, NotLookedFor, Progress, Standing, TooMany, Wanted, Why, search},
     socket::message::Event,
 };
 use donjon_drivers::store::{RecordPath, Store, VersionState, Which, secret::Origin};
@@ -25,9 +26,15 @@ use std::{
 use tokio::sync::mpsc::UnboundedSender;
 
 /// Searches paths for every value that is stored: current, previous and pending ones.
-pub async fn scan(daemon: &Daemon, actor: Actor, paths: &[String], tell: &UnboundedSender<Event>) -> Answered {
+pub async fn scan(
+    daemon: &Daemon,
+    actor: Actor,
+    paths: &[String],
+    elsewhere: Vec<Elsewhere>,
+    tell: &UnboundedSender<Event>,
+) -> Answered {
     let roots: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
-    if roots.is_empty() || !roots.iter().all(|root| root.is_absolute()) {
+    if (roots.is_empty() && elsewhere.is_empty()) || !roots.iter().all(|root| root.is_absolute()) {
         return Err(Failure::new(Exit::Usage, "scan takes absolute paths"));
     }
     let store = daemon.store()?;
@@ -35,12 +42,13 @@ pub async fn scan(daemon: &Daemon, actor: Actor, paths: &[String], tell: &Unboun
     let names = secrets::names(&*store, &daemon.layout).await.map_err(failed)?;
     daemon.record(actor, Act::Scan, &names, Outcome::Intent)?;
     let (wanted, not_looked_for) = values(daemon, &store, names.clone()).await?;
+    let declared = Declared::all(&daemon.home);
     let tell = tell.clone();
     let search = tokio::task::spawn_blocking(move || {
-        let needles = Needles::new(wanted, not_looked_for)?;
+        let needles = Needles::new(wanted, not_looked_for)?.with_declared(declared);
         let mut last = Instant::now();
         // Nobody waits for the answer any more: end.
-        let report = search(&needles, &roots, &mut |progress| match tell.is_closed() {
+        let report = search(&needles, &roots, &elsewhere, &mut |progress| match tell.is_closed() {
             true => ControlFlow::Break(()),
             false => {
                 if last.elapsed() >= TOLD_EVERY {

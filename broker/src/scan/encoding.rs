@@ -29,8 +29,19 @@ pub enum Encoding {
 pub type Form = Zeroizing<Vec<u8>>;
 
 /// Every form of a value, or of a piece of one, that is looked for. Forms that read the same come once, the plainest first.
+///
+/// White space is left out on both sides: base64 is wrapped, YAML blocks are indented.
 pub fn forms(value: &[u8]) -> Vec<(Encoding, Form)> {
-    let mut forms = Forms::default();
+    every(value, Forms { list: Vec::new(), spaces: Spaces::LeftOut, shortest: SHORTEST })
+}
+
+/// Every form as it is written, of values that may be shorter, for covering them.
+pub fn written(value: &[u8]) -> impl Iterator<Item = Form> {
+    let forms = Forms { list: Vec::new(), spaces: Spaces::Kept, shortest: SHORTEST_COVERED };
+    every(value, forms).into_iter().map(|(_, form)| form)
+}
+
+fn every(value: &[u8], mut forms: Forms) -> Vec<(Encoding, Form)> {
     forms.add(Encoding::Raw, Zeroizing::new(value.to_vec()));
     for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
         for before in 0..3 {
@@ -68,18 +79,28 @@ pub fn forms(value: &[u8]) -> Vec<(Encoding, Form)> {
         Encoding::Quoted,
         backslash(value, |byte| byte.is_ascii() && !byte.is_ascii_alphanumeric() && !b"-_./,:@%+=".contains(&byte)),
     );
-    forms.0
+    forms.list
 }
 
-#[derive(Default)]
-struct Forms(Vec<(Encoding, Form)>);
+struct Forms {
+    list: Vec<(Encoding, Form)>,
+    spaces: Spaces,
+    shortest: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spaces {
+    LeftOut,
+    Kept,
+}
 
 impl Forms {
     fn add(&mut self, encoding: Encoding, mut form: Form) {
-        // White space is left out on both sides: base64 is wrapped, YAML blocks are indented.
-        form.retain(|byte| !is_space(*byte));
-        if form.len() >= SHORTEST && self.0.iter().all(|(_, other)| **other != *form) {
-            self.0.push((encoding, form));
+        if self.spaces == Spaces::LeftOut {
+            form.retain(|byte| !is_space(*byte));
+        }
+        if form.len() >= self.shortest && self.list.iter().all(|(_, other)| **other != *form) {
+            self.list.push((encoding, form));
         }
     }
 }
@@ -187,6 +208,8 @@ fn two_digits(byte: u8, digits: &[u8; 16]) -> [u8; 2] {
 
 /// Shorter than this says nothing: it would be found everywhere.
 pub const SHORTEST: usize = 8;
+/// What is covered may be shorter: covering too much does no harm.
+const SHORTEST_COVERED: usize = 4;
 const LOWER: &[u8; 16] = b"0123456789abcdef";
 const UPPER: &[u8; 16] = b"0123456789ABCDEF";
 

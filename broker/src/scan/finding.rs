@@ -29,6 +29,27 @@ pub enum Place {
         /// Its path; bytes that are no text are replaced.
         path: String,
     },
+    /// In a file that lies in an archive.
+    Member {
+        /// The archive.
+        path: String,
+        /// The file in it; of archives in each other, one after the other.
+        member: String,
+    },
+    /// In a process.
+    Process {
+        /// Its number.
+        pid: u32,
+        /// Its command's name.
+        command: String,
+        /// `environ` or `cmdline`.
+        part: String,
+    },
+    /// In what a program prints.
+    Output {
+        /// The program and its arguments.
+        output: String,
+    },
     /// In the history of a git repository.
     Object {
         /// The repository's own folder.
@@ -62,6 +83,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// How many there are altogether.
     pub found: u64,
+    /// Values in declared sinks, which are no findings.
+    pub declared: u64,
     /// Places that could not be looked at, as many as fit in [`MOST_TOLD`].
     pub unsearched: Vec<Unsearched>,
     /// How many there are altogether.
@@ -70,6 +93,10 @@ pub struct Report {
     pub files: u64,
     /// Git objects that were read to the end.
     pub objects: u64,
+    /// Processes that were looked at.
+    pub processes: u64,
+    /// Files in archives that were read to the end.
+    pub members: u64,
     /// Bytes that were read.
     pub bytes: u64,
     /// Symbolic links, which are not followed.
@@ -102,10 +129,24 @@ impl Report {
     }
 }
 
+impl Place {
+    /// A member of what lies here.
+    pub(super) fn within(&self, name: &str) -> Self {
+        match self {
+            Self::File { path } => Self::Member { path: path.clone(), member: name.to_owned() },
+            Self::Member { path, member } => Self::Member { path: path.clone(), member: format!("{member}/{name}") },
+            Self::Process { .. } | Self::Output { .. } | Self::Object { .. } => self.clone(),
+        }
+    }
+}
+
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::File { path } => f.write_str(path),
+            Self::Member { path, member } => write!(f, "{path}: {member}"),
+            Self::Process { pid, command, part } => write!(f, "process {pid} ({command}), {part}"),
+            Self::Output { output } => write!(f, "`{output}`"),
             Self::Object { repository, object, kind, commit, path } => {
                 write!(f, "{repository} {kind} {object}")?;
                 if let Some(path) = path {

@@ -1,9 +1,11 @@
-//! Looking for stored values in files, folders and git histories.
+//! Looking for stored values in files, folders, archives, git histories, processes, the journal and containers.
 //!
 //! ```text
 //! stored values ──encoding──▶ Needles (one automaton) ─┐
 //! paths ──walk──▶ files ───────────────────────────────┼─▶ stream::search ──▶ Finding: name, encoding, place, offset
-//!            └──▶ git folders ──history──▶ objects ────┘
+//!            ├──▶ archives ──▶ their members ──────────┤
+//!            └──▶ git folders ──history──▶ objects ────┤
+//! elsewhere: processes, journal, podman ───────────────┘
 //! ```
 //!
 //! A finding never holds the value. What could not be looked at is told, and so is each secret that was not looked for.
@@ -12,6 +14,8 @@
 //! itself is made of their bytes: `aho-corasick` copies each needle into its states, builds one automaton from another,
 //! and wipes neither. Those copies live as long as one scan, and the zeroing allocator wipes them when they are freed.
 
+pub mod archive;
+pub mod elsewhere;
 pub mod encoding;
 pub mod finding;
 pub mod history;
@@ -20,6 +24,7 @@ pub mod search;
 pub mod stream;
 pub mod walk;
 
+pub use elsewhere::Elsewhere;
 pub use encoding::Encoding;
 pub use finding::{Finding, Place, Report, Unsearched};
 pub use needles::{Needles, NotLookedFor, Standing, TooMany, Wanted, Why};

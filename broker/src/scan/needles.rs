@@ -61,6 +61,8 @@ pub struct Needles {
     pub looked_for: BTreeSet<SecretName>,
     /// What is not looked for.
     pub not_looked_for: Vec<NotLookedFor>,
+    /// Files that are meant to hold values, and whose.
+    pub declared: BTreeMap<String, BTreeSet<SecretName>>,
 }
 
 /// One byte string of the automaton.
@@ -131,7 +133,14 @@ impl Needles {
         not_looked_for.dedup();
         let looked_for =
             patterns.iter().flat_map(|pattern| &pattern.of).map(|(owner, _)| owners[*owner].0.clone()).collect();
-        Ok(Self { looked_for, automaton, patterns, owners, longest, not_looked_for })
+        Ok(Self { looked_for, automaton, patterns, owners, longest, not_looked_for, declared: BTreeMap::new() })
+    }
+
+    /// Values in these files are where they are meant to be: counted, and no findings.
+    #[must_use]
+    pub fn with_declared(mut self, declared: BTreeMap<String, BTreeSet<SecretName>>) -> Self {
+        self.declared = declared;
+        self
     }
 }
 

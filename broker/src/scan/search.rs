@@ -1,15 +1,19 @@
 //! A whole scan: paths in, a report out.
 
 use super::{
+    archive::{self, Bounded, Budget, DEEPEST, Kind},
+    elsewhere::{self, Elsewhere, Process},
     finding::{Finding, Place, Report},
     history,
     needles::Needles,
     stream::{self, Hit},
     walk::{self, Found},
 };
+use flate2::read::MultiGzDecoder;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{self, Read},
+    fs::File,
+    io::{self, ErrorKind, Read, Seek},
     ops::ControlFlow,
     path::{Path, PathBuf},
 };
@@ -25,14 +29,25 @@ pub struct Progress {
     pub found: u64,
 }
 
-/// Searches files, folders and the git histories in them. `tell` is called for each file and object and may end the scan.
+/// Searches files, folders, the archives and git histories in them, and other places. `tell` is called for each file and object and may end the scan.
 ///
 /// This blocks, and reads as fast as the disk gives.
-pub fn search(needles: &Needles, roots: &[PathBuf], tell: &mut dyn FnMut(Progress) -> ControlFlow<()>) -> Report {
+pub fn search(
+    needles: &Needles,
+    roots: &[PathBuf],
+    elsewhere: &[Elsewhere],
+    tell: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Report {
     let mut scan = Scan { needles, report: Report::default(), tell };
     for root in roots {
         if scan.root(root).is_break() {
-            scan.report.unsearched(root, "the scan was ended before it was done");
+            scan.report.unsearched(root, ENDED);
+            break;
+        }
+    }
+    for place in elsewhere {
+        if scan.elsewhere(*place).is_break() {
+            scan.report.unsearched(Path::new("-"), ENDED);
             break;
         }
     }
@@ -53,10 +68,11 @@ impl Scan<'_> {
             match found {
                 Found::File { path, mut file } => {
                     let place = Place::File { path: path.display().to_string() };
-                    match self.read(&place, &mut file) {
+                    match self.content(&place, &mut file, 0, &mut Budget::new()) {
                         Ok(()) => self.report.files += 1,
                         Err(error) => {
-                            self.report.unsearched(&path, format!("it could not be read to the end: {error}"))
+                            self.report.unsearched(&path, format!("it could not be read to the end: {error}"));
+                            self.as_it_is(&place, &mut file);
                         }
                     }
                     self.told()?;
@@ -78,7 +94,13 @@ impl Scan<'_> {
                 commit: None,
                 path: None,
             };
-            self.read(&place, content)?;
+            // A broken archive is told; a broken history shows when the rest of it is read.
+            if let Err(error) = self.content(&place, content, 0, &mut Budget::new()) {
+                self.report.unsearched(
+                    repository,
+                    format!("{} {} could not be read to the end: {error}", object.kind, object.id),
+                );
+            }
             self.report.objects += 1;
             went_on = self.told();
             Ok(went_on)
@@ -96,7 +118,11 @@ impl Scan<'_> {
             .iter()
             .filter_map(|finding| match &finding.place {
                 Place::Object { object, kind, .. } if kind == "blob" => Some(object.clone()),
-                Place::Object { .. } | Place::File { .. } => None,
+                Place::Object { .. }
+                | Place::File { .. }
+                | Place::Member { .. }
+                | Place::Process { .. }
+                | Place::Output { .. } => None,
             })
             .collect();
         // A name is a courtesy: without one the object's id still says where it is.
@@ -107,6 +133,118 @@ impl Scan<'_> {
             {
                 (*commit, *path) = (Some(name.commit.clone()), Some(name.path.clone()));
             }
+        }
+    }
+
+    /// A stream, and what lies in it where it is an archive.
+    fn content(&mut self, place: &Place, from: &mut dyn Read, depth: usize, budget: &mut Budget) -> io::Result<()> {
+        let (kind, mut whole) = archive::look(from)?;
+        match kind {
+            Kind::Gzip | Kind::Tar if depth == DEEPEST => {
+                Err(io::Error::other(format!("archives lie in each other more than {DEEPEST} deep")))
+            }
+            Kind::Gzip => {
+                let inner = Bounded { from: MultiGzDecoder::new(whole), budget };
+                self.unpacked(&place.within("gunzip"), inner, depth)
+            }
+            Kind::Tar => {
+                self.members(place, &mut whole, depth, budget)?;
+                // Behind the last member.
+                self.read(place, &mut whole)
+            }
+            Kind::Plain => self.read(place, &mut whole),
+        }
+    }
+
+    fn unpacked<R: Read>(&mut self, place: &Place, mut inner: Bounded<'_, R>, depth: usize) -> io::Result<()> {
+        // What lies deeper has a budget of its own, and all of it comes through this one.
+        self.content(place, &mut inner, depth + 1, &mut Budget::new())?;
+        self.report.members += 1;
+        Ok(())
+    }
+
+    fn members(&mut self, place: &Place, from: &mut dyn Read, depth: usize, budget: &mut Budget) -> io::Result<()> {
+        let mut archive = tar::Archive::new(from);
+        for member in archive.entries()? {
+            let mut member = member?;
+            let name = archive::name(member.path());
+            let within = place.within(&name);
+            self.read(&within, &mut name.as_bytes())?;
+            self.content(&within, &mut member, depth + 1, budget)?;
+            self.report.members += 1;
+        }
+        Ok(())
+    }
+
+    /// What looks like an archive and is none may hold a value as it is.
+    fn as_it_is(&mut self, place: &Place, file: &mut File) {
+        if file.rewind().is_ok() {
+            // That it cannot be read was told.
+            let _ = self.read(place, file);
+        }
+    }
+
+    fn elsewhere(&mut self, place: Elsewhere) -> ControlFlow<()> {
+        match place {
+            Elsewhere::Processes => self.processes(),
+            Elsewhere::Journal => {
+                self.output("journalctl", elsewhere::JOURNAL);
+                self.told()
+            }
+            Elsewhere::Containers => match elsewhere::containers() {
+                Err(error) => {
+                    self.report.unsearched(Path::new("podman"), error.to_string());
+                    self.told()
+                }
+                Ok(containers) => {
+                    for container in containers {
+                        self.output("podman", &["inspect", &container]);
+                        self.told()?;
+                    }
+                    ControlFlow::Continue(())
+                }
+            },
+        }
+    }
+
+    fn processes(&mut self) -> ControlFlow<()> {
+        let processes = match Process::all() {
+            Ok(processes) => processes,
+            Err(error) => {
+                self.report.unsearched(Path::new("/proc"), error.to_string());
+                return self.told();
+            }
+        };
+        for process in processes {
+            for (part, path) in process.parts() {
+                let (pid, command) = (process.pid, process.command.clone());
+                let place = Place::Process { pid, command, part: part.to_owned() };
+                match File::open(&path).and_then(|mut file| self.read(&place, &mut file)) {
+                    // It has ended since.
+                    Err(error) if error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(NO_PROCESS) => {}
+                    Err(error) => self.report.unsearched(&path, error.to_string()),
+                    Ok(()) => {}
+                }
+            }
+            self.report.processes += 1;
+            self.told()?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn output(&mut self, name: &str, arguments: &[&str]) {
+        let place = Place::Output { output: format!("{name} {}", arguments.join(" ")) };
+        let searched = elsewhere::program(name, arguments).spawn().and_then(|mut child| {
+            if let Some(mut out) = child.stdout.take() {
+                self.read(&place, &mut out)?;
+            }
+            child.wait()
+        });
+        let path = PathBuf::from(place.to_string());
+        match searched {
+            Ok(status) if status.success() => {}
+            Ok(status) => self.report.unsearched(&path, format!("it ended with {status}")),
+            Err(error) => self.report.unsearched(&path, error.to_string()),
         }
     }
 
@@ -134,6 +272,15 @@ fn findings(needles: &Needles, place: &Place, hit: Hit, beyond: &mut BTreeMap<us
         }
         *next = hit.offset + (pattern.length as u64).max(pattern.reach);
         let (secret, standing) = needles.owners[*owner].clone();
+        if matches!(place, Place::File { path } if needles.declared.get(path).is_some_and(|sink| sink.contains(&secret)))
+        {
+            report.declared += 1;
+            continue;
+        }
         report.found(Finding { secret, standing, encoding: *encoding, place: place.clone(), offset: hit.offset });
     }
 }
+
+const ENDED: &str = "the scan was ended before it was done";
+/// ESRCH: what a process that is ending answers.
+const NO_PROCESS: i32 = 3;

@@ -23,7 +23,7 @@ fn needles(values: &[(&str, &str)]) -> Needles {
 }
 
 fn scan(needles: &Needles, path: &Path) -> Report {
-    search(needles, &[path.to_owned()], &mut |_| ControlFlow::Continue(()))
+    search(needles, &[path.to_owned()], &[], &mut |_| ControlFlow::Continue(()))
 }
 
 fn write(path: &Path, content: &[u8]) {
@@ -198,7 +198,7 @@ fn folders_are_searched_links_are_not_and_what_cannot_be_read_is_told() {
 
     // What is named and cannot be searched is told: missing, a link, unreadable, the kernel's.
     let named = ["/proc/self/mem", "/proc", "/nowhere/at/all"].map(PathBuf::from);
-    let report = search(&needles, &[&named[..], &[top.join("link")]].concat(), &mut |_| ControlFlow::Continue(()));
+    let report = search(&needles, &[&named[..], &[top.join("link")]].concat(), &[], &mut |_| ControlFlow::Continue(()));
     let told: Vec<&str> = report.unsearched.iter().map(|place| place.path.as_str()).collect();
     assert_eq!(told, ["/proc/self/mem", "/proc", "/nowhere/at/all", &top.join("link").display().to_string()]);
     assert_eq!((report.found, report.files), (0, 0));
@@ -209,7 +209,8 @@ fn a_scan_can_be_ended_and_says_that_it_was() {
     let folder = tempfile::tempdir().unwrap();
     write(&folder.path().join("a"), b"clean");
     write(&folder.path().join("b"), PASSWORD.as_bytes());
-    let report = search(&needles(&[("p", PASSWORD)]), &[folder.path().to_owned()], &mut |_| ControlFlow::Break(()));
+    let report =
+        search(&needles(&[("p", PASSWORD)]), &[folder.path().to_owned()], &[], &mut |_| ControlFlow::Break(()));
     assert_eq!((report.files, report.found, report.unsearched_count), (1, 0, 1));
 }
 
@@ -283,7 +284,9 @@ fn what_no_branch_reaches_and_what_a_message_says_is_found() {
         .iter()
         .map(|finding| match &finding.place {
             Place::Object { kind, commit, .. } => (kind.as_str(), commit.as_deref()),
-            Place::File { path } => (path.as_str(), None),
+            Place::File { path } | Place::Member { path, .. } => (path.as_str(), None),
+            Place::Process { part, .. } => (part.as_str(), None),
+            Place::Output { output } => (output.as_str(), None),
         })
         .collect();
     assert_eq!(kinds.len(), 2, "{report:?}");

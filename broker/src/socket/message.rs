@@ -1,6 +1,6 @@
 //! What is asked over the socket, and what is answered. Values travel beside these, in material frames.
 
-use crate::failure::Failure;
+use crate::{failure::Failure, scan::Elsewhere};
 use donjon_drivers::store::secret::Part;
 use donjon_policies::name::{HostName, SecretName};
 use serde::{Deserialize, Serialize};
@@ -82,6 +82,9 @@ pub enum Request {
     Scan {
         /// Files and folders, absolute.
         paths: Vec<String>,
+        /// Other places.
+        #[serde(default)]
+        elsewhere: Vec<Elsewhere>,
     },
     /// Makes a bundle; its bytes come back as materials, in pieces.
     ExportBundle(BundleAsked),

@@ -3,5 +3,6 @@
 mod kolla;
 mod plugins;
 mod run;
+mod sanity;
 mod site;
 mod tripleo;

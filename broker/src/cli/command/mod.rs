@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod put;
 pub mod receipt;
 pub mod recipients;
+pub mod render;
 pub mod retire_host;
 pub mod rotate;
 pub mod run;

@@ -1,64 +1,151 @@
-//! `donjon run`: a deployer, with what it needs to live on references.
+//! `donjon run`: a deployer, with what it needs to live on references; or any command, with values.
 
 use crate::{
     cli::Context,
     failure::{Exit, Failure},
-    socket::message::Request,
+    run::{child, mask::Mask, memory::MemoryFile},
+    socket::{
+        client::Client,
+        message::{Asked, Request},
+    },
     wire::{ansible, collection},
 };
 use clap::Args;
-use donjon_drivers::fs;
+use donjon_drivers::{fs, material::Material, store::secret::Part};
+use donjon_policies::name::SecretName;
 use std::{
     env,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     io::ErrorKind,
-    os::unix::process::CommandExt,
+    os::unix::{ffi::OsStrExt, process::CommandExt},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, ExitCode},
 };
 
-/// Run a deployer whose files hold references.
+/// Run a command with values, or a deployer whose files hold references.
 ///
-/// Its lookups are pinned to one epoch, rotations wait until it has ended, and Ansible is set up so that values stay out of its
-/// output, its logs and its disks. The exit code is the deployer's own.
+/// With --file a value is in memory that nobody can change, and the variable holds a path at which the command opens it; with
+/// --map it is in the command's environment, which others of the same user, and `podman inspect`, can see. What the command
+/// writes is covered where it holds a value, in base64, hex, URLs, JSON and quotes too. Signals are passed on to it, and its exit
+/// code is this one's. With --deploy all lookups are pinned to one epoch, rotations wait until it has ended, and Ansible is set
+/// up so that values stay out of its output, its logs and its disks.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  donjon run --deploy -- kolla-ansible reconfigure -i inventory")]
+#[command(
+    after_help = "Examples:\n  donjon run --file PASSWORD_FILE=database_password -- sh -c 'backup --password-file $PASSWORD_FILE'\n  donjon run --map OS_PASSWORD=keystone_admin_password -- openstack server list\n  donjon run --deploy -- kolla-ansible reconfigure -i inventory"
+)]
 pub struct Run {
     /// Hold rotations off meanwhile.
-    #[arg(long, required = true)]
+    #[arg(long)]
     deploy: bool,
-    /// The deployer and its arguments.
+    /// Give a value as a file in memory, whose path is in this variable.
+    #[arg(long, value_name = "ENV=NAME", value_parser = pair)]
+    file: Vec<(String, SecretName)>,
+    /// Give a value in this variable of the environment.
+    #[arg(long, value_name = "ENV=NAME", value_parser = pair)]
+    map: Vec<(String, SecretName)>,
+    /// Leave what the command writes as it is, such as for a program that needs the terminal.
+    #[arg(long)]
+    unmasked: bool,
+    /// The command and its arguments.
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
 }
 
 impl Run {
-    /// Becomes the deployer.
-    pub fn run(self, context: &Context) -> Result<(), Failure> {
-        let refused = |error| crate::daemon::translate::file("cannot prepare the run", &error);
-        let collections = context.home.folder().join("ansible");
-        collection::unpack(&collections).map_err(refused)?;
-        let memory = memory()?;
-        fs::private_folder(&memory).map_err(refused)?;
-        let mut client = context.client()?;
-        let reply = client.ask_quietly(&Request::Deploy, Vec::new())?;
-        let epoch = reply.value["epoch"].as_u64();
-        let epoch = epoch.ok_or_else(|| Failure::new(Exit::Bug, "the daemon answered without an epoch"))?;
-        let settings = ansible::settings(&collections, &memory, |name| env::var(name).ok());
-        client.hand_over()?;
+    /// Becomes the deployer, or runs the command to its end and ends with its code.
+    pub fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         let [program, arguments @ ..] = self.command.as_slice() else {
-            return Err(Failure::new(Exit::Usage, "no deployer was named"));
+            return Err(Failure::new(Exit::Usage, "no command was named"));
         };
-        let error = Command::new(program)
-            .args(arguments)
-            .envs(settings)
-            .env("DONJON_HOME", context.home.folder())
-            .env("DONJON_EPOCH", epoch.to_string())
-            .exec();
-        let name = Path::new(program).display();
-        let code = if error.kind() == ErrorKind::NotFound { Exit::NotThere } else { Exit::Failed };
-        Err(Failure::new(code, format!("cannot run {name}")).because(&error).state("the deployer was not started"))
+        if !self.deploy && self.file.is_empty() && self.map.is_empty() {
+            return Err(Failure::new(Exit::Usage, "there is nothing to give to the command")
+                .state("it was not started")
+                .hint("`--file ENV=NAME`, `--map ENV=NAME` or `--deploy`"));
+        }
+        let mut command = Command::new(program);
+        command.args(arguments);
+        let mut client = context.client()?;
+        if self.deploy {
+            deploy(context, &mut client, &mut command)?;
+        }
+        if self.file.is_empty() && self.map.is_empty() {
+            client.hand_over()?;
+            let error = command.exec();
+            return Err(not_started(program, &error));
+        }
+        let values = self.values(&mut client)?;
+        let _files = self.give(&mut command, &values)?;
+        let mask = match self.unmasked {
+            true => None,
+            false => Some(Mask::of(&values).map_err(|error| {
+                Failure::new(Exit::Failed, "cannot cover the output")
+                    .because(&error)
+                    .state("the command was not started")
+            })?),
+        };
+        drop(values);
+        let status = child::run(command, mask).map_err(|error| not_started(program, &error))?;
+        Ok(ExitCode::from(child::code(status)))
     }
+
+    /// Those of the files, then those of the environment.
+    fn values(&self, client: &mut Client) -> Result<Vec<Material>, Failure> {
+        let asked = |(_, name): &(String, SecretName)| Asked { name: name.to_string(), part: Part::Whole };
+        let names: Vec<Asked> = self.file.iter().chain(&self.map).map(asked).collect();
+        let count = names.len();
+        let reply = client.ask_quietly(&Request::Read { names, version: None, epoch: None }, Vec::new())?;
+        match reply.materials.len() == count {
+            true => Ok(reply.materials),
+            false => Err(Failure::new(Exit::Bug, "the daemon answered another number of values")),
+        }
+    }
+
+    fn give(&self, command: &mut Command, values: &[Material]) -> Result<Vec<MemoryFile>, Failure> {
+        let (files, mapped) = values.split_at(self.file.len());
+        let mut held = Vec::new();
+        for ((variable, name), value) in self.file.iter().zip(files) {
+            let file = MemoryFile::new(value).map_err(|error| {
+                Failure::new(Exit::Failed, format!("cannot give `{name}` in memory"))
+                    .because(&error)
+                    .state("the command was not started")
+            })?;
+            command.env(variable, file.path());
+            held.push(file);
+        }
+        for ((variable, name), value) in self.map.iter().zip(mapped) {
+            let bytes = value.expose(); // EXPOSE: given in the command's environment, as was asked for
+            if bytes.contains(&0) {
+                return Err(Failure::new(Exit::Usage, format!("`{name}` holds a zero byte, which no environment can"))
+                    .state("the command was not started")
+                    .hint(format!("`--file {variable}={name}`")));
+            }
+            command.env(variable, OsStr::from_bytes(bytes));
+        }
+        Ok(held)
+    }
+}
+
+/// Takes the lease, which lasts as long as the connection, and gives Ansible its settings.
+fn deploy(context: &Context, client: &mut Client, command: &mut Command) -> Result<(), Failure> {
+    let refused = |error| crate::daemon::translate::file("cannot prepare the run", &error);
+    let collections = context.home.folder().join("ansible");
+    collection::unpack(&collections).map_err(refused)?;
+    let memory = memory()?;
+    fs::private_folder(&memory).map_err(refused)?;
+    let reply = client.ask_quietly(&Request::Deploy, Vec::new())?;
+    let epoch = reply.value["epoch"].as_u64();
+    let epoch = epoch.ok_or_else(|| Failure::new(Exit::Bug, "the daemon answered without an epoch"))?;
+    command
+        .envs(ansible::settings(&collections, &memory, |name| env::var(name).ok()))
+        .env("DONJON_HOME", context.home.folder())
+        .env("DONJON_EPOCH", epoch.to_string());
+    Ok(())
+}
+
+fn not_started(program: &OsStr, error: &std::io::Error) -> Failure {
+    let name = Path::new(program).display();
+    let code = if error.kind() == ErrorKind::NotFound { Exit::NotThere } else { Exit::Failed };
+    Failure::new(code, format!("cannot run {name}")).because(error).state("it was not started")
 }
 
 /// A folder in memory for what Ansible renders before it copies it.
@@ -69,4 +156,13 @@ fn memory() -> Result<PathBuf, Failure> {
             .state("the deployer was not started"));
     }
     Ok(shared.join(format!("donjon-ansible-{}", rustix::process::geteuid().as_raw())))
+}
+
+fn pair(text: &str) -> Result<(String, SecretName), String> {
+    let (variable, name) = text.split_once('=').ok_or("write ENV=NAME")?;
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if variable.is_empty() || variable.starts_with(|c: char| c.is_ascii_digit()) || !variable.chars().all(fits) {
+        return Err("a variable's name has letters, digits and `_`".to_owned());
+    }
+    Ok((variable.to_owned(), name.parse().map_err(|error: donjon_policies::name::NameError| error.to_string())?))
 }

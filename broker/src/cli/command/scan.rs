@@ -3,33 +3,51 @@
 use crate::{
     cli::{Context, progress::Progress, show},
     failure::{Exit, Failure},
+    scan::Elsewhere,
     socket::message::Request,
 };
 use clap::Args;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// Look for stored values in files, folders and the git histories in them.
+/// Look for stored values in files, folders, the archives and git histories in them, and in other places.
 ///
 /// Current, previous and pending values are looked for as they are, in base64, in hex, percent-encoded, escaped for JSON
 /// and quoted for YAML or a shell. Names and places are printed, never a value. Symbolic links inside a folder are not
-/// followed, and compressed files are searched as they are. Ends with 7 when something was found, and with 1 when a place could not be searched.
+/// followed; tar and gzip are looked into, one in the other, and other compressed files are searched as they are. What `donjon
+/// render` has declared is no finding. Ends with 7 when something was found, and with 1 when a place could not be searched.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  donjon scan /etc/kolla ~/config-download\n  donjon scan --output json /var/log | jq .report.findings"
+    after_help = "Examples:\n  donjon scan /etc/kolla ~/config-download\n  donjon scan --processes --journal --containers /var/lib/mysql\n  donjon scan --output json /var/log | jq .report.findings"
 )]
 pub struct Scan {
     /// Files and folders.
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(required_unless_present_any = ["processes", "journal", "containers"], value_name = "PATH")]
     paths: Vec<PathBuf>,
+    /// Also the environment and the arguments of every process.
+    #[arg(long)]
+    processes: bool,
+    /// Also all that the journal holds.
+    #[arg(long)]
+    journal: bool,
+    /// Also what `podman inspect` shows of every container.
+    #[arg(long)]
+    containers: bool,
 }
 
 impl Scan {
     /// Asks the daemon, which does the searching, and shows what it found.
     pub fn run(self, context: &Context) -> Result<(), Failure> {
         let paths = self.paths.iter().map(|path| absolute(path)).collect::<Result<_, _>>()?;
+        let asked = [
+            (self.processes, Elsewhere::Processes),
+            (self.journal, Elsewhere::Journal),
+            (self.containers, Elsewhere::Containers),
+        ];
+        let elsewhere = asked.into_iter().filter(|(asked, _)| *asked).map(|(_, place)| place).collect();
         let mut progress = Progress::new(context.output);
-        let reply = context.client()?.ask(&Request::Scan { paths }, Vec::new(), &mut |event| progress.tell(&event));
+        let reply =
+            context.client()?.ask(&Request::Scan { paths, elsewhere }, Vec::new(), &mut |event| progress.tell(&event));
         progress.end();
         let reply = reply?.value;
         show::answer(context.output, &reply, || people(&reply))?;
@@ -84,6 +102,15 @@ fn people(reply: &Value) -> String {
         };
         text += &format!("not looked for: {} ({why})\n", word(&not["secret"]));
     }
+    if report["declared"].as_u64().unwrap_or(0) > 0 {
+        text += &format!("{} values are where they are declared to be\n", report["declared"]);
+    }
+    if report["members"].as_u64().unwrap_or(0) > 0 {
+        text += &format!("{} files were looked at in archives\n", report["members"]);
+    }
+    if report["processes"].as_u64().unwrap_or(0) > 0 {
+        text += &format!("{} processes were looked at\n", report["processes"]);
+    }
     text + &format!(
         "looked for {} secrets in {} files and {} git objects, {} bytes; {} links not followed\n",
         reply["looked_for"], report["files"], report["objects"], report["bytes"], report["links"]
@@ -92,6 +119,15 @@ fn people(reply: &Value) -> String {
 
 fn place(finding: &Value) -> String {
     let word = |key: &str| finding[key].as_str();
+    if let Some(output) = word("output") {
+        return format!("`{output}`");
+    }
+    if let Some(part) = word("part") {
+        return format!("process {} ({}), {part}", finding["pid"], word("command").unwrap_or_default());
+    }
+    if let Some(member) = word("member") {
+        return format!("{}: {member}", word("path").unwrap_or_default());
+    }
     match (word("object"), word("path")) {
         (None, path) => path.unwrap_or_default().to_owned(),
         (Some(object), path) => {
