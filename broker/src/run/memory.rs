@@ -41,6 +41,6 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(std::fs::read(file.path()).unwrap(), vec![b'x'; 200_000]); // EXPOSE: a test value
         }
-        assert!(rustix::io::pwrite(&file.0, b"y", 0).is_err());
+        assert!(io::pwrite(&file.0, b"y", 0).is_err());
     }
 }
