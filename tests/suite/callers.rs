@@ -1,10 +1,14 @@
 //! The lookup socket: users of the host read what a role grants them, with no credential, and nothing else.
 
-use donjon_tests::donjon::{Donjon, Ran, binary};
+use donjon_tests::{
+    donjon::{Donjon, Ran, binary},
+    process::wait_for,
+};
 use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 use tempfile::TempDir;
 
@@ -162,5 +166,5 @@ assert asked < 100
     let mode = std::fs::metadata(scene.socket().parent().unwrap()).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode, 0o711);
     scene.donjon.run(&["down"]).ok();
-    assert!(!scene.socket().exists(), "it is taken away at the end");
+    wait_for("the socket to be taken away", Duration::from_secs(20), || !scene.socket().exists());
 }

@@ -36,8 +36,13 @@ pub async fn serve(daemon: Arc<Daemon>, mut stream: UnixStream) -> Result<(), Fr
     }
     // A deployer run lasts as long as its connection, however its process ends.
     let mut deployment: Option<deploy::Run> = None;
+    let mut ending = daemon.ending.subscribe();
     loop {
-        let message = match Message::receive(&mut stream).await {
+        let received = tokio::select! {
+            received = Message::receive(&mut stream) => received,
+            _ = ending.changed() => return Ok(()),
+        };
+        let message = match received {
             Ok(message) => message,
             Err(FrameError::Gone) => return Ok(()),
             Err(error) => return Err(error),

@@ -10,7 +10,7 @@ use std::{io::ErrorKind, sync::Arc, time::Duration};
 use tokio::{
     net::UnixListener,
     signal::unix::{SignalKind, signal},
-    sync::watch,
+    sync::{mpsc, watch},
 };
 
 /// Opens the socket in its 0700 folder. The caller holds the daemon's lock, so a socket that is there is a dead one.
@@ -45,14 +45,16 @@ pub async fn serve(
         // Nobody is waited for.
         None => drop(drain),
     }
+    let (answering, mut answered) = mpsc::channel::<()>(1);
     let mut sync = tokio::time::interval(Duration::from_secs(1));
     let mut tidy = tokio::time::interval(Duration::from_secs(600));
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    let daemon = daemon.clone();
+                    let (daemon, answering) = (daemon.clone(), answering.clone());
                     tokio::spawn(async move {
+                        let _answering = answering;
                         if let Err(error) = answer::serve(daemon, stream).await {
                             tracing::debug!(%error, "a connection ended early");
                         }
@@ -74,6 +76,16 @@ pub async fn serve(
             _ = interrupt.recv() => break,
         }
     }
+    // Who waits for an answer, also for that of `down` itself, gets it; connections without a question end.
+    daemon.ending.send_if_modified(|ending| {
+        let going = *ending == Ending::No;
+        if going {
+            *ending = Ending::Stop;
+        }
+        going
+    });
+    drop(answering);
+    let _ = tokio::time::timeout(DRAINED_WITHIN, answered.recv()).await;
     // Callers get the answers that are under way; those that do not read them are cut.
     let _ = drained.send(());
     let _ = tokio::time::timeout(DRAINED_WITHIN, drained.closed()).await;
