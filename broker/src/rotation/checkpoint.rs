@@ -59,7 +59,6 @@ pub const MOVING: &[&str] = &[
 
 /// Every point of an abort from Verified.
 pub const ABORT_POINTS: &[&str] = &[
-    "rotation.moving.aborting",
     "rotation.moved.aborting",
     "rotation.fenced",
     "rotation.declared",
