@@ -88,7 +88,7 @@ impl Booted {
     /// Boots one.
     pub async fn start() -> Self {
         let booted = Self(Podman::start(&["--systemd=always", "--privileged"], &["/sbin/init"]));
-        wait::until("systemd to be up", Duration::from_secs(30), async || {
+        wait::until("systemd to be up", Duration::from_secs(90), async || {
             let state = booted.0.exec(&["systemctl", "is-system-running"]).stdout;
             matches!(state.trim_ascii(), b"running" | b"degraded").then_some(())
         })
