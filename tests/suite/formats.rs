@@ -1,7 +1,7 @@
 //! What is generated, given to those who read it: cryptography, bcrypt, kolla's filter and reader, ssh-keygen.
 
 use donjon::{
-    generation::{self, System, World, plan, run},
+    generation::{self, Reserve, System, World, plan, run},
     records::{Layout, secrets},
 };
 use donjon_drivers::store::{Which, secret::SecretValue, vault::Trust};
@@ -73,7 +73,8 @@ async fn kolla_reads_what_was_generated_for_it() {
     let store = server.store();
     let catalogue = Catalogue::named("kolla-ansible").unwrap();
     let layout = Layout::new("kolla_passwords".parse().unwrap()).unwrap();
-    let world = World { store: &*store, layout: &layout, chance: Arc::new(System), now: 1_780_000_000 };
+    let (chance, reserve) = (Arc::new(System), &Reserve::default());
+    let world = World { store: &*store, layout: &layout, chance, reserve, now: 1_780_000_000 };
     let plan = plan(&catalogue, &BTreeSet::new(), &[]).unwrap();
     let operator = plan.operator.clone();
     let report = run(&world, plan, &|_| ()).await;

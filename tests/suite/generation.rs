@@ -50,6 +50,26 @@ fn two_at_once_make_one_value_each() {
     assert!(listed.len() >= 50);
 }
 
+/// Whether a daemon has threads that make key pairs.
+fn makes_pairs(daemon: i32) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{daemon}/task")).into_iter().flatten().flatten();
+    tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok()).any(|name| name == "key pairs\n")
+}
+
+#[test]
+fn key_pairs_are_begun_where_there_is_nothing_yet_and_only_there() {
+    let donjon = Donjon::new();
+    donjon.up();
+    let daemon = donjon.daemon().expect("it runs");
+    wait_for("key pairs to be begun", Duration::from_secs(10), || makes_pairs(daemon));
+    donjon.run_with_input(&["put", "database_password"], b"a-value-of-some-length").ok();
+    donjon.kill_daemon();
+    donjon.up();
+    // `list` is answered after the daemon has looked.
+    donjon.run(&["list"]).ok();
+    assert!(!makes_pairs(donjon.daemon().expect("it runs")));
+}
+
 #[test]
 fn a_kill_in_the_middle_loses_nothing_and_is_made_up_for() {
     let donjon = Donjon::new();

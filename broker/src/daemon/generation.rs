@@ -9,7 +9,11 @@ use crate::{
     records::{epoch, secrets},
     socket::message::Event,
 };
-use donjon_policies::{catalogue::Catalogue, name::SecretName};
+use donjon_policies::{
+    catalogue::{Catalogue, Entry},
+    name::SecretName,
+    recipe::Recipe,
+};
 use serde_json::json;
 use std::{collections::BTreeSet, sync::Arc};
 use tokio::sync::mpsc::UnboundedSender;
@@ -46,6 +50,7 @@ pub async fn generate(daemon: &Daemon, actor: Actor, asked: Asked, tell: &Unboun
         store: &*store,
         layout: &daemon.layout,
         chance: Arc::new(System),
+        reserve: &daemon.reserve,
         now: jiff::Timestamp::now().as_second(),
     };
     // Whoever asked may be gone; the work goes on, and a second run finds it done.
@@ -63,6 +68,19 @@ pub async fn generate(daemon: &Daemon, actor: Actor, asked: Asked, tell: &Unboun
         None => Ok((reply(&report, &present, &operator), Vec::new())),
         Some((name, error)) => Err(stopped(name, error, &report)),
     }
+}
+
+/// Begins the key pairs of a deployment that has nothing yet: its first `generate` comes soon.
+pub async fn ahead(daemon: &Daemon) {
+    let Ok(store) = daemon.store() else { return };
+    let Ok(catalogue) = daemon.deployment().and_then(|deployment| config::catalogue(&deployment.catalogue)) else {
+        return;
+    };
+    if !secrets::names(&*store, &daemon.layout).await.is_ok_and(|names| names.is_empty()) {
+        return;
+    }
+    let slow = |entry: &&Entry| entry.recipe == Recipe::Ssh(daemon.reserve.kind);
+    daemon.reserve.begin(catalogue.current().filter(slow).count());
 }
 
 fn catalogue(daemon: &Daemon, asked: &Asked) -> Result<Catalogue, Failure> {

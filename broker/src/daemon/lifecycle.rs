@@ -1,6 +1,6 @@
 //! `status`, `unseal` and `down`, for a caller on the socket.
 
-use super::{Daemon, lookup::Answered, state::Ending, transfer, translate};
+use super::{Daemon, generation, lookup::Answered, state::Ending, transfer, translate};
 use crate::{
     audit::{Act, Actor, Outcome},
     failure::{Exit, Failure},
@@ -80,6 +80,7 @@ pub async fn unseal(daemon: &Daemon, actor: Actor, shares: Vec<Material>) -> Ans
         daemon.record(actor, Act::Unseal, &[], if taken.is_ok() { Outcome::Done } else { Outcome::Failed })?;
         taken?;
     }
+    generation::ahead(daemon).await;
     Ok((status(daemon), Vec::new()))
 }
 

@@ -1,6 +1,6 @@
 //! The accept loop: a private socket, one task per connection, an orderly end.
 
-use super::{Daemon, answer, callers, state::Ending, translate};
+use super::{Daemon, answer, callers, generation, state::Ending, translate};
 use crate::{
     cache::watch as epochs,
     failure::{Exit, Failure},
@@ -39,6 +39,7 @@ pub async fn serve(
     let mut ending = daemon.ending.subscribe();
     let looking = tokio::spawn(super::tick::run(daemon.clone()));
     let watching = tokio::spawn(watch_epoch(daemon.clone()));
+    drop(tokio::spawn(make_ahead(daemon.clone())));
     let (drained, drain) = watch::channel(());
     match callers {
         Some(callers) => drop(tokio::spawn(callers.serve(daemon.clone(), drain))),
@@ -70,7 +71,10 @@ pub async fn serve(
                 let daemon = daemon.clone();
                 move || sync_audit(&daemon)
             })),
-            _ = tidy.tick() => drop(tokio::spawn(destroy_expired(daemon.clone()))),
+            _ = tidy.tick() => {
+                daemon.reserve.expire();
+                drop(tokio::spawn(destroy_expired(daemon.clone())));
+            }
             _ = ending.changed() => break,
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
@@ -110,6 +114,10 @@ fn sync_audit(daemon: &Daemon) {
 
 async fn watch_epoch(daemon: Arc<Daemon>) {
     epochs::run(&daemon.cache, || daemon.behind()).await;
+}
+
+async fn make_ahead(daemon: Arc<Daemon>) {
+    generation::ahead(&daemon).await;
 }
 
 /// Destroys previous versions whose time has come. What fails now is tried again in the next round.

@@ -5,6 +5,7 @@ use crate::{
     audit::{About, Act, Actor, Log, Outcome},
     cache::{Announcing, Cache, readers, watch::Behind},
     failure::{Exit, Failure},
+    generation::Reserve,
     home::Home,
     lifecycle::Backing,
     records::Layout,
@@ -33,6 +34,8 @@ pub struct Daemon {
     pub backing: Backing,
     /// The values that it has read, under a lease.
     pub cache: Arc<Cache>,
+    /// Key pairs that were begun before anybody asked.
+    pub reserve: Reserve,
     /// Who else may read.
     pub callers: KnownCallers,
     /// Whether it is to end.
@@ -72,6 +75,7 @@ impl Daemon {
             audit,
             backing,
             cache,
+            reserve: Reserve::default(),
             callers: KnownCallers::default(),
             ending,
         }

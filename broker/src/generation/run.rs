@@ -3,6 +3,7 @@
 use super::{
     chance::Chance,
     plan::{Making, Plan},
+    reserve::Reserve,
     value::{self, GenerationError},
 };
 use crate::records::{Layout, secrets};
@@ -12,7 +13,7 @@ use donjon_drivers::store::{
 };
 use donjon_policies::{
     name::SecretName,
-    recipe::{Shape, SshKey},
+    recipe::{Recipe, Shape, SshKey},
 };
 use futures_util::{StreamExt, stream};
 use std::{
@@ -21,6 +22,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 /// What a run works with.
@@ -31,6 +33,8 @@ pub struct World<'a> {
     pub layout: &'a Layout,
     /// Where random bytes come from.
     pub chance: Arc<dyn Chance>,
+    /// Pairs that were begun before.
+    pub reserve: &'a Reserve,
     /// The time, in seconds since 1970.
     pub now: i64,
 }
@@ -146,14 +150,20 @@ impl Run<'_> {
     }
 
     async fn make_and_store(&self, making: &Making) -> Result<(), RunError> {
-        let World { store, layout, ref chance, now } = *self.world;
+        let World { store, layout, ref chance, reserve, now } = *self.world;
         let recipe = making.recipe;
         let value = if weight(making) > 0 {
             self.tell(&making.name, Step::Making, self.done.load(Ordering::Relaxed));
-            let chance = chance.clone();
-            tokio::task::spawn_blocking(move || value::make(recipe, &*chance, now))
-                .await
-                .map_err(|_| GenerationError::Interrupted)??
+            let ahead = if recipe == Recipe::Ssh(reserve.kind) { reserve.take(PATIENCE).await } else { None };
+            match ahead {
+                Some(pair) => pair,
+                None => {
+                    let chance = chance.clone();
+                    tokio::task::spawn_blocking(move || value::make(recipe, &*chance, now))
+                        .await
+                        .map_err(|_| GenerationError::Interrupted)??
+                }
+            }
         } else {
             value::make(recipe, &**chance, now)?
         };
@@ -183,6 +193,8 @@ fn weight(making: &Making) -> u32 {
     }
 }
 
+/// How long a pair in the making is waited for: one takes half of it on an idle core.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How many values are written at once: with more OpenBao is no faster, with half as many it is slower by a seventh.
 pub const AT_ONCE: usize = 32;
 
@@ -194,7 +206,6 @@ mod tests {
     use donjon_drivers::store::{
         Capabilities, Document, RecordPath, Stored, Version, VersionInfo, Which, memory::Memory,
     };
-    use donjon_policies::recipe::Recipe;
     use std::sync::Mutex;
 
     fn some(count: usize) -> Plan {
@@ -209,7 +220,8 @@ mod tests {
 
     async fn make(store: &dyn Store, plan: Plan, tell: &(dyn Fn(Progress) + Send + Sync)) -> Report {
         let layout = layout();
-        run(&World { store, layout: &layout, chance: Arc::new(System), now: 7 }, plan, tell).await
+        let (chance, reserve) = (Arc::new(System), &Reserve::default());
+        run(&World { store, layout: &layout, chance, reserve, now: 7 }, plan, tell).await
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
