@@ -62,7 +62,7 @@ impl Consumer {
 
     /// It as a service of the deployment file.
     pub fn service(&self) -> String {
-        let started = self.folder.path().join("started");
+        let started = self.started();
         format!(
             "services:\n  consumer:\n    driver: command\n    restart: {:?}\n    started: [cat, {started:?}]\n    settle: 20\n    uses: [database_password]\n",
             self.words
@@ -84,6 +84,11 @@ impl Consumer {
     /// What it has reported so far.
     pub fn report(&self) -> Report {
         Report::read(&self.path("report"))
+    }
+
+    /// Where it says when it started last, in microseconds since 1970.
+    pub fn started(&self) -> PathBuf {
+        self.path("started")
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -17,6 +17,9 @@ use std::{
 };
 use tempfile::TempDir;
 
+/// The harness's own account, which no rotation touches, and its password.
+const HARNESS: &str = "harness";
+
 /// A node called `rabbit` on this host. Its port mapper is not the system's, so that any number may be called so.
 #[derive(Debug)]
 pub struct RabbitMq {
@@ -34,10 +37,13 @@ impl RabbitMq {
         Self::start_with("[].", "")
     }
 
-    /// Starts one with the management plugin, which `guest` administers.
+    /// Starts one with the management plugin, which the harness administers by an account of its own.
     pub fn start_managed() -> Self {
         let port = port::free();
-        let configuration = format!("management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {port}\n");
+        let configuration = format!(
+            "management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {port}\n\
+             default_user = {HARNESS}\ndefault_pass = {HARNESS}\n"
+        );
         let mut server = Self::start_with("[rabbitmq_management].", &configuration);
         server.management_port = port;
         server
@@ -119,11 +125,11 @@ impl RabbitMq {
         self.folder.path()
     }
 
-    /// Asks its API as `guest`; what it answers with success.
+    /// Asks its API as the harness; what it answers with success.
     pub async fn api(&self, method: &str, path: &str, body: Option<Value>) -> Value {
         let url = format!("http://127.0.0.1:{}/api/{path}", self.management_port);
         let client = reqwest::Client::builder().no_proxy().build().expect("a client can be made");
-        let request = client.request(method.parse().expect("a method"), url).basic_auth("guest", Some("guest"));
+        let request = client.request(method.parse().expect("a method"), url).basic_auth(HARNESS, Some(HARNESS));
         let request = if let Some(body) = body { request.json(&body) } else { request };
         let answer = request.send().await.expect("it answers").error_for_status().expect("it does so");
         serde_json::from_slice(&answer.bytes().await.expect("the answer ends")).unwrap_or(Value::Null)

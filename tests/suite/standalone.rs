@@ -69,7 +69,8 @@ fn restarted(rotation: &Value) -> usize {
     rotation["restarted"].as_array().map_or(0, |all| all.iter().filter(|one| one["acknowledged"] == true).count())
 }
 
-const CHECK: &str = r#"
+/// A check of a Keystone: it issues a token.
+pub(crate) const CHECK: &str = r#"
 import json, sys, urllib.request
 user = {"name": "app", "domain": {"id": "default"}, "password": "value-1"}
 body = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}}}
