@@ -193,6 +193,71 @@ async fn what_someone_else_changed_is_reported_and_left() {
 }
 
 /// Tokens that each instance has issued must be good at each.
+/// The service's own user puts links in the place of every name that appears in its folder, as fast as it can.
+fn swap_names(folder: &Path, elsewhere: &Path, end: &AtomicBool) -> usize {
+    let mut swapped = 0;
+    while !end.load(SeqCst) {
+        for entry in fs::read_dir(folder).unwrap().flatten() {
+            let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+            if !name.starts_with(".donjon") || path.is_symlink() {
+                continue;
+            }
+            let target = if path.is_dir() { elsewhere.to_owned() } else { elsewhere.join("key") };
+            if fs::rename(&path, folder.join(format!("away{swapped}"))).is_ok() {
+                // Another name may be there by now.
+                let _ = std::os::unix::fs::symlink(target, &path);
+                swapped += 1;
+            }
+        }
+    }
+    swapped
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_owns_the_folder_gets_no_file_of_anybody_else() {
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (path, victim) = (folder.path().to_owned(), elsewhere.path().join("key"));
+    fs::set_permissions(&path, PermissionsExt::from_mode(0o700)).unwrap();
+    std::os::unix::fs::chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+    donjon_drivers::fs::replace(&victim, b"root's own").unwrap();
+    let (keyring, _) = keyring(std::slice::from_ref(&path), 0, vec![]);
+    let current = repository(&[(0, &key()), (1, &key())]);
+    for act in [Act::Add, Act::Promote] {
+        write(&keyring, 0, act, &current, &[]).await.unwrap();
+    }
+    assert_eq!(fs::metadata(path.join("1")).unwrap().uid(), NOBODY, "a key is the folder's owner's");
+    // A link in the place of a key is none, and is replaced itself.
+    fs::remove_file(path.join("0")).unwrap();
+    std::os::unix::fs::symlink(&victim, path.join("0")).unwrap();
+    assert_eq!(keyring.read(&keyring.nodes()[0]).await.unwrap().ring.0.len(), 1);
+
+    let end = Arc::new(AtomicBool::new(false));
+    let swapping = std::thread::spawn({
+        let (end, path, elsewhere) = (Arc::clone(&end), path.clone(), elsewhere.path().to_owned());
+        move || swap_names(&path, &elsewhere, &end)
+    });
+    let mut refused = 0;
+    for round in 0..40 {
+        let wanted = repository(&[(0, &key()), (1, &key())]);
+        for index in ["0", "1"] {
+            // What the last round left, or did not.
+            let _ = fs::remove_file(path.join(index));
+        }
+        refused += usize::from(write(&keyring, 0, Act::Add, &wanted, &[]).await.is_err());
+        let found = fs::symlink_metadata(&victim).unwrap();
+        assert_eq!(
+            (found.uid(), found.permissions().mode() & 0o777, fs::read(&victim).unwrap()),
+            (0, 0o600, b"root's own".to_vec()),
+            "round {round}"
+        );
+        assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 1, "round {round}");
+    }
+    end.store(true, SeqCst);
+    let swapped = swapping.join().unwrap();
+    println!("{swapped} names swapped, {refused} of 40 writes refused");
+    assert!(swapped > 0, "the attack happened");
+}
+
 async fn all_accept_all(keystone: &Keystone, tokens: &mut Vec<String>, when: &str) {
     for from in 0..keystone.instances.len() {
         tokens.push(keystone.token(from, "app", "value-1").await.unwrap());
@@ -296,3 +361,5 @@ async fn credentials_are_migrated_before_their_key_goes() {
     rotate(&current, vec![]).await.unwrap();
     assert_eq!(decrypted().await, "500");
 }
+
+const NOBODY: u32 = 65534;
