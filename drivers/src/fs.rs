@@ -2,9 +2,9 @@
 
 use rustix::fs::{Mode, OFlags};
 use std::{
-    fs::File,
-    io::{self, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+    fs::{File, Metadata},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, fchown},
     path::{Path, PathBuf},
 };
 
@@ -48,6 +48,32 @@ pub fn replace(path: &Path, content: &[u8]) -> Result<(), FileError> {
 
 /// As [`replace`], for a file that is no secret and that others may read.
 pub fn replace_with_mode(path: &Path, content: &[u8], mode: u32) -> Result<(), FileError> {
+    replace_by(path, |temporary| write_new(temporary, content, mode))
+}
+
+/// Whose a file is, and who may do what with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Its permission bits.
+    pub mode: u32,
+    /// Its owner.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+}
+
+/// As [`replace_with_mode`], for a file of another user. It is given away before it has its name, and as the open file that
+/// it is: in a folder of that user, a name may be a link to anything a moment later.
+pub fn replace_as(path: &Path, content: &[u8], standing: Standing) -> Result<(), FileError> {
+    let Standing { mode, uid, gid } = standing;
+    replace_by(path, |temporary| {
+        let file = create(temporary)?;
+        fchown(&file, Some(uid), Some(gid)).map_err(io_error("give to its owner", path))?;
+        fill(file, temporary, content, mode)
+    })
+}
+
+fn replace_by(path: &Path, write: impl FnOnce(&Path) -> Result<(), FileError>) -> Result<(), FileError> {
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -55,7 +81,7 @@ pub fn replace_with_mode(path: &Path, content: &[u8], mode: u32) -> Result<(), F
     let unique =
         format!(".{}.{:016x}.new", path.file_name().unwrap_or_default().to_string_lossy(), rand::random::<u64>());
     let temporary = folder.join(unique);
-    let written = write_new(&temporary, content, mode).and_then(|()| {
+    let written = write(&temporary).and_then(|()| {
         std::fs::rename(&temporary, path).map_err(io_error("rename into place", path))?;
         sync_folder(folder)
     });
@@ -68,12 +94,19 @@ pub fn replace_with_mode(path: &Path, content: &[u8], mode: u32) -> Result<(), F
 
 /// Creates a file that must not be there yet.
 pub fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), FileError> {
+    fill(create(path)?, path, content, mode)
+}
+
+fn create(path: &Path) -> Result<File, FileError> {
     let open = rustix::fs::open(
         path,
         OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC,
         Mode::from_raw_mode(0o600),
     );
-    let mut file = File::from(open.map_err(|e| io_error("create", path)(e.into()))?);
+    Ok(File::from(open.map_err(|e| io_error("create", path)(e.into()))?))
+}
+
+fn fill(mut file: File, path: &Path, content: &[u8], mode: u32) -> Result<(), FileError> {
     if mode != 0o600 {
         file.set_permissions(std::fs::Permissions::from_mode(mode)).map_err(io_error("set the mode of", path))?;
     }
@@ -88,7 +121,10 @@ pub fn private_folder(path: &Path) -> Result<(), FileError> {
 
 /// Refuses a file or folder that others than this user could read or change.
 pub fn require_private(path: &Path) -> Result<(), FileError> {
-    let found = std::fs::symlink_metadata(path).map_err(io_error("look at", path))?;
+    private(path, &std::fs::symlink_metadata(path).map_err(io_error("look at", path))?)
+}
+
+fn private(path: &Path, found: &Metadata) -> Result<(), FileError> {
     let expected = rustix::process::geteuid().as_raw();
     if found.uid() != expected {
         return Err(FileError::Foreign { path: path.into(), owner: found.uid(), expected });
@@ -100,10 +136,15 @@ pub fn require_private(path: &Path) -> Result<(), FileError> {
     Ok(())
 }
 
-/// Reads a private file, refusing one that others could read or change.
+/// Reads a private file, refusing one that others could read or change, and a link.
 pub fn read_private(path: &Path) -> Result<Vec<u8>, FileError> {
-    require_private(path)?;
-    read(path)
+    let opened = rustix::fs::open(path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
+    let mut file = File::from(opened.map_err(|e| io_error("read", path)(e.into()))?);
+    // Of what was opened, whatever the path leads to by now.
+    private(path, &file.metadata().map_err(io_error("look at", path))?)?;
+    let mut content = Vec::new();
+    file.read_to_end(&mut content).map_err(io_error("read", path))?;
+    Ok(content)
 }
 
 /// Reads a file.
@@ -141,6 +182,33 @@ mod tests {
         let path = folder.path().join("x");
         replace_with_mode(&path, b"one", 0o644).unwrap();
         assert!(matches!(read_private(&path), Err(FileError::TooOpen { mode: 0o644, .. })));
+    }
+
+    #[test]
+    fn a_link_is_no_private_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("x"), folder.path().join("link"));
+        replace(&path, b"one").unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(read_private(&link).is_err());
+    }
+
+    #[test]
+    fn a_file_has_its_owner_before_it_has_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        replace(&path, b"old").unwrap();
+        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        replace_as(&path, b"new", Standing { mode: 0o640, uid, gid }).unwrap();
+        let found = std::fs::metadata(&path).unwrap();
+        assert_eq!(
+            (read(&path).unwrap(), found.permissions().mode() & 0o777, found.uid()),
+            (b"new".to_vec(), 0o640, uid)
+        );
+        if uid != 0 {
+            assert!(replace_as(&path, b"newer", Standing { mode: 0o640, uid: uid + 1, gid }).is_err());
+            assert_eq!(read(&path).unwrap(), b"new", "what cannot be given is not put in place");
+        }
     }
 
     #[test]

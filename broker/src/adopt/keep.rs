@@ -1,10 +1,10 @@
 //! The original file: kept beside the new one until the operator confirms, then overwritten and unlinked.
 
-use donjon_drivers::fs::{self, FileError};
+use donjon_drivers::fs::{self, FileError, Standing};
 use std::{
     fs::{File, OpenOptions, Permissions},
     io::{self, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -25,21 +25,18 @@ pub fn replace(file: &Path, content: &[u8]) -> Result<(), FileError> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && same(file, &kept) => {}
         linked => linked.map_err(failed("keep the original as"))?,
     }
-    let found = std::fs::metadata(&kept).map_err(failed("look at"))?;
-    std::fs::set_permissions(&kept, Permissions::from_mode(0o600)).map_err(failed("set the mode of"))?;
-    fs::replace_with_mode(file, content, found.permissions().mode() & 0o777)?;
-    let own = std::fs::metadata(file).map_err(io_error("look at", file))?;
-    match (own.uid(), own.gid()) == (found.uid(), found.gid()) {
-        true => Ok(()),
-        false => chown(file, Some(found.uid()), Some(found.gid())).map_err(io_error("give back to its owner", file)),
-    }
+    let original = opened(&kept)?;
+    let found = original.metadata().map_err(failed("look at"))?;
+    original.set_permissions(Permissions::from_mode(0o600)).map_err(failed("set the mode of"))?;
+    let standing = Standing { mode: found.permissions().mode() & 0o777, uid: found.uid(), gid: found.gid() };
+    fs::replace_as(file, content, standing)
 }
 
 /// Puts the original back.
 pub fn put_back(file: &Path) -> Result<(), FileError> {
     let kept = kept(file);
-    let mode = std::fs::metadata(file).map_or(0o600, |found| found.permissions().mode() & 0o777);
-    std::fs::set_permissions(&kept, Permissions::from_mode(mode)).map_err(io_error("set the mode of", &kept))?;
+    let mode = std::fs::symlink_metadata(file).map_or(0o600, |found| found.permissions().mode() & 0o777);
+    opened(&kept)?.set_permissions(Permissions::from_mode(mode)).map_err(io_error("set the mode of", &kept))?;
     std::fs::rename(&kept, file).map_err(io_error("put back", file))?;
     fs::sync_folder(folder(file))
 }
@@ -53,16 +50,22 @@ pub struct Erased {
 
 /// Overwrites a file in its place, makes that durable, and removes its name.
 pub fn erase(path: &Path) -> Result<Erased, FileError> {
-    let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-    let mut file = OpenOptions::new().write(true).custom_flags(flags).open(path).map_err(io_error("open", path))?;
+    let mut file = opened(path)?;
     let found = file.metadata().map_err(io_error("look at", path))?;
-    if !found.is_file() {
-        return Err(io_error("erase", path)(io::ErrorKind::InvalidInput.into()));
-    }
     overwrite(&mut file, found.len()).map_err(io_error("overwrite", path))?;
     std::fs::remove_file(path).map_err(io_error("remove", path))?;
     fs::sync_folder(folder(path))?;
     Ok(Erased { other_names: found.nlink().saturating_sub(1) })
+}
+
+/// The file itself, also in a folder whose owner may make the name a link to another at any moment.
+fn opened(path: &Path) -> Result<File, FileError> {
+    let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    let file = OpenOptions::new().write(true).custom_flags(flags).open(path).map_err(io_error("open", path))?;
+    match file.metadata().map_err(io_error("look at", path))?.is_file() {
+        true => Ok(file),
+        false => Err(io_error("open", path)(io::ErrorKind::InvalidInput.into())),
+    }
 }
 
 fn overwrite(file: &mut File, length: u64) -> io::Result<()> {
@@ -123,6 +126,19 @@ mod tests {
         std::fs::hard_link(&path, kept(&path)).unwrap();
         replace(&path, b"references").unwrap();
         assert_eq!(fs::read(&kept(&path)).unwrap(), b"original");
+    }
+
+    #[test]
+    fn a_name_that_has_become_a_link_changes_nothing_elsewhere() {
+        let (folder, path) = file();
+        let other = folder.path().join("another's");
+        fs::replace_with_mode(&other, b"another's", 0o604).unwrap();
+        replace(&path, b"references").unwrap();
+        std::fs::remove_file(kept(&path)).unwrap();
+        std::os::unix::fs::symlink(&other, kept(&path)).unwrap();
+        assert!(put_back(&path).is_err());
+        assert!(replace(&path, b"again").is_err());
+        assert_eq!((fs::read(&other).unwrap(), mode(&other)), (b"another's".to_vec(), 0o604));
     }
 
     #[test]
