@@ -86,6 +86,10 @@ fn a_user_reads_what_a_role_grants_and_nothing_else() {
     assert_eq!(denied, 2, "each refusal has its line");
     scene.donjon_as("daemon", &["get", "x"]).failed(3);
 
+    // Nor is root more there: a container that the socket is mounted into may run as root.
+    for words in [&["get", "y"][..], &["list"], &["rotate", "status"], &["down", "--force"]] {
+        scene.donjon_as("root", words).failed(3);
+    }
     for words in [&["list"][..], &["history", "x"], &["get", "x", "--version", "1"], &["rotate", "status"], &["down"]] {
         scene.donjon_as("nobody", words).failed(3);
     }

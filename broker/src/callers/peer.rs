@@ -29,13 +29,20 @@ impl Peer {
     }
 
     /// Whether it runs in a unit, or in a container's scope, of this name.
+    ///
+    /// Only what the system's own manager made counts: slices, and the first group below them that is none. Whatever lies
+    /// below may have been made by who runs there (a user's own manager gives its groups any name).
     pub fn runs_in(&self, unit: &str) -> bool {
         let of_systemd = self.cgroup.lines().filter_map(|line| {
             let (_, rest) = line.split_once(':')?;
             let (controllers, path) = rest.split_once(':')?;
             matches!(controllers, "" | "name=systemd").then_some(path)
         });
-        of_systemd.flat_map(|path| path.split('/')).any(|part| !part.is_empty() && part == unit)
+        let first = |path: &str| {
+            let mut parts = path.split('/').filter(|part| !part.is_empty() && !above(part));
+            parts.next() == Some(unit)
+        };
+        of_systemd.into_iter().any(first)
     }
 
     /// As the audit log names it.
@@ -44,16 +51,26 @@ impl Peer {
     }
 }
 
+/// Whether a group only holds others: a slice, or what podman and docker put their containers in without systemd.
+fn above(part: &str) -> bool {
+    part.ends_with(".slice") || matches!(part, "libpod_parent" | "docker")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_unit_is_a_whole_part_of_the_path() {
+    fn a_unit_is_what_the_system_s_own_manager_made() {
         let peer = |cgroup: &str| Peer { uid: 1, gid: 1, pid: 1, cgroup: cgroup.to_owned() };
-        let unified = peer("0::/system.slice/keystone.service\n");
-        assert!(unified.runs_in("keystone.service") && unified.runs_in("system.slice"));
-        assert!(!unified.runs_in("keystone") && !unified.runs_in("stone.service"));
+        let unified = peer("0::/system.slice/system-web.slice/keystone.service\n");
+        assert!(unified.runs_in("keystone.service"));
+        assert!(!unified.runs_in("system.slice") && !unified.runs_in("keystone") && !unified.runs_in("stone.service"));
+        let own = peer("0::/user.slice/user-7.slice/user@7.service/app.slice/keystone.service\n");
+        assert!(own.runs_in("user@7.service") && !own.runs_in("keystone.service"));
+        let inside = peer("0::/machine.slice/libpod-ab.scope/system.slice/keystone.service\n");
+        assert!(inside.runs_in("libpod-ab.scope") && !inside.runs_in("keystone.service"));
+        assert!(peer("0::/libpod_parent/libpod-ab\n").runs_in("libpod-ab"));
         let mixed = peer("5:memory:/evil.service\n1:name=systemd:/system.slice/a.service\n0::/\n");
         assert!(mixed.runs_in("a.service") && !mixed.runs_in("evil.service"));
         assert!(!peer("").runs_in(""));

@@ -13,12 +13,13 @@ use crate::{
     socket::{
         frame::{FrameError, Message},
         message::{Answer, Request},
+        open::{self, OpenError},
     },
 };
 use std::{
-    fs::{DirBuilder, Permissions},
-    io::{self, ErrorKind},
-    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+    fs::DirBuilder,
+    io,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -52,24 +53,17 @@ impl Listening {
         };
         let folder = path.parent().unwrap_or(Path::new("/"));
         DirBuilder::new().recursive(true).mode(0o711).create(folder).map_err(failed)?;
-        let found = std::fs::symlink_metadata(folder).map_err(failed)?;
-        let own = rustix::process::geteuid().as_raw();
-        if found.permissions().mode() & 0o022 != 0 || (found.uid() != own && found.uid() != 0) {
-            return Err(Failure::new(Exit::NotAllowed, format!("others may write into {}", folder.display()))
-                .cause("whoever writes there could listen in the broker's place")
-                .hint("`lookup_socket` in donjon.yaml names another place"));
-        }
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
             return Err(Failure::new(Exit::Conflict, format!("another daemon listens at {}", path.display()))
                 .hint("`lookup_socket` in donjon.yaml names another place"));
         }
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
-            Ok(()) | Err(_) => {}
-        }
-        let listener = UnixListener::bind(path).map_err(failed)?;
-        std::fs::set_permissions(path, Permissions::from_mode(0o666)).map_err(failed)?;
-        Ok(Self { listener, path: path.to_path_buf() })
+        let listener = open::open(path).map_err(|error| match error {
+            OpenError::Folder { .. } => Failure::new(Exit::NotAllowed, error.to_string())
+                .cause("whoever writes there could listen in the broker's place")
+                .hint("`lookup_socket` in donjon.yaml names another place"),
+            OpenError::Io { source, .. } => failed(source),
+        })?;
+        Ok(Self { listener: UnixListener::from_std(listener).map_err(failed)?, path: path.to_path_buf() })
     }
 
     /// Serves until the end is told, and then until requests under way are answered.
@@ -86,11 +80,6 @@ impl Listening {
                 continue;
             };
             let Ok(peer) = Peer::of(&stream) else { continue };
-            if peer.uid == 0 || peer.uid == rustix::process::geteuid().as_raw() {
-                // Who may do everything may do it here too.
-                drop(tokio::spawn(super::answer::serve(daemon.clone(), stream)));
-                continue;
-            }
             let Some(within) = limits.connect(peer.uid, Instant::now()) else { continue };
             let (daemon, end) = (daemon.clone(), end.clone());
             tokio::spawn(async move {

@@ -10,12 +10,12 @@ use super::{
     server::{self, Limits},
     tls::{Certificate, Tls},
 };
+use crate::socket::open::{self, OpenError};
 use donjon_drivers::fs::FileError;
 use std::{
     future::Future,
     io,
     net::SocketAddr,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -61,13 +61,8 @@ pub enum ListenError {
         source: io::Error,
     },
     /// The socket cannot be made.
-    #[error("cannot listen at {}", path.display())]
-    Socket {
-        /// The socket.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Socket(#[from] OpenError),
     /// Certificate or key cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
@@ -98,20 +93,10 @@ impl Listening {
         Ok(Self { listener: Listener::Tcp(listener), tls, url })
     }
 
-    /// Makes a unix socket that every user may connect to: who it is decides what is read. One that is there already is
-    /// replaced in a single step, so that no client finds none.
+    /// Makes a unix socket that every user may connect to: who it is decides what is read.
     pub fn unix(path: &Path) -> Result<Self, ListenError> {
-        let failed = |source| ListenError::Socket { path: path.into(), source };
-        let mut fresh = path.as_os_str().to_owned();
-        fresh.push(".new");
-        let fresh = PathBuf::from(fresh);
-        match std::fs::remove_file(&fresh) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            Ok(()) | Err(_) => {}
-        }
-        let listener = UnixListener::bind(&fresh).map_err(failed)?;
-        std::fs::set_permissions(&fresh, PermissionsExt::from_mode(0o666)).map_err(failed)?;
-        std::fs::rename(&fresh, path).map_err(failed)?;
+        let failed = |source| ListenError::Socket(OpenError::Io { path: path.into(), source });
+        let listener = UnixListener::from_std(open::open(path)?).map_err(failed)?;
         Ok(Self { listener: Listener::Unix(listener), tls: None, url: format!("unix://{}", path.display()) })
     }
 
