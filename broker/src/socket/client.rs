@@ -12,7 +12,7 @@ use donjon_drivers::material::Material;
 use serde_json::Value;
 use std::{
     io::{BufReader, BufWriter, ErrorKind},
-    os::unix::{fs::MetadataExt, net::UnixStream},
+    os::unix::net::UnixStream,
     path::Path,
     time::Duration,
 };
@@ -41,7 +41,9 @@ impl Client {
     /// Connects to the daemon that listens at this socket.
     pub fn at(path: &Path) -> Result<Self, Failure> {
         let stream = UnixStream::connect(path).map_err(|error| not_reached(path, &error))?;
-        let owner = std::fs::metadata(path).map_err(|error| not_reached(path, &error))?.uid();
+        // Who listens, not whose the path is: that may lead elsewhere by now.
+        let peer = rustix::net::sockopt::socket_peercred(&stream).map_err(|error| not_reached(path, &error.into()))?;
+        let owner = peer.uid.as_raw();
         let own = rustix::process::geteuid().as_raw();
         if owner != own && owner != 0 {
             return Err(Failure::new(

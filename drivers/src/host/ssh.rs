@@ -86,6 +86,11 @@ impl Ssh {
         let mut arguments = vec!["ssh".to_owned(), "-T".to_owned(), "-x".to_owned(), "-a".to_owned()];
         let mut option = |name: &str, value: &str| arguments.extend(["-o".to_owned(), format!("{name}={value}")]);
         option("BatchMode", "yes");
+        // Whatever the user's own configuration says: a host that is not known gets no keys and no values, and nothing of
+        // this host is at its hand.
+        option("StrictHostKeyChecking", "yes");
+        option("ForwardAgent", "no");
+        option("PermitLocalCommand", "no");
         option("ControlMaster", "auto");
         option("ControlPersist", "60");
         // %C keeps the path short whatever the host is called; quoted, since OpenSSH splits values at blanks.
@@ -215,7 +220,9 @@ mod tests {
             before: vec![],
         };
         let arguments = Ssh::new("h", login, Path::new("/run/x")).arguments().join(" ");
-        assert!(arguments.contains("-o BatchMode=yes"), "{arguments}");
+        for option in ["BatchMode=yes", "StrictHostKeyChecking=yes", "ForwardAgent=no", "PermitLocalCommand=no"] {
+            assert!(arguments.contains(&format!("-o {option}")), "{arguments}");
+        }
         assert!(arguments.ends_with("-p 2222 -- -oProxyCommand=x"), "{arguments}");
     }
 

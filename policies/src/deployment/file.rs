@@ -82,7 +82,8 @@ impl Deployment {
     /// Reads the text of a deployment file; on error, every mistake that was found.
     pub fn parse(file: &str, text: &str) -> Result<Self, Vec<DeploymentError>> {
         let mistake = |what: String| DeploymentError { file: file.to_owned(), what };
-        let read: Self = serde_saphyr::from_str(text).map_err(|error| vec![mistake(error.to_string())])?;
+        let read: Self =
+            serde_saphyr::from_str(text).map_err(|error| vec![mistake(error.without_snippet().to_string())])?;
         let mistakes: Vec<_> = read.mistakes().into_iter().map(mistake).collect();
         if mistakes.is_empty() { Ok(read) } else { Err(mistakes) }
     }
@@ -234,6 +235,15 @@ views:
         let names: Vec<_> =
             deployment.consumers_of(&"database_password".parse().unwrap()).iter().map(|(n, _)| n.to_string()).collect();
         assert_eq!(names, ["api", "web"]);
+    }
+
+    #[test]
+    fn a_mistake_is_told_without_the_lines_around_it() {
+        // A webhook's address is a credential to many.
+        let text = format!("{GOOD}notifications:\n  - {{name: night, webhook: 'https://chat/canary-0815'}}\nkeep_previous: [soon]\n");
+        let mistakes = Deployment::parse("donjon.yaml", &text).unwrap_err();
+        let told = mistakes.iter().map(ToString::to_string).collect::<String>();
+        assert!(told.contains("line 12") && !told.contains("canary"), "{told}");
     }
 
     #[test]
