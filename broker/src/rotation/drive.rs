@@ -37,6 +37,8 @@ pub struct Rotation<'a> {
     pub leave: BTreeSet<String>,
     /// Its journal.
     pub held: Held,
+    /// Whether another process drove it before, which may have stalled.
+    pub taken_over: bool,
     /// Which of its secrets it holds, as of the last look at their labels.
     mine: BTreeSet<SecretName>,
 }
@@ -63,7 +65,7 @@ impl<'a> Rotation<'a> {
     /// A rotation as its journal says.
     pub fn new(means: Means<'a>, held: Held) -> Self {
         let Means { store, layout, subject, make, clock, tell, leave } = means;
-        Self { store, layout, subject, make, clock, tell, leave, held, mine: BTreeSet::new() }
+        Self { store, layout, subject, make, clock, tell, leave, held, taken_over: false, mine: BTreeSet::new() }
     }
 }
 
@@ -81,6 +83,7 @@ impl Rotation<'_> {
     pub async fn take_over(&mut self, broker: &str) -> Result<(), Failure> {
         self.held.journal.broker = broker.to_owned();
         self.held.journal.waiting = None;
+        self.taken_over = true;
         self.save().await?;
         claim::renew(self.store, self.layout, self.journal()).await?;
         if self.journal().state != State::Planned {

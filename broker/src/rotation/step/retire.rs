@@ -43,7 +43,8 @@ pub async fn retire(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
 
 /// Without the old values, every consumer is still well. Where one is not, they come back, once, until a person has looked.
 async fn trial(rotation: &mut Rotation<'_>) -> Result<(), Failure> {
-    if rotation.journal().returned {
+    // Who drove it before may have stalled where the old values come back: it is held off before the secrets are let go.
+    if rotation.journal().returned || rotation.taken_over {
         let values = values(rotation).await?;
         accept::only(rotation, &values, Side::New, "rotation.old-removed").await?;
         accept::alone(rotation, &values, Side::New).await?;

@@ -34,7 +34,10 @@ pub async fn abort(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
         let keyring = rotation.journal().path == Path::Keyring;
         let shared = matches!(rotation.journal().path, Path::Cutover | Path::Together);
         if was(rotation, State::Verified) || shared && !keyring || keyring && was(rotation, State::Added) {
-            fence(rotation, &both).await?;
+            let published = fence(rotation, &both).await?;
+            if published {
+                back(rotation, &both).await?;
+            }
         }
         if keyring {
             keys::back(rotation, &both).await?;
@@ -72,29 +75,37 @@ async fn pending(rotation: &Rotation<'_>) -> Result<bool, Failure> {
 }
 
 /// A broker that stalled just before it published would publish what is about to be removed. It writes only over the
-/// version that was current when the rotation began, so a new version of the old value stops it.
-async fn fence(rotation: &Rotation<'_>, both: &Values) -> Result<(), Failure> {
-    let mut faster = false;
+/// version that was current when the rotation began, so a new version of the old value stops it. Says whether it was faster
+/// all the same, now or before a former run of this: then consumers that started meanwhile can have read the new value.
+async fn fence(rotation: &Rotation<'_>, both: &Values) -> Result<bool, Failure> {
+    let mut published = false;
     for item in rotation.items() {
         let pair = both.of(&item.secret);
+        let is_new = |held: &secrets::Held| same(&held.record, &pair.new.value, pair.new.user.as_deref());
         match publish::newest(rotation, &item.secret).await? {
             Some(held) if held.version == item.old => {
                 publish::write(rotation, &pair.old, Origin::Restored, item.old).await?;
             }
-            Some(held) if same(&held.record, &pair.new.value, pair.new.user.as_deref()) => {
+            Some(held) if is_new(&held) => {
                 publish::record(rotation, both, item, Side::Old, Origin::Restored, held.version).await?;
-                faster = true;
+                published = true;
             }
             // Stopped already, or changed by someone else.
-            Some(_) | None => {}
+            Some(_) | None => {
+                let after = Which::Number(Version(item.old.0 + 1));
+                let first = secrets::read(rotation.store, rotation.layout, &item.secret, after).await;
+                let first =
+                    first.map_err(|error| translate::store(format!("cannot read `{}`", item.secret), &error))?;
+                published |= first.is_some_and(|held| is_new(&held));
+            }
         }
     }
-    if faster {
+    if published {
         publish::assemble(rotation).await?;
         publish::tell_readers(rotation).await?;
     }
     checkpoint::reached("rotation.fenced");
-    Ok(())
+    Ok(published)
 }
 
 /// Publishes the old values again, returns every touched consumer to them, and removes the new ones.
@@ -122,11 +133,25 @@ pub async fn restore(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
     publish::assemble(rotation).await?;
     // Always: killed between the two, the first run of this has told nobody.
     publish::tell_readers(rotation).await?;
+    back(rotation, &both).await?;
+    accept::only(rotation, &both, Side::Old, "rotation.declared").await?;
+    accept::alone(rotation, &both, Side::Old).await?;
+    checkpoint::reached("rotation.old-alone");
+    retire::release(rotation, |item, labels| Labels {
+        current: current.get(&item.secret).copied().or(labels.current),
+        ..labels
+    })
+    .await?;
+    Ok(Event::OldAlone)
+}
+
+/// Returns every consumer that can have read the new values to the old ones.
+async fn back(rotation: &Rotation<'_>, both: &Values) -> Result<(), Failure> {
     let mut stuck = Vec::new();
     for group in (rotation.subject.back)(&touched(rotation).await) {
         let group = described(rotation, &group)?;
-        let before = roll::marks(rotation, &both).await?;
-        let restarts = group.iter().map(|instance| roll::restart(rotation, &both, instance, Side::Old, &before));
+        let before = roll::marks(rotation, both).await?;
+        let restarts = group.iter().map(|instance| roll::restart(rotation, both, instance, Side::Old, &before));
         for (instance, proven) in group.iter().zip(join_all(restarts).await) {
             let place = instance.place();
             match proven? {
@@ -141,15 +166,7 @@ pub async fn restore(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
             "mend it, then `donjon rotate resume`; or go on without it: `donjon rotate resume --leave {place}`"
         )));
     }
-    accept::only(rotation, &both, Side::Old, "rotation.declared").await?;
-    accept::alone(rotation, &both, Side::Old).await?;
-    checkpoint::reached("rotation.old-alone");
-    retire::release(rotation, |item, labels| Labels {
-        current: current.get(&item.secret).copied().or(labels.current),
-        ..labels
-    })
-    .await?;
-    Ok(Event::OldAlone)
+    Ok(())
 }
 
 /// The consumers that were touched or have started by themselves since the new value could be read, without those that the

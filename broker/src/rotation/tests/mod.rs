@@ -4,7 +4,7 @@ mod world;
 
 use super::subject::Way;
 use donjon_policies::transition::{Path, State};
-use world::{Fault, ROOT, Scenario, Seen, World};
+use world::{Fails, Fault, ROOT, Scenario, Seen, World};
 
 /// More effects than any of the rotations here has.
 const MOST: usize = 60;
@@ -15,50 +15,50 @@ const NOVA: &str = "nova_database_password";
 
 /// MySQL root, as it was from the first day.
 const ROOT_ALONE: Scenario =
-    Scenario { path: Path::Overlap, secrets: &[(ROOT, "root", Way::Both)], fails_on_new: false };
+    Scenario { path: Path::Overlap, secrets: &[(ROOT, "root", Way::Both)], fails: Fails::Never };
 
 /// Every other way to rotate.
 const WAYS: [Scenario; 11] = [
     Scenario {
         path: Path::Overlap,
         secrets: &[(ROOT, "root", Way::Both), (NOVA, "nova", Way::Both)],
-        fails_on_new: false,
+        fails: Fails::Never,
     },
-    Scenario { path: Path::Overlap, secrets: &[(NOVA, "nova", Way::Twin)], fails_on_new: false },
+    Scenario { path: Path::Overlap, secrets: &[(NOVA, "nova", Way::Twin)], fails: Fails::Never },
     // An administrator whose own name changes, beside one that does not.
     Scenario {
         path: Path::Overlap,
         secrets: &[(ROOT, "root", Way::Twin), (NOVA, "nova", Way::Both)],
-        fails_on_new: false,
+        fails: Fails::Never,
     },
-    Scenario { path: Path::Cutover, secrets: &[(NOVA, "nova", Way::Switch)], fails_on_new: false },
-    Scenario { path: Path::Cutover, secrets: &[(ROOT, "root", Way::Switch)], fails_on_new: false },
+    Scenario { path: Path::Cutover, secrets: &[(NOVA, "nova", Way::Switch)], fails: Fails::Never },
+    Scenario { path: Path::Cutover, secrets: &[(ROOT, "root", Way::Switch)], fails: Fails::Never },
     Scenario {
         path: Path::Cutover,
         secrets: &[(ROOT, "root", Way::Both), (NOVA, "nova", Way::Switch)],
-        fails_on_new: false,
+        fails: Fails::Never,
     },
-    Scenario { path: Path::Together, secrets: &[(NOVA, "nova", Way::Both)], fails_on_new: false },
+    Scenario { path: Path::Together, secrets: &[(NOVA, "nova", Way::Both)], fails: Fails::Never },
     Scenario {
         path: Path::Compromised,
         secrets: &[(ROOT, "root", Way::Both), (NOVA, "nova", Way::Both)],
-        fails_on_new: false,
+        fails: Fails::Never,
     },
-    Scenario { path: Path::Compromised, secrets: &[(NOVA, "nova", Way::Twin)], fails_on_new: false },
-    Scenario { path: Path::Compromised, secrets: &[(ROOT, "root", Way::Twin)], fails_on_new: false },
+    Scenario { path: Path::Compromised, secrets: &[(NOVA, "nova", Way::Twin)], fails: Fails::Never },
+    Scenario { path: Path::Compromised, secrets: &[(ROOT, "root", Way::Twin)], fails: Fails::Never },
     Scenario {
         path: Path::Cutover,
         secrets: &[(ROOT, "root", Way::Twin), (NOVA, "nova", Way::Switch)],
-        fails_on_new: false,
+        fails: Fails::Never,
     },
 ];
 
 /// Where a rotation ends that nothing stops.
 fn end(scenario: Scenario) -> State {
-    match (scenario.fails_on_new, scenario.path) {
-        (true, _) => State::Restored,
-        (false, Path::Overlap | Path::Keyring) => State::Retired,
-        (false, Path::Cutover | Path::Together | Path::Compromised) => State::Settled,
+    match (scenario.fails, scenario.path) {
+        (Fails::OnNew, _) => State::Restored,
+        (Fails::Never | Fails::InTrial, Path::Overlap | Path::Keyring) => State::Retired,
+        (Fails::Never | Fails::InTrial, Path::Cutover | Path::Together | Path::Compromised) => State::Settled,
     }
 }
 
@@ -105,7 +105,7 @@ async fn each_effect(scenario: Scenario, faults: &[Fault], thens: &[Then]) -> us
                     world.check(&when).await;
                 }
                 mended(&world, &when).await;
-                if !scenario.fails_on_new {
+                if scenario.fails != Fails::OnNew {
                     let again = Seen::sound(&world).apply().await.unwrap_or_else(|failure| panic!("{when}: {failure}"));
                     assert_eq!(again, end(scenario), "{when}");
                     world.check_ended(&when).await;
@@ -117,7 +117,7 @@ async fn each_effect(scenario: Scenario, faults: &[Fault], thens: &[Then]) -> us
 }
 
 fn failing(scenario: Scenario) -> Scenario {
-    Scenario { fails_on_new: true, ..scenario }
+    Scenario { fails: Fails::OnNew, ..scenario }
 }
 
 #[tokio::test]
@@ -200,9 +200,54 @@ async fn a_deployer_that_collapses_a_chain_at_any_effect_is_noticed_and_repaired
 #[tokio::test]
 async fn a_broker_that_stalls_while_another_ends_its_rotation_changes_nothing_served() {
     for scenario in WAYS.into_iter().chain([ROOT_ALONE]) {
-        for fails_on_new in [false, scenario.path != Path::Compromised] {
-            let scenario = Scenario { fails_on_new, ..scenario };
+        for fails in [Fails::Never, Fails::OnNew] {
+            if fails == Fails::OnNew && scenario.path == Path::Compromised {
+                continue;
+            }
+            let scenario = Scenario { fails, ..scenario };
             each_effect(scenario, &[Fault::OtherResumes, Fault::OtherAborts], &[Then::Resume]).await;
         }
     }
+}
+
+/// The old value comes back while another broker finds everything well, and retires: it must not come back after that.
+#[tokio::test]
+async fn an_old_value_that_comes_back_in_the_trial_is_gone_in_the_end() {
+    let faults = [Fault::OtherResumes, Fault::DeathBefore, Fault::DeathAfter, Fault::LostReply];
+    let mut hits = 0;
+    for scenario in WAYS.into_iter().chain([ROOT_ALONE]).filter(|way| way.path == Path::Overlap) {
+        hits += each_effect(Scenario { fails: Fails::InTrial, ..scenario }, &faults, &[Then::Resume]).await;
+    }
+    assert!(hits > 100, "{hits}");
+}
+
+/// A message that was sent before an abort arrives in the middle of it, and a consumer reads what it publishes.
+#[tokio::test]
+async fn a_publication_that_comes_late_strands_no_consumer_of_an_abort() {
+    let mut hits = 0;
+    for scenario in WAYS.into_iter().chain([ROOT_ALONE]).filter(|way| way.path == Path::Overlap) {
+        for began in 1..MOST {
+            let world = World::new(scenario).await;
+            world.set(Some((began, Fault::DeathBefore)));
+            let _ = Seen::faulty(&world).apply().await;
+            if world.state().await != Some(State::Verified) {
+                continue;
+            }
+            for at in 1..MOST {
+                let world = World::new(scenario).await;
+                world.set(Some((began, Fault::DeathBefore)));
+                let _ = Seen::faulty(&world).apply().await;
+                world.set(Some((at, Fault::PublishedLate)));
+                let _ = Seen::faulty(&world).go(true).await;
+                if !world.hit() {
+                    break;
+                }
+                hits += 1;
+                let when = format!("{scenario:?}: killed at effect {began}, published at effect {at} of the abort");
+                world.check(&when).await;
+                mended(&world, &when).await;
+            }
+        }
+    }
+    assert!(hits > 30, "{hits}");
 }
