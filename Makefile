@@ -4,7 +4,7 @@
 TOOLS ?= $(CURDIR)/target/tools
 export DONJON_TEST_TOOLS = $(TOOLS)
 
-.PHONY: all build setup test campaign rotation-job lint deny demo bench
+.PHONY: all build setup test model campaign rotation-job lint deny demo bench
 
 all: build
 
@@ -36,6 +36,10 @@ campaign: setup
 	cargo build --locked --workspace --all-targets
 	target/debug/campaign --peers --faults $(FAULTS) $(if $(SEED),--seed $(SEED))
 	target/debug/campaign --galera --faults $(GALERA_FAULTS) $(if $(SEED),--seed $(SEED))
+
+# The protocol of a rotation searched whole, in larger worlds than `make test` has time for; each prints its states and seconds.
+model:
+	cargo test --locked -p donjon-model -- --ignored --nocapture
 
 # Advisories need a network that the tests have not; what is allowed in is in .cargo/deny.toml.
 deny: $(TOOLS)/cargo/bin/cargo-deny
