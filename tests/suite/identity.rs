@@ -11,7 +11,7 @@ use donjon_drivers::{
         vault::Trust,
     },
     target::{
-        Account, Admin, Login, Target,
+        Account, Admin, Began, Login, Target,
         mariadb::{Limits, MariaDb as Driver},
     },
 };
@@ -97,7 +97,9 @@ async fn a_database_password_changes_under_two_keystones_and_no_token_request_fa
     driver.declare(&admin, &account, &[&new, &old]).await.unwrap();
     publish(&store, database.port, "keystone-database-2", Expected::Newest(first)).await;
     let mark = driver.mark(&admin, &driver.nodes()[0]).await.unwrap();
-    let of_before = async || driver.sessions(&admin, &driver.nodes()[0], DATABASE_USER, mark).await.unwrap().len();
+    let of_before = async || {
+        driver.sessions(&admin, &driver.nodes()[0], DATABASE_USER, Began::NoLaterThan(mark)).await.unwrap().len()
+    };
     assert!(of_before().await > 0, "the control: both instances hold sessions");
     for (at, server) in ["w1", "w2"].into_iter().enumerate() {
         let drain = drain(server);

@@ -30,6 +30,7 @@ mod kills;
 mod lifecycle;
 mod lookup;
 mod paths;
+mod pooled;
 mod prober;
 mod push;
 mod reader;

@@ -121,6 +121,14 @@ async fn a_rabbitmq_user_gets_a_twin_and_its_view_the_name() {
             format!("rabbit://{user}:{new}@127.0.0.1:{}//", member.port)
         );
         drop(rabbit.session(user, &new));
+        // A value that a person gives is one of the user that there is now.
+        let given = format!("{OLD}-given-for-{user}");
+        rabbit.user(user, &given).await;
+        donjon.run_with_input(&["put", "rabbitmq_password"], given.as_bytes()).ok();
+        assert_eq!(
+            donjon.run(&["get", "transport_url"]).ok(),
+            format!("rabbit://{user}:{given}@127.0.0.1:{}//", member.port)
+        );
         let users = rabbit.api("GET", "users", None).await.to_string();
         assert!(users.contains(&format!("\"{user}\"")) && !users.contains(&format!("\"{gone}\"")), "{users}");
     }

@@ -149,7 +149,9 @@ async fn look(
         Some(held) if held.record.value.matches(&value) => Standing::Same,
         Some(_) => Standing::Other,
     };
-    let record = SecretRecord { name, value, created: now, origin: Origin::Adopted, user: None };
+    // Its user stays who it is, one that a rotation gave it too.
+    let user = held.and_then(|held| held.record.user);
+    let record = SecretRecord { name, value, created: now, origin: Origin::Adopted, user };
     Ok(Taking { record, standing, expected: newest.map_or(Expected::Absent, Expected::Newest) })
 }
 

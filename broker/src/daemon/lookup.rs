@@ -141,7 +141,7 @@ pub async fn put(daemon: &Daemon, actor: Actor, given: &str, value: Material) ->
         user: None,
     };
     let failed = |error| translate::store(format!("cannot store `{name}`"), &error);
-    let version = secrets::put(&*store, &daemon.layout, &record).await.map_err(|error| match error {
+    let version = secrets::put(&*store, &daemon.layout, record).await.map_err(|error| match error {
         PutError::Rotating(id) => Failure::new(Exit::Conflict, format!("`{name}` is being rotated ({id})"))
             .cause("a value put now would be served, and the servers that are being changed would refuse it")
             .state("nothing was stored")

@@ -63,15 +63,18 @@ pub async fn write(store: &dyn Store, layout: &Layout, record: &SecretRecord) ->
     write_at(store, &path, record, expected).await
 }
 
-/// As [`write`], for a value that a person gives: not while a rotation holds the secret.
-pub async fn put(store: &dyn Store, layout: &Layout, record: &SecretRecord) -> Result<Version, PutError> {
+/// As [`write`], for a value that a person gives: not while a rotation holds the secret. Its user stays who it is, one that
+/// a rotation gave it too.
+pub async fn put(store: &dyn Store, layout: &Layout, mut record: SecretRecord) -> Result<Version, PutError> {
     let path = layout.secret(&record.name);
     // In this order: a rotation that begins after the look at the labels finds the version changed, or changes it first.
     let expected = after(&store.versions(&path).await?);
     if let Some(id) = labels::read(store, layout, &record.name).await?.labels.rotation {
         return Err(PutError::Rotating(id));
     }
-    Ok(write_at(store, &path, record, expected).await?)
+    let standing = read(store, layout, &record.name, Which::Latest).await?;
+    record.user = standing.and_then(|held| held.record.user);
+    Ok(write_at(store, &path, &record, expected).await?)
 }
 
 /// Why a value was not put.

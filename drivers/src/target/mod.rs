@@ -17,7 +17,7 @@ mod stream;
 use crate::material::Material;
 use async_trait::async_trait;
 use fence::{Fence, Fenced, Fencing};
-use std::fmt;
+use std::{fmt, time::SystemTime};
 
 /// A server, of one or more nodes, that accepts credentials.
 #[async_trait]
@@ -51,13 +51,13 @@ pub trait Target: Send + Sync {
         value: &Material,
     ) -> Result<Login, TargetError>;
 
-    /// Sessions of a user on a node that began no later than a mark.
+    /// Sessions of a user on a node.
     async fn sessions(
         &self,
         admin: &Admin<'_>,
         node: &Node,
         user: &str,
-        until: Mark,
+        began: Began,
     ) -> Result<Vec<Session>, TargetError>;
 
     /// A mark: every session that begins from now on is later than it.
@@ -184,6 +184,25 @@ pub enum Login {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Mark(pub u64);
 
+/// Which sessions are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Began {
+    /// Every one that is open.
+    AnyTime,
+    /// Those that began no later than a mark: none where the server lost them all since.
+    NoLaterThan(Mark),
+}
+
+impl Began {
+    /// Whether a session of this mark is one of them.
+    pub fn holds(self, mark: Mark) -> bool {
+        match self {
+            Self::AnyTime => true,
+            Self::NoLaterThan(until) => mark <= until,
+        }
+    }
+}
+
 /// A session that is open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
@@ -191,6 +210,8 @@ pub struct Session {
     pub mark: Mark,
     /// Where it comes from.
     pub from: String,
+    /// Since when it is open, where the server tells.
+    pub since: Option<SystemTime>,
 }
 
 /// What a target can do.

@@ -4,7 +4,7 @@ use super::scene::{ADMIN, ADMIN_VALUE, account, declare, driver, material, sessi
 use donjon_drivers::{
     material::Material,
     target::{
-        Admin, Login, Node, Target, TargetError, conformance,
+        Admin, Began, Login, Node, Target, TargetError, conformance,
         mariadb::{Limits, MariaDb as Driver},
     },
 };
@@ -268,11 +268,11 @@ async fn sessions_of_before_a_restart_are_gone() {
     for _ in 0..20 {
         mark = driver.mark(&admin, node).await.unwrap();
     }
-    assert_eq!(driver.sessions(&admin, node, "app", mark).await.unwrap().len(), 1);
+    assert_eq!(driver.sessions(&admin, node, "app", Began::NoLaterThan(mark)).await.unwrap().len(), 1);
     server.restart().await;
     drop(old);
     let _new = session(&server, "app", "value-1").await;
-    assert!(driver.sessions(&admin, node, "app", mark).await.unwrap().is_empty());
+    assert!(driver.sessions(&admin, node, "app", Began::NoLaterThan(mark)).await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use super::scene::{ADMIN, ADMIN_VALUE, account, material};
 use donjon_drivers::target::{
-    Account, Admin, Login, Node, Target, TargetError, conformance,
+    Account, Admin, Began, Login, Node, Target, TargetError, conformance,
     rabbitmq::{Limits, Member, RabbitMq as Driver},
 };
 use donjon_tests::{rabbitmq::RabbitMq, search, wait};
@@ -171,12 +171,21 @@ async fn what_is_unsafe_is_named_and_old_connections_end_with_their_user() {
 
     let _session = server.session("app", "current-1");
     let mark = driver.mark(&admin, node).await.unwrap();
-    let open = driver.sessions(&admin, node, "app", mark).await.unwrap();
+    let open = driver.sessions(&admin, node, "app", Began::NoLaterThan(mark)).await.unwrap();
     assert!(open.len() == 1 && open[0].from.starts_with("127.0.0.1:"), "{open:?}");
+    // A ghost: the server noted the end of a connection before its begin, so it lists it for ever.
+    let begin = "rabbit_connection_tracking:handle_cast({connection_created, [{name, <<\"ghost\">>}, {node, node()}, \
+                 {vhost, <<\"/\">>}, {user, <<\"app\">>}, {type, network}]}).";
+    let noted = server.control(&["eval", begin]);
+    assert!(noted.status.success(), "{noted:?}");
+    let listed = server.api("GET", "connections/username/app", None).await;
+    assert_eq!(listed.as_array().unwrap().len(), 2, "the control: {listed}");
+    let all = driver.sessions(&admin, node, "app", Began::AnyTime).await.unwrap();
+    assert!(all == open && all[0].since.is_some(), "{all:?}");
     assert!(driver.remove(&admin, &account(ADMIN, "")).await.is_err(), "nobody removes itself");
     driver.remove(&admin, &app()).await.unwrap();
     wait::until("the connection to end with its user", Duration::from_secs(60), async || {
-        driver.sessions(&admin, node, "app", mark).await.unwrap().is_empty().then_some(())
+        driver.sessions(&admin, node, "app", Began::NoLaterThan(mark)).await.unwrap().is_empty().then_some(())
     })
     .await;
 

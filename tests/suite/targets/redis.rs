@@ -4,7 +4,7 @@ use super::scene::{ADMIN, ADMIN_VALUE, account, material};
 use donjon_drivers::{
     material::Material,
     target::{
-        Account, Admin, Login, Node, Target, TargetError, conformance,
+        Account, Admin, Began, Login, Node, Target, TargetError, conformance,
         redis::{Limits, Redis as Driver},
     },
 };
@@ -145,7 +145,7 @@ async fn replicas_log_in_with_what_their_master_accepts() {
     for values in [&[&next, &current][..], &[&next]] {
         driver.declare(&admin, &user, values).await.unwrap();
     }
-    assert!(driver.sessions(&admin, &driver.nodes()[0], "sync", mark).await.unwrap().is_empty());
+    assert!(driver.sessions(&admin, &driver.nodes()[0], "sync", Began::NoLaterThan(mark)).await.unwrap().is_empty());
     for server in [&master, &replica] {
         assert!(server.say(ADMIN, ADMIN_VALUE, &["CONFIG", "GET", "masterauth"]).ends_with("next-1"));
     }

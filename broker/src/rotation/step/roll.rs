@@ -1,21 +1,22 @@
 //! Rolling: consumers restart group by group, and are proven on the new values by their own logins.
 
 mod away;
+mod drained;
 pub mod fed;
 
 use crate::{
     failure::{Exit, Failure},
     rotation::{
         Instance, Rotation, accept, checkpoint,
-        journal::{Credential, Marks, Restarted},
+        journal::{Marks, Restarted},
         probe,
-        subject::{Proof, Way},
+        subject::Proof,
         values::{Side, Values, values},
     },
 };
 use donjon_drivers::{
     service::ServiceError,
-    target::{Mark, Session, Sessions},
+    target::{Began, Session, Sessions},
 };
 use donjon_policies::{
     name::TargetName,
@@ -85,7 +86,7 @@ pub async fn roll(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
         rotation.save().await?;
         checkpoint::reached("rotation.acknowledged");
     }
-    drained(rotation, &both).await?;
+    drained::wait(rotation, &both).await?;
     checkpoint::reached("rotation.drained");
     Ok(Event::ConsumersProven)
 }
@@ -179,7 +180,8 @@ async fn absent(
         let target = &credential.target;
         let Some(marks) = now.get(target).filter(|_| instance.uses.contains(&item.secret)) else { continue };
         let users = credential.users(side);
-        let sessions = sessions(rotation, both, target, &users, marks).await?;
+        let until = marks.iter().map(|(node, mark)| (node.clone(), Began::NoLaterThan(*mark))).collect();
+        let sessions = sessions(rotation, both, target, &users, &until).await?;
         let before = before.get(target);
         let later = |node: &String, session: &Session| {
             // The session that took the mark is this broker's own: the server may not have noticed yet that it has left.
@@ -200,59 +202,18 @@ async fn absent(
     Ok(None)
 }
 
-/// Whether a session comes from the consumer's host. Servers that resolve names tell a name instead of an address.
+/// Whether a session comes from the consumer's host.
 async fn comes_from(instance: &Instance, session: &Session) -> bool {
-    if instance.addresses.hold(&session.from) {
-        return true;
-    }
+    instance.addresses.hold(&session.from) || seen_as(session).await.iter().any(|from| instance.addresses.hold(from))
+}
+
+/// Where a session comes from, in every way that it can be written: servers that resolve names tell a name instead of an
+/// address.
+async fn seen_as(session: &Session) -> Vec<String> {
     let name = session.from.rsplit_once(':').map_or(session.from.as_str(), |(name, _)| name);
-    let Ok(Ok(found)) = tokio::time::timeout(RESOLVING, tokio::net::lookup_host((name, 0))).await else { return false };
-    found.into_iter().any(|address| instance.addresses.hold(&address.ip().to_string()))
-}
-
-async fn drained(rotation: &mut Rotation<'_>, both: &Values) -> Result<(), Failure> {
-    let deadline = Instant::now() + rotation.subject.drain;
-    loop {
-        let mut named = Vec::new();
-        for (_, credential) in accept::credentials(rotation) {
-            let Some(marks) = rotation.journal().marks.get(&credential.target) else { continue };
-            let forever = marks.keys().map(|node| (node.clone(), Mark(u64::MAX))).collect();
-            let open = sessions(rotation, both, &credential.target, &credential.users(Side::Old), &forever).await?;
-            for (node, session) in open.iter().filter(|(node, session)| old(rotation, credential, node, session)) {
-                let whose = rotation.subject.instances.iter().find(|i| i.addresses.tells(&session.from));
-                let whose = whose.map_or(String::new(), |i| format!("{} on {}, ", i.service, i.host));
-                named.push(format!("{whose}{} (session {} on {node})", session.from, session.mark.0));
-            }
-        }
-        if named.is_empty() {
-            return Ok(());
-        }
-        if Instant::now() >= deadline {
-            let what = format!("sessions from before the rotation of {} are still open", rotation.subject.names());
-            let failure = Failure::new(Exit::Waiting, what);
-            let failure = failure.cause(named.join(", ")).hint("restart what holds them, then `donjon rotate resume`");
-            rotation.held.journal.waiting = Some(format!("sessions from before are open: {}", named.join(", ")));
-            rotation.save().await?;
-            return Err(failure);
-        }
-        tokio::time::sleep(POLL).await;
-    }
-}
-
-/// Whether a session holds on to an old value. Where an account has a twin, each of its sessions does; else those from
-/// before the consumers of their host restarted, or, where nobody knows whose they are, from before any did.
-fn old(rotation: &Rotation<'_>, credential: &Credential, node: &str, session: &Session) -> bool {
-    let here = |i: &&Instance| i.addresses.tells(&session.from);
-    let mut told = rotation.subject.instances.iter().filter(here).peekable();
-    if told.peek().is_some() && told.clone().all(|i| rotation.leave.contains(&i.place())) {
-        return false;
-    }
-    if credential.way == Way::Twin {
-        return true;
-    }
-    let mark = |marks: &Marks| marks.get(&credential.target).and_then(|marks| marks.get(node)).copied();
-    let own = told.filter_map(|i| mark(&known(rotation, i)?.before)).min();
-    own.or_else(|| mark(&rotation.journal().marks)).is_some_and(|until| session.mark <= until)
+    let found = tokio::time::timeout(RESOLVING, tokio::net::lookup_host((name, 0))).await;
+    let found = found.ok().and_then(Result::ok).into_iter().flatten().map(|address| address.ip().to_string());
+    [session.from.clone()].into_iter().chain(found).collect()
 }
 
 async fn sessions(
@@ -260,7 +221,7 @@ async fn sessions(
     both: &Values,
     target: &TargetName,
     users: &[String],
-    until: &BTreeMap<String, Mark>,
+    began: &BTreeMap<String, Began>,
 ) -> Result<Vec<(String, Session)>, Failure> {
     let login = both.administrator(target);
     let known = login.values();
@@ -268,9 +229,9 @@ async fn sessions(
     let reached = &rotation.subject.targets[target].target;
     let mut found = Vec::new();
     for node in reached.nodes() {
-        let Some(mark) = until.get(&node.name) else { continue };
+        let Some(began) = began.get(&node.name) else { continue };
         for user in users {
-            let sessions = reached.sessions(&admin, node, user, *mark).await;
+            let sessions = reached.sessions(&admin, node, user, *began).await;
             let sessions = sessions.map_err(|error| probe::failed(rotation.subject, target, &error))?;
             found.extend(sessions.into_iter().map(|session| (node.name.clone(), session)));
         }

@@ -3,6 +3,7 @@
 mod world;
 
 use super::subject::Way;
+use crate::failure::Exit;
 use donjon_policies::transition::{Path, State};
 use world::{Fails, Fault, ROOT, Scenario, Seen, World};
 
@@ -131,6 +132,28 @@ async fn an_undisturbed_rotation_ends_with_the_new_values_or_restored() {
             let world = World::new(failing(scenario)).await;
             assert_eq!(Seen::faulty(&world).apply().await.unwrap(), State::Restored, "{scenario:?}");
             world.check_ended("restored").await;
+        }
+    }
+}
+
+/// Whoever restarted: somebody who is no consumer, or whom nobody restarted, still holds a session of the old value.
+#[tokio::test]
+async fn a_session_from_before_keeps_the_old_value_alive_until_it_is_closed() {
+    for scenario in WAYS.into_iter().chain([ROOT_ALONE]).filter(|way| way.path == Path::Overlap) {
+        for (name, user, _) in scenario.secrets {
+            let world = World::new(scenario).await;
+            let first = format!("first-{name}");
+            world.pool(user);
+            let waits = Seen::sound(&world).apply().await.unwrap_err();
+            assert!(waits.code == Exit::Waiting && waits.to_string().contains(user), "{scenario:?}: {waits}");
+            assert!(world.accepts(user, &first), "{scenario:?}: {user}");
+            world.check("a session is open").await;
+            let waits = Seen::sound(&world).go(false).await.unwrap_err();
+            assert!(waits.code == Exit::Waiting && world.accepts(user, &first), "{scenario:?}: {waits}");
+            world.unpool();
+            assert_eq!(Seen::sound(&world).go(false).await.unwrap(), [State::Retired], "{scenario:?}");
+            assert!(!world.accepts(user, &first), "{scenario:?}: {user}");
+            world.check_ended("the session is closed").await;
         }
     }
 }

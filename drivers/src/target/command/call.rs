@@ -41,6 +41,8 @@ pub(super) struct Answer {
 pub(super) struct Session {
     pub(super) mark: Mark,
     pub(super) from: String,
+    #[serde(default)]
+    pub(super) since: Option<u64>,
 }
 
 #[derive(Serialize)]

@@ -37,7 +37,7 @@
 //! | `declare`, `twin`, `remove`, `end-sessions` | `{}` |
 //! | `login` | `{"login": "accepted"}`, `{"login": "refused"}`, `{"login": "unprovable", "why": "…"}` |
 //! | `mark` | `{"mark": 17}`: every session that begins from now on has a greater one |
-//! | `sessions` | `{"sessions": [{"mark": 3, "from": "10.0.0.5:41112"}]}` |
+//! | `sessions` | `{"sessions": [{"mark": 3, "from": "10.0.0.5:41112", "since": 1760000000}]}`; `since` may be missing |
 //! | any | `{"error": "unreachable"}`, `{"error": "administrator-refused"}`, `{"error": "unable", "why": "…"}` |
 //!
 //! Any other exit code, answer, or one that comes after the time of the option `timeout`, is an error after which nothing is

@@ -4,11 +4,15 @@ use super::call::{self, Answer, Question};
 use crate::{
     material::Material,
     target::{
-        Account, Admin, Capabilities, Hazard, Login, Mark, Node, Session, Sessions, Survey, Target, TargetError, Twins,
+        Account, Admin, Began, Capabilities, Hazard, Login, Mark, Node, Session, Sessions, Survey, Target, TargetError,
+        Twins,
     },
 };
 use async_trait::async_trait;
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, SystemTime},
+};
 
 /// A target that a program speaks for.
 #[derive(Debug)]
@@ -161,14 +165,25 @@ impl Target for Command {
         admin: &Admin<'_>,
         node: &Node,
         user: &str,
-        until: Mark,
+        began: Began,
     ) -> Result<Vec<Session>, TargetError> {
         self.untold(node)?;
+        let until = match began {
+            // The protocol knows sessions up to a mark: all that are open are up to one of now.
+            Began::AnyTime => self.mark(admin, node).await?,
+            Began::NoLaterThan(until) => until,
+        };
         let question = Question { operation: "sessions", user: Some(user), until: Some(until), ..Question::default() };
         let sessions = self.ask(node, Some(admin), &[], question).await?.sessions;
         let sessions = sessions.ok_or_else(|| unable(node, "the program tells no sessions"))?;
         let sessions = sessions.into_iter().filter(|session| session.mark <= until);
-        Ok(sessions.map(|session| Session { mark: session.mark, from: session.from }).collect())
+        let since = |seconds: u64| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+        let told = |session: call::Session| Session {
+            mark: session.mark,
+            from: session.from,
+            since: session.since.and_then(since),
+        };
+        Ok(sessions.map(told).collect())
     }
 
     async fn mark(&self, admin: &Admin<'_>, node: &Node) -> Result<Mark, TargetError> {

@@ -2,7 +2,7 @@
 
 use crate::{
     material::Material,
-    target::{Account, Admin, Login, Mark, Node, Sessions, Target, TargetError, Twins},
+    target::{Account, Admin, Began, Login, Mark, Node, Session, Sessions, Target, TargetError, Twins},
 };
 use std::time::{Duration, Instant};
 
@@ -57,13 +57,17 @@ pub async fn check<S>(scene: &Scene<'_>, open: impl AsyncFn(&Node) -> S) -> Resu
     let session = open(node).await;
     let mark = kit.mark(node).await?;
     let later = open(node).await;
+    if let Some(mark) = mark {
+        kit.tells_all(node, mark).await?;
+    }
     match target.capabilities().values_at_once {
         1 => kit.replace().await?,
         _ => kit.overlap().await?,
     }
     if let Some(mark) = mark {
-        let old = target.sessions(admin, node, user, mark).await.map_err(during("sessions"))?;
+        let old = kit.before(node, mark).await?;
         expect("an old session outlives its value", old.len() == 1, &old)?;
+        kit.tells_all(node, mark).await?;
     }
     kit.restore().await?;
     drop(session);
@@ -99,7 +103,7 @@ impl Kit<'_> {
             Sessions::Untold => {
                 // An empty list would read as if nobody were left.
                 expect("a mark where no session is told", mark.is_err(), &mark)?;
-                let told = target.sessions(admin, node, user, Mark(u64::MAX)).await;
+                let told = target.sessions(admin, node, user, Began::AnyTime).await;
                 expect("sessions where none is told", told.is_err(), &told)?;
                 Ok(None)
             }
@@ -144,16 +148,29 @@ impl Kit<'_> {
     }
 
     async fn drained(&self, node: &Node, mark: Mark) -> Result<(), Violation> {
-        let Scene { target, admin, user, .. } = self.scene;
         let end = Instant::now() + Duration::from_secs(60);
         loop {
-            let left = target.sessions(admin, node, user, mark).await.map_err(during("drained"))?;
+            let left = self.before(node, mark).await?;
             if left.is_empty() {
                 return Ok(());
             }
             expect("drained", Instant::now() < end, &left)?;
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Whoever waits for every session is told of one from before a mark and of one from after it.
+    async fn tells_all(&self, node: &Node, mark: Mark) -> Result<(), Violation> {
+        let Scene { target, admin, user, .. } = self.scene;
+        let all = target.sessions(admin, node, user, Began::AnyTime).await.map_err(during("all sessions"))?;
+        let (before, after): (Vec<_>, Vec<_>) = all.iter().partition(|session| session.mark <= mark);
+        expect("all sessions", before.len() == 1 && !after.is_empty(), &all)
+    }
+
+    /// Sessions of the user that began no later than a mark.
+    async fn before(&self, node: &Node, mark: Mark) -> Result<Vec<Session>, Violation> {
+        let Scene { target, admin, user, .. } = self.scene;
+        target.sessions(admin, node, user, Began::NoLaterThan(mark)).await.map_err(during("sessions"))
     }
 
     async fn declare(&self, step: &'static str, values: &[&Material]) -> Result<(), Violation> {

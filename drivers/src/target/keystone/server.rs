@@ -3,7 +3,9 @@
 use super::{api::Api, login, survey, tries::Tries, twin, user};
 use crate::{
     material::Material,
-    target::{Account, Admin, Capabilities, Login, Mark, Node, Session, Sessions, Survey, Target, TargetError, Twins},
+    target::{
+        Account, Admin, Began, Capabilities, Login, Mark, Node, Session, Sessions, Survey, Target, TargetError, Twins,
+    },
 };
 use async_trait::async_trait;
 use std::{path::PathBuf, time::Duration};
@@ -135,7 +137,7 @@ impl Target for Keystone {
         login::login(self, self.api(node)?, account, value).await
     }
 
-    async fn sessions(&self, _: &Admin<'_>, node: &Node, _: &str, _: Mark) -> Result<Vec<Session>, TargetError> {
+    async fn sessions(&self, _: &Admin<'_>, node: &Node, _: &str, _: Began) -> Result<Vec<Session>, TargetError> {
         Err(self.untold(node))
     }
 

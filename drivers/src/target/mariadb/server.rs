@@ -7,7 +7,7 @@ use super::way::{Peer, Way};
 use crate::{
     material::Material,
     target::{
-        Account, Admin, Capabilities, Login, Mark, Node, Session, Sessions, Survey, Target, TargetError, Twins,
+        Account, Admin, Began, Capabilities, Login, Mark, Node, Session, Sessions, Survey, Target, TargetError, Twins,
         fence::Fencing,
     },
 };
@@ -194,9 +194,9 @@ impl Target for MariaDb {
         admin: &Admin<'_>,
         node: &Node,
         user: &str,
-        until: Mark,
+        began: Began,
     ) -> Result<Vec<Session>, TargetError> {
-        super::session::sessions(self, admin, node, user, until).await
+        super::session::sessions(self, admin, node, user, began).await
     }
 
     async fn end_sessions(&self, admin: &Admin<'_>, node: &Node, user: &str, until: Mark) -> Result<(), TargetError> {

@@ -1,7 +1,7 @@
 //! Sessions in the order in which they began: the server numbers them, and ends those that it is told to.
 
 use super::{server::MariaDb, statement};
-use crate::target::{Admin, Mark, Node, Session, TargetError};
+use crate::target::{Admin, Began, Mark, Node, Session, TargetError};
 
 /// The number of a session that begins now.
 pub(super) async fn mark(target: &MariaDb, admin: &Admin<'_>, node: &Node) -> Result<Mark, TargetError> {
@@ -14,13 +14,13 @@ pub(super) async fn mark(target: &MariaDb, admin: &Admin<'_>, node: &Node) -> Re
     })
 }
 
-/// The user's sessions that began no later than a mark.
+/// The user's sessions. Since when they are open, the server does not tell.
 pub(super) async fn sessions(
     target: &MariaDb,
     admin: &Admin<'_>,
     node: &Node,
     user: &str,
-    until: Mark,
+    began: Began,
 ) -> Result<Vec<Session>, TargetError> {
     let mut connection = target.administer(node, admin).await?;
     let rows = connection
@@ -34,11 +34,11 @@ pub(super) async fn sessions(
         let (Ok(own), Ok(id)) = (own.parse::<u64>(), id.parse::<u64>()) else { continue };
         // Numbers only grow while a server runs: a smaller one than the mark means that it started since, and that every
         // session of before has ended.
-        if own < until.0 {
+        if matches!(began, Began::NoLaterThan(until) if own < until.0) {
             return Ok(Vec::new());
         }
-        if id != own && whose == user && id <= until.0 {
-            sessions.push(Session { mark: Mark(id), from: from.clone().unwrap_or_default() });
+        if id != own && whose == user && began.holds(Mark(id)) {
+            sessions.push(Session { mark: Mark(id), from: from.clone().unwrap_or_default(), since: None });
         }
     }
     Ok(sessions)
@@ -52,7 +52,7 @@ pub(super) async fn end(
     user: &str,
     until: Mark,
 ) -> Result<(), TargetError> {
-    for session in sessions(target, admin, node, user, until).await? {
+    for session in sessions(target, admin, node, user, Began::NoLaterThan(until)).await? {
         let mut connection = target.administer(node, admin).await?;
         let ended = connection.rows(&statement::end(session.mark.0)).await;
         connection.close().await;

@@ -1,16 +1,20 @@
 //! Who is connected since when. The server tells who is connected at once, but since when only with its next statistics;
 //! so a mark is the time that it tells of a connection of our own, and no two clocks are ever compared.
+//!
+//! It may also go on telling of a connection that has ended: it notes its begin and its end in two processes of their own,
+//! and where the end is noted first the note of the begin stays. Its statistics have no such ghosts. So one without a time is
+//! believed to be open until a later connection of our own has a time and it still has none.
 
 use super::{
     amqp::{self, Answer},
     api::Api,
     server::{MOST_DENIED, RabbitMq},
 };
-use crate::target::{Account, Admin, Mark, Node, Session, TargetError};
+use crate::target::{Account, Admin, Began, Mark, Node, Session, TargetError};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// Opens a connection as the administrator, waits until it is listed, and takes its time.
@@ -58,20 +62,26 @@ pub(super) async fn mark(target: &RabbitMq, admin: &Admin<'_>, node: &Node) -> R
     })
 }
 
-/// The user's connections to a node that began no later than a mark. One whose time is not told is taken for old.
+/// The user's connections to a node.
 pub(super) async fn sessions(
     target: &RabbitMq,
     admin: &Admin<'_>,
     node: &Node,
     user: &str,
-    until: Mark,
+    began: Began,
 ) -> Result<Vec<Session>, TargetError> {
     let api = Api::open(target, node, admin).await?;
-    let old = old(&api, target.limits.statistics, user, until).await?;
-    Ok(old.into_iter().map(|(name, time)| Session { mark: Mark(time.unwrap_or(0)), from: peer(&name) }).collect())
+    let open = open(target, &api, admin, node, user).await?.into_iter();
+    let open = open.filter(|(_, time)| began.holds(Mark(*time)));
+    let told = |(name, time): (String, u64)| Session {
+        mark: Mark(time),
+        from: peer(&name),
+        since: SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(time)),
+    };
+    Ok(open.map(told).collect())
 }
 
-/// Ends those connections.
+/// Ends the user's connections to a node that began no later than a mark.
 pub(super) async fn end(
     target: &RabbitMq,
     admin: &Admin<'_>,
@@ -81,40 +91,50 @@ pub(super) async fn end(
 ) -> Result<(), TargetError> {
     let api = Api::open(target, node, admin).await?;
     let account = Account { user: user.to_owned(), host: String::new() };
-    for (name, _) in old(&api, target.limits.statistics, user, until).await? {
-        api.delete(&account, &["connections", &name]).await?;
+    for (name, time) in open(target, &api, admin, node, user).await? {
+        if Mark(time) <= until {
+            api.delete(&account, &["connections", &name]).await?;
+        }
     }
     Ok(())
 }
 
-/// The names of those connections, with their times where these are told.
-async fn old(
+/// The names of the user's connections to a node, with their times.
+async fn open(
+    target: &RabbitMq,
     api: &Api<'_>,
-    within: Duration,
+    admin: &Admin<'_>,
+    node: &Node,
     user: &str,
-    until: Mark,
-) -> Result<Vec<(String, Option<u64>)>, TargetError> {
+) -> Result<Vec<(String, u64)>, TargetError> {
     let own: Overview = api.read(&["overview"]).await?.ok_or_else(|| api.unable("it does not tell its name"))?;
-    let end = Instant::now() + within;
-    let open = async || -> Result<Vec<Tracked>, TargetError> {
-        Ok(api.read(&["connections", "username", user]).await?.unwrap_or_default())
-    };
-    let asked = open().await?;
-    loop {
-        let times: BTreeMap<String, u64> =
-            listed(api).await?.into_iter().filter_map(|one| Some((one.name, one.connected_at?))).collect();
+    let mut names: Vec<String> =
+        tracked(api, user).await?.into_iter().filter(|one| one.node == own.node).map(|one| one.name).collect();
+    let mut open = timed(api, &names).await?;
+    if open.len() < names.len() {
         // One that has gone meanwhile needs no time.
-        let still = open().await?;
-        let found: Vec<(String, Option<u64>)> = asked
-            .iter()
-            .filter(|one| one.node == own.node && still.iter().any(|other| other.name == one.name))
-            .map(|one| (one.name.clone(), times.get(&one.name).copied()))
-            .collect();
-        if found.iter().all(|(_, time)| time.is_some()) || Instant::now() >= end {
-            return Ok(found.into_iter().filter(|(_, time)| time.is_none_or(|time| time <= until.0)).collect());
-        }
-        tokio::time::sleep(BETWEEN).await;
+        let still = tracked(api, user).await?;
+        names.retain(|name| still.iter().any(|one| one.name == *name));
+        open = timed(api, &names).await?;
     }
+    if open.len() < names.len() {
+        // Statistics are of one moment: whoever was there before this mark and is open has a time now.
+        mark(target, admin, node).await?;
+        open = timed(api, &names).await?;
+    }
+    Ok(open)
+}
+
+/// Whom the server lists as connected.
+async fn tracked(api: &Api<'_>, user: &str) -> Result<Vec<Tracked>, TargetError> {
+    Ok(api.read(&["connections", "username", user]).await?.unwrap_or_default())
+}
+
+/// Those of some connections whose times are told.
+async fn timed(api: &Api<'_>, names: &[String]) -> Result<Vec<(String, u64)>, TargetError> {
+    let all = listed(api).await?.into_iter().filter_map(|one| Some((one.name, one.connected_at?)));
+    let times: BTreeMap<String, u64> = all.collect();
+    Ok(names.iter().filter_map(|name| Some((name.clone(), *times.get(name)?))).collect())
 }
 
 /// How long between two looks at the list.

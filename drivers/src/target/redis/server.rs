@@ -3,7 +3,9 @@
 use super::connection::{Connection, Fault};
 use crate::{
     material::Material,
-    target::{Account, Admin, Capabilities, Login, Mark, Node, Session, Sessions, Survey, Target, TargetError, Twins},
+    target::{
+        Account, Admin, Began, Capabilities, Login, Mark, Node, Session, Sessions, Survey, Target, TargetError, Twins,
+    },
 };
 use async_trait::async_trait;
 use std::{path::PathBuf, time::Duration};
@@ -119,9 +121,9 @@ impl Target for Redis {
         admin: &Admin<'_>,
         node: &Node,
         user: &str,
-        until: Mark,
+        began: Began,
     ) -> Result<Vec<Session>, TargetError> {
-        super::session::sessions(self, admin, node, user, until).await
+        super::session::sessions(self, admin, node, user, began).await
     }
 
     async fn end_sessions(&self, admin: &Admin<'_>, node: &Node, user: &str, until: Mark) -> Result<(), TargetError> {

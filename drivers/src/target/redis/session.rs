@@ -4,8 +4,11 @@ use super::{
     connection::{Connection, Fault},
     server::Redis,
 };
-use crate::target::{Admin, Mark, Node, Session, TargetError};
-use std::collections::BTreeMap;
+use crate::target::{Admin, Began, Mark, Node, Session, TargetError};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 /// The number of a session that begins now.
 pub(super) async fn mark(target: &Redis, admin: &Admin<'_>, node: &Node) -> Result<Mark, TargetError> {
@@ -13,27 +16,31 @@ pub(super) async fn mark(target: &Redis, admin: &Admin<'_>, node: &Node) -> Resu
     own(&mut connection).await.map(Mark).map_err(|fault| fault.at(node))
 }
 
-/// The user's sessions that began no later than a mark. A replica's link is none of them: what the replica would come back
+/// The user's sessions. A replica's link is none of them: what the replica would come back
 /// with is its `masterauth`, which was changed with the user.
 pub(super) async fn sessions(
     target: &Redis,
     admin: &Admin<'_>,
     node: &Node,
     user: &str,
-    until: Mark,
+    began: Began,
 ) -> Result<Vec<Session>, TargetError> {
     let mut connection = target.administer(node, admin).await?;
     let own = own(&mut connection).await.map_err(|fault| fault.at(node))?;
     // Numbers only grow while a server runs: a smaller one than the mark means that it started since, and that every
     // session of before has ended.
-    if own < until.0 {
+    if matches!(began, Began::NoLaterThan(until) if own < until.0) {
         return Ok(Vec::new());
     }
     let clients = Client::all(&mut connection).await.map_err(|fault| fault.at(node))?;
     Ok(clients
         .into_iter()
-        .filter(|client| client.id != own && client.id <= until.0 && client.user == user && !client.is_replica)
-        .map(|client| Session { mark: Mark(client.id), from: client.address })
+        .filter(|client| client.id != own && began.holds(Mark(client.id)) && client.user == user && !client.is_replica)
+        .map(|client| Session {
+            mark: Mark(client.id),
+            from: client.address,
+            since: client.age.and_then(|age| SystemTime::now().checked_sub(age)),
+        })
         .collect())
 }
 
@@ -45,7 +52,7 @@ pub(super) async fn end(
     user: &str,
     until: Mark,
 ) -> Result<(), TargetError> {
-    let old = sessions(target, admin, node, user, until).await?;
+    let old = sessions(target, admin, node, user, Began::NoLaterThan(until)).await?;
     let mut connection = target.administer(node, admin).await?;
     for session in old {
         let number = session.mark.0.to_string();
@@ -68,6 +75,8 @@ pub(super) struct Client {
     /// Where it comes from.
     pub(super) address: String,
     name: String,
+    /// For how long it is open.
+    age: Option<Duration>,
     is_replica: bool,
 }
 
@@ -91,6 +100,7 @@ impl Client {
             user: (*fields.get("user")?).to_owned(),
             address: (*fields.get("addr")?).to_owned(),
             name: fields.get("name").copied().unwrap_or_default().to_owned(),
+            age: fields.get("age").and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs),
             is_replica: fields.get("flags").is_some_and(|flags| flags.contains('S')),
         })
     }
@@ -103,9 +113,10 @@ mod tests {
     #[test]
     fn a_line_is_a_client() {
         let line =
-            "id=6 addr=127.0.0.1:41178 laddr=127.0.0.1:45811 fd=7 name= age=0 flags=S db=0 cmd=psync user=a=b redir=-1";
+            "id=6 addr=127.0.0.1:41178 laddr=127.0.0.1:45811 fd=7 name= age=7 flags=S db=0 cmd=psync user=a=b redir=-1";
         let client = Client::parse(line).unwrap();
         assert_eq!((client.id, client.user.as_str(), client.is_replica), (6, "a=b", true));
+        assert_eq!(client.age, Some(Duration::from_secs(7)));
         assert!(!client.is_sentinel());
         assert_eq!(Client::parse(""), None);
     }

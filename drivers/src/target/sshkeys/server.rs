@@ -9,7 +9,8 @@ use super::{
 use crate::{
     material::Material,
     target::{
-        Account, Admin, Capabilities, Hazard, Login, Mark, Node, Session, Sessions, Survey, Target, TargetError, Twins,
+        Account, Admin, Began, Capabilities, Hazard, Login, Mark, Node, Session, Sessions, Survey, Target, TargetError,
+        Twins,
     },
 };
 use async_trait::async_trait;
@@ -156,7 +157,7 @@ impl Target for SshKeys {
         }
     }
 
-    async fn sessions(&self, _: &Admin<'_>, node: &Node, _: &str, _: Mark) -> Result<Vec<Session>, TargetError> {
+    async fn sessions(&self, _: &Admin<'_>, node: &Node, _: &str, _: Began) -> Result<Vec<Session>, TargetError> {
         Err(self.untold(node))
     }
 

@@ -60,6 +60,8 @@ pub(super) enum Fault {
 struct Inner {
     accounts: BTreeMap<Account, Vec<Material>>,
     sessions: Vec<(String, u64)>,
+    /// Sessions that no restart ends.
+    pooled: Vec<(String, u64)>,
     counter: u64,
     effects: usize,
     fault: Option<(usize, Fault)>,
@@ -151,6 +153,26 @@ impl World {
             users.push((ROOT, "root", Way::Both));
         }
         users
+    }
+
+    /// Somebody who is no consumer opens a session and keeps it.
+    pub(super) fn pool(&self, user: &str) {
+        let mut inner = self.inner.lock().unwrap();
+        inner.counter += 1;
+        let number = inner.counter;
+        inner.pooled.push((user.to_owned(), number));
+    }
+
+    /// Those sessions are closed.
+    pub(super) fn unpool(&self) {
+        self.inner.lock().unwrap().pooled.clear();
+    }
+
+    /// Whether every account of a user accepts a value.
+    pub(super) fn accepts(&self, user: &str, value: &str) -> bool {
+        let inner = self.inner.lock().unwrap();
+        let mut own = inner.accounts.iter().filter(|(account, _)| account.user == user).peekable();
+        own.peek().is_some() && own.all(|(_, values)| values.iter().any(|held| text(held) == value))
     }
 
     /// From now on, the effect of this number meets with a fault.

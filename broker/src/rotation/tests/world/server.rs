@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use donjon_drivers::{
     material::Material,
     target::{
-        self, Account, Admin, Hazard, Login, Mark, Node, Session, Survey, Target, TargetError,
+        self, Account, Admin, Began, Hazard, Login, Mark, Node, Session, Survey, Target, TargetError,
         fence::{Fenced, Fencing},
     },
 };
@@ -127,12 +127,17 @@ impl Target for Server {
         admin: &Admin<'_>,
         _: &Node,
         user: &str,
-        until: Mark,
+        began: Began,
     ) -> Result<Vec<Session>, TargetError> {
         self.enter(admin)?;
         let inner = self.seen.world.inner.lock().unwrap();
-        let there = inner.sessions.iter().filter(|(whose, id)| whose == user && *id <= until.0);
-        Ok(there.map(|(_, id)| Session { mark: Mark(*id), from: "h".to_owned() }).collect())
+        // As real servers do: a mark that no session has reached yet is one of before the server started.
+        if matches!(began, Began::NoLaterThan(until) if inner.counter < until.0) {
+            return Ok(Vec::new());
+        }
+        let there = inner.sessions.iter().chain(&inner.pooled);
+        let there = there.filter(|(whose, id)| whose == user && began.holds(Mark(*id)));
+        Ok(there.map(|(_, id)| Session { mark: Mark(*id), from: "h".to_owned(), since: None }).collect())
     }
 
     async fn end_sessions(&self, admin: &Admin<'_>, _: &Node, user: &str, until: Mark) -> Result<(), TargetError> {
@@ -140,7 +145,10 @@ impl Target for Server {
         let (done, told) = self.seen.effect().await;
         if done {
             let mut inner = self.seen.world.inner.lock().unwrap();
-            inner.sessions.retain(|(whose, id)| whose != user || *id > until.0);
+            let Inner { sessions, pooled, .. } = &mut *inner;
+            for sessions in [sessions, pooled] {
+                sessions.retain(|(whose, id)| whose != user || *id > until.0);
+            }
         }
         if told { Ok(()) } else { Err(mute()) }
     }
