@@ -240,7 +240,9 @@ views:
     #[test]
     fn a_mistake_is_told_without_the_lines_around_it() {
         // A webhook's address is a credential to many.
-        let text = format!("{GOOD}notifications:\n  - {{name: night, webhook: 'https://chat/canary-0815'}}\nkeep_previous: [soon]\n");
+        let text = format!(
+            "{GOOD}notifications:\n  - {{name: night, webhook: 'https://chat/canary-0815'}}\nkeep_previous: [soon]\n"
+        );
         let mistakes = Deployment::parse("donjon.yaml", &text).unwrap_err();
         let told = mistakes.iter().map(ToString::to_string).collect::<String>();
         assert!(told.contains("line 12") && !told.contains("canary"), "{told}");
