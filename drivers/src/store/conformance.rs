@@ -41,6 +41,7 @@ pub async fn check(store: &Arc<dyn Store>, below: &RecordPath) -> Result<(), Vio
     removal(&**store, &folder("removal")?).await?;
     folders(&**store, &folder("folders")?).await?;
     odd_values(&**store, &folder("odd")?).await?;
+    many_parts(&**store, &folder("many")?).await?;
     race(store, &folder("race")?).await
 }
 
@@ -94,6 +95,14 @@ async fn versions(store: &dyn Store, path: &RecordPath) -> Result<(), Violation>
     rule("a record of destroyed versions is not absent", is_conflict(&absent), &absent)?;
     let next = store.write(path, &document(5)?, Expected::Newest(Version(4))).await?;
     rule("numbers go on after a destroyed version", next == Version(5), &next)
+}
+
+/// A ledger of a large deployment: ten thousand names.
+async fn many_parts(store: &dyn Store, path: &RecordPath) -> Result<(), Violation> {
+    let part = |n: usize| json!({"path": format!("site1/secret_{n}"), "version": n});
+    let value = json!({"format": 1, "contents": (0..10_000).map(part).collect::<Vec<_>>()});
+    store.write(path, &Document::plain(&value)?, Expected::Absent).await?;
+    holds(store, path, Which::Latest, 1, &value).await
 }
 
 async fn removal(store: &dyn Store, path: &RecordPath) -> Result<(), Violation> {

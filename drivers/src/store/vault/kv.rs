@@ -3,6 +3,7 @@
 use super::{
     call::{Call, CallError, Reason},
     connection::Connection,
+    packed,
 };
 use crate::{
     material::Material,
@@ -103,7 +104,8 @@ impl Store for Vault {
         // EXPOSE: parsed in place; the document is copied into a Material of its own
         let read: Envelope<ReadData<'_>> = serde_json::from_slice(answer.text().expose())
             .map_err(|_| damaged("the answer holds no version of a KV v2 record"))?;
-        let text = Material::new(read.data.data.get().as_bytes().to_vec());
+        let stored = read.data.data.get().as_bytes();
+        let text = Material::new(packed::unpack(stored).unwrap_or_else(|| stored.to_vec()));
         let document = Document::from_json(text).map_err(|_| damaged("no JSON object"))?;
         Ok(Some(Stored { document, version: Version(read.data.metadata.version) }))
     }
@@ -117,6 +119,8 @@ impl Store for Vault {
         };
         // EXPOSE: framed into the request's body, which is a Material again
         let text = document.text().expose();
+        let packed = packed::pack(text).map(Material::new);
+        let text = packed.as_ref().map_or(text, Material::expose);
         let mut body = Vec::with_capacity(text.len() + 64);
         body.extend_from_slice(format!("{{\"options\":{{\"cas\":{newest}}},\"data\":").as_bytes());
         body.extend_from_slice(text);

@@ -11,6 +11,7 @@
 mod call;
 mod connection;
 mod kv;
+mod packed;
 
 pub use call::{Answer, Call, CallError, Method, Reason};
 pub use connection::{Address, AddressError, Connection, Trust};
