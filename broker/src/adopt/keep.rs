@@ -32,13 +32,21 @@ pub fn replace(file: &Path, content: &[u8]) -> Result<(), FileError> {
     fs::replace_as(file, content, standing)
 }
 
-/// Puts the original back.
-pub fn put_back(file: &Path) -> Result<(), FileError> {
+/// Puts the original back. What stood in its place, which somebody may have added to since, is kept beside it: where.
+pub fn put_back(file: &Path) -> Result<PathBuf, FileError> {
     let kept = kept(file);
     let mode = std::fs::symlink_metadata(file).map_or(0o600, |found| found.permissions().mode() & 0o777);
     opened(&kept)?.set_permissions(Permissions::from_mode(mode)).map_err(io_error("set the mode of", &kept))?;
+    let beside =
+        file.with_file_name(format!(".{}.donjon-undone", file.file_name().unwrap_or_default().to_string_lossy()));
+    match std::fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error("remove", &beside)(error)),
+        Ok(()) | Err(_) => {}
+    }
+    std::fs::hard_link(file, &beside).map_err(io_error("keep what stands there as", &beside))?;
     std::fs::rename(&kept, file).map_err(io_error("put back", file))?;
-    fs::sync_folder(folder(file))
+    fs::sync_folder(folder(file))?;
+    Ok(beside)
 }
 
 /// What is left of a file that was erased.
@@ -117,7 +125,9 @@ mod tests {
         assert!(replace(&path, b"again").is_err(), "an original that is kept is never overwritten");
         put_back(&path).unwrap();
         assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"original".to_vec(), 0o640));
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+        replace(&path, b"references, and more").unwrap();
+        assert_eq!(fs::read(&put_back(&path).unwrap()).unwrap(), b"references, and more", "what was added is not lost");
     }
 
     #[test]

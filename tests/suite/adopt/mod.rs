@@ -85,9 +85,22 @@ fn kollas_passwords_move_in_and_references_stand_in_their_place() {
     let kept = folder.path().join(".passwords.yml.donjon-adopted");
     assert_eq!((fs::read(&kept).expect("it is kept"), mode(&kept)), (text.clone(), 0o600));
 
-    // Undone, and done again: nothing is stored twice.
+    // A file of references may be written anew, with the mode that it has; one of values is not written over.
+    donjon_drivers::fs::replace_with_mode(&file, after.as_bytes(), 0o640).expect("it is ours");
+    donjon.run(&["wire", "kolla", "-o", &path]).ok();
+    assert_eq!(mode(&file), 0o640);
+
+    // Undone, and done again: nothing is stored twice, and what was added meanwhile is kept beside.
+    let more = format!("{after}new_after_upgrade: brand-new-value\n");
+    write(&file, &more);
     donjon.run(&["adopt", &path, "--undo"]).ok();
     assert_eq!(fs::read(&file).expect("it is there"), text);
+    assert_eq!(fs::read_to_string(folder.path().join(".passwords.yml.donjon-undone")).expect("it is kept"), more);
+    let refused = donjon.run(&["wire", "kolla", "-o", &path]).failed(5);
+    assert!(refused.contains("adopt") && fs::read(&file).expect("it is there") == text, "{refused}");
+    // The only file is never erased.
+    let refused = donjon.run(&["adopt", &path, "--confirm"]).failed(2);
+    assert!(refused.contains("--replace") && file.exists(), "{refused}");
     let again = donjon.run(&["adopt", &path, "--replace", "--output", "json"]).json();
     assert!(again["secrets"].as_array().expect("a list").iter().all(|secret| secret["standing"] == "same"));
 

@@ -29,7 +29,7 @@ use zeroize::Zeroizing;
 /// Every value is stored and read back, and nothing is stored where the store has another value. The file is left as it is. With
 /// --replace references stand in it from then on, and the original is kept beside it, for its owner alone. --confirm compares the
 /// original with the store once more, overwrites it and removes it: what a disk, a snapshot or a backup kept of it is out of
-/// reach. --undo puts it back.
+/// reach. --undo puts it back, and keeps the file of references beside it.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  donjon adopt /etc/kolla/passwords.yml --plan\n  donjon adopt /etc/kolla/passwords.yml --replace\n  donjon adopt /etc/kolla/passwords.yml --confirm\n  donjon adopt secrets.yml --format osa --vault-password-file ~/.vault"
@@ -221,8 +221,16 @@ impl Adopt {
 
     fn confirm(&self, context: &Context) -> Result<(), Failure> {
         let kept = keep::kept(&self.file);
-        let original = if kept.exists() { kept } else { self.file.clone() };
+        let replaced = kept.exists();
+        let original = if replaced { kept } else { self.file.clone() };
         let source = self.source(&original)?;
+        // What is not taken stays in a file of references. Without one, this is the only file, and all of it would go.
+        if !replaced && (source.opened.sealed != Sealed::Archive || !source.taken.left.is_empty()) {
+            return Err(Failure::new(Exit::Usage, format!("{} is not erased", original.display()))
+                .cause("no references stand in its place, so it is the file that the deployer reads")
+                .state("nothing was done")
+                .hint("`--replace` first; or remove the file yourself, where nothing needs it any more"));
+        }
         if source.taken.given.is_empty() {
             return Err(self.left_alone().cause("no value is in it"));
         }
@@ -256,9 +264,9 @@ impl Adopt {
             return Err(Failure::new(Exit::NotThere, format!("there is no original of {}", self.file.display()))
                 .state("nothing was done"));
         }
-        keep::put_back(&self.file)
+        let beside = keep::put_back(&self.file)
             .map_err(|error| Failure::new(Exit::Failed, "cannot put the original back").because(&error))?;
-        shown::undone(context, &self.file)
+        shown::undone(context, &self.file, &beside)
     }
 
     fn copy(&self) -> Self {

@@ -3,6 +3,7 @@
 mod oslo;
 
 use crate::{
+    adopt::{self, Format, yaml},
     cli::{Context, show},
     failure::{Exit, Failure},
     socket::message::Request,
@@ -20,6 +21,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
+use zeroize::Zeroizing;
 
 /// Give a deployer references instead of values.
 #[derive(Debug, Args)]
@@ -43,7 +45,7 @@ enum Deployer {
     after_help = "Examples:\n  donjon wire kolla -o /etc/kolla/passwords.yml\n  donjon run --deploy -- kolla-ansible deploy"
 )]
 struct Kolla {
-    /// The file to write. It is replaced whole.
+    /// The file to write. It is replaced whole, unless it holds values: these are adopted first.
     #[arg(long = "file", short = 'o', value_name = "FILE")]
     file: PathBuf,
 }
@@ -80,12 +82,41 @@ impl Kolla {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let catalogue = catalogue("kolla-ansible")?;
         let file = kolla::passwords(&catalogue, &stored(context)?);
-        replace(&self.file, file.as_bytes(), READABLE)?;
+        let mode = no_values_yet(&self.file, &catalogue)?;
+        replace(&self.file, file.as_bytes(), mode)?;
         let path = self.file.display();
         show::answer(context.output, &json!({"file": path.to_string()}), || {
             format!("{path} holds references to {} secrets and no value\n", catalogue.current().count())
         })
     }
+}
+
+/// The mode of a file that is to be replaced. One with values in it is not: they may be nowhere else.
+fn no_values_yet(path: &Path, catalogue: &Catalogue) -> Result<u32, Failure> {
+    let found = match std::fs::metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(READABLE),
+        Err(error) => return Err(unseen(path).because(&error)),
+    };
+    let bytes = Zeroizing::new(fs::read(path).map_err(|error| unseen(path).because(&error))?);
+    let text = std::str::from_utf8(&bytes).map_err(|error| unseen(path).because(&error))?;
+    let document = yaml::read(text).map_err(|error| unseen(path).because(&error))?;
+    let taken = match &document {
+        None => return Ok(found.permissions().mode() & 0o777),
+        Some(document) => adopt::take(document, Format::Kolla, catalogue, &[]),
+    };
+    let values = match taken {
+        Ok(taken) if taken.given.is_empty() => return Ok(found.permissions().mode() & 0o777),
+        Ok(taken) => format!("it holds {} values", taken.given.len()),
+        Err(mistakes) => mistakes.first().map_or_else(String::new, ToString::to_string),
+    };
+    Err(unseen(path)
+        .cause(values)
+        .hint(format!("`donjon adopt {} --replace` stores them first; or write to another file", path.display())))
+}
+
+fn unseen(path: &Path) -> Failure {
+    Failure::new(Exit::Conflict, format!("{} is not replaced", path.display())).state("the file is as it was")
 }
 
 impl Tripleo {

@@ -169,10 +169,10 @@ pub(super) fn erased(context: &Context, file: &Path, erased: &Erased) -> Result<
 }
 
 /// Says that the original is back.
-pub(super) fn undone(context: &Context, file: &Path) -> Result<(), Failure> {
-    let path = file.display().to_string();
-    show::answer(context.output, &json!({"undone": path}), || {
-        format!("{path} is as it was; its values stay in the store too\n")
+pub(super) fn undone(context: &Context, file: &Path, beside: &Path) -> Result<(), Failure> {
+    let (path, beside) = (file.display().to_string(), beside.display().to_string());
+    show::answer(context.output, &json!({"undone": path, "beside": beside}), || {
+        format!("{path} is as it was; its values stay in the store too\nwhat stood there until now is {beside}\n")
     })
 }
 
