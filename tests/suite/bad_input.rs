@@ -22,6 +22,25 @@ fn nobody_listens() {
 }
 
 #[test]
+fn what_is_put_by_mistake_is_refused_or_told() {
+    let donjon = Donjon::new();
+    donjon.up();
+    let nothing = donjon.run(&["put", "database_password"]).failed(2);
+    well_formed(&nothing);
+    assert_eq!(donjon.run(&["get", "database_password"]).code, 4, "a value of no bytes is not stored by mistake");
+    donjon.run(&["put", "database_password", "--empty"]).ok();
+    let told = donjon.run_with_input(&["put", "database_pasword"], b"a-value-long-enough").ok();
+    assert!(told.contains("note: `database_pasword` is new") && told.contains("`database_password`"), "{told}");
+    let told = donjon.run_with_input(&["put", "database_password"], b"a-value-long-enough").ok();
+    assert!(told.contains("no server was changed"), "{told}");
+    // What is refused for its file has stored nothing.
+    donjon.describe("deployment: [\n");
+    well_formed(&donjon.run_with_input(&["put", "database_password"], b"another-value-long-enough").failed(2));
+    donjon.describe("deployment: default\n");
+    assert_eq!(donjon.run(&["get", "database_password"]).ok(), "a-value-long-enough");
+}
+
+#[test]
 fn an_unknown_name_has_the_nearest_one() {
     let donjon = Donjon::new();
     donjon.up();
@@ -126,7 +145,7 @@ fn a_value_survives_exactly_and_nothing_is_an_argument() {
         ("d", b"two\nlines"),
         ("e", "ü€\u{1f512}".as_bytes()),
     ] {
-        donjon.run_with_input(&["put", name], value).ok();
+        donjon.run_with_input(&["put", name, "--empty"], value).ok();
         let mut command = donjon.command(&["get", name]);
         assert_eq!(command.output().expect("donjon is built").stdout, value, "{name}");
     }

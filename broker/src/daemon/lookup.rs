@@ -132,6 +132,8 @@ fn of_epoch(epoch: u64, pinned: Option<u64>) -> Result<(), Failure> {
 pub async fn put(daemon: &Daemon, actor: Actor, given: &str, value: Material) -> Answered {
     let name = name(given)?;
     let store = daemon.store()?;
+    // What cannot be read now could not tell later which views are to follow.
+    let notes = notes(daemon, &*store, &name).await?;
     daemon.record(actor, Act::Put, std::slice::from_ref(&name), Outcome::Intent)?;
     let record = SecretRecord {
         name: name.clone(),
@@ -151,7 +153,35 @@ pub async fn put(daemon: &Daemon, actor: Actor, given: &str, value: Material) ->
     refresh_views(daemon, &*store, &name).await?;
     epoch::bump(&*store, &daemon.layout).await.map_err(failed)?;
     daemon.record(actor, Act::Put, std::slice::from_ref(&name), Outcome::Done)?;
-    Ok((json!({"version": version}), Vec::new()))
+    Ok((json!({"version": version, "notes": notes}), Vec::new()))
+}
+
+/// What whoever puts a value should know of its name, where it is not plainly what was meant.
+async fn notes(daemon: &Daemon, store: &dyn Store, name: &SecretName) -> Result<Vec<String>, Failure> {
+    let deployment = daemon.deployment()?;
+    let catalogue = crate::config::catalogue(&deployment.catalogue)?;
+    let Some(entry) = catalogue.entry(name) else {
+        let failed = |error| translate::store("cannot look at what is there already", &error);
+        let there = secrets::names(store, &daemon.layout).await.map_err(failed)?;
+        if there.contains(name) || deployment.views.contains_key(name) {
+            return Ok(Vec::new());
+        }
+        let nearest = nearest(name, catalogue.current().map(|entry| &entry.name).chain(&there));
+        let nearest = nearest.map_or_else(String::new, |other| format!("; the nearest name is `{other}`"));
+        return Ok(vec![format!(
+            "`{name}` is new, and the catalogue {} does not know it{nearest}",
+            deployment.catalogue
+        )]);
+    };
+    let changed = entry.credentials.iter().any(|credential| !credential.accounts.is_empty());
+    Ok(changed.then(|| format!("no server was changed; `donjon doctor {name}` tries the value")).into_iter().collect())
+}
+
+/// The name that reads most like one, where one reads nearly so.
+fn nearest<'a>(name: &SecretName, others: impl Iterator<Item = &'a SecretName>) -> Option<&'a SecretName> {
+    let distance = |other: &SecretName| strsim::damerau_levenshtein(name.as_str(), other.as_str());
+    let (distance, other) = others.map(|other| (distance(other), other)).min()?;
+    (distance <= 1 + name.as_str().len() / 4).then_some(other)
 }
 
 /// Brings the views of a secret up to date; one that lacks another secret still is left for later.
@@ -217,12 +247,9 @@ pub async fn history(daemon: &Daemon, actor: Actor, given: &str) -> Answered {
 pub async fn missing(daemon: &Daemon, store: &dyn Store, name: &SecretName) -> Failure {
     let failure = Failure::new(Exit::NotThere, format!("there is no secret `{name}`"));
     let Ok(names) = secrets::names(store, &daemon.layout).await else { return failure };
-    let nearest = names.iter().map(|other| (strsim::damerau_levenshtein(name.as_str(), other.as_str()), other)).min();
-    match nearest {
-        Some((distance, other)) if distance <= 1 + name.as_str().len() / 4 => {
-            failure.hint(format!("the nearest name is `{other}`"))
-        }
-        Some(_) => failure.hint("`donjon list` shows the names"),
+    match nearest(name, names.iter()) {
+        Some(other) => failure.hint(format!("the nearest name is `{other}`")),
+        None if !names.is_empty() => failure.hint("`donjon list` shows the names"),
         None => failure
             .cause("the store holds no secrets yet")
             .hint("`donjon generate --catalogue kolla-ansible` makes them"),

@@ -7,6 +7,7 @@ use crate::{
 };
 use clap::Args;
 use donjon_drivers::material::Material;
+use serde_json::Value;
 use std::io::{IsTerminal, Read, stdin};
 
 /// Store a value, read from standard input, as the next version of a secret.
@@ -22,6 +23,9 @@ pub struct Put {
     /// Keep a line end at the very end.
     #[arg(long)]
     exact: bool,
+    /// Store a value of no bytes.
+    #[arg(long)]
+    empty: bool,
 }
 
 impl Put {
@@ -46,9 +50,17 @@ impl Put {
         if !self.exact && bytes.last() == Some(&b'\n') {
             bytes.pop();
         }
+        if bytes.is_empty() && !self.empty {
+            return Err(Failure::new(Exit::Usage, "there is no value on standard input")
+                .cause("what should have written it has failed, or wrote nothing")
+                .state("nothing was stored")
+                .hint("`--empty` stores a value of no bytes"));
+        }
         let reply = client.ask_quietly(&Request::Put { name: self.name.clone() }, vec![Material::new(bytes)])?;
         show::answer(context.output, &reply.value, || {
-            format!("stored `{}` as version {}\n", self.name, reply.value["version"])
+            let notes = reply.value["notes"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            let notes: String = notes.map(|note| format!("note: {note}\n")).collect();
+            format!("stored `{}` as version {}\n{notes}", self.name, reply.value["version"])
         })
     }
 }
