@@ -42,6 +42,8 @@ fn start(home: &Home, up: &Up) -> Result<(), Failure> {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(false)
+        // Where the log's own disk is full, saying so on the same disk would end whoever was about to answer.
+        .log_internal_errors(false)
         .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("DONJON_LOG").unwrap_or_else(|_| "info".into()))
         .init();
     let deployment = crate::config::deployment(home)?;
