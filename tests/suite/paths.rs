@@ -65,6 +65,17 @@ async fn several_secrets_rotate_as_one_and_their_consumer_restarts_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_mistake_in_a_later_rotation_is_found_before_the_first_begins() {
+    let server = MariaDb::start().await;
+    let (donjon, _own) = site(&server, "  rabbit: {driver: rabbitmq, nodes: [{name: mq1, address: 127.0.0.1, port: 1, management_port: 1}]}\ncatalogue: tripleo\n").await;
+    donjon.run_with_input(&["put", "MysqlRootPassword"], ROOT.as_bytes()).ok();
+    donjon.run_with_input(&["put", "RpcPassword"], OLD.as_bytes()).ok();
+    let refused = donjon.run(&["rotate", "apply", "MysqlRootPassword", "RpcPassword"]).failed(2);
+    assert!(refused.contains("who changes accounts on `rabbit`?"), "{refused}");
+    assert_eq!(donjon.run(&["get", "MysqlRootPassword"]).ok(), ROOT, "nothing has begun");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_compromised_is_removed_first_and_its_sessions_end() {
     let server = MariaDb::start().await;
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
@@ -233,6 +244,8 @@ async fn fernet_keys_are_on_every_node_before_one_signs_with_them_and_go_when_no
         donjon.unset("FAILPOINTS");
         assert_ne!(donjon.run(&["rotate", "apply", "KeystoneFernetKeys"]).code, 0, "{point}");
         donjon.up();
+        let status = donjon.run(&["status"]).ok();
+        assert!(status.contains("the rotation of `KeystoneFernetKeys` has not ended"), "{status}");
         if point == "rotation.keys-promoted" {
             donjon.run(&["rotate", "abort"]).failed(5);
         }

@@ -117,7 +117,7 @@ async fn answer(
         false => None,
     };
     match request {
-        Request::Status => Ok((lifecycle::status(daemon), Vec::new())),
+        Request::Status => Ok((lifecycle::status_and_unfinished(daemon).await, Vec::new())),
         Request::Unseal => lifecycle::unseal(daemon, actor, materials).await,
         Request::Down { force } => lifecycle::down(daemon, actor, force).await,
         Request::Read { names, version, epoch } => {

@@ -6,10 +6,30 @@ use crate::{
     failure::{Exit, Failure},
     lifecycle::Backing,
     records::secrets,
+    rotation::journal::Held,
     vault::Why,
 };
 use donjon_drivers::{material::Material, memory::Kind};
 use serde_json::{Value, json};
+use std::time::Duration;
+
+/// How things are, with the rotations that have not ended, where the store tells them at once.
+pub async fn status_and_unfinished(daemon: &Daemon) -> Value {
+    let mut status = status(daemon);
+    let Ok(store) = daemon.store() else { return status };
+    let asked = tokio::time::timeout(AT_ONCE, Held::unfinished(&*store, &daemon.layout)).await;
+    let Ok(Ok(unfinished)) = asked else { return status };
+    let driven =
+        if daemon.rotating.try_read().is_err() { "this daemon drives one now" } else { "nobody here drives it" };
+    let warning = |held: &Held| {
+        let (names, state) = (held.journal.named(), held.journal.state);
+        Value::from(format!("the rotation of {names} has not ended ({state}; {driven}): `donjon rotate status`"))
+    };
+    if let Some(warnings) = status["warnings"].as_array_mut() {
+        warnings.extend(unfinished.iter().map(warning));
+    }
+    status
+}
 
 /// How things are.
 pub fn status(daemon: &Daemon) -> Value {
@@ -115,5 +135,7 @@ async fn safe_elsewhere(daemon: &Daemon) -> Result<(), Failure> {
     ))
 }
 
+/// How long `status` waits for the store.
+const AT_ONCE: Duration = Duration::from_secs(1);
 /// A day of a busy deployment's audit lines, and more.
 const LITTLE_ROOM: u64 = 64 << 20;

@@ -37,8 +37,16 @@ pub async fn apply(daemon: &Arc<Daemon>, actor: Actor, asked: &RotateAsked, tell
     let store = daemon.store()?;
     super::transfer::authority_is_here(daemon).await?;
     let _one = alone(daemon)?;
+    // A mistake in what a later one needs is found before the first one begins.
+    for planned in plan.rotations.iter().skip(1) {
+        open::subject(&catalogue, &deployment, planned, &daemon.home.connections())?;
+    }
     let (mut done, mut left) = (Vec::new(), plan.left);
     for planned in &plan.rotations {
+        if let Some(text) = plan::cut_off(&planned.unread) {
+            // Who listens may have left.
+            let _ = tell.send(Event::text(text));
+        }
         let place = (&catalogue, &deployment);
         let subject = bulk::subject(daemon, &*store, place, asked, planned, &mut left).await;
         let subject = subject.map_err(|failure| after(failure, &done))?;
@@ -47,7 +55,7 @@ pub async fn apply(daemon: &Arc<Daemon>, actor: Actor, asked: &RotateAsked, tell
         let about = About { names: names.clone(), overrides: overrides.clone(), role: None };
         daemon.record_about(actor, Act::Rotate, about, Outcome::Intent)?;
         let began = async {
-            let preflight = begin::preflight(&*store, &daemon.layout, &subject).await?;
+            let preflight = begin::preflight(&*store, &daemon.layout, &subject).await.map_err(not_begun)?;
             let own = daemon.id.to_string();
             let held = begin::begin(&*store, &daemon.layout, &subject, &own, preflight, &asked.vouched, now()).await?;
             // Whoever moves the authority marks it first and then looks for journals: one of the two sees the other.
@@ -63,6 +71,14 @@ pub async fn apply(daemon: &Arc<Daemon>, actor: Actor, asked: &RotateAsked, tell
         done.push(ended.map_err(|failure| after(failure, &done))?);
     }
     Ok((json!({"rotations": done, "left": left}), Vec::new()))
+}
+
+/// Nothing is there that could be resumed.
+fn not_begun(failure: Failure) -> Failure {
+    if failure.code == Exit::Unavailable {
+        return failure.hint("nothing was begun: the same command again, once it answers");
+    }
+    failure
 }
 
 /// Goes on with the rotations that have not ended, or with those of the secrets that were named.

@@ -4,6 +4,7 @@ use crate::{
     cli::{Context, command::unseal, progress::Progress, show},
     daemon::lookup::name,
     failure::{Exit, Failure},
+    rotation::plan::cut_off,
     socket::message::{Request, ResumeAsked, RotateAsked},
 };
 use clap::{Args, Subcommand};
@@ -178,7 +179,10 @@ fn show_plan(context: &Context, plan: &Value, detailed: bool) -> Result<(), Fail
             shown += "\n";
             shown += &show::table(&["ROTATION", "WAITS FOR SITE"], &rows);
         }
-        shown + &left_alone(plan)
+        let unread = rotations.iter().flat_map(|rotation| items(&rotation["unread"])).filter_map(Value::as_str);
+        let unread = unread.filter_map(|name| name.parse().ok()).collect();
+        let unread = cut_off(&unread).map_or_else(String::new, |text| format!("\nwarning: {text}\n"));
+        shown + &unread + &left_alone(plan)
     })?;
     if detailed && !rotations.is_empty() { Err(Failure::new(Exit::Due, "there is something to do")) } else { Ok(()) }
 }

@@ -6,4 +6,4 @@ mod rotation;
 mod tests;
 
 pub use credential::{PlannedCredential, Unplannable};
-pub use rotation::{Left, Plan, Planned, PlannedRotation, outage_accepted, plan};
+pub use rotation::{Left, Plan, Planned, PlannedRotation, cut_off, outage_accepted, plan};

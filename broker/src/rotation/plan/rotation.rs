@@ -42,6 +42,8 @@ pub struct PlannedRotation {
     pub restarts: Vec<Step>,
     /// The sites that have to answer before an old value goes.
     pub sites: BTreeSet<SiteName>,
+    /// Of the secrets, those that no service uses by the deployment file: nobody restarts for them or is waited for.
+    pub unread: BTreeSet<SecretName>,
 }
 
 /// One secret of a plan.
@@ -144,7 +146,29 @@ fn rotation(
     })?;
     let outage = secrets.iter().map(|planned| planned.outage).max().unwrap_or(Outage::None);
     let sites = sites(deployment, &names);
-    Ok(PlannedRotation { path, compromised: false, outage, secrets, views, restarts, sites })
+    // Whoever has a repository of keys needs no restart.
+    let unread = if path == Path::Keyring { BTreeSet::new() } else { unread(deployment, names) };
+    Ok(PlannedRotation { path, compromised: false, outage, secrets, views, restarts, sites, unread })
+}
+
+/// What of these no service uses, itself or in a view.
+fn unread(deployment: &Deployment, mut names: BTreeSet<SecretName>) -> BTreeSet<SecretName> {
+    for used in deployment.services.values().flat_map(|service| &service.uses) {
+        names.remove(used);
+        names.retain(|name| !deployment.parts_of(used).contains(name));
+    }
+    names
+}
+
+/// What whoever applies it should know of consumers that no service describes.
+pub fn cut_off(unread: &BTreeSet<SecretName>) -> Option<String> {
+    let names = unread.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>();
+    (!names.is_empty()).then(|| {
+        format!(
+            "no service in donjon.yaml uses {}: whoever does is neither restarted nor waited for, and is cut off once the old value goes",
+            names.join(", ")
+        )
+    })
 }
 
 /// The sites that have any of these secrets, themselves or in a view.

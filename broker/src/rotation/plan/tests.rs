@@ -50,6 +50,7 @@ fn mysql_root_is_planned_with_its_consumers_in_order_and_its_sites() {
         rotation.restarts.iter().flat_map(|step| &step.instances).map(|i| i.service.to_string()).collect();
     assert_eq!(restarts, ["api", "web"]);
     assert_eq!(rotation.views.len(), 1);
+    assert!(rotation.unread.is_empty(), "the view counts as a use");
     assert_eq!(rotation.sites.iter().map(ToString::to_string).collect::<Vec<_>>(), ["edge1"]);
 }
 
@@ -58,6 +59,8 @@ fn secrets_of_one_way_and_wave_rotate_as_one_and_a_consumer_of_several_restarts_
     let plan = plan_of(&names(&["nova_database_password", "glance_database_password"])).unwrap();
     let [rotation] = plan.rotations.as_slice() else { panic!("{plan:?}") };
     assert_eq!(rotation.secrets.len(), 2);
+    assert_eq!(rotation.unread.iter().map(SecretName::as_str).collect::<Vec<_>>(), ["glance_database_password"]);
+    assert!(cut_off(&rotation.unread).is_some_and(|text| text.contains("`glance_database_password`")));
     let twice = plan_of(&names(&["nova_database_password", "nova_database_password"])).unwrap();
     assert_eq!(twice.rotations[0].secrets.len(), 1);
     let both = plan_of(&names(&["nova_database_password", "database_password"])).unwrap();
