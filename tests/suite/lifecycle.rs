@@ -7,6 +7,7 @@ use donjon_drivers::{
     store::{Store, StoreError, Which, vault::Call},
 };
 use donjon_tests::{
+    donjon::Donjon,
     process::wait_for,
     temporary::{Custodians, Home, holds, kill, path, quiet, servers_of, stands, write},
 };
@@ -294,4 +295,24 @@ async fn from_nothing_to_the_first_write() {
     }
     times.sort();
     println!("from nothing to the first write: median {:.2?}, all {times:.2?}", (times[4] + times[5]) / 2);
+}
+
+#[test]
+fn a_name_that_was_changed_in_the_file_hides_no_secret_from_the_end() {
+    let donjon = Donjon::new();
+    donjon.up();
+    donjon.run_with_input(&["put", "database_password"], b"a-value-long-enough").ok();
+    donjon.describe("deployment: site1\n");
+    let changed = donjon.run(&["list"]);
+    assert!(changed.code == 0, "a daemon serves what it was started for: {changed:?}");
+    donjon.kill_daemon();
+    donjon.up();
+    let missing = donjon.run(&["get", "database_password"]).failed(4);
+    assert!(missing.contains("holds 1 secrets of the deployment `default`"), "{missing}");
+    let refused = donjon.run(&["down"]).failed(13);
+    assert!(refused.contains("1 of `default`"), "{refused}");
+    donjon.describe("deployment: default\n");
+    donjon.kill_daemon();
+    donjon.up();
+    assert_eq!(donjon.run(&["get", "database_password"]).ok(), "a-value-long-enough");
 }

@@ -120,6 +120,15 @@ async fn safe_elsewhere(daemon: &Daemon) -> Result<(), Failure> {
     let store = daemon.store()?;
     let failed = |error| translate::store("cannot see whether the secrets are safe elsewhere", &error);
     let names = secrets::names(&*store, &daemon.layout).await.map_err(failed)?;
+    let others = secrets::of_others(&*store, &daemon.layout).await.map_err(failed)?;
+    if !others.is_empty() {
+        let mut failure = Failure::new(Exit::Waiting, "the temporary Vault holds secrets of other deployments");
+        failure.causes = others.iter().map(|(name, count)| format!("{count} of `{name}`")).collect();
+        return Err(failure.state("nothing was changed").hint(format!(
+            "`deployment:` in donjon.yaml names `{}` now: put the other name back, and end that one first; or `donjon down --force` to lose them",
+            daemon.layout.deployment()
+        )));
+    }
     if names.is_empty() {
         return Ok(());
     }

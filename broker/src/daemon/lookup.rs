@@ -250,9 +250,14 @@ pub async fn missing(daemon: &Daemon, store: &dyn Store, name: &SecretName) -> F
     match nearest(name, names.iter()) {
         Some(other) => failure.hint(format!("the nearest name is `{other}`")),
         None if !names.is_empty() => failure.hint("`donjon list` shows the names"),
-        None => failure
-            .cause("the store holds no secrets yet")
-            .hint("`donjon generate --catalogue kolla-ansible` makes them"),
+        None => match secrets::of_others(store, &daemon.layout).await.unwrap_or_default().into_iter().next() {
+            Some((other, count)) => failure
+                .cause(format!("the store holds {count} secrets of the deployment `{other}`, and none of `{}`", daemon.layout.deployment()))
+                .hint("where this is that deployment, put its name back as `deployment:` in donjon.yaml, and end this daemon: `donjon up` then serves them"),
+            None => failure
+                .cause("the store holds no secrets yet")
+                .hint("`donjon generate --catalogue kolla-ansible` makes them"),
+        },
     }
 }
 

@@ -103,7 +103,7 @@ impl Daemon {
         }
         Err(Failure::new(Exit::Usage, format!("the deployment file now names `{}`", deployment.deployment))
             .cause(format!("this daemon was started for `{}`", self.layout.deployment()))
-            .hint("`donjon down`, then `donjon up`, or put the name back"))
+            .hint("put the name back: what is stored stands under it; another deployment has a DONJON_HOME of its own"))
     }
 
     /// Writes an audit line; without it nothing may be done.

@@ -66,9 +66,14 @@ impl Layout {
         self.private(&format!("heartbeat/{broker:016x}"))
     }
 
+    /// The folder that has a folder of each deployment that ever published something.
+    pub fn published() -> RecordPath {
+        path("donjon-public")
+    }
+
     /// The epoch.
     pub fn epoch(&self) -> RecordPath {
-        path(&format!("donjon-public/{}/epoch", self.deployment))
+        path(&format!("{}/{}/epoch", Self::published(), self.deployment))
     }
 
     /// A record of Donjon's own that no consumer may read.

@@ -2,7 +2,8 @@
 
 use super::{Layout, labels};
 use donjon_drivers::store::{Document, Expected, Store, StoreError, Version, VersionInfo, Which, secret::SecretRecord};
-use donjon_policies::name::SecretName;
+use donjon_policies::name::{DeploymentName, SecretName};
+use std::collections::BTreeMap;
 
 /// A version of a secret and its number.
 #[derive(Debug)]
@@ -101,4 +102,21 @@ pub fn newest(versions: &[VersionInfo]) -> Option<Version> {
 pub async fn names(store: &dyn Store, layout: &Layout) -> Result<Vec<SecretName>, StoreError> {
     let listed = store.list(&layout.folder()).await?;
     Ok(listed.iter().filter_map(|name| name.parse().ok()).collect())
+}
+
+/// How many secrets the other deployments of the same store have, where they have any.
+pub async fn of_others(store: &dyn Store, layout: &Layout) -> Result<BTreeMap<DeploymentName, usize>, StoreError> {
+    let mut others = BTreeMap::new();
+    for entry in store.list(&Layout::published()).await? {
+        let Some(name) = entry.strip_suffix('/').and_then(|name| name.parse::<DeploymentName>().ok()) else { continue };
+        let Ok(other) = Layout::new(name) else { continue };
+        if other.deployment() == layout.deployment() {
+            continue;
+        }
+        let count = names(store, &other).await?.len();
+        if count > 0 {
+            others.insert(other.deployment().clone(), count);
+        }
+    }
+    Ok(others)
 }
