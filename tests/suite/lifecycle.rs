@@ -10,6 +10,7 @@ use donjon_tests::{
     donjon::Donjon,
     process::wait_for,
     temporary::{Custodians, Home, holds, kill, path, quiet, servers_of, stands, write},
+    wait::until,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -278,6 +279,26 @@ async fn without_a_server_program_the_error_says_how_to_get_one() {
     assert!(matches!(none, Err(VaultError::Binary(_))), "{none:?}");
     let vault = home.up(None).await;
     assert_eq!(vault.standing(), Standing::Ready, "with one, the same home comes up");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_servers_audit_log_does_not_grow_without_end() {
+    let home = Home::make();
+    let vault = home.up(None).await;
+    let tending = tokio::spawn(Arc::clone(&vault).tend());
+    write(&vault, 1).await;
+    let (log, earlier) = (home.place().audit(), home.place().earlier_audit());
+    // As if it had written for a long time.
+    let grown = std::fs::OpenOptions::new().append(true).open(&log).expect("the server's log is there");
+    grown.set_len(65 << 20).expect("a file can be made longer");
+    until("a new log", Duration::from_secs(20), async || earlier.exists().then_some(())).await;
+    until("lines in it", Duration::from_secs(20), async || {
+        let _ = vault.store().read(&path(1), Which::Latest).await;
+        std::fs::read_to_string(&log).is_ok_and(|text| text.contains("\"type\":\"response\"")).then_some(())
+    })
+    .await;
+    holds(&vault, [1]).await;
+    tending.abort();
 }
 
 #[tokio::test]

@@ -61,6 +61,11 @@ impl Place {
         self.0.join("audit.log")
     }
 
+    /// The one before, where that has grown long.
+    pub fn earlier_audit(&self) -> PathBuf {
+        self.0.join("audit.log.1")
+    }
+
     /// The server's socket for custodians.
     pub fn socket(&self) -> PathBuf {
         self.0.join("custodians.sock")

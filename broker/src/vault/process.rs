@@ -147,6 +147,12 @@ impl Process {
         }
     }
 
+    /// Asks it to open its logs anew.
+    pub fn reopen_logs(&self) -> Result<(), ProcessError> {
+        rustix::process::pidfd_send_signal(self.handle.get_ref(), Signal::HUP)
+            .map_err(|error| ProcessError::System { act: "tell the Vault server of its new log", source: error.into() })
+    }
+
     /// Asks it to end, then makes it.
     pub async fn stop(&self) -> Result<(), ProcessError> {
         self.end_by(&[Signal::TERM, Signal::KILL]).await

@@ -7,7 +7,10 @@ use super::{
     step::Step,
     temporary::{Course, Standing, Temporary},
 };
-use donjon_drivers::store::vault::{CallError, Reason};
+use donjon_drivers::{
+    fs::FileError,
+    store::vault::{CallError, Reason},
+};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -53,6 +56,21 @@ impl Temporary {
         if let Err(error) = looked {
             tracing::warn!(error = %chain(&error), "the Vault server was looked after in vain; trying again");
         }
+        if let Err(error) = self.bound_audit() {
+            tracing::warn!(error = %chain(&error), "the Vault server's audit log grows on");
+        }
+    }
+
+    /// Begins a new audit log of the server where it has grown long; the one before is kept, and no more: what the broker
+    /// did is in its own, which nothing shortens. A busy server writes megabytes a minute, and none may fill the disk.
+    fn bound_audit(&self) -> Result<(), VaultError> {
+        let (log, earlier) = (self.place.audit(), self.place.earlier_audit());
+        if std::fs::metadata(&log).map_or(0, |found| found.len()) < LONGEST_AUDIT {
+            return Ok(());
+        }
+        let failed = |source| FileError::Io { act: "rename", path: log.clone(), source };
+        std::fs::rename(&log, &earlier).map_err(failed)?;
+        Ok(self.process().reopen_logs()?)
     }
 
     async fn look_at_ready(&self) -> Result<(), VaultError> {
@@ -90,6 +108,8 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// In bytes.
+const LONGEST_AUDIT: u64 = 64 << 20;
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
