@@ -2,11 +2,10 @@
 
 use super::{
     lease::{Lease, News},
-    values::{Sealed, Values},
+    values::{Read, Sealed, Values},
 };
 use crate::records::Layout;
 use donjon_drivers::{
-    material::Material,
     memory::{Kind, Slot, Slots},
     store::{RecordPath, Version, secret::Part},
 };
@@ -51,6 +50,11 @@ impl Found<'_> {
     /// Which versions they are.
     pub fn versions(&self) -> impl ExactSizeIterator<Item = Version> {
         self.values.iter().map(|(_, _, sealed)| sealed.version())
+    }
+
+    /// When each was written.
+    pub fn created(&self) -> impl ExactSizeIterator<Item = i64> {
+        self.values.iter().map(|(_, _, sealed)| sealed.created())
     }
 
     /// How much room each takes to be opened.
@@ -151,11 +155,11 @@ impl Cache {
     }
 
     /// Keeps a newest value that was read, unless something was published or written since the reading began.
-    pub fn keep(&self, filling: Filling, name: &SecretName, part: Part, value: (&Material, Version), now: Instant) {
+    pub fn keep(&self, filling: Filling, name: &SecretName, part: Part, read: &Read, now: Instant) {
         let state = &mut *self.state();
         let current = state.announced && state.lease.epoch(now) == Some(filling.epoch);
         if let Some(values) = state.values.as_mut().filter(|_| current && state.writes == filling.writes) {
-            values.keep(name, part, value.1, value.0, now);
+            values.keep(name, part, read, now);
         }
     }
 
@@ -244,6 +248,7 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use donjon_drivers::material::Material;
 
     const LEASE: Duration = Duration::from_secs(2);
 
@@ -258,7 +263,8 @@ mod tests {
     }
 
     fn fill(cache: &Cache, filling: Filling, name: &SecretName, now: Instant) {
-        cache.keep(filling, name, Part::Whole, (&Material::from("v".to_owned()), Version(1)), now);
+        let read = Read { value: Material::from("v".to_owned()), version: Version(1), created: 0 };
+        cache.keep(filling, name, Part::Whole, &read, now);
     }
 
     fn answers(cache: &Cache, name: &SecretName, now: Instant) -> bool {

@@ -28,3 +28,4 @@ pub mod watch;
 
 pub use announce::Announcing;
 pub use memory::{Asking, Cache, Filling, Found};
+pub use values::Read;

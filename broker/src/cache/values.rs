@@ -21,9 +21,21 @@ pub(super) struct Values {
     bytes: usize,
 }
 
+/// A value as it was read from the store.
+#[derive(Debug)]
+pub struct Read {
+    /// It.
+    pub value: Material,
+    /// Which version it is.
+    pub version: Version,
+    /// When that was written, in seconds since 1970.
+    pub created: i64,
+}
+
 /// One value, sealed.
 pub(super) struct Sealed {
     version: Version,
+    created: i64,
     kept: Instant,
     nonce: [u8; NONCE_LEN],
     bytes: Box<[u8]>,
@@ -33,6 +45,11 @@ impl Sealed {
     /// Which version it is.
     pub(super) fn version(&self) -> Version {
         self.version
+    }
+
+    /// When it was written, in seconds since 1970.
+    pub(super) fn created(&self) -> i64 {
+        self.created
     }
 
     /// How much room it takes to open it.
@@ -69,7 +86,8 @@ impl Values {
     }
 
     /// Seals a value and keeps it, while there is room.
-    pub(super) fn keep(&mut self, name: &SecretName, part: Part, version: Version, value: &Material, now: Instant) {
+    pub(super) fn keep(&mut self, name: &SecretName, part: Part, read: &Read, now: Instant) {
+        let Read { value, version, created } = read;
         if self.bytes + value.len() > MOST_BYTES {
             return;
         }
@@ -79,10 +97,11 @@ impl Values {
         let mut bytes = Zeroizing::new(Vec::with_capacity(value.len() + AES_256_GCM.tag_len()));
         bytes.extend_from_slice(value.expose()); // EXPOSE: sealed in place
         let fresh = Nonce::assume_unique_for_key(nonce);
-        if cipher.seal_in_place_append_tag(fresh, bound(name, part, version), &mut *bytes).is_err() {
+        if cipher.seal_in_place_append_tag(fresh, bound(name, part, *version), &mut *bytes).is_err() {
             return;
         }
-        let sealed = Arc::new(Sealed { version, kept: now, nonce, bytes: bytes.as_slice().into() });
+        let sealed =
+            Arc::new(Sealed { version: *version, created: *created, kept: now, nonce, bytes: bytes.as_slice().into() });
         let added = sealed.bytes.len();
         let place = &mut self.kept.entry(name.clone()).or_default()[index(part)];
         let replaced = place.replace(sealed).map_or(0, |old| old.bytes.len());
@@ -126,10 +145,11 @@ fn index(part: Part) -> usize {
         Part::Whole => 0,
         Part::PrivateKey => 1,
         Part::PublicKey => 2,
+        Part::Record => 3,
     }
 }
 
-const PARTS: usize = 3;
+const PARTS: usize = 4;
 /// With the key's page less than the 64 KB that RLIMIT_MEMLOCK was on older systems.
 const PLACES: usize = 7;
 const KEPT_FOR: Duration = Duration::from_secs(30);
@@ -148,6 +168,10 @@ mod tests {
         Material::from("canary-4711-canary".to_owned())
     }
 
+    fn read(version: u64, value: Material) -> Read {
+        Read { value, version: Version(version), created: 0 }
+    }
+
     fn open(values: &Values, text: &str, part: Part, now: Instant) -> Option<(Vec<u8>, Version)> {
         let sealed = values.find(&name(text), part, now)?;
         let mut place = vec![0; sealed.room()];
@@ -158,7 +182,7 @@ mod tests {
     #[test]
     fn a_value_opens_as_itself_and_as_nothing_else() {
         let (mut values, now) = (Values::new().unwrap(), Instant::now());
-        values.keep(&name("a"), Part::Whole, Version(3), &value(), now);
+        values.keep(&name("a"), Part::Whole, &read(3, value()), now);
         let opened = open(&values, "a", Part::Whole, now);
         assert_eq!(opened, Some((value().expose().to_vec(), Version(3)))); // EXPOSE: a test value
         let sealed = values.find(&name("a"), Part::Whole, now).unwrap();
@@ -181,9 +205,9 @@ mod tests {
     fn what_lies_in_memory_is_not_the_value_and_never_twice_the_same() {
         let (mut values, now) = (Values::new().unwrap(), Instant::now());
         let seen = |values: &Values| values.kept[&name("a")][0].as_ref().unwrap().bytes.to_vec();
-        values.keep(&name("a"), Part::Whole, Version(1), &value(), now);
+        values.keep(&name("a"), Part::Whole, &read(1, value()), now);
         let first = seen(&values);
-        values.keep(&name("a"), Part::Whole, Version(1), &value(), now);
+        values.keep(&name("a"), Part::Whole, &read(1, value()), now);
         assert!(!first.windows(8).any(|w| value().expose().windows(8).any(|v| v == w))); // EXPOSE: a test value
         assert_ne!(first, seen(&values));
     }
@@ -192,8 +216,8 @@ mod tests {
     fn what_is_forgotten_is_gone_and_counted() {
         let (mut values, now) = (Values::new().unwrap(), Instant::now());
         for text in ["a", "b"] {
-            values.keep(&name(text), Part::Whole, Version(1), &value(), now);
-            values.keep(&name(text), Part::Whole, Version(1), &value(), now);
+            values.keep(&name(text), Part::Whole, &read(1, value()), now);
+            values.keep(&name(text), Part::Whole, &read(1, value()), now);
         }
         let both = values.bytes;
         values.forget(&name("a"));
@@ -201,8 +225,8 @@ mod tests {
         values.clear();
         assert!(open(&values, "b", Part::Whole, now).is_none() && values.bytes == 0);
         let large = Material::new(vec![7; MOST_BYTES]);
-        values.keep(&name("a"), Part::Whole, Version(1), &value(), now);
-        values.keep(&name("b"), Part::Whole, Version(1), &large, now);
+        values.keep(&name("a"), Part::Whole, &read(1, value()), now);
+        values.keep(&name("b"), Part::Whole, &read(1, large), now);
         assert!(open(&values, "b", Part::Whole, now).is_none(), "there is no room for it");
     }
 }

@@ -81,10 +81,14 @@ async fn kept_or_nothing(
     message: &Message,
     stream: &mut UnixStream,
 ) -> Result<Sent, FrameError> {
-    let Ok(Request::Read { names, version: None, epoch }) = message.parse() else { return Ok(Sent::Nothing) };
+    let (role, wanted) = match message.parse() {
+        Ok(Request::Read { names, version: None, epoch }) => (None, Wanted::parse(&names, epoch)),
+        Ok(Request::Record { role, name, version: None }) => (Some(role), Ok(Wanted::record(name))),
+        Ok(_) | Err(_) => return Ok(Sent::Nothing),
+    };
     // A name that is none is told on the long way.
-    let Ok(wanted) = Wanted::parse(&names, epoch) else { return Ok(Sent::Nothing) };
-    kept::answer(daemon, &Caller { actor, role: None }, &wanted, stream).await
+    let Ok(wanted) = wanted else { return Ok(Sent::Nothing) };
+    kept::answer(daemon, &Caller { actor, role }, &wanted, stream).await
 }
 
 async fn answer_whole(
@@ -127,6 +131,15 @@ async fn answer(
                 Some(version) => lookup::read_version(daemon, &caller, &wanted, version).await,
             }
         }
+        Request::Record { role, name, version } => {
+            let (caller, wanted) = (Caller { actor, role: Some(role) }, Wanted::record(name));
+            match version {
+                None => lookup::read(daemon, &caller, &wanted).await,
+                Some(version) => lookup::read_version(daemon, &caller, &wanted, version).await,
+            }
+        }
+        Request::Ready => lookup::ready(daemon).await,
+        Request::Names => lookup::names(daemon, actor).await,
         Request::Put { name } => match <[Material; 1]>::try_from(materials) {
             Ok([value]) => lookup::put(daemon, actor, &name, value).await,
             Err(_) => Err(Failure::new(Exit::Usage, "put takes one value")),

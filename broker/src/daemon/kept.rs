@@ -52,9 +52,9 @@ pub async fn answer(
 }
 
 async fn send(found: &Found<'_>, stream: &mut UnixStream) -> Result<(), FrameError> {
-    let versions: Vec<_> = found.versions().collect();
-    let header =
-        json!({"reply": {"epoch": found.epoch, "versions": versions}, "v": PROTOCOL, "materials": versions.len()});
+    let (versions, created): (Vec<_>, Vec<_>) = found.versions().zip(found.created()).unzip();
+    let reply = json!({"epoch": found.epoch, "versions": versions, "created": created});
+    let header = json!({"reply": reply, "v": PROTOCOL, "materials": versions.len()});
     let header = header.to_string().into_bytes();
     let Some(mut place) = found.place() else {
         return in_ordinary_memory(found, &header, stream).await;

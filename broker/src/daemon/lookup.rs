@@ -3,6 +3,7 @@
 use super::{Daemon, translate};
 use crate::{
     audit::{About, Act, Actor, Outcome},
+    cache::Read,
     failure::{Exit, Failure},
     records::{
         epoch, labels,
@@ -57,6 +58,11 @@ impl Wanted {
         Ok(Self { names, parts: asked.iter().map(|asked| asked.part).collect(), pinned })
     }
 
+    /// One whole record.
+    pub fn record(name: SecretName) -> Self {
+        Self { names: vec![name], parts: vec![Part::Record], pinned: None }
+    }
+
     /// The names.
     pub fn names(&self) -> &[SecretName] {
         &self.names
@@ -83,12 +89,12 @@ pub async fn read(daemon: &Daemon, caller: &Caller, wanted: &Wanted) -> Answered
         for (name, part) in wanted.each() {
             each.push(read_one(daemon, &*store, name, part, Which::Latest));
         }
-        let read: Vec<(Material, Version)> = bounded(each.into_iter()).await?;
+        let read: Vec<Read> = bounded(each.into_iter()).await?;
         // One value is of one epoch by itself; it may be newer than the epoch that goes with it, which is the safe side.
         let alone = read.len() == 1 && wanted.pinned.is_none();
         if alone || current_epoch(daemon, &*store).await? == epoch {
-            for ((name, part), (value, version)) in wanted.each().zip(&read) {
-                daemon.cache.keep(filling, name, part, (value, *version), Instant::now());
+            for ((name, part), read) in wanted.each().zip(&read) {
+                daemon.cache.keep(filling, name, part, read, Instant::now());
             }
             daemon.record_about(caller.actor, Act::Read, caller.about(wanted), Outcome::Done)?;
             return Ok(reply(epoch, read));
@@ -96,6 +102,16 @@ pub async fn read(daemon: &Daemon, caller: &Caller, wanted: &Wanted) -> Answered
     }
     Err(Failure::new(Exit::Conflict, "secrets are being published faster than they can be read together")
         .hint("try again"))
+}
+
+/// Whether values can be read now: the epoch is known within the lease, or the store tells it.
+pub async fn ready(daemon: &Daemon) -> Answered {
+    let store = daemon.store()?;
+    let epoch = match daemon.cache.epoch(Instant::now()) {
+        Some(epoch) => epoch,
+        None => current_epoch(daemon, &*store).await?,
+    };
+    Ok((json!({"epoch": epoch}), Vec::new()))
 }
 
 /// One version, from the store: whether it is still there is nothing that an epoch tells.
@@ -115,9 +131,11 @@ pub async fn read_version(daemon: &Daemon, caller: &Caller, wanted: &Wanted, ver
     Ok(reply(epoch, vec![read]))
 }
 
-fn reply(epoch: u64, read: Vec<(Material, Version)>) -> (Value, Vec<Material>) {
-    let (materials, versions): (Vec<Material>, Vec<Version>) = read.into_iter().unzip();
-    (json!({"epoch": epoch, "versions": versions}), materials)
+fn reply(epoch: u64, read: Vec<Read>) -> (Value, Vec<Material>) {
+    let versions: Vec<Version> = read.iter().map(|read| read.version).collect();
+    let created: Vec<i64> = read.iter().map(|read| read.created).collect();
+    let materials = read.into_iter().map(|read| read.value).collect();
+    (json!({"epoch": epoch, "versions": versions, "created": created}), materials)
 }
 
 fn of_epoch(epoch: u64, pinned: Option<u64>) -> Result<(), Failure> {
@@ -214,6 +232,15 @@ pub async fn list(daemon: &Daemon, actor: Actor) -> Answered {
     Ok((json!({"epoch": epoch, "secrets": secrets.into_iter().flatten().collect::<Vec<_>>()}), Vec::new()))
 }
 
+/// The names of every secret, and no more.
+pub async fn names(daemon: &Daemon, actor: Actor) -> Answered {
+    let store = daemon.store()?;
+    let names = secrets::names(&*store, &daemon.layout).await;
+    let names = names.map_err(|error| translate::store("cannot list the secrets", &error))?;
+    daemon.record(actor, Act::List, &[], Outcome::Done)?;
+    Ok((json!({"names": names}), Vec::new()))
+}
+
 async fn newest(store: Arc<dyn Store>, path: RecordPath, name: SecretName) -> Result<Option<Value>, Failure> {
     let versions =
         store.versions(&path).await.map_err(|error| translate::store(format!("cannot look at `{name}`"), &error))?;
@@ -308,10 +335,11 @@ async fn read_one(
     name: &SecretName,
     part: Part,
     which: Which,
-) -> Result<(Material, Version), Failure> {
-    let read = secrets::read(store, &daemon.layout, name, which).await;
-    let held = match read.map_err(|error| translate::store(format!("cannot read `{name}`"), &error))? {
-        Some(held) => held,
+) -> Result<Read, Failure> {
+    let path = daemon.layout.secret(name);
+    let failed = |error| translate::store(format!("cannot read `{name}`"), &error);
+    let stored = match store.read(&path, which).await.map_err(failed)? {
+        Some(stored) => stored,
         None => {
             return Err(match which {
                 Which::Latest => missing(daemon, store, name).await,
@@ -320,12 +348,15 @@ async fn read_one(
             });
         }
     };
-    let material = held
-        .record
-        .value
-        .part(part)
-        .ok_or_else(|| Failure::new(Exit::NotThere, format!("`{name}` is no key pair, so it has no such part")))?;
-    Ok((material, held.version))
+    let value = match part {
+        Part::Record => stored.document.text().duplicate(),
+        Part::Whole | Part::PrivateKey | Part::PublicKey => {
+            let record = secrets::record(&path, name, &stored).map_err(failed)?;
+            let no_pair = || Failure::new(Exit::NotThere, format!("`{name}` is no key pair, so it has no such part"));
+            record.value.part(part).ok_or_else(no_pair)?
+        }
+    };
+    Ok(Read { value, version: stored.version, created: stored.created })
 }
 
 fn now() -> i64 {

@@ -1,7 +1,9 @@
 //! Secrets in a store: read, written with read-back, listed.
 
 use super::{Layout, labels};
-use donjon_drivers::store::{Document, Expected, Store, StoreError, Version, VersionInfo, Which, secret::SecretRecord};
+use donjon_drivers::store::{
+    Document, Expected, Store, StoreError, Stored, Version, VersionInfo, Which, secret::SecretRecord,
+};
 use donjon_policies::name::{DeploymentName, SecretName};
 use std::collections::BTreeMap;
 
@@ -32,9 +34,17 @@ pub async fn read_at(
     which: Which,
 ) -> Result<Option<Held>, StoreError> {
     let Some(stored) = store.read(path, which).await? else { return Ok(None) };
-    let record = SecretRecord::from_document(name, &stored.document)
-        .map_err(|_| StoreError::Damaged { path: path.clone(), what: "no record of this secret" })?;
-    Ok(Some(Held { record, version: stored.version }))
+    Ok(Some(Held { record: record(path, name, &stored)?, version: stored.version }))
+}
+
+/// What was read from a path, as a version of a secret.
+pub fn record(
+    path: &donjon_drivers::store::RecordPath,
+    name: &SecretName,
+    stored: &Stored,
+) -> Result<SecretRecord, StoreError> {
+    SecretRecord::from_document(name, &stored.document)
+        .map_err(|_| StoreError::Damaged { path: path.clone(), what: "no record of this secret" })
 }
 
 /// Writes a version at a path and reads it back: once this returns, the value is durable and readable.

@@ -2,7 +2,7 @@
 
 use crate::{failure::Failure, scan::Elsewhere};
 use donjon_drivers::store::secret::Part;
-use donjon_policies::name::{HostName, SecretName};
+use donjon_policies::name::{HostName, RoleName, SecretName};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -24,6 +24,20 @@ pub enum Request {
         #[serde(default)]
         epoch: Option<u64>,
     },
+    /// A whole record, for a role that a reader of the daemon's own user has let in.
+    Record {
+        /// The role, for the audit log.
+        role: RoleName,
+        /// The secret or view.
+        name: SecretName,
+        /// One version of it.
+        #[serde(default)]
+        version: Option<VersionAsked>,
+    },
+    /// Whether values can be read now. Never audited.
+    Ready,
+    /// The names of every secret, and no more.
+    Names,
     /// A new version of a secret; its value is the one material.
     Put {
         /// The secret.
@@ -122,6 +136,9 @@ impl Request {
             | Self::Import(_) => true,
             Self::Status
             | Self::Read { .. }
+            | Self::Record { .. }
+            | Self::Ready
+            | Self::Names
             | Self::List
             | Self::History { .. }
             | Self::Unseal

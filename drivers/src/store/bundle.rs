@@ -51,7 +51,7 @@ impl Store for Bundle {
         let Some((version, text)) = found else { return Ok(None) };
         let document = Document::from_json(text.duplicate())
             .map_err(|_| StoreError::Damaged { path: path.clone(), what: "no JSON object" })?;
-        Ok(Some(Stored { document, version: *version }))
+        Ok(Some(Stored { document, version: *version, created: self.created }))
     }
 
     async fn write(&self, path: &RecordPath, _: &Document, _: Expected) -> Result<Version, StoreError> {

@@ -44,7 +44,7 @@ impl Store for Memory {
         };
         let document = Document::from_json(text.duplicate())
             .map_err(|_| StoreError::Damaged { path: path.clone(), what: "no JSON object" })?;
-        Ok(Some(Stored { document, version: Version(number) }))
+        Ok(Some(Stored { document, version: Version(number), created: 0 }))
     }
 
     async fn write(&self, path: &RecordPath, document: &Document, expected: Expected) -> Result<Version, StoreError> {

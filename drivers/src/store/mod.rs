@@ -80,6 +80,8 @@ pub struct Stored {
     pub document: Document,
     /// Its version.
     pub version: Version,
+    /// When it was written, in seconds since 1970.
+    pub created: i64,
 }
 
 /// What is known of a version without reading it.

@@ -39,7 +39,7 @@ impl SecretValue {
             (value, Part::Whole) => Some(value.material().duplicate()),
             (Self::Pair { private, .. }, Part::PrivateKey) => Some(private.duplicate()),
             (Self::Pair { public, .. }, Part::PublicKey) => Some(Material::from(public.clone())),
-            (Self::Whole(_), Part::PrivateKey | Part::PublicKey) => None,
+            (Self::Whole(_), Part::PrivateKey | Part::PublicKey) | (_, Part::Record) => None,
         }
     }
 
@@ -72,6 +72,8 @@ pub enum Part {
     PrivateKey,
     /// The public key of a pair.
     PublicKey,
+    /// The record itself, as it is stored: what clients of a Vault read.
+    Record,
 }
 
 /// How a version came to be.

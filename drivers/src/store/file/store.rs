@@ -155,7 +155,9 @@ impl Store for File {
                 return Ok(None);
             };
             let document = folder.read_object(object, &path, version)?;
-            Ok(Some(Stored { document, version }))
+            let created =
+                index.versions(&path).iter().find(|info| info.version == version).map_or(0, |info| info.created);
+            Ok(Some(Stored { document, version, created }))
         })
         .await
     }

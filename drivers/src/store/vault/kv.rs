@@ -107,7 +107,8 @@ impl Store for Vault {
         let stored = read.data.data.get().as_bytes();
         let text = Material::new(packed::unpack(stored).unwrap_or_else(|| stored.to_vec()));
         let document = Document::from_json(text).map_err(|_| damaged("no JSON object"))?;
-        Ok(Some(Stored { document, version: Version(read.data.metadata.version) }))
+        let ReadVersion { version, created_time } = read.data.metadata;
+        Ok(Some(Stored { document, version: Version(version), created: created_time.as_second() }))
     }
 
     async fn write(&self, path: &RecordPath, document: &Document, expected: Expected) -> Result<Version, StoreError> {
@@ -201,7 +202,13 @@ struct Envelope<T> {
 struct ReadData<'a> {
     #[serde(borrow)]
     data: &'a RawValue,
-    metadata: VersionNumber,
+    metadata: ReadVersion,
+}
+
+#[derive(Deserialize)]
+struct ReadVersion {
+    version: u64,
+    created_time: Timestamp,
 }
 
 #[derive(Deserialize)]
