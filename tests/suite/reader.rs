@@ -1,14 +1,16 @@
 //! The reader: beside a real OpenBao, request by request, and read by unchanged clients.
 
 mod clients;
+mod deployed;
 mod edge;
+mod host;
 mod node;
 mod parity;
 mod sides;
 mod unit;
 
 use donjon::{
-    reader::{Credential, OfStore, Outcome, Reader, Role, Roles, Seen, Source, Tokens, Unwitnessed, Witness, server},
+    reader::{Credential, OfBundle, Outcome, Reader, Role, Roles, Seen, Source, Tokens, Unwitnessed, Witness, server},
     transfer::{
         Places,
         authority::Authority,
@@ -43,7 +45,7 @@ fn path(text: &str) -> RecordPath {
     text.parse().unwrap()
 }
 
-/// The records of both servers.
+/// The records of both servers. A deployment of a daemon has no folders in its own.
 fn records() -> Vec<(RecordPath, Document)> {
     let named =
         [("database_password", VALUE), ("keystone.database.connection", CONNECTION), ("other", "not-for-this-role")];
@@ -117,10 +119,12 @@ impl Served {
         let (role, credential) = Role::generate("keystone".parse().unwrap(), &reads).unwrap();
         let tokens = Tokens::open(&folder.path().join("node/tokens"), now()).unwrap();
         let witness = Arc::new(Lines::default());
-        let lookup = Arc::new(OfStore(Arc::new(bundle)));
-        let source = |ends| Source { lookup: lookup.clone(), roles: Roles::new([role.clone()]), ends };
-        let reader = Arc::new(Reader::new(path(MOUNT), source(None), tokens, witness.clone(), now));
-        let sealed = Mutex::new(Some(source(Some(0))));
+        let source = |bundle, ends| Source {
+            lookup: Arc::new(OfBundle::new(bundle, ends, now)),
+            roles: Roles::new([role.clone()]),
+        };
+        let reader = Arc::new(Reader::new(path(MOUNT), source(bundle, i64::MAX), tokens, witness.clone(), now));
+        let sealed = Mutex::new(Some(source(Bundle::new(0, []), 0)));
         let listening = server::Listening::bind("127.0.0.1:0".parse().unwrap(), certificate).await.unwrap();
         let url = listening.url().to_owned();
         let (end, ended) = oneshot::channel::<()>();

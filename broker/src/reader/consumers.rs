@@ -149,7 +149,7 @@ impl Written {
 }
 
 /// The kernel's `overflowuid`.
-const OVERFLOW: u32 = 65534;
+pub const OVERFLOW: u32 = 65534;
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,7 @@ use super::{
     request::{Entry, Query},
     witness::Outcome,
 };
-use donjon_drivers::store::{RecordPath, StoreError, Version, VersionInfo, VersionState, Which};
+use donjon_drivers::store::{RecordPath, StoreError, Stored, Version, VersionInfo, VersionState, Which};
 use donjon_policies::name::RoleName;
 use hyper::Method;
 use serde::Serialize;
@@ -17,8 +17,9 @@ use std::{
     num::IntErrorKind,
 };
 
+/// A version of a record, as KV version 2 shows it.
 #[derive(Serialize)]
-struct Data<'a> {
+pub(super) struct Data<'a> {
     data: &'a RawValue,
     metadata: VersionOf,
 }
@@ -67,34 +68,33 @@ pub(super) enum Wish {
 }
 
 /// One version of a record.
-pub(super) async fn data(lookup: &dyn Lookup, path: &RecordPath, query: &Query) -> (Outcome, Answer) {
+pub(super) async fn data(lookup: &dyn Lookup, role: &RoleName, path: &RecordPath, query: &Query) -> (Outcome, Answer) {
     let which = match which(query) {
         Ok(which) => which,
         Err(answer) => return (Outcome::Refused, answer),
     };
-    let found = async {
-        let Some(stored) = lookup.read(path, which).await? else { return Ok(None) };
-        let versions = lookup.versions(path).await?;
-        Ok(Some((stored, versions)))
-    };
-    let (stored, versions) = match found.await {
-        Ok(Some(found)) => found,
+    let stored = match lookup.read(role, path, which).await {
+        Ok(Some(stored)) => stored,
         Ok(None) => return (Outcome::Missing, Answer::missing()),
         Err(error) => return (Outcome::Failed, failure(&error)),
     };
-    let created = versions.iter().find(|info| info.version == stored.version).map_or(0, |info| info.created);
+    match shown(&stored) {
+        Some(data) => (Outcome::Done, Answer::data(data)),
+        None => (Outcome::Failed, Answer::failed()),
+    }
+}
+
+/// What is shown of a version that was read.
+pub(super) fn shown(stored: &Stored) -> Option<Data<'_>> {
     let metadata = VersionOf {
-        created_time: time(created),
+        created_time: time(stored.created),
         custom_metadata: None,
         deletion_time: "",
         destroyed: false,
         version: stored.version.0,
     };
     // EXPOSE: into the answer to a role that was granted this record
-    match serde_json::from_slice::<&RawValue>(stored.document.text().expose()) {
-        Ok(data) => (Outcome::Done, Answer::data(Data { data, metadata })),
-        Err(_) => (Outcome::Failed, Answer::failed()),
-    }
+    serde_json::from_slice(stored.document.text().expose()).ok().map(|data| Data { data, metadata })
 }
 
 fn which(query: &Query) -> Result<Which, Answer> {
@@ -183,11 +183,10 @@ pub(super) fn granted<'a>(grants: &Grants, role: &RoleName, path: Option<&'a Rec
     path.filter(|path| grants.decide(role, path) == Decision::Granted)
 }
 
-fn failure(error: &StoreError) -> Answer {
+pub(super) fn failure(error: &StoreError) -> Answer {
     match error {
-        StoreError::Sealed => Answer::errors(503, &["Vault is sealed"]),
-        StoreError::Unreachable { .. }
-        | StoreError::Denied { .. }
+        StoreError::Sealed | StoreError::Unreachable { .. } => Answer::errors(503, &["Vault is sealed"]),
+        StoreError::Denied { .. }
         | StoreError::Conflict { .. }
         | StoreError::Full { .. }
         | StoreError::Damaged { .. }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! server ──▶ peer, request (limits, path, token) ──▶ Reader::answer ──▶ login · tokens · callers · grants ──▶ Lookup
-//!  TLS, time-outs, drain                                  │ a line to the Witness, before each answer
+//!  TLS, time-outs, drain                                  │ a line to the Witness, before each answer    OfBundle, OfDaemon
 //! ```
 //!
 //! A role is asked for with its AppRole, or, where it is bound to users or keys, by them alone: at the unix socket by
@@ -16,6 +16,8 @@
 //! | `POST /v1/auth/approle/login`, `POST /v1/auth/cert/login` | AppRole's; that of TLS certificates |
 //! | `GET /v1/auth/token/lookup-self`, `POST …/renew-self`, `POST …/revoke-self` | the token's |
 //! | `GET /v1/sys/health`, `seal-status`, `init`, `leader`, `internal/ui/mounts[/<path>]` | the server's |
+//!
+//! | `POST /v1/sys/donjon/records` | many records at once, for Donjon's own driver; OpenBao has no such path |
 //!
 //! Everything else is refused, with OpenBao's status and errors for the same request. It differs on purpose where
 //! OpenBao's message repeats input, or tells a known role from an unknown one; and nothing can be written.
@@ -31,6 +33,7 @@ mod lookup;
 mod owner;
 mod pace;
 mod peer;
+mod records;
 mod request;
 mod roles;
 mod serve;
@@ -42,7 +45,7 @@ mod witness;
 
 pub use callers::{Callers, From};
 pub use grants::{Decision, Grants};
-pub use lookup::{Lookup, OfStore};
+pub use lookup::{Lookup, OfBundle, OfDaemon, Standing};
 pub use pace::Pace;
 pub use peer::{Key, Peer, Place};
 pub use roles::{Credential, Role, Roles, RolesError};

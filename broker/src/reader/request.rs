@@ -36,6 +36,8 @@ pub(super) enum Route {
     Mount {
         ours: bool,
     },
+    /// Many records at once.
+    Records,
     /// A version of a record; `None` for what is no path of one.
     Data(Option<RecordPath>),
     /// A record's versions, or a folder's names.
@@ -140,6 +142,7 @@ fn known(mount: &RecordPath, path: &str) -> Route {
         "auth/token/renew-self" => Route::RenewSelf,
         "auth/token/revoke-self" => Route::RevokeSelf,
         "sys/internal/ui/mounts" => Route::Mounts,
+        "sys/donjon/records" => Route::Records,
         other => match other.strip_prefix("sys/internal/ui/mounts/") {
             Some(asked) => Route::Mount { ours: below(mount, asked).is_some() },
             None => below(mount, other).map_or(Route::Unknown, in_mount),

@@ -156,9 +156,10 @@ impl Roles {
         self.0.get(place)
     }
 
-    /// The role that this peer is known as without a credential.
+    /// The role that this peer is known as without a credential. Who could be two must say which.
     pub(super) fn known(&self, peer: &Peer) -> Option<&Role> {
-        self.0.iter().find(|role| role.callers.know(peer))
+        let mut known = self.0.iter().filter(|role| role.callers.know(peer));
+        known.next().filter(|_| known.next().is_none())
     }
 
     /// The role of this credential, where this peer may act as it.

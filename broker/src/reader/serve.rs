@@ -5,12 +5,13 @@ use super::{
     grants::Grants,
     kv::{self, Wish},
     login,
-    lookup::Lookup,
+    lookup::{Lookup, Standing},
     pace::{Pace, Paces, Turn},
     peer::Peer,
+    records,
     request::{Asked, Entry, Namespace, Route},
     roles::Roles,
-    sys::{self, Sealed},
+    sys,
     tokens::{Token, Tokens},
     witness::{Act, Outcome, Seen, Witness},
 };
@@ -38,8 +39,6 @@ pub struct Source {
     pub lookup: Arc<dyn Lookup>,
     /// Who reads which.
     pub roles: Roles,
-    /// After this nothing is read any more, in seconds since 1970.
-    pub ends: Option<i64>,
 }
 
 /// A source, with its grants; replaced as a whole.
@@ -47,8 +46,6 @@ struct Served {
     lookup: Arc<dyn Lookup>,
     roles: Roles,
     grants: Grants,
-    /// After this second nothing is read any more: a bundle has an end.
-    ends: i64,
     /// Some role is bound to keys. Where none is, there is no such way to log in.
     takes_keys: bool,
 }
@@ -57,8 +54,7 @@ impl From<Source> for Served {
     fn from(source: Source) -> Self {
         let grants = source.roles.grants();
         let takes_keys = source.roles.iter().any(|role| !role.callers.keys.is_empty());
-        let ends = source.ends.unwrap_or(i64::MAX);
-        Self { lookup: source.lookup, roles: source.roles, grants, ends, takes_keys }
+        Self { lookup: source.lookup, roles: source.roles, grants, takes_keys }
     }
 }
 
@@ -137,11 +133,12 @@ impl Reader {
         caller: Option<Caller>,
         now: i64,
     ) -> Answer {
-        if let Some(answer) = self.open_to_all(&asked, now) {
+        let standing = served.lookup.standing().await;
+        if let Some(answer) = open_to_all(&asked, standing, now) {
             return answer;
         }
         let nobody = About { peer, role: None, act: act(&asked.route), path: None };
-        if now > served.ends {
+        if standing == Standing::Sealed {
             let answer = malformed(&asked).unwrap_or_else(|| Answer::errors(503, &["Vault is sealed"]));
             return self.seen(&nobody, Outcome::Failed, answer);
         }
@@ -163,6 +160,7 @@ impl Reader {
         match &asked.route {
             Route::Data(path) => self.data(served, peer, role, path.as_ref(), &asked).await,
             Route::Metadata(entry) => self.metadata(served, peer, role, entry, &asked).await,
+            Route::Records => self.records(served, peer, role, &asked).await,
             Route::Health
             | Route::SealStatus
             | Route::Init
@@ -178,38 +176,6 @@ impl Reader {
             | Route::Unknown
             | Route::Outside => self.about_tokens(served, peer, &caller, &asked, now),
         }
-    }
-
-    /// What needs no token.
-    fn open_to_all(&self, asked: &Asked, now: i64) -> Option<Answer> {
-        let answer = match &asked.route {
-            Route::Outside => return Some(Answer::missing()),
-            Route::Elsewhere(path) => return Some(Answer::elsewhere(path.clone())),
-            Route::Health => sys::health(now, self.sealed(now), &asked.query),
-            Route::SealStatus => sys::seal_status(self.sealed(now)),
-            Route::Init => sys::init(),
-            Route::Leader => sys::leader(),
-            Route::Login
-            | Route::LoginByKey
-            | Route::LookupSelf
-            | Route::RenewSelf
-            | Route::RevokeSelf
-            | Route::Mounts
-            | Route::Mount { .. }
-            | Route::Data(_)
-            | Route::Metadata(_)
-            | Route::Unknown => return None,
-        };
-        Some(match asked.method {
-            Method::GET | Method::HEAD if asked.namespace == Namespace::Unnamed => answer,
-            Method::GET | Method::HEAD => Answer::errors(400, &["operation unavailable in namespaces"]),
-            _ => Answer::unsupported(),
-        })
-    }
-
-    /// A bundle that has ended is as good as a sealed Vault.
-    fn sealed(&self, now: i64) -> Sealed {
-        if now > self.served().ends { Sealed::Yes } else { Sealed::No }
     }
 
     fn login(&self, served: &Served, asked: &Asked, peer: &Peer, now: i64) -> Answer {
@@ -244,7 +210,7 @@ impl Reader {
     ) -> Answer {
         let granted = kv::granted(&served.grants, role, path).filter(|_| asked.method == Method::GET);
         let (outcome, answer) = match granted {
-            Some(path) => kv::data(served.lookup.as_ref(), path, &asked.query).await,
+            Some(path) => kv::data(served.lookup.as_ref(), role, path, &asked.query).await,
             None => (Outcome::Refused, Answer::denied()),
         };
         self.seen(&About { peer, role: Some(role), act: Act::Read, path }, outcome, answer)
@@ -264,6 +230,20 @@ impl Reader {
             (Wish::Nothing(answer), _) => (Outcome::Refused, answer),
         };
         self.seen(&About { peer, role: Some(role), act: Act::List, path }, outcome, answer)
+    }
+
+    async fn records(&self, served: &Served, peer: &Peer, role: &RoleName, asked: &Asked) -> Answer {
+        let (seen, mut answer) = match asked.method {
+            Method::POST => {
+                records::records(served.lookup.as_ref(), &served.grants, role, &self.mount, &asked.body).await
+            }
+            _ => (vec![(None, Outcome::Refused)], Answer::denied()),
+        };
+        for (path, outcome) in seen {
+            let about = About { peer, role: Some(role), act: Act::Read, path: path.as_ref() };
+            answer = self.seen(&about, outcome, answer);
+        }
+        answer
     }
 
     fn about_tokens(&self, served: &Served, peer: &Peer, caller: &Caller, asked: &Asked, now: i64) -> Answer {
@@ -305,6 +285,34 @@ struct About<'a> {
     path: Option<&'a RecordPath>,
 }
 
+/// What needs no token.
+fn open_to_all(asked: &Asked, standing: Standing, now: i64) -> Option<Answer> {
+    let answer = match &asked.route {
+        Route::Outside => return Some(Answer::missing()),
+        Route::Elsewhere(path) => return Some(Answer::elsewhere(path.clone())),
+        Route::Health => sys::health(now, standing, &asked.query),
+        Route::SealStatus => sys::seal_status(standing),
+        Route::Init => sys::init(),
+        Route::Leader => sys::leader(),
+        Route::Login
+        | Route::LoginByKey
+        | Route::LookupSelf
+        | Route::RenewSelf
+        | Route::RevokeSelf
+        | Route::Mounts
+        | Route::Mount { .. }
+        | Route::Data(_)
+        | Route::Metadata(_)
+        | Route::Records
+        | Route::Unknown => return None,
+    };
+    Some(match asked.method {
+        Method::GET | Method::HEAD if asked.namespace == Namespace::Unnamed => answer,
+        Method::GET | Method::HEAD => Answer::errors(400, &["operation unavailable in namespaces"]),
+        _ => Answer::unsupported(),
+    })
+}
+
 /// What is refused even where nothing can be read.
 fn malformed(asked: &Asked) -> Option<Answer> {
     let writes = matches!(asked.method, Method::POST | Method::PUT);
@@ -326,6 +334,7 @@ fn act(route: &Route) -> Act {
         Route::Metadata(_) => Act::List,
         Route::LookupSelf | Route::RenewSelf | Route::RevokeSelf | Route::Mounts | Route::Mount { .. } => Act::Token,
         Route::Data(_)
+        | Route::Records
         | Route::Health
         | Route::SealStatus
         | Route::Init

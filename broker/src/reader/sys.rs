@@ -1,6 +1,6 @@
 //! What the server says of itself, to anyone.
 
-use super::{answer::Answer, request::Query};
+use super::{answer::Answer, lookup::Standing, request::Query};
 use donjon_drivers::store::RecordPath;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -84,18 +84,11 @@ struct MountOptions {
     version: &'static str,
 }
 
-/// Whether anything can be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sealed {
-    Yes,
-    No,
-}
-
 /// How it is. Whoever asks may say which status is to tell it.
-pub(super) fn health(now: i64, sealed: Sealed, query: &Query) -> Answer {
-    let (code, usual) = match sealed {
-        Sealed::Yes => (&query.sealed, 503),
-        Sealed::No => (&query.active, 200),
+pub(super) fn health(now: i64, standing: Standing, query: &Query) -> Answer {
+    let (code, usual) = match standing {
+        Standing::Sealed => (&query.sealed, 503),
+        Standing::Open => (&query.active, 200),
     };
     let status = match code.as_deref() {
         None => usual,
@@ -105,7 +98,7 @@ pub(super) fn health(now: i64, sealed: Sealed, query: &Query) -> Answer {
             None => return Answer::errors(400, &[]),
         },
     };
-    let is_sealed = sealed == Sealed::Yes;
+    let is_sealed = standing == Standing::Sealed;
     let replication = if is_sealed { "unknown" } else { "disabled" };
     let answer = Answer::plain(&Health {
         initialized: true,
@@ -121,11 +114,11 @@ pub(super) fn health(now: i64, sealed: Sealed, query: &Query) -> Answer {
     Answer { status, ..answer }
 }
 
-pub(super) fn seal_status(sealed: Sealed) -> Answer {
+pub(super) fn seal_status(standing: Standing) -> Answer {
     Answer::plain(&SealStatus {
         r#type: "age",
         initialized: true,
-        sealed: sealed == Sealed::Yes,
+        sealed: standing == Standing::Sealed,
         t: 1,
         n: 1,
         progress: 0,

@@ -1,7 +1,7 @@
 //! Tests of the server: what it bears, what it refuses, and that nothing is answered without a line for the witness.
 
 use super::{
-    Callers, Credential, Key, Lookup, OfStore, Outcome, Pace, Reader, Role, Roles, Seen, Source, Tokens, Unwitnessed,
+    Callers, Credential, Key, Lookup, OfBundle, Outcome, Pace, Reader, Role, Roles, Seen, Source, Tokens, Unwitnessed,
     Witness,
     server::{Certificate, Limits, ListenError, Listening},
 };
@@ -55,13 +55,13 @@ fn path(text: &str) -> RecordPath {
     text.parse().unwrap()
 }
 
-fn lookup(value: &str) -> Arc<dyn Lookup> {
+fn lookup(value: &str, ends: i64) -> Arc<dyn Lookup> {
     let document = Document::from_json(Material::from(format!(r#"{{"password":"{value}"}}"#))).unwrap();
-    Arc::new(OfStore(Arc::new(Bundle::new(0, [(path("d/a"), Version(1), document)]))))
+    Arc::new(OfBundle::new(Bundle::new(0, [(path("d/a"), Version(1), document)]), ends, || 1000))
 }
 
 fn source(value: &str, roles: &Roles) -> Source {
-    Source { lookup: lookup(value), roles: roles.clone(), ends: None }
+    Source { lookup: lookup(value, i64::MAX), roles: roles.clone() }
 }
 
 async fn start(limits: Limits) -> Running {
@@ -153,7 +153,7 @@ async fn another_bundle_takes_over_without_a_restart() {
 async fn a_bundle_that_has_ended_is_as_good_as_sealed() {
     let running = start(Limits::default()).await;
     let token = running.login().await;
-    let ending = |ends| Source { ends: Some(ends), ..source("value-one", &running.roles) };
+    let ending = |ends| Source { lookup: lookup("value-one", ends), roles: running.roles.clone() };
     running.reader.replace(ending(1000));
     assert!(running.read(&token).await.contains("value-one"), "its last second is its own");
     running.reader.replace(ending(999));

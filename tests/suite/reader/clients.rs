@@ -1,5 +1,5 @@
-//! Unchanged clients read from a bundle: castellan under oslo.config, hvac, `bao` and its agent, Ansible's hashi_vault,
-//! kolla's own.
+//! Unchanged clients read from a bundle and from a daemon: castellan under oslo.config, hvac, `bao` and its agent, Ansible's
+//! hashi_vault, kolla's own.
 //!
 //! Each is asked for what its role may read, for what it may not, for what is not there, and from a server that is
 //! sealed, beside a real OpenBao: request by request the same statuses and errors.
@@ -45,30 +45,32 @@ print(conf.database.connection)
 
 #[tokio::test]
 async fn castellan_gives_a_service_its_database_url() {
-    let sides = Sides::start().await;
-    let ask = async |mapped: &str| {
-        sides
-            .run(async |side, folder| {
-                castellan(folder, side, mapped);
-                run("python3", &["-c", SERVICE], &[], folder).await
-            })
-            .await
-    };
-    let read = ask("kolla/keystone.database.connection").await;
-    assert_eq!(out(&read), CONNECTION, "{}", said(&read));
-    let has = |path, outcome| sides.served.witness.has(path, outcome);
-    assert!(has("kolla/keystone.database.connection", Outcome::Done), "its audit line was kept");
-    let denied = ask("kolla/other").await;
-    assert!(!denied.status.success() && said(&denied).contains("Forbidden"), "{}", said(&denied));
-    assert!(has("kolla/other", Outcome::Refused));
-    // Castellan takes the default where there is no such record, and where it cannot read: why a service's start must be
-    // guarded.
-    let missing = ask("kolla/missing").await;
-    assert_eq!(out(&missing), "sqlite://", "{}", said(&missing));
-    sides.seal().await;
-    let sealed = ask("kolla/keystone.database.connection").await;
-    assert_eq!(out(&sealed), "sqlite://", "{}", said(&sealed));
-    sides.end().await;
+    Sides::on_each_store(async |sides| {
+        let ask = async |mapped: &str| {
+            sides
+                .run(async |side, folder| {
+                    castellan(folder, side, mapped);
+                    run("python3", &["-c", SERVICE], &[], folder).await
+                })
+                .await
+        };
+        let read = ask("kolla/keystone.database.connection").await;
+        assert_eq!(out(&read), CONNECTION, "{}", said(&read));
+        let has = |path, outcome| sides.ours.saw(path, outcome);
+        assert!(has("kolla/keystone.database.connection", Outcome::Done), "its audit line was kept");
+        let denied = ask("kolla/other").await;
+        assert!(!denied.status.success() && said(&denied).contains("Forbidden"), "{}", said(&denied));
+        assert!(has("kolla/other", Outcome::Refused));
+        // Castellan takes the default where there is no such record, and where it cannot read: why a service's start must be
+        // guarded.
+        let missing = ask("kolla/missing").await;
+        assert_eq!(out(&missing), "sqlite://", "{}", said(&missing));
+        sides.seal().await;
+        let sealed = ask("kolla/keystone.database.connection").await;
+        assert_eq!(out(&sealed), "sqlite://", "{}", said(&sealed));
+        sides.end().await;
+    })
+    .await;
 }
 
 const HVAC: &str = "
@@ -112,35 +114,30 @@ print(client.is_authenticated())
 
 #[tokio::test]
 async fn hvac_logs_in_reads_lists_renews_and_writes_nothing() {
-    let sides = Sides::start().await;
-    let ask = async |more: &[(&str, &str)]| {
-        sides
-            .run(async |side, folder| {
-                let own = [
-                    ("ADDRESS", side.url()),
-                    ("ROLE_ID", &side.role_id),
-                    ("SECRET_ID", &side.secret_id),
-                    ("TOKEN", &side.token),
-                ];
-                run("python3", &["-c", HVAC], &[&own, more].concat(), folder).await
-            })
-            .await
-    };
-    let read = ask(&[]).await;
-    let wanted = [
-        VALUE,
-        "forbidden",
-        "missing",
-        "1",
-        "database_password,folder/,keystone.database.connection",
-        "forbidden",
-        "False",
-    ];
-    assert_eq!(out(&read).lines().collect::<Vec<_>>(), wanted, "{}", said(&read));
-    sides.seal().await;
-    let sealed = ask(&[("SEALED", "1")]).await;
-    assert_eq!(out(&sealed).lines().collect::<Vec<_>>(), ["True sealed", "sealed"], "{}", said(&sealed));
-    sides.end().await;
+    Sides::on_each_store(async |sides| {
+        let ask = async |more: &[(&str, &str)]| {
+            sides
+                .run(async |side, folder| {
+                    let own = [
+                        ("ADDRESS", side.url()),
+                        ("ROLE_ID", &side.role_id),
+                        ("SECRET_ID", &side.secret_id),
+                        ("TOKEN", &side.token),
+                    ];
+                    run("python3", &["-c", HVAC], &[&own, more].concat(), folder).await
+                })
+                .await
+        };
+        let read = ask(&[]).await;
+        let names = sides.names().join(",");
+        let wanted = [VALUE, "forbidden", "missing", "1", &names, "forbidden", "False"];
+        assert_eq!(out(&read).lines().collect::<Vec<_>>(), wanted, "{}", said(&read));
+        sides.seal().await;
+        let sealed = ask(&[("SEALED", "1")]).await;
+        assert_eq!(out(&sealed).lines().collect::<Vec<_>>(), ["True sealed", "sealed"], "{}", said(&sealed));
+        sides.end().await;
+    })
+    .await;
 }
 
 async fn bao(side: &Side, folder: &Path, arguments: &[&str]) -> Output {
@@ -151,38 +148,40 @@ async fn bao(side: &Side, folder: &Path, arguments: &[&str]) -> Output {
 
 #[tokio::test]
 async fn bao_reads_with_its_own_command() {
-    let sides = Sides::start().await;
-    let login = sides
-        .run(async |side, folder| {
-            write(folder, "role_id", &side.role_id);
-            write(folder, "secret_id", &side.secret_id);
-            let login = ["write", "-field=token", "auth/approle/login", "role_id=@role_id", "secret_id=@secret_id"];
-            bao(side, folder, &login).await
-        })
-        .await;
-    assert!(out(&login).starts_with("s."), "{}", said(&login));
-    let ask = async |arguments: &[&str]| sides.run(async |side, folder| bao(side, folder, arguments).await).await;
-    let get = async |name| ask(&["kv", "get", "-mount=kv", "-field=password", name]).await;
-    let read = get("kolla/database_password").await;
-    assert_eq!(out(&read), VALUE, "{}", said(&read));
-    let denied = get("kolla/other").await;
-    assert!(denied.status.code() == Some(2) && said(&denied).contains("permission denied"), "{}", said(&denied));
-    let missing = get("kolla/missing").await;
-    assert!(missing.status.code() == Some(2) && said(&missing).contains("No value found"), "{}", said(&missing));
-    let versions = ask(&["kv", "metadata", "get", "-mount=kv", "kolla/database_password"]).await;
-    assert!(versions.status.success() && out(&versions).contains("Version 1"), "{}", said(&versions));
-    let listed = ask(&["kv", "list", "-mount=kv", "-format=json", "kolla"]).await;
-    let names: Vec<String> = serde_json::from_str(&out(&listed)).unwrap_or_else(|_| panic!("{}", said(&listed)));
-    assert_eq!(names, ["database_password", "folder/", "keystone.database.connection"]);
-    let status = ask(&["status"]).await;
-    assert!(status.status.success(), "{}", said(&status));
-    let written = ask(&["kv", "put", "-mount=kv", "kolla/database_password", "a=b"]).await;
-    assert!(!written.status.success() && said(&written).contains("permission denied"), "{}", said(&written));
-    sides.seal().await;
-    let sealed = get("kolla/database_password").await;
-    assert!(sealed.status.code() == Some(2) && said(&sealed).contains("Vault is sealed"), "{}", said(&sealed));
-    assert_eq!(ask(&["status"]).await.status.code(), Some(2), "sealed");
-    sides.end().await;
+    Sides::on_each_store(async |sides| {
+        let login = sides
+            .run(async |side, folder| {
+                write(folder, "role_id", &side.role_id);
+                write(folder, "secret_id", &side.secret_id);
+                let login = ["write", "-field=token", "auth/approle/login", "role_id=@role_id", "secret_id=@secret_id"];
+                bao(side, folder, &login).await
+            })
+            .await;
+        assert!(out(&login).starts_with("s."), "{}", said(&login));
+        let ask = async |arguments: &[&str]| sides.run(async |side, folder| bao(side, folder, arguments).await).await;
+        let get = async |name| ask(&["kv", "get", "-mount=kv", "-field=password", name]).await;
+        let read = get("kolla/database_password").await;
+        assert_eq!(out(&read), VALUE, "{}", said(&read));
+        let denied = get("kolla/other").await;
+        assert!(denied.status.code() == Some(2) && said(&denied).contains("permission denied"), "{}", said(&denied));
+        let missing = get("kolla/missing").await;
+        assert!(missing.status.code() == Some(2) && said(&missing).contains("No value found"), "{}", said(&missing));
+        let versions = ask(&["kv", "metadata", "get", "-mount=kv", "kolla/database_password"]).await;
+        assert!(versions.status.success() && out(&versions).contains("Version 1"), "{}", said(&versions));
+        let listed = ask(&["kv", "list", "-mount=kv", "-format=json", "kolla"]).await;
+        let names: Vec<String> = serde_json::from_str(&out(&listed)).unwrap_or_else(|_| panic!("{}", said(&listed)));
+        assert_eq!(names, sides.names());
+        let status = ask(&["status"]).await;
+        assert!(status.status.success(), "{}", said(&status));
+        let written = ask(&["kv", "put", "-mount=kv", "kolla/database_password", "a=b"]).await;
+        assert!(!written.status.success() && said(&written).contains("permission denied"), "{}", said(&written));
+        sides.seal().await;
+        let sealed = get("kolla/database_password").await;
+        assert!(sealed.status.code() == Some(2) && said(&sealed).contains("Vault is sealed"), "{}", said(&sealed));
+        assert_eq!(ask(&["status"]).await.status.code(), Some(2), "sealed");
+        sides.end().await;
+    })
+    .await;
 }
 
 async fn agent(side: &Side, folder: &Path, name: &str) -> Output {
@@ -227,19 +226,21 @@ async fn agent(side: &Side, folder: &Path, name: &str) -> Output {
 
 #[tokio::test]
 async fn bao_agent_renders_its_template() {
-    let sides = Sides::start().await;
-    let ask = async |name: &str| sides.run_unordered(async |side, folder| agent(side, folder, name).await).await;
-    let read = ask("kolla/database_password").await;
-    assert_eq!(out(&read), format!("password = {VALUE}"), "{}", said(&read));
-    let denied = ask("kolla/other").await;
-    assert!(!denied.status.success() && said(&denied).contains("permission denied"), "{}", said(&denied));
-    assert_eq!(out(&denied), "", "nothing was rendered");
-    let missing = ask("kolla/missing").await;
-    assert!(!missing.status.success() && said(&missing).contains("no secret exists"), "{}", said(&missing));
-    sides.seal().await;
-    let sealed = ask("kolla/database_password").await;
-    assert!(!sealed.status.success() && said(&sealed).contains("Vault is sealed"), "{}", said(&sealed));
-    sides.end().await;
+    Sides::on_each_store(async |sides| {
+        let ask = async |name: &str| sides.run_unordered(async |side, folder| agent(side, folder, name).await).await;
+        let read = ask("kolla/database_password").await;
+        assert_eq!(out(&read), format!("password = {VALUE}"), "{}", said(&read));
+        let denied = ask("kolla/other").await;
+        assert!(!denied.status.success() && said(&denied).contains("permission denied"), "{}", said(&denied));
+        assert_eq!(out(&denied), "", "nothing was rendered");
+        let missing = ask("kolla/missing").await;
+        assert!(!missing.status.success() && said(&missing).contains("no secret exists"), "{}", said(&missing));
+        sides.seal().await;
+        let sealed = ask("kolla/database_password").await;
+        assert!(!sealed.status.success() && said(&sealed).contains("Vault is sealed"), "{}", said(&sealed));
+        sides.end().await;
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -263,64 +264,68 @@ async fn bao_reads_over_tls_and_believes_no_other_certificate() {
 
 #[tokio::test]
 async fn ansible_looks_up_with_community_hashi_vault() {
-    let sides = Sides::start().await;
-    let ask = async |name: &str| {
-        let lookup = format!("lookup('community.hashi_vault.vault_kv2_get', '{name}', engine_mount_point='kv')");
-        let message = format!("msg={{{{ {lookup}.secret.password }}}}");
-        sides
-            .run(async |side, folder| {
-                let environment = [
-                    ("ANSIBLE_HASHI_VAULT_ADDR", side.url()),
-                    ("ANSIBLE_HASHI_VAULT_AUTH_METHOD", "approle"),
-                    ("ANSIBLE_HASHI_VAULT_ROLE_ID", &side.role_id),
-                    ("ANSIBLE_HASHI_VAULT_SECRET_ID", &side.secret_id),
-                    ("ANSIBLE_LOCALHOST_WARNING", "False"),
-                    ("ANSIBLE_INVENTORY_UNPARSED_WARNING", "False"),
-                ];
-                run("ansible", &["localhost", "-m", "debug", "-a", &message], &environment, folder).await
-            })
-            .await
-    };
-    let read = ask("kolla/database_password").await;
-    assert!(read.status.success() && out(&read).contains(VALUE), "{}", said(&read));
-    let denied = ask("kolla/other").await;
-    assert!(!denied.status.success() && said(&denied).contains("Forbidden"), "{}", said(&denied));
-    let missing = ask("kolla/missing").await;
-    assert!(!missing.status.success() && said(&missing).contains("Invalid or missing path"), "{}", said(&missing));
-    sides.seal().await;
-    let sealed = ask("kolla/database_password").await;
-    assert!(!sealed.status.success() && said(&sealed).contains("Vault is sealed"), "{}", said(&sealed));
-    sides.end().await;
+    Sides::on_each_store(async |sides| {
+        let ask = async |name: &str| {
+            let lookup = format!("lookup('community.hashi_vault.vault_kv2_get', '{name}', engine_mount_point='kv')");
+            let message = format!("msg={{{{ {lookup}.secret.password }}}}");
+            sides
+                .run(async |side, folder| {
+                    let environment = [
+                        ("ANSIBLE_HASHI_VAULT_ADDR", side.url()),
+                        ("ANSIBLE_HASHI_VAULT_AUTH_METHOD", "approle"),
+                        ("ANSIBLE_HASHI_VAULT_ROLE_ID", &side.role_id),
+                        ("ANSIBLE_HASHI_VAULT_SECRET_ID", &side.secret_id),
+                        ("ANSIBLE_LOCALHOST_WARNING", "False"),
+                        ("ANSIBLE_INVENTORY_UNPARSED_WARNING", "False"),
+                    ];
+                    run("ansible", &["localhost", "-m", "debug", "-a", &message], &environment, folder).await
+                })
+                .await
+        };
+        let read = ask("kolla/database_password").await;
+        assert!(read.status.success() && out(&read).contains(VALUE), "{}", said(&read));
+        let denied = ask("kolla/other").await;
+        assert!(!denied.status.success() && said(&denied).contains("Forbidden"), "{}", said(&denied));
+        let missing = ask("kolla/missing").await;
+        assert!(!missing.status.success() && said(&missing).contains("Invalid or missing path"), "{}", said(&missing));
+        sides.seal().await;
+        let sealed = ask("kolla/database_password").await;
+        assert!(!sealed.status.success() && said(&sealed).contains("Vault is sealed"), "{}", said(&sealed));
+        sides.end().await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn kolla_readpwd_fills_its_file() {
-    let sides = Sides::start().await;
-    let ask = async |names: &[&str]| {
-        let file: String = names.iter().map(|name| format!("{name}:\n")).collect();
-        sides
-            .run(async |side, folder| {
-                write(folder, "passwords.yml", &file);
-                let (url, role, secret) = (side.url(), side.role_id.as_str(), side.secret_id.as_str());
-                let arguments =
-                    ["-p", "passwords.yml", "-kv", MOUNT, "-kvp", "kolla", "-v", url, "-r", role, "-s", secret];
-                let mut output = run("kolla-readpwd", &arguments, &[], folder).await;
-                output.stdout.extend_from_slice(b"\nfile:\n");
-                output.stdout.extend(std::fs::read(folder.join("passwords.yml")).unwrap());
-                output
-            })
-            .await
-    };
-    let read = ask(&["database_password", "missing"]).await;
-    assert!(read.status.success() && out(&read).contains("'missing' not found"), "{}", said(&read));
-    let filled = format!("file:\ndatabase_password: {VALUE}\nmissing: null");
-    assert!(out(&read).ends_with(&filled), "{}", said(&read));
-    let denied = ask(&["other"]).await;
-    assert!(!denied.status.success() && said(&denied).contains("Forbidden"), "{}", said(&denied));
-    assert!(out(&denied).ends_with("file:\nother:"), "its file stays as it was: {}", said(&denied));
-    sides.seal().await;
-    let sealed = ask(&["database_password"]).await;
-    assert!(!sealed.status.success() && said(&sealed).contains("Vault is sealed"), "{}", said(&sealed));
-    assert!(out(&sealed).ends_with("file:\ndatabase_password:"), "{}", said(&sealed));
-    sides.end().await;
+    Sides::on_each_store(async |sides| {
+        let ask = async |names: &[&str]| {
+            let file: String = names.iter().map(|name| format!("{name}:\n")).collect();
+            sides
+                .run(async |side, folder| {
+                    write(folder, "passwords.yml", &file);
+                    let (url, role, secret) = (side.url(), side.role_id.as_str(), side.secret_id.as_str());
+                    let arguments =
+                        ["-p", "passwords.yml", "-kv", MOUNT, "-kvp", "kolla", "-v", url, "-r", role, "-s", secret];
+                    let mut output = run("kolla-readpwd", &arguments, &[], folder).await;
+                    output.stdout.extend_from_slice(b"\nfile:\n");
+                    output.stdout.extend(std::fs::read(folder.join("passwords.yml")).unwrap());
+                    output
+                })
+                .await
+        };
+        let read = ask(&["database_password", "missing"]).await;
+        assert!(read.status.success() && out(&read).contains("'missing' not found"), "{}", said(&read));
+        let filled = format!("file:\ndatabase_password: {VALUE}\nmissing: null");
+        assert!(out(&read).ends_with(&filled), "{}", said(&read));
+        let denied = ask(&["other"]).await;
+        assert!(!denied.status.success() && said(&denied).contains("Forbidden"), "{}", said(&denied));
+        assert!(out(&denied).ends_with("file:\nother:"), "its file stays as it was: {}", said(&denied));
+        sides.seal().await;
+        let sealed = ask(&["database_password"]).await;
+        assert!(!sealed.status.success() && said(&sealed).contains("Vault is sealed"), "{}", said(&sealed));
+        assert!(out(&sealed).ends_with("file:\ndatabase_password:"), "{}", said(&sealed));
+        sides.end().await;
+    })
+    .await;
 }

@@ -1,6 +1,7 @@
 //! The same request to a real OpenBao and to the reader: the same status, the same errors, the same shape.
 
-use super::{MOUNT, Served, sides};
+use super::{MOUNT, Served, deployed::Deployed, records, sides};
+use donjon_drivers::store::{Document, RecordPath};
 use donjon_tests::openbao::OpenBao;
 use reqwest::Client;
 use serde_json::Value;
@@ -60,8 +61,8 @@ impl Side {
 }
 
 /// An OpenBao with the same records, and a role with the same grants.
-async fn openbao(server: &OpenBao) -> Side {
-    let (role_id, secret_id) = sides::prepare(server).await;
+async fn openbao(server: &OpenBao, records: &[(RecordPath, Document)]) -> Side {
+    let (role_id, secret_id) = sides::prepare(server, records).await;
     let url = server.address().url.clone();
     let client = sides::client(Some(&server.address().trust));
     let mut side = Side { client, url, role_id, secret_id, token: String::new() };
@@ -69,14 +70,9 @@ async fn openbao(server: &OpenBao) -> Side {
     side
 }
 
-async fn reader(served: &Served) -> Side {
-    let mut side = Side {
-        client: sides::client(None),
-        url: served.url.clone(),
-        role_id: served.credential.role_id.clone(),
-        secret_id: served.secret_id().to_owned(),
-        token: String::new(),
-    };
+async fn reader(url: &str, (role_id, secret_id): (String, String)) -> Side {
+    let (client, url) = (sides::client(None), url.to_owned());
+    let mut side = Side { client, url, role_id, secret_id, token: String::new() };
     side.login().await;
     side
 }
@@ -231,17 +227,18 @@ fn shape(value: &Value, at: &str, out: &mut BTreeSet<String>) {
     }
 }
 
-/// The names of a list, but the one that the role may not read: the reader does not show it.
+/// The names of a list, but those that the role may not read, a daemon's own among them: the reader does not show them.
 fn names(answer: &Value) -> Vec<&str> {
     let names = answer["data"]["keys"].as_array().into_iter().flatten();
-    names.filter_map(Value::as_str).filter(|name| *name != "other").collect()
+    names.filter_map(Value::as_str).filter(|name| *name != "other" && !name.starts_with("donjon-")).collect()
 }
 
 #[tokio::test]
 async fn every_answer_is_openbaos() {
     let server = OpenBao::start().await;
     let served = Served::start().await;
-    let (theirs, ours) = (openbao(&server).await, reader(&served).await);
+    let credential = (served.credential.role_id.clone(), served.secret_id().to_owned());
+    let (theirs, ours) = (openbao(&server, &records()).await, reader(&served.url, credential).await);
     let reached = compare(&theirs, &ours, &requests()).await;
     assert!(reached.is_superset(&[200, 204, 307, 400, 403, 404, 405, 500].into()), "all kinds of answers: {reached:?}");
     served.end().await;
@@ -251,7 +248,8 @@ async fn every_answer_is_openbaos() {
 async fn every_answer_of_a_sealed_one_is_openbaos() {
     let server = OpenBao::start().await;
     let served = Served::start().await;
-    let (theirs, ours) = (openbao(&server).await, reader(&served).await);
+    let credential = (served.credential.role_id.clone(), served.secret_id().to_owned());
+    let (theirs, ours) = (openbao(&server, &records()).await, reader(&served.url, credential).await);
     server.seal().await;
     served.seal();
     let mut requests = requests();
@@ -260,6 +258,27 @@ async fn every_answer_of_a_sealed_one_is_openbaos() {
     let reached = compare(&theirs, &ours, &requests).await;
     assert!(reached.contains(&503), "{reached:?}");
     served.end().await;
+}
+
+#[tokio::test]
+async fn every_answer_on_the_daemons_store_is_openbaos_also_when_it_is_sealed() {
+    let server = OpenBao::start().await;
+    let mut theirs = openbao(&server, &sides::flat()).await;
+    let deployed = Deployed::start(&server).await;
+    let mut ours = reader(&deployed.urls[0], deployed.credential("keystone")).await;
+    let kinds = [200, 204, 307, 400, 403, 404, 405, 500].into();
+    let reached = compare(&theirs, &ours, &requests()).await;
+    assert!(reached.is_superset(&kinds), "all kinds of answers: {reached:?}");
+    // The last requests gave both tokens up.
+    theirs.login().await;
+    ours.login().await;
+    server.seal().await;
+    deployed.closed(&ours.token).await;
+    let mut requests = requests();
+    requests.retain(|asked| asked.path != "/v1/sys/seal");
+    let reached = compare(&theirs, &ours, &requests).await;
+    assert!(reached.contains(&503), "{reached:?}");
+    deployed.end();
 }
 
 /// Asks both for everything; gives the statuses that there were.

@@ -1,10 +1,11 @@
 //! The two sides of a comparison: a real OpenBao and the reader, with the same records and a role with the same grants.
 
-use super::{GRANTED, MOUNT, Served, records};
+use super::{GRANTED, MOUNT, Served, deployed::Deployed, records};
+use donjon::reader::Outcome;
 use donjon_drivers::{
     material::Material,
     store::{
-        Expected,
+        Document, Expected, RecordPath,
         vault::{Call, Method, Trust},
     },
 };
@@ -33,9 +34,41 @@ pub(super) struct Side {
 /// Both.
 pub(super) struct Sides {
     theirs: Side,
-    ours: Side,
+    our_side: Side,
     server: OpenBao,
-    pub(super) served: Served,
+    pub(super) ours: Ours,
+}
+
+/// The reader of one of the two stores.
+pub(super) enum Ours {
+    /// A bundle's.
+    Bundle(Served),
+    /// The daemon's of a deployment host.
+    Daemon(Box<Deployed>),
+}
+
+impl Ours {
+    fn url(&self) -> &str {
+        match self {
+            Self::Bundle(served) => &served.url,
+            Self::Daemon(deployed) => &deployed.urls[0],
+        }
+    }
+
+    fn credential(&self) -> (String, String) {
+        match self {
+            Self::Bundle(served) => (served.credential.role_id.clone(), served.secret_id().to_owned()),
+            Self::Daemon(deployed) => deployed.credential("keystone"),
+        }
+    }
+
+    /// Whether there is an audit line of this.
+    pub(super) fn saw(&self, path: &str, outcome: Outcome) -> bool {
+        match self {
+            Self::Bundle(served) => served.witness.has(path, outcome),
+            Self::Daemon(deployed) => deployed.saw(path, outcome),
+        }
+    }
 }
 
 impl Side {
@@ -54,20 +87,40 @@ impl Side {
 }
 
 impl Sides {
-    pub(super) async fn start() -> Self {
-        let (server, served) = (OpenBao::start().await, Served::start().await);
-        let (role_id, secret_id) = prepare(&server).await;
+    /// Plays a scene with the reader of a bundle, and once more with that of a daemon.
+    pub(super) async fn on_each_store(scene: impl AsyncFn(Self)) {
+        let server = OpenBao::start().await;
+        let credential = prepare(&server, &records()).await;
+        scene(Self::new(server, credential, Ours::Bundle(Served::start().await)).await).await;
+        let server = OpenBao::start().await;
+        let credential = prepare(&server, &flat()).await;
+        let deployed = Box::new(Deployed::start(&server).await);
+        scene(Self::new(server, credential, Ours::Daemon(deployed)).await).await;
+    }
+
+    async fn new(server: OpenBao, (role_id, secret_id): (String, String), ours: Ours) -> Self {
         let trusting = client(Some(&server.address().trust));
         let theirs = Side::new(&server.address().url, trusting, role_id, secret_id).await;
-        let (role_id, secret_id) = (served.credential.role_id.clone(), served.secret_id().to_owned());
-        let ours = Side::new(&served.url, client(None), role_id, secret_id).await;
-        Self { theirs, ours, server, served }
+        let (role_id, secret_id) = ours.credential();
+        let our_side = Side::new(ours.url(), client(None), role_id, secret_id).await;
+        Self { theirs, our_side, server, ours }
+    }
+
+    /// The names that a list of the deployment's folder shows to the role.
+    pub(super) fn names(&self) -> Vec<&'static str> {
+        match &self.ours {
+            Ours::Bundle(_) => vec!["database_password", "folder/", "keystone.database.connection"],
+            Ours::Daemon(_) => vec!["database_password", "keystone.database.connection"],
+        }
     }
 
     /// Seals both.
     pub(super) async fn seal(&self) {
         self.server.seal().await;
-        self.served.seal();
+        match &self.ours {
+            Ours::Bundle(served) => served.seal(),
+            Ours::Daemon(deployed) => deployed.closed(&self.our_side.token).await,
+        }
     }
 
     /// Runs a client on both sides, each in a folder of its own. It sees the same statuses and errors for the same
@@ -100,14 +153,17 @@ impl Sides {
             let output = client(side, folder.path()).await;
             (output, side.recorder.take())
         };
-        let (theirs, ours) = tokio::join!(one(&self.theirs), one(&self.ours));
+        let (theirs, ours) = tokio::join!(one(&self.theirs), one(&self.our_side));
         assert!(!ours.1.is_empty(), "it was asked nothing: {}", said(&ours.0));
         assert_eq!(theirs.0.status.code(), ours.0.status.code(), "{}\n{}", said(&theirs.0), said(&ours.0));
         (theirs, ours)
     }
 
     pub(super) async fn end(self) {
-        self.served.end().await;
+        match self.ours {
+            Ours::Bundle(served) => served.end().await,
+            Ours::Daemon(deployed) => deployed.end(),
+        }
     }
 }
 
@@ -139,19 +195,25 @@ pub(super) fn client(trust: Option<&Trust>) -> Client {
     }
 }
 
-/// Gives an OpenBao the same records, and a role with the same grants: its role-id and secret-id.
-pub(super) async fn prepare(server: &OpenBao) -> (String, String) {
+/// The records that a deployment of a daemon can have: there are no folders in its own.
+pub(super) fn flat() -> Vec<(RecordPath, Document)> {
+    records().into_iter().filter(|(path, _)| path.as_str().matches('/').count() == 1).collect()
+}
+
+/// Gives an OpenBao these records, and a role with the same grants: its role-id and secret-id.
+pub(super) async fn prepare(server: &OpenBao, records: &[(RecordPath, Document)]) -> (String, String) {
     let store = server.store();
-    for (path, document) in records() {
-        store.write(&path, &document, Expected::Absent).await.unwrap();
+    for (path, document) in records {
+        store.write(path, document, Expected::Absent).await.unwrap();
     }
+    let folder = records.iter().any(|(path, _)| path.as_str().starts_with("kolla/folder/"));
     let mut policy = String::new();
-    for path in GRANTED {
+    for path in GRANTED.into_iter().filter(|path| folder || !path.starts_with("kolla/folder/")) {
         for engine in ["data", "metadata"] {
             writeln!(policy, r#"path "{MOUNT}/{engine}/{path}" {{ capabilities = ["read"] }}"#).unwrap();
         }
     }
-    for folder in ["", "kolla/", "kolla/folder/"] {
+    for folder in ["", "kolla/", "kolla/folder/"].into_iter().filter(|path| folder || *path != "kolla/folder/") {
         writeln!(policy, r#"path "{MOUNT}/metadata/{folder}" {{ capabilities = ["list"] }}"#).unwrap();
     }
     let connection = server.connection();

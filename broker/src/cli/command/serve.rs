@@ -1,4 +1,4 @@
-//! `donjon serve`: a node's reader, in the foreground.
+//! `donjon serve`: the reader of a node or of this host's daemon, in the foreground.
 
 mod load;
 mod log;
@@ -28,7 +28,7 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use donjon_drivers::store::RecordPath;
-use load::{Loaded, load};
+use load::{Loaded, Origin};
 use log::NodeLog;
 use serde_json::json;
 use std::{
@@ -45,23 +45,27 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Serve a bundle to castellan, hvac, Ansible and `bao`, as a Vault would. Needs no daemon, and stays in the foreground.
+/// Serve a bundle, or what the daemon of this host has, to castellan, hvac, Ansible and `bao`, as a Vault would. It stays in
+/// the foreground.
 ///
 /// The bundle is imported into the node's folder first, with all of `donjon import`'s checks; without a file the folder's
 /// own bundle is served. What changes in the folder is taken over while it serves, at once on SIGHUP; SIGTERM ends when
 /// requests under way are answered. Who reads what stands in the folder's `consumers.yaml`, by role:
 /// `keystone: {uids: [42425], certificates: [FILE], from: machine|anywhere, reads: [SECRET]}`. A role that names users or
 /// certificates is for these alone; at the socket and over TLS they need no other credential.
+///
+/// With `--store daemon` every answer is asked of the daemon, within its lease; without it nothing is answered. Who reads what
+/// stands in donjon.yaml, under `roles`, for those that name users; `consumers.yaml` adds others, by certificate say.
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:\n  donjon serve --store bundle:edge1.donjon -i node.identity\n  donjon serve -i node.identity --node /var/lib/donjon/node --socket /run/donjon-reader/reader.sock\n  donjon serve -i node.identity --listen 0.0.0.0:8200 --certificate own.pem --key own.key --client-authority ca.pem"
+    after_help = "Examples:\n  donjon serve --store bundle:edge1.donjon -i node.identity\n  donjon serve -i node.identity --node /var/lib/donjon/node --socket /run/donjon-reader/reader.sock\n  donjon serve --store daemon --listen 127.0.0.1:8200\n  donjon serve -i node.identity --listen 0.0.0.0:8200 --certificate own.pem --key own.key --client-authority ca.pem"
 )]
 pub struct Serve {
     #[command(subcommand)]
     act: Option<Act>,
-    /// What to serve: `bundle:FILE`, or `bundle` for what the node's folder holds.
-    #[arg(long, default_value = "bundle", value_name = "bundle[:FILE]")]
+    /// What to serve: `bundle:FILE`, `bundle` for what the node's folder holds, or `daemon`.
+    #[arg(long, default_value = "bundle", value_name = "bundle[:FILE]|daemon")]
     store: Source,
     /// The age identity file of this node; else the service's credential `identity`.
     #[arg(long, short, value_name = "FILE")]
@@ -104,6 +108,7 @@ enum Act {
 enum Source {
     File(PathBuf),
     Folder,
+    Daemon,
 }
 
 impl FromStr for Source {
@@ -111,8 +116,9 @@ impl FromStr for Source {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split_once(':') {
             None if text == "bundle" => Ok(Self::Folder),
+            None if text == "daemon" => Ok(Self::Daemon),
             Some(("bundle", file)) if !file.is_empty() => Ok(Self::File(file.into())),
-            Some(_) | None => Err("write `bundle:FILE`, or `bundle` for what the node's folder holds"),
+            Some(_) | None => Err("write `bundle:FILE`, `bundle` for what the node's folder holds, or `daemon`"),
         }
     }
 }
@@ -133,14 +139,22 @@ impl Serve {
         let mount: RecordPath = self.mount.parse().map_err(|error: donjon_drivers::store::path::PathError| {
             Failure::new(Exit::Usage, "this is no mount").because(&error)
         })?;
-        let identity = self.identity_file()?;
-        let identities = Arc::new(identities(&identity, &private(&identity)?)?);
-        let first = match &self.store {
-            Source::File(file) => self.import(folder, file, &identities)? == Trust::First,
-            Source::Folder => false,
+        let identities = || {
+            let identity = self.identity_file()?;
+            identities(&identity, &private(&identity)?)
         };
-        let stamp = watch::stamp(folder);
-        let Loaded { source, records, scope } = load(folder, &identities)?;
+        let (origin, first) = match &self.store {
+            Source::File(file) => {
+                let identities = identities()?;
+                let trust = self.import(folder, file, &identities)?;
+                (Origin::Bundle(identities), trust == Trust::First)
+            }
+            Source::Folder => (Origin::Bundle(identities()?), false),
+            Source::Daemon => (Origin::Daemon(context.home.clone()), false),
+        };
+        let origin = Arc::new(origin);
+        let stamp = watch::stamp(&origin, folder);
+        let Loaded { source, records, scope } = origin.load(folder)?;
         let tokens = Tokens::open(&folder.join("tokens"), now()).map_err(|error| {
             Failure::new(Exit::Failed, "cannot read the node's tokens").because(&error).state("nothing is served")
         })?;
@@ -151,7 +165,7 @@ impl Serve {
         runtime.block_on(async {
             let places = self.places().await?;
             let tls = places.iter().find_map(Listening::tls);
-            let watched = watch::Watched { reader: reader.clone(), folder: folder.into(), identities, tls };
+            let watched = watch::Watched { reader: reader.clone(), folder: folder.into(), origin, tls };
             let watching = watch::start(watched, stamp)?;
             let syncing = tokio::spawn(sync(log.clone()));
             let ended = ended()?;
@@ -163,10 +177,11 @@ impl Serve {
                     "warning: the authority's key was not known here before, and is pinned because its bundle came first"
                 );
             }
-            let told = json!({"url": urls[0], "urls": urls, "scope": scope.to_string(), "records": records, "node": folder.display().to_string()});
+            let told = json!({"url": urls[0], "urls": urls, "scope": scope, "records": records, "node": folder.display().to_string()});
             show::answer(context.output, &told, || {
                 let (urls, roles) = (urls.join(" and "), folder.join(ROLE_FILES));
-                format!("serving {records} records for {scope} at {urls}; credentials are in {}\n", roles.display())
+                let what = records.map_or_else(|| "the daemon's records".to_owned(), |n| format!("{n} records"));
+                format!("serving {what} for {scope} at {urls}; credentials are in {}\n", roles.display())
             })?;
             notify::tell("READY=1");
             ended.await;

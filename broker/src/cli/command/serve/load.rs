@@ -1,69 +1,78 @@
-//! What a reader serves: a node's bundle, opened with every check once more, and the roles that read it.
+//! What a reader serves, and to whom: a node's bundle, or what the daemon of this host has.
+
+mod bundle;
+mod daemon;
+
+pub(in crate::cli::command) use bundle::roles_of;
 
 use crate::{
-    cli::command::import::now,
     daemon::translate,
     failure::{Exit, Failure},
+    home::Home,
     reader::{
-        Callers, Credential, OfStore, Role, Roles, RolesError, Source,
+        Callers, Credential, Role, Roles, RolesError, Source,
         consumers::{Consumers, ConsumersError},
     },
-    records::Layout,
-    transfer::{
-        bundle::{Identities, Manifest, Opened, Scope},
-        import::node::Node,
-        told,
-    },
+    transfer::bundle::Identities,
 };
-use donjon_drivers::{
-    fs,
-    store::{RecordPath, bundle::Bundle},
-};
+use donjon_drivers::{fs, store::RecordPath};
 use donjon_policies::name::RoleName;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
-    sync::Arc,
+    path::{Path, PathBuf},
 };
+
+/// Where it comes from. It is read again while it is served.
+pub(super) enum Origin {
+    /// The bundle in the node's folder.
+    Bundle(Identities),
+    /// The daemon of this home.
+    Daemon(Home),
+}
 
 /// What is served: from where, and to whom.
 pub(super) struct Loaded {
     pub(super) source: Source,
-    pub(super) records: usize,
-    pub(super) scope: Scope,
+    /// How many records, where that is fixed.
+    pub(super) records: Option<usize>,
+    /// Of what.
+    pub(super) scope: String,
 }
 
-/// Opens the bundle that the node reads, and its roles.
-pub(super) fn load(folder: &Path, identities: &Identities) -> Result<Loaded, Failure> {
-    let refused = format!("cannot serve from {}", folder.display());
-    let node = Node::open_in_turn(folder).map_err(|error| told::import(&refused, &error))?;
-    let file = node.read().map_err(|error| told::import(&refused, &error))?;
-    let verified = node.verify_read(&file, now()).map_err(|error| told::import(&refused, &error))?;
-    let opened: Opened = verified.open(identities).map_err(|error| told::bundle(&refused, &error))?;
-    let roles = roles_of(folder, opened.manifest())?;
-    let (scope, created, ends) =
-        (opened.manifest().scope.clone(), opened.manifest().created, opened.manifest().not_after);
-    let records = opened.records().len();
-    let bundle = Bundle::new(created, opened.into_records().into_iter().map(|r| (r.path, r.version, r.document)));
-    let lookup = Arc::new(OfStore(Arc::new(bundle)));
-    // Whoever starts later than this reads this bundle: `donjon drain` asks for it.
-    node.serve(now()).map_err(|error| told::import(&refused, &error))?;
-    Ok(Loaded { source: Source { lookup, roles, ends: Some(ends) }, records, scope })
+impl Origin {
+    /// Reads it, and the roles that read from it.
+    pub(super) fn load(&self, folder: &Path) -> Result<Loaded, Failure> {
+        match self {
+            Self::Bundle(identities) => bundle::load(folder, identities),
+            Self::Daemon(home) => daemon::load(folder, home),
+        }
+    }
+
+    /// The files whose change means that it is to be read again.
+    pub(super) fn files(&self, folder: &Path) -> Vec<PathBuf> {
+        let mut files = vec![folder.join("roles.json"), folder.join(CONSUMERS)];
+        match self {
+            Self::Bundle(_) => files.push(folder.join("node.json")),
+            Self::Daemon(home) => files.extend([home.deployment_file(), USERS.into()]),
+        }
+        files
+    }
 }
 
-/// The roles of a node: the bundle's own, which reads all of it, and its consumers'. An AppRole is made when a role is
-/// first seen; one that is no longer there is forgotten, and its tokens with it.
-pub(in crate::cli::command) fn roles_of(folder: &Path, manifest: &Manifest) -> Result<Roles, Failure> {
+type Wanted = BTreeMap<RoleName, (BTreeSet<RecordPath>, Callers)>;
+
+/// The roles that are wanted. An AppRole is made when a role is first seen; one that is no longer there is forgotten, and its
+/// tokens with it.
+fn roles(folder: &Path, wanted: Wanted) -> Result<Roles, Failure> {
     let failed = |error: &RolesError| {
-        Failure::new(Exit::Failed, "cannot read or make the node's roles").because(error).state("the bundle is kept")
-    };
-    let Scope::Site { role: own, .. } = &manifest.scope else {
-        return Err(Failure::new(Exit::Usage, "a custodians' bundle is for no node").state("nothing is served"));
+        Failure::new(Exit::Failed, "cannot read or make the node's roles")
+            .because(error)
+            .state("nothing else was changed")
     };
     let file = folder.join("roles.json");
     let known = Roles::read(&file).map_err(|error| failed(&error))?;
     let mut roles = Roles::default();
-    for (name, (reads, callers)) in wanted(folder, manifest, own)? {
+    for (name, (reads, callers)) in wanted {
         let role = match known.named(&name) {
             Some(role) => role.reading(&reads),
             None => {
@@ -80,28 +89,14 @@ pub(in crate::cli::command) fn roles_of(folder: &Path, manifest: &Manifest) -> R
     Ok(roles)
 }
 
-type Wanted = BTreeMap<RoleName, (BTreeSet<RecordPath>, Callers)>;
-
-fn wanted(folder: &Path, manifest: &Manifest, own: &RoleName) -> Result<Wanted, Failure> {
-    let refused = |error: &ConsumersError| {
+/// What the folder's `consumers.yaml` says.
+fn consumers(folder: &Path) -> Result<Consumers, Failure> {
+    Consumers::read(&folder.join(CONSUMERS)).map_err(|error: ConsumersError| {
         Failure::new(Exit::Usage, "cannot tell who reads what")
-            .because(error)
+            .because(&error)
             .state("who was served before is served on")
             .hint("`donjon serve --help` shows what consumers.yaml holds")
-    };
-    let layout = Layout::new(manifest.deployment.clone())
-        .map_err(|error| Failure::new(Exit::Usage, "cannot use this deployment").because(&error))?;
-    let all: BTreeSet<RecordPath> = manifest.entries.iter().map(|entry| entry.path.clone()).collect();
-    let mut wanted = Wanted::from([(own.clone(), (all.clone(), Callers::default()))]);
-    let consumers = Consumers::read(&folder.join(CONSUMERS)).map_err(|error| refused(&error))?;
-    for (name, consumer) in consumers.iter() {
-        let reads = match &consumer.reads {
-            None => all.clone(),
-            Some(names) => names.iter().map(|name| layout.secret(name)).collect(),
-        };
-        wanted.insert(name.clone(), (reads, consumer.callers.clone()));
-    }
-    Ok(wanted)
+    })
 }
 
 /// What consumers log in with, in files that only their owner can read.
@@ -119,4 +114,6 @@ fn keep(folder: &Path, role: &RoleName, credential: &Credential) -> Result<(), F
 /// Below the node's folder: a folder for each role, with the files `role-id` and `secret-id`.
 pub(in crate::cli::command) const ROLE_FILES: &str = "approle";
 /// In the node's folder: who acts as which role.
-pub(super) const CONSUMERS: &str = "consumers.yaml";
+const CONSUMERS: &str = "consumers.yaml";
+/// Whose names roles of the deployment file have.
+const USERS: &str = "/etc/passwd";

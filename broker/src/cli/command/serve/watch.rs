@@ -1,10 +1,9 @@
-//! Taking over what changes while the reader serves: another bundle, other consumers, a revocation, a new certificate.
+//! Taking over what changes while the reader serves: another bundle, other roles or consumers, a revocation, a new certificate.
 
-use super::load::{CONSUMERS, load};
+use super::load::Origin;
 use crate::{
     failure::{Exit, Failure},
     reader::{Reader, server::Tls},
-    transfer::bundle::Identities,
 };
 use std::{
     os::unix::fs::MetadataExt,
@@ -22,14 +21,14 @@ use tokio::{
 pub(super) struct Watched {
     pub(super) reader: Arc<Reader>,
     pub(super) folder: PathBuf,
-    pub(super) identities: Arc<Identities>,
+    pub(super) origin: Arc<Origin>,
     pub(super) tls: Option<Tls>,
 }
 
 /// The state of the files that are looked at: their inodes and times.
-type Stamp = [Option<(u64, i64, i64)>; 3];
+type Stamp = Vec<Option<(u64, i64, i64)>>;
 
-/// Looks at the node's files four times a second, and reads them again on SIGHUP.
+/// Looks at the files four times a second, and reads them again on SIGHUP.
 pub(super) fn start(watched: Watched, loaded: Stamp) -> Result<JoinHandle<()>, Failure> {
     let mut hangup = signal(SignalKind::hangup())
         .map_err(|error| Failure::new(Exit::Bug, "cannot listen for signals").because(&error))?;
@@ -42,7 +41,7 @@ pub(super) fn start(watched: Watched, loaded: Stamp) -> Result<JoinHandle<()>, F
                 _ = hangup.recv() => true,
                 _ = tick.tick() => false,
             };
-            let now = stamp(&watched.folder);
+            let now = stamp(&watched.origin, &watched.folder);
             if asked || now != seen {
                 seen = now;
                 watched.reload().await;
@@ -54,8 +53,8 @@ pub(super) fn start(watched: Watched, loaded: Stamp) -> Result<JoinHandle<()>, F
 impl Watched {
     /// What was served is served on until the new is whole, and where it is not.
     async fn reload(&self) {
-        let (folder, identities) = (self.folder.clone(), Arc::clone(&self.identities));
-        match tokio::task::spawn_blocking(move || load(&folder, &identities)).await {
+        let (folder, origin) = (self.folder.clone(), Arc::clone(&self.origin));
+        match tokio::task::spawn_blocking(move || origin.load(&folder)).await {
             Ok(Ok(loaded)) => self.reader.replace(loaded.source),
             Ok(Err(failure)) => anstream::eprintln!("{failure}"),
             Err(_) => anstream::eprintln!("error: reading the node's folder again was cut off"),
@@ -67,11 +66,12 @@ impl Watched {
 }
 
 /// How the files stand.
-pub(super) fn stamp(folder: &Path) -> Stamp {
-    ["node.json", "roles.json", CONSUMERS].map(|name| {
-        let found = std::fs::metadata(folder.join(name)).ok()?;
+pub(super) fn stamp(origin: &Origin, folder: &Path) -> Stamp {
+    let of = |path: &PathBuf| {
+        let found = std::fs::metadata(path).ok()?;
         Some((found.ino(), found.mtime(), found.mtime_nsec()))
-    })
+    };
+    origin.files(folder).iter().map(of).collect()
 }
 
 const LOOK: Duration = Duration::from_millis(250);

@@ -1,0 +1,258 @@
+//! The daemon of this host: asked over its own socket for every answer, so that its cache, its lease and its epochs hold here
+//! too. Nothing is kept in this process.
+
+use super::{Lookup, Standing};
+use crate::{
+    failure::Exit,
+    records::Layout,
+    socket::{
+        frame::{FrameError, Message},
+        message::{Answer, Request, VersionAsked},
+    },
+};
+use async_trait::async_trait;
+use donjon_drivers::{
+    material::Material,
+    store::{Document, RecordPath, StoreError, Stored, Version, VersionInfo, VersionState, Which},
+};
+use donjon_policies::name::{RoleName, SecretName};
+use serde::Deserialize;
+use serde_json::Value;
+use std::{
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use tokio::{net::UnixStream, time::timeout};
+
+/// The daemon that listens at a socket.
+#[derive(Debug)]
+pub struct OfDaemon {
+    socket: PathBuf,
+    layout: Layout,
+    /// Connections that nobody uses now.
+    idle: Mutex<Vec<UnixStream>>,
+    /// How it stood a moment ago.
+    stood: Mutex<Option<(Instant, Standing)>>,
+}
+
+#[derive(Deserialize)]
+struct Read {
+    versions: [Version; 1],
+    created: [i64; 1],
+}
+
+#[derive(Deserialize)]
+struct History {
+    versions: Vec<Line>,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    version: Version,
+    created: i64,
+    state: String,
+}
+
+#[derive(Deserialize)]
+struct Names {
+    names: Vec<String>,
+}
+
+impl OfDaemon {
+    /// The daemon at this socket, whose records lie so.
+    pub fn new(socket: PathBuf, layout: Layout) -> Self {
+        Self { socket, layout, idle: Mutex::default(), stood: Mutex::default() }
+    }
+
+    /// Asks, and gives back what was answered; `None` where there is no such thing.
+    async fn ask(&self, request: &Request) -> Result<Option<(Value, Vec<Material>)>, StoreError> {
+        let away = |source: Box<dyn std::error::Error + Send + Sync>| StoreError::Unreachable {
+            place: self.socket.display().to_string(),
+            source,
+        };
+        let answered = timeout(PATIENCE, self.exchange(request)).await.map_err(|late| away(Box::new(late)))?;
+        let message = answered.map_err(|error| away(Box::new(error)))?;
+        match message.parse::<Answer>().map_err(|error| away(Box::new(error)))? {
+            Answer::Reply(value) => Ok(Some((value, message.materials))),
+            Answer::Error(failure) if failure.code == Exit::NotThere => Ok(None),
+            Answer::Error(failure) => Err(away(Box::new(failure))),
+            Answer::Event(_) => Err(away(Box::new(FrameError::Malformed))),
+        }
+    }
+
+    /// A connection that was idle may be to a daemon that has ended since: reading is repeated on a fresh one.
+    async fn exchange(&self, request: &Request) -> Result<Message, FrameError> {
+        let asked = Message::new(request, Vec::new())?;
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        if let Some(mut stream) = idle
+            && let Ok(answer) = exchange_on(&mut stream, &asked).await
+        {
+            self.keep(stream);
+            return Ok(answer);
+        }
+        let mut stream = self.connect().await?;
+        let answer = exchange_on(&mut stream, &asked).await?;
+        self.keep(stream);
+        Ok(answer)
+    }
+
+    async fn connect(&self) -> Result<UnixStream, FrameError> {
+        let stream = UnixStream::connect(&self.socket).await.map_err(FrameError::Io)?;
+        // Whoever could put a socket there could answer for the daemon.
+        let owner = stream.peer_cred().map_err(FrameError::Io)?.uid();
+        let own = rustix::process::geteuid().as_raw();
+        if owner == own || owner == 0 { Ok(stream) } else { Err(FrameError::Malformed) }
+    }
+
+    fn keep(&self, stream: UnixStream) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < MOST_IDLE {
+            idle.push(stream);
+        }
+    }
+
+    /// The secret that lies at a path, where one can.
+    fn name(&self, path: &RecordPath) -> Option<SecretName> {
+        let folder = self.layout.folder();
+        path.as_str().strip_prefix(folder.as_str())?.strip_prefix('/')?.parse().ok()
+    }
+}
+
+async fn exchange_on(stream: &mut UnixStream, asked: &Message) -> Result<Message, FrameError> {
+    asked.send(stream).await?;
+    Message::receive(stream).await
+}
+
+#[async_trait]
+impl Lookup for OfDaemon {
+    async fn standing(&self) -> Standing {
+        let stood = *self.stood.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, standing)) = stood.filter(|(at, _)| at.elapsed() < REMEMBERED) {
+            return standing;
+        }
+        let standing = match self.ask(&Request::Ready).await {
+            Ok(Some(_)) => Standing::Open,
+            Ok(None) | Err(_) => Standing::Sealed,
+        };
+        *self.stood.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), standing));
+        standing
+    }
+
+    async fn read(&self, role: &RoleName, path: &RecordPath, which: Which) -> Result<Option<Stored>, StoreError> {
+        let Some(name) = self.name(path) else { return Ok(None) };
+        let version = match which {
+            Which::Latest => None,
+            Which::Number(Version(number)) => Some(VersionAsked::Number(number)),
+        };
+        let answered = self.ask(&Request::Record { role: role.clone(), name, version }).await?;
+        let Some((reply, materials)) = answered else { return Ok(None) };
+        let damaged = || StoreError::Damaged { path: path.clone(), what: "the daemon's answer cannot be understood" };
+        let Read { versions: [version], created: [created] } = serde_json::from_value(reply).map_err(|_| damaged())?;
+        let [text] = <[Material; 1]>::try_from(materials).map_err(|_| damaged())?;
+        let document = Document::from_json(text).map_err(|_| damaged())?;
+        Ok(Some(Stored { document, version, created }))
+    }
+
+    async fn versions(&self, path: &RecordPath) -> Result<Vec<VersionInfo>, StoreError> {
+        let Some(name) = self.name(path) else { return Ok(Vec::new()) };
+        let answered = self.ask(&Request::History { name: name.to_string() }).await?;
+        let Some((reply, _)) = answered else { return Ok(Vec::new()) };
+        let damaged = |_| StoreError::Damaged { path: path.clone(), what: "the daemon's answer cannot be understood" };
+        let History { versions } = serde_json::from_value(reply).map_err(damaged)?;
+        let info = |Line { version, created, state }: Line| VersionInfo {
+            version,
+            created,
+            state: if state == "present" { VersionState::Present } else { VersionState::Destroyed },
+        };
+        Ok(versions.into_iter().map(info).collect())
+    }
+
+    async fn list(&self, folder: &RecordPath) -> Result<Vec<String>, StoreError> {
+        if *folder != self.layout.folder() {
+            return Ok(Vec::new());
+        }
+        let Some((reply, _)) = self.ask(&Request::Names).await? else { return Ok(Vec::new()) };
+        let damaged =
+            |_| StoreError::Damaged { path: folder.clone(), what: "the daemon's answer cannot be understood" };
+        let Names { names } = serde_json::from_value(reply).map_err(damaged)?;
+        Ok(names)
+    }
+}
+
+/// How long the daemon may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// For how long it is not asked again how it stands. Values are never answered from what is remembered.
+const REMEMBERED: Duration = Duration::from_millis(250);
+const MOST_IDLE: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Failure;
+    use serde_json::json;
+
+    fn lookup(socket: PathBuf) -> OfDaemon {
+        OfDaemon::new(socket, Layout::new("d".parse().unwrap()).unwrap())
+    }
+
+    #[test]
+    fn only_what_lies_in_the_deployments_own_folder_has_a_name() {
+        let lookup = lookup(PathBuf::new());
+        let name = |path: &str| lookup.name(&path.parse().unwrap()).map(|name| name.to_string());
+        assert_eq!(name("d/a.b"), Some("a.b".to_owned()));
+        for path in ["d", "dd/a", "d/a/b", "donjon-private/d/a", "donjon-public/d/epoch"] {
+            assert_eq!(name(path), None, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_daemon_it_is_sealed_and_one_that_came_back_is_asked_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("s");
+        let lookup = lookup(socket.clone());
+        let (role, path): (RoleName, RecordPath) = ("r".parse().unwrap(), "d/a".parse().unwrap());
+        assert_eq!(lookup.standing().await, Standing::Sealed);
+        let refused = lookup.read(&role, &path, Which::Latest).await;
+        assert!(matches!(refused, Err(StoreError::Unreachable { .. })), "{refused:?}");
+        // Each daemon answers one request and is gone.
+        for number in 1..=2 {
+            let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+            let answering = tokio::spawn(async move {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                Message::receive(&mut stream).await.unwrap();
+                let reply = Answer::Reply(json!({"versions": [number], "created": [7]}));
+                let record = Material::from(r#"{"password":"v"}"#.to_owned());
+                Message::new(&reply, vec![record]).unwrap().send(&mut stream).await.unwrap();
+            });
+            let stored = lookup.read(&role, &path, Which::Latest).await.unwrap().unwrap();
+            assert_eq!((stored.version, stored.created), (Version(number), 7));
+            answering.await.unwrap();
+            std::fs::remove_file(&socket).unwrap();
+        }
+        let gone = lookup.read(&role, &path, Which::Latest).await;
+        assert!(matches!(gone, Err(StoreError::Unreachable { .. })), "{gone:?}");
+    }
+
+    #[tokio::test]
+    async fn what_the_daemon_refuses_is_no_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("s");
+        let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+        let answering = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            for code in [Exit::NotThere, Exit::Unavailable, Exit::Integrity] {
+                Message::receive(&mut stream).await.unwrap();
+                let refused = Answer::Error(Failure::new(code, "no"));
+                Message::new(&refused, Vec::new()).unwrap().send(&mut stream).await.unwrap();
+            }
+        });
+        let lookup = lookup(socket);
+        let (role, path): (RoleName, RecordPath) = ("r".parse().unwrap(), "d/a".parse().unwrap());
+        assert!(lookup.read(&role, &path, Which::Latest).await.unwrap().is_none(), "it is not there");
+        for _ in 0..2 {
+            assert!(lookup.read(&role, &path, Which::Latest).await.is_err());
+        }
+        answering.await.unwrap();
+    }
+}

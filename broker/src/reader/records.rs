@@ -1,0 +1,90 @@
+//! Many records in one answer, for Donjon's own driver: a service's start is one request. It is not Vault's.
+
+use super::{
+    answer::Answer,
+    grants::{Decision, Grants},
+    kv::{self, Data},
+    lookup::Lookup,
+    witness::Outcome,
+};
+use donjon_drivers::{
+    material::Material,
+    store::{RecordPath, Stored, Which},
+};
+use donjon_policies::name::RoleName;
+use serde::{Deserialize, Serialize};
+
+#[derive(Deserialize)]
+struct Wanted {
+    mount: String,
+    paths: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Records<'a> {
+    records: Vec<Data<'a>>,
+}
+
+/// Which of what was asked for is the matter, by its place: what a client typed never comes back.
+#[derive(Serialize)]
+struct Refused {
+    errors: [&'static str; 1],
+    data: Places,
+}
+
+#[derive(Serialize)]
+struct Places {
+    places: Vec<usize>,
+}
+
+/// The newest version of each record that is named, or of none. With it, what the audit log says of each.
+pub(super) async fn records(
+    lookup: &dyn Lookup,
+    grants: &Grants,
+    role: &RoleName,
+    mount: &RecordPath,
+    body: &Material,
+) -> (Vec<(Option<RecordPath>, Outcome)>, Answer) {
+    // EXPOSE: names, parsed in place
+    let wanted = serde_json::from_slice::<Wanted>(body.expose()).ok();
+    let Some(Wanted { paths, .. }) = wanted.filter(|w| w.mount == mount.as_str() && w.paths.len() <= MOST) else {
+        return (vec![(None, Outcome::Refused)], Answer::errors(400, &["failed to decode JSON input"]));
+    };
+    let paths: Vec<Option<RecordPath>> = paths.iter().map(|path| path.parse().ok()).collect();
+    let may = |path: &Option<RecordPath>| path.as_ref().is_some_and(|p| grants.decide(role, p) == Decision::Granted);
+    let denied: Vec<usize> = places(&paths, |path| !may(path));
+    if !denied.is_empty() {
+        let seen = denied.iter().map(|place| (paths[*place].clone(), Outcome::Refused)).collect();
+        return (seen, refused(403, "permission denied", denied));
+    }
+    let mut read: Vec<Option<Stored>> = Vec::with_capacity(paths.len());
+    for path in paths.iter().flatten() {
+        match lookup.read(role, path, Which::Latest).await {
+            Ok(stored) => read.push(stored),
+            Err(error) => return (vec![(Some(path.clone()), Outcome::Failed)], kv::failure(&error)),
+        }
+    }
+    let missing = places(&read, Option::is_none);
+    if !missing.is_empty() {
+        let seen = missing.iter().map(|place| (paths[*place].clone(), Outcome::Missing)).collect();
+        return (seen, refused(404, "not there", missing));
+    }
+    let all: Option<Vec<Data<'_>>> = read.iter().flatten().map(kv::shown).collect();
+    let (outcome, answer) = match all {
+        Some(records) => (Outcome::Done, Answer::data(Records { records })),
+        None => (Outcome::Failed, Answer::failed()),
+    };
+    (paths.into_iter().map(|path| (path, outcome)).collect(), answer)
+}
+
+fn places<T>(all: &[T], is: impl Fn(&T) -> bool) -> Vec<usize> {
+    all.iter().enumerate().filter(|(_, one)| is(one)).map(|(place, _)| place).collect()
+}
+
+fn refused(status: u16, error: &'static str, places: Vec<usize>) -> Answer {
+    let answer = Answer::plain(&Refused { errors: [error], data: Places { places } });
+    if answer.status == 200 { Answer { status, ..answer } } else { answer }
+}
+
+/// More than a service has options that are secret.
+const MOST: usize = 1024;
