@@ -10,7 +10,8 @@ pub fn installed() -> TempDir {
     let source = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../drivers/python"));
     // The package's own folder is left as it is.
     let build = tempfile::tempdir().expect("a temporary folder can be made");
-    for name in ["pyproject.toml", "README.md", "donjon/__init__.py", "donjon/broker.py", "donjon/driver.py"] {
+    let modules = ["__init__", "broker", "driver", "reader"].map(|name| format!("donjon/{name}.py"));
+    for name in ["pyproject.toml", "README.md"].into_iter().chain(modules.iter().map(String::as_str)) {
         let to = build.path().join(name);
         fs::create_dir_all(to.parent().expect("it is below a folder")).expect("it is our folder");
         fs::copy(source.join(name), to).expect("the package is whole");

@@ -2,6 +2,7 @@
 
 mod clients;
 mod deployed;
+mod driver;
 mod edge;
 mod host;
 mod node;

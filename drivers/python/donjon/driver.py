@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The oslo.config driver: ``driver = donjon``.
+"""The oslo.config drivers: ``driver = donjon``, and ``driver = donjon_names`` for castellan beside files that cannot leave options out.
 
-All mapped options are read in one request when the configuration is opened. oslo.config swallows what a driver raises there
+All options are read in one request when the configuration is opened. oslo.config swallows what a driver raises there
 and goes on with the defaults; so a failure ends the process instead, which no handler of ``Exception`` catches.
 """
 
 import logging
+import re
 
 from oslo_config import cfg
 from oslo_config import iniparser
 from oslo_config import sources
 
 from donjon import broker
+from donjon import reader
 
 LOG = logging.getLogger(__name__)
 
@@ -20,17 +22,37 @@ class Refused(SystemExit):
     """The service does not start: a secret that it is configured with cannot be read. The code is the message."""
 
 
+_SECRETS = cfg.ListOpt(
+    "secrets",
+    default=[],
+    help="Secrets that options of files refer to: `connection = mysql://nova:${GROUP.nova_database_password}@h/nova`, where "
+    "GROUP is this group. For files that a deployer writes, and that cannot leave an option out.",
+)
+
+
 class Driver(sources.ConfigurationSourceDriver):
-    """Opens a source that reads the broker's socket."""
+    """Opens a source that reads the broker's socket, or the reader at an address."""
 
     _options = [
         cfg.StrOpt(
             "mapping_file",
-            required=True,
             sample_default="/etc/keystone/donjon.conf",
             help="A file of [group] and option = secret, as castellan's.",
         ),
+        _SECRETS,
         cfg.StrOpt("socket", help="The broker's socket; where none is named, that of DONJON_SOCKET or DONJON_HOME."),
+        cfg.StrOpt(
+            "address",
+            sample_default="https://ctl1:8200",
+            help="The reader to ask instead: https://HOST:PORT, or unix:///PATH of its socket.",
+        ),
+        cfg.StrOpt("mount", default="donjon", help="The mount that the reader serves."),
+        cfg.StrOpt("deployment", help="The deployment: the folder of the secrets' names at the reader."),
+        cfg.StrOpt("ca_file", help="The authority that the reader's certificate must be of; the system's where not given."),
+        cfg.StrOpt("cert_file", help="This client's certificate, where the reader knows it by its key."),
+        cfg.StrOpt("key_file", help="Its private key."),
+        cfg.StrOpt("role_id_file", help="A file with the role-id of an AppRole."),
+        cfg.StrOpt("secret_id_file", help="A file with its secret-id."),
         cfg.FloatOpt("timeout", default=30, min=0.1, help="How long the broker may take, in seconds."),
         cfg.BoolOpt(
             "optional",
@@ -46,14 +68,16 @@ class Driver(sources.ConfigurationSourceDriver):
         try:
             conf.register_opts(self._options, group_name)
             given = conf[group_name]
-            mapping, path, timeout, optional = given.mapping_file, given.socket, given.timeout, given.optional
-            if not mapping:
+            timeout, optional = given.timeout, given.optional
+            if not given.mapping_file and not given.secrets:
                 raise ValueError("mapping_file is missing")
-            mapped = _mapping(mapping)
+            mapped = _mapping(given.mapping_file) if given.mapping_file else {}
+            mapped.update(_declared(conf, group_name, given.secrets))
+            read = _asking(given)
         except Exception as error:  # noqa: BLE001: oslo.config would go on without the source
             raise Refused(f"donjon: [{group_name}] cannot be used: {error}") from None
         try:
-            return Source(_values(mapped, path or broker.default_socket(), timeout))
+            return Source(_values(mapped, read, timeout))
         except broker.BrokerError as error:
             if optional:
                 LOG.warning("[%s] is optional, and its secrets cannot be read: %s", group_name, error)
@@ -61,6 +85,25 @@ class Driver(sources.ConfigurationSourceDriver):
             raise Refused(
                 f"donjon: the secrets of [{group_name}] cannot be read, so the service does not start: {error}"
             ) from None
+
+
+class Names(sources.ConfigurationSourceDriver):
+    """Opens a source that has no values: it only lets files refer to options that another source, castellan's say, gives."""
+
+    _options = [_SECRETS]
+
+    def list_options_for_discovery(self):
+        return self._options
+
+    def open_source_from_opt_group(self, conf, group_name):
+        try:
+            conf.register_opts(self._options, group_name)
+            declared = _declared(conf, group_name, conf[group_name].secrets)
+        except Exception as error:  # noqa: BLE001: oslo.config would go on without the source
+            raise Refused(f"donjon: [{group_name}] cannot be used: {error}") from None
+        if not declared:
+            raise Refused(f"donjon: [{group_name}] cannot be used: secrets is missing")
+        return Source({})
 
 
 class Source(sources.ConfigurationSource):
@@ -77,6 +120,35 @@ class Source(sources.ConfigurationSource):
         # oslo.config would take the letters of a text for the values of an option that takes several.
         value = [text] if opt.multi else text
         return (value, cfg.LocationInfo(cfg.Locations.user, name))
+
+
+def _declared(conf, group, names):
+    """Makes each of these secrets an option of the group, by its name in letters, digits and ``_``."""
+    declared = {}
+    for name in names:
+        option = re.sub(r"[^a-z0-9_]", "_", name.lower())
+        if (group, option) in declared:
+            raise ValueError(f"`{name}` and `{declared[(group, option)]}` cannot be told apart")
+        conf.register_opt(cfg.StrOpt(option, secret=True), group)
+        declared[(group, option)] = name
+    return declared
+
+
+def _asking(given):
+    """What reads names: the broker's socket, or the reader at an address."""
+    if given.address:
+        return reader.Reader(
+            given.address,
+            mount=given.mount,
+            deployment=given.deployment,
+            ca_file=given.ca_file,
+            cert_file=given.cert_file,
+            key_file=given.key_file,
+            role_id_file=given.role_id_file,
+            secret_id_file=given.secret_id_file,
+        ).read
+    path = given.socket or broker.default_socket()
+    return lambda names, timeout: broker.read(path, names, timeout)
 
 
 def _mapping(path):
@@ -101,12 +173,11 @@ def _mapping(path):
     return mapped
 
 
-def _values(mapped, path, timeout):
+def _values(mapped, read, timeout):
     if not mapped:
         return {}
-    names = list(mapped.values())
     values = {}
-    for (option, name), material in zip(mapped.items(), broker.read(path, names, timeout)):
+    for (option, name), material in zip(mapped.items(), read(list(mapped.values()), timeout)):
         try:
             text = material.decode("utf-8")
         except UnicodeDecodeError:

@@ -1,0 +1,135 @@
+//! The Python driver in a real oslo.config process, at the reader: over TLS with a client's certificate or an AppRole, and at
+//! the reader's socket; all options in one request, and no start on defaults.
+
+use super::{
+    VALUE,
+    deployed::Deployed,
+    sides::{flat, prepare},
+};
+use donjon_tests::{openbao::OpenBao, python_driver, tools};
+use serde_json::Value;
+use std::process::{Command, Output, Stdio};
+
+const SERVICE: &str = "
+import json, sys
+from oslo_config import cfg
+conf = cfg.ConfigOpts()
+conf.register_opts([cfg.StrOpt('connection', default='sqlite://'), cfg.StrOpt('password', default='none')], 'database')
+conf(sys.argv[1:], default_config_files=[], default_config_dirs=[])
+print(json.dumps([conf.database.connection, conf.database.password]))
+";
+
+struct Scene {
+    deployed: Deployed,
+    package: tempfile::TempDir,
+    requests: std::cell::Cell<usize>,
+}
+
+impl Scene {
+    /// The lines of the audit log that were written since the last look.
+    fn new_lines(&self) -> Vec<Value> {
+        let log = std::fs::read_to_string(self.deployed.at("node/audit.jsonl")).unwrap_or_default();
+        let all: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        all[self.requests.replace(all.len())..].to_vec()
+    }
+
+    /// Starts the service with this in the driver's group.
+    fn start(&self, group: &str, options: &str) -> Output {
+        let file = |name: &str, text: &str| {
+            let path = self.deployed.at(name);
+            donjon_drivers::fs::replace(&path, text.as_bytes()).unwrap();
+            path.display().to_string()
+        };
+        let mapping = file("mapping.conf", options);
+        let home = self.deployed.donjon.home().display().to_string();
+        let group = group.replace("{home}", &home).replace("{url}", &self.deployed.urls[0]);
+        let service = format!(
+            "[DEFAULT]\nconfig_source = s\n[s]\ndriver = donjon\nmapping_file = {mapping}\nmount = kv\ndeployment = kolla\n{group}\n"
+        );
+        let mut command = Command::new(tools::program("python"));
+        command.arg("-c").arg(SERVICE).arg(format!("--config-file={}", file("service.conf", &service)));
+        command.env_clear().env("PYTHONPATH", self.package.path()).env("PYTHONDONTWRITEBYTECODE", "1");
+        command.stdin(Stdio::null()).output().unwrap()
+    }
+
+    fn refused(&self, group: &str, options: &str) -> String {
+        let output = self.start(group, options);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && output.stdout.is_empty(), "it started: {output:?}");
+        assert!(said.contains("does not start") || said.contains("cannot be used"), "{said}");
+        said
+    }
+}
+
+const BOTH: &str = "[database]\nconnection = keystone.database.connection\npassword = database_password\n";
+const CERTIFICATE: &str = "address = {url}\nca_file = {home}/node/own.pem\ncert_file = {home}/node/client.pem\nkey_file = {home}/node/client.key";
+const APPROLE: &str = "address = {url}\nca_file = {home}/node/own.pem\nrole_id_file = {home}/node/approle/keystone/role-id\nsecret_id_file = {home}/node/approle/keystone/secret-id";
+const SOCKET: &str = "address = unix://{home}/s";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_reads_all_its_options_over_tls_in_one_request_or_does_not_start() {
+    let server = OpenBao::start().await;
+    prepare(&server, &flat()).await;
+    let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(0));
+    let authority = rcgen::CertifiedIssuer::self_signed(parameters, rcgen::KeyPair::generate().unwrap()).unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let client = rcgen::CertificateParams::new(vec!["x".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
+    let own = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let other = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let reads = "reads: [database_password, keystone.database.connection, missing]";
+    let files = [
+        ("consumers.yaml", format!("far: {{certificates: [client.pem], {reads}}}\n")),
+        ("client.pem", client.pem()),
+        ("client.key", key.serialize_pem()),
+        ("clients.pem", authority.pem()),
+        ("own.pem", own.cert.pem()),
+        ("own.key", own.signing_key.serialize_pem()),
+        ("other.pem", other.cert.pem()),
+    ];
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let uid = rustix::process::geteuid().as_raw();
+    let roles = format!("keystone: {{{reads}, users: [{uid}]}}");
+    let tls = ["--certificate", "{home}/node/own.pem", "--key", "{home}/node/own.key"];
+    let more = [&tls[..], &["--client-authority", "{home}/node/clients.pem", "--socket", "{home}/s"]].concat();
+    let deployed = Deployed::start_with(&server, &roles, &files, &more).await;
+    let scene = Scene { deployed, package: python_driver::installed(), requests: std::cell::Cell::new(0) };
+    let connection = super::CONNECTION;
+    for (group, logins) in [(CERTIFICATE, 0), (APPROLE, 1), (SOCKET, 0)] {
+        scene.new_lines();
+        let output = scene.start(group, BOTH);
+        let read: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{group}: {output:?}"));
+        assert_eq!(read, serde_json::json!([connection, VALUE]), "{group}");
+        let lines = scene.new_lines();
+        let of = |act: &str| lines.iter().filter(|line| line["line"]["act"] == act).count();
+        // A line for each record, before the one answer.
+        assert_eq!((of("login"), of("read"), lines.len()), (logins, 2, 2 + logins), "{group}: {lines:?}");
+    }
+    for (group, options, wanted) in [
+        (CERTIFICATE, "[database]\nconnection = missing\npassword = database_password\n", "`missing`: not there"),
+        (
+            APPROLE,
+            "[database]\npassword = database_password\nconnection = other\n",
+            "`other`: this service may not read",
+        ),
+        (&CERTIFICATE.replace("own.pem", "other.pem"), BOTH, "is not believed"),
+        (
+            &APPROLE.replace("approle/keystone/secret-id", "approle/keystone/role-id"),
+            BOTH,
+            "does not let this AppRole in",
+        ),
+        ("address = {url}\nca_file = {home}/node/own.pem", BOTH, "may not read"),
+        ("address = http://192.0.2.1:8200", BOTH, "in clear"),
+        ("address = unix://{home}/nowhere", BOTH, "cannot be asked"),
+        (&CERTIFICATE.replace("client.key", "none.key"), BOTH, "cannot be used"),
+    ] {
+        let said = scene.refused(group, options);
+        assert!(said.contains(wanted) && !said.contains(VALUE), "{group}: {said}");
+    }
+    let optional = scene.start("address = unix://{home}/nowhere\noptional = true", BOTH);
+    assert_eq!(String::from_utf8_lossy(&optional.stdout).trim(), "[\"sqlite://\", \"none\"]");
+    scene.deployed.donjon.kill_daemon();
+    let said = scene.refused(CERTIFICATE, BOTH);
+    assert!(said.contains("sealed"), "{said}");
+    scene.deployed.end();
+}
