@@ -25,6 +25,7 @@ pub mod lookups;
 pub mod oslo;
 pub mod placeholder;
 pub mod reference;
+pub mod runtime;
 pub mod tree;
 pub mod weave;
 

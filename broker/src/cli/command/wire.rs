@@ -1,6 +1,7 @@
 //! `donjon wire`: files of references for a deployer.
 
 mod oslo;
+mod runtime;
 
 use crate::{
     adopt::{self, Format, yaml},
@@ -40,14 +41,19 @@ enum Deployer {
 /// Write a passwords.yml of lookups for kolla-ansible.
 ///
 /// kolla-ansible loads it unchanged. What an operator supplies (a registry's password) is empty until it has been put.
+///
+/// With `--runtime` its services read their secrets themselves: overrides below /etc/kolla/config leave the values out of what
+/// kolla renders, at each `genconfig` and `reconfigure`. What kolla writes in clear all the same is listed, with the reason.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  donjon wire kolla -o /etc/kolla/passwords.yml\n  donjon run --deploy -- kolla-ansible deploy"
+    after_help = "Examples:\n  donjon wire kolla -o /etc/kolla/passwords.yml\n  donjon run --deploy -- kolla-ansible deploy\n  donjon wire kolla --runtime donjon"
 )]
 struct Kolla {
     /// The file to write. It is replaced whole, unless it holds values: these are adopted first.
-    #[arg(long = "file", short = 'o', value_name = "FILE")]
-    file: PathBuf,
+    #[arg(long = "file", short = 'o', value_name = "FILE", required_unless_present = "runtime")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    reading: runtime::Reading,
 }
 
 /// Write a heat environment of placeholders, or turn those of a config-download tree into lookups.
@@ -81,14 +87,24 @@ impl Wire {
 impl Kolla {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let catalogue = catalogue("kolla-ansible")?;
-        let file = kolla::passwords(&catalogue, &stored(context)?);
-        let mode = no_values_yet(&self.file, &catalogue)?;
-        replace(&self.file, file.as_bytes(), mode)?;
-        let path = self.file.display();
-        show::answer(context.output, &json!({"file": path.to_string()}), || {
-            format!("{path} holds references to {} secrets and no value\n", catalogue.current().count())
-        })
+        if let Some(path) = &self.file {
+            passwords(context, &catalogue, path)?;
+        }
+        match self.reading.runtime {
+            Some(runtime) => self.reading.run(context, &catalogue, runtime),
+            None => Ok(()),
+        }
     }
+}
+
+fn passwords(context: &Context, catalogue: &Catalogue, path: &Path) -> Result<(), Failure> {
+    let file = kolla::passwords(catalogue, &stored(context)?);
+    let mode = no_values_yet(path, catalogue)?;
+    replace(path, file.as_bytes(), mode)?;
+    let path = path.display();
+    show::answer(context.output, &json!({"file": path.to_string()}), || {
+        format!("{path} holds references to {} secrets and no value\n", catalogue.current().count())
+    })
 }
 
 /// The mode of a file that is to be replaced. One with values in it is not: they may be nowhere else.

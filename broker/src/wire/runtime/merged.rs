@@ -1,0 +1,131 @@
+//! What kolla-ansible's roles merge: which template of theirs, with which file of the operator's.
+
+use std::{collections::BTreeSet, path::Path};
+
+/// A role of kolla-ansible.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Role {
+    /// Its name.
+    pub name: String,
+    /// The files of oslo.config that it merges.
+    pub merged: Vec<Merged>,
+    /// The variables with more volumes for its containers.
+    pub volumes: Vec<String>,
+}
+
+/// A file that a role writes from a template of its own and from files of the operator.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Merged {
+    /// The template, as it is found from the playbook.
+    pub template: String,
+    /// The operator's file, below `node_custom_config`.
+    pub path: String,
+}
+
+/// Reads a role: its tasks, its defaults, and which of its templates are oslo.config's.
+pub fn role(name: &str, tasks: &[String], defaults: &str, oslo: impl Fn(&str) -> bool) -> Role {
+    let mut merged = BTreeSet::new();
+    for sources in tasks.iter().flat_map(|text| sources(text)) {
+        let templates: Vec<&str> = sources.iter().filter_map(|source| literal(source, "role_path")).collect();
+        // Several templates in one file are no service's main one.
+        let [template] = templates.as_slice() else { continue };
+        let Some(file) = template.strip_prefix("templates/").and_then(|file| file.strip_suffix(".j2")) else {
+            continue;
+        };
+        let custom = || sources.iter().filter_map(|source| literal(source, "node_custom_config"));
+        // The first is every service's of the role; `global.conf` is everybody's.
+        let own = custom().find(|path| *path == file).or_else(|| custom().find(|path| base(path) == file));
+        if let Some(path) = own.filter(|_| oslo(template) && !IN_GUESTS.contains(&file)) {
+            merged.insert(Merged { template: format!("roles/{name}/{template}"), path: path.to_owned() });
+        }
+    }
+    let variable = |line: &str| {
+        let (variable, value) = line.split_once(": ")?;
+        (variable.ends_with("_extra_volumes") && value.contains("{{ default_extra_volumes }}"))
+            .then(|| variable.to_owned())
+    };
+    let volumes = defaults.lines().filter_map(variable).collect();
+    Role { name: name.to_owned(), merged: merged.into_iter().collect(), volumes }
+}
+
+/// Whether a template is of a file that oslo.config reads.
+pub fn is_oslo(text: &str) -> bool {
+    text.contains("[oslo_") || text.contains("[keystone_authtoken]")
+}
+
+/// Each list of sources in a file of tasks.
+fn sources(text: &str) -> Vec<Vec<&str>> {
+    let mut all = Vec::new();
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        if line.trim() != "sources:" {
+            continue;
+        }
+        let mut list = Vec::new();
+        while let Some(item) = lines.peek().and_then(|line| line.trim().strip_prefix("- ")) {
+            list.push(item.trim_matches('"'));
+            lines.next();
+        }
+        all.push(list);
+    }
+    all
+}
+
+/// The rest of a path that begins with a variable and holds no other.
+fn literal<'a>(source: &'a str, variable: &str) -> Option<&'a str> {
+    let rest = source.strip_prefix(&format!("{{{{ {variable} }}}}/"))?;
+    (!rest.contains("{{")).then_some(rest)
+}
+
+/// Files that are read in guests, which reach no reader.
+const IN_GUESTS: [&str; 1] = ["trove-guestagent.conf"];
+
+fn base(path: &str) -> &str {
+    Path::new(path).file_name().and_then(|name| name.to_str()).unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TASKS: &str = r#"
+- name: Copying over glance-api.conf
+  merge_configs:
+    sources:
+      - "{{ role_path }}/templates/glance-api.conf.j2"
+      - "{{ node_custom_config }}/global.conf"
+      - "{{ node_custom_config }}/glance.conf"
+      - "{{ node_custom_config }}/glance/glance-api.conf"
+      - "{{ node_custom_config }}/glance/{{ inventory_hostname }}/glance-api.conf"
+    dest: "x"
+- merge_configs:
+    sources:
+      - "{{ role_path }}/templates/a.conf.j2"
+      - "{{ role_path }}/templates/b.conf.j2"
+      - "{{ node_custom_config }}/a.conf"
+- merge_configs:
+    sources:
+      - "{{ role_path }}/templates/nova.conf.j2"
+      - "{{ node_custom_config }}/nova.conf"
+      - "{{ node_custom_config }}/nova/nova.conf"
+- merge_configs:
+    sources:
+      - "{{ role_path }}/templates/paste.ini.j2"
+      - "{{ node_custom_config }}/paste.ini"
+"#;
+
+    #[test]
+    fn a_template_goes_with_the_operators_file_of_its_own_name() {
+        let defaults = "glance_extra_volumes: \"{{ default_extra_volumes }}\"\nglance_api_extra_volumes: \"{{ glance_extra_volumes }}\"\n";
+        let read = role("glance", &[TASKS.to_owned()], defaults, |template| !template.contains("paste"));
+        let merged = |template: &str, path: &str| Merged {
+            template: format!("roles/glance/templates/{template}.j2"),
+            path: path.to_owned(),
+        };
+        assert_eq!(
+            read.merged,
+            [merged("glance-api.conf", "glance/glance-api.conf"), merged("nova.conf", "nova.conf")]
+        );
+        assert_eq!(read.volumes, ["glance_extra_volumes"]);
+    }
+}

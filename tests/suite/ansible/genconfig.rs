@@ -1,0 +1,227 @@
+//! The real `kolla-ansible genconfig`, before and after `donjon wire kolla --runtime`: what it writes holds no value but where
+//! that was told, and the real oslo.config reads from it what it read before, out of the store.
+
+use super::site::{COLLECTIONS, Search};
+use donjon_tests::{donjon::Donjon, process::tied, python_driver, tools};
+use serde_json::Value;
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+use tempfile::TempDir;
+
+/// Prints the URL of the database, or why the service would not start.
+const SERVICE: &str = "
+import sys
+from oslo_config import cfg
+conf = cfg.ConfigOpts()
+conf.register_opts([cfg.StrOpt('connection', default='sqlite://', secret=True)], group='database')
+conf.register_opts([cfg.StrOpt('transport_url', secret=True)])
+conf(['--config-file', sys.argv[1]], project='keystone')
+print(conf.database.connection)
+print(conf.transport_url)
+";
+
+struct Kolla {
+    folder: TempDir,
+    donjon: Donjon,
+}
+
+impl Kolla {
+    fn new() -> Self {
+        let kolla = Self { folder: tempfile::tempdir().unwrap(), donjon: Donjon::new() };
+        for folder in ["etc", "node/haproxy/services.d", "node/proxysql/users", "node/proxysql/rules"] {
+            fs::create_dir_all(kolla.at(folder)).unwrap();
+        }
+        let globals = format!(
+            "kolla_base_distro: debian\nkolla_internal_vip_address: 192.0.2.10\nnetwork_interface: lo\n\
+             neutron_external_interface: none\napi_interface_address: 127.0.0.1\nenable_fluentd: false\n\
+             node_config_directory: {}\nnode_config: {}\nansible_become: false\nansible_python_interpreter: {}\n",
+            kolla.at("node").display(),
+            kolla.at("etc").display(),
+            tools::program("python3").display()
+        );
+        kolla.write("etc/globals.yml", &globals);
+        kolla
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.at(name).display().to_string()
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        donjon_drivers::fs::replace(&self.at(name), text.as_bytes()).unwrap();
+    }
+
+    fn environment(&self, command: &mut Command) {
+        let bin = tools::program("python3").parent().expect("a folder").display().to_string();
+        let own = donjon_tests::donjon::binary().parent().expect("a folder").display().to_string();
+        let path = std::env::var("PATH").unwrap_or_default();
+        command
+            .env("PATH", format!("{bin}:{own}:{path}"))
+            .env("HOME", self.folder.path())
+            .env("ANSIBLE_COLLECTIONS_PATH", COLLECTIONS)
+            .env("LC_ALL", "C.UTF-8")
+            .env_remove("PYTHONPATH");
+    }
+
+    /// Renders what Keystone's role renders.
+    fn genconfig(&self) {
+        let inventory = tools::program("python3");
+        let inventory = inventory.parent().and_then(Path::parent).expect("the environment of the tools");
+        let inventory = inventory.join("share/kolla-ansible/ansible/inventory/all-in-one").display().to_string();
+        let words = ["run", "--deploy", "--", "kolla-ansible", "genconfig", "-i", &inventory, "--configdir"];
+        let mut command = self.donjon.command(&[&words[..], &[&self.text("etc"), "--tags", "keystone"]].concat());
+        self.environment(&mut command);
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+    }
+
+    fn wire(&self, runtime: &str, more: &[&str]) -> Value {
+        let config = self.text("etc");
+        let words = ["wire", "kolla", "--runtime", runtime, "--config", &config, "--output", "json"];
+        let mut command = self.donjon.command(&[&words[..], more].concat());
+        self.environment(&mut command);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// What Keystone would read from what was rendered: its database, and its broker of messages.
+    fn keystone(&self, package: &TempDir) -> Result<(String, String), String> {
+        let output = tied(tools::program("python3"))
+            .args(["-c", SERVICE, &self.text("node/keystone/keystone.conf")])
+            .env("PYTHONPATH", package.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let out = String::from_utf8_lossy(&output.stdout).into_owned();
+        let mut lines = out.lines().map(str::to_owned);
+        match (output.status.success(), lines.next(), lines.next()) {
+            (true, Some(database), Some(messages)) => Ok((database, messages)),
+            _ => Err(said),
+        }
+    }
+}
+
+/// `donjon serve --store daemon`; it ends when dropped.
+struct Serving(Child, Vec<String>);
+
+impl Serving {
+    fn start(donjon: &Donjon, socket: &str) -> Self {
+        let words = ["serve", "--store", "daemon", "--listen", "127.0.0.1:0", "--socket", socket, "--output", "json"];
+        let mut child = donjon.tied_command(&words).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let told: Value = serde_json::from_str(&line).expect("it says where it serves");
+        let urls = told["urls"].as_array().unwrap().iter().map(|url| url.as_str().unwrap().to_owned()).collect();
+        Self(child, urls)
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn what_genconfig_writes_for_keystone_holds_no_value_and_reads_as_before() {
+    let kolla = Kolla::new();
+    let (donjon, socket, lookup) = (&kolla.donjon, kolla.text("s"), kolla.text("lookup.sock"));
+    let own = rustix::process::geteuid().as_raw();
+    donjon.describe(&format!(
+        "deployment: site1\nlookup_socket: {lookup}\nroles:\n  keystone: {{reads: [keystone_database_password, rabbitmq_password], users: [{own}]}}\n"
+    ));
+    donjon.run(&["up", "--store", "file"]).ok();
+    donjon.run(&["generate", "--catalogue", "kolla-ansible"]).ok();
+    donjon.run(&["wire", "kolla", "-o", &kolla.text("etc/passwords.yml")]).ok();
+    let package = python_driver::installed();
+    let value = |name: &str| donjon.run(&["get", name]).ok().trim_end().to_owned();
+    let (database, messages) = (value("keystone_database_password"), value("rabbitmq_password"));
+
+    // The control: as kolla is, both are in the file, and that hides every source.
+    kolla.genconfig();
+    let rendered = || fs::read_to_string(kolla.at("node/keystone/keystone.conf")).unwrap();
+    assert!(rendered().contains(&database) && rendered().contains(&messages));
+    let before = kolla.keystone(&package).unwrap();
+    assert!(before.0.contains(&database) && before.1.contains(&messages), "the control");
+
+    let reader = format!("unix://{socket}");
+    let told = kolla.wire("donjon", &["--reader", &reader]);
+    kolla.genconfig();
+    let names: Vec<String> = donjon.run(&["list", "--output", "json"]).json()["secrets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|secret| secret["name"].as_str().unwrap().to_owned())
+        .collect();
+    let values: Vec<String> = names.iter().map(|name| value(name)).collect();
+    let search = Search::new(values.iter().map(String::as_str));
+    // A public key is in its private one, too, and is no secret.
+    let public = |file: &PathBuf| file.extension().is_some_and(|end| end == "pub");
+    let all = files(&kolla.at("node")).into_iter().filter(|file| !public(file)).collect();
+    let left = search.among(all);
+    assert!(!left.is_empty(), "the control: it would have been seen");
+    for file in left {
+        let place = format!("/etc/kolla/{}", file.strip_prefix(kolla.at("node")).unwrap().display());
+        let named = |clear: &Value| matches(clear["place"].as_str().unwrap(), &place);
+        assert!(told["clear"].as_array().unwrap().iter().any(named), "{place} is not told: {told}");
+    }
+    assert!(!search.finds(rendered()));
+    for file in told["written"].as_array().unwrap() {
+        assert!(!search.finds(fs::read(file.as_str().unwrap()).unwrap()), "{file}");
+    }
+    let refused = kolla.keystone(&package).unwrap_err();
+    assert!(refused.contains("the service does not start"), "without a reader: {refused}");
+    let serving = Serving::start(donjon, &socket);
+    assert_eq!(kolla.keystone(&package).unwrap(), before);
+    donjon.run_with_input(&["put", "keystone_database_password"], b"rotated$value").ok();
+    let rotated = before.0.replace(&database, "rotated$value");
+    assert_eq!(kolla.keystone(&package).unwrap(), (rotated, before.1.clone()), "from the store, and not from the file");
+    donjon.run_with_input(&["put", "keystone_database_password"], database.as_bytes()).ok();
+
+    // The same with castellan, unchanged.
+    let inside = kolla.text("etc/donjon");
+    kolla.wire("castellan", &["--inside", &inside]);
+    let credential = |name: &str| fs::read_to_string(donjon.home().join("node/approle/keystone").join(name)).unwrap();
+    let castellan = format!(
+        "[key_manager]\nbackend = vault\n[vault]\nvault_url = {}\nkv_mountpoint = donjon\napprole_role_id = {}\napprole_secret_id = {}\n",
+        serving.1[0],
+        credential("role-id"),
+        credential("secret-id")
+    );
+    kolla.write("etc/donjon/castellan.conf", &castellan);
+    kolla.genconfig();
+    assert!(!search.finds(rendered()) && rendered().contains("config_source = donjon,castellan"));
+    assert_eq!(kolla.keystone(&package).unwrap(), before);
+    // A file of the operator's own is left alone.
+    kolla.write("etc/config/keystone.conf", "[DEFAULT]\ndebug = true\n");
+    let config = kolla.text("etc");
+    let mut command = donjon.command(&["wire", "kolla", "--runtime", "donjon", "--config", &config]);
+    kolla.environment(&mut command);
+    assert_eq!(command.output().unwrap().status.code(), Some(5));
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { all.extend(files(&path)) } else { all.push(path) }
+    }
+    all
+}
+
+/// Whether a place that was told is this file; `*` is one segment.
+fn matches(told: &str, file: &str) -> bool {
+    let (told, file): (Vec<&str>, Vec<&str>) = (told.split('/').collect(), file.split('/').collect());
+    told.len() == file.len() && told.iter().zip(&file).all(|(told, file)| *told == "*" || told == file)
+}
