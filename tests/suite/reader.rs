@@ -9,6 +9,7 @@ mod node;
 mod parity;
 mod sides;
 mod unit;
+mod wired;
 
 use donjon::{
     reader::{Credential, OfBundle, Outcome, Reader, Role, Roles, Seen, Source, Tokens, Unwitnessed, Witness, server},

@@ -110,6 +110,34 @@ fn everything_that_is_wrong_is_told_at_once() {
 }
 
 #[test]
+fn a_url_of_a_stored_secret_is_a_view_and_must_be_declared() {
+    let scene = Scene::new();
+    scene.donjon.run(&["up", "--store", "file"]).ok();
+    scene.donjon.run_with_input(&["put", "keystone_database_password"], b"canary-4711-canary").ok();
+    let text =
+        "[DEFAULT]\ndebug = true\n[database]\nconnection = mysql+pymysql://k:canary-4711-canary@10.0.0.2/k # by hand\n";
+    let text = text.replace(" # by hand", "");
+    let file = scene.file("keystone.conf", &text);
+    let wire = ["wire", "oslo", "--service", "keystone", "--config", &file];
+    let template = "mysql+pymysql://k:{keystone_database_password:url}@10.0.0.2/k";
+    let planned = scene.donjon.run(&[&wire[..], &["--plan"]].concat()).ok();
+    assert!(planned.contains(&format!("keystone.database.connection is assembled: {template}")), "{planned}");
+    let roles = "deployment: default\nroles: {keystone: {reads: [keystone.database.connection]}}\n";
+    scene.donjon.describe(roles);
+    let error = scene.donjon.run(&wire).failed(2);
+    assert!(error.contains(&format!("keystone.database.connection: \"{template}\"")), "{error}");
+    assert!(!planned.contains("canary") && !error.contains("canary"), "{planned}{error}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), text, "nothing was done");
+    scene.donjon.describe(&format!("{roles}views: {{keystone.database.connection: \"{template}\"}}\n"));
+    scene.donjon.run(&wire).ok();
+    assert!(!std::fs::read_to_string(&file).unwrap().contains("canary"));
+    // The view follows its secret.
+    scene.donjon.run_with_input(&["put", "keystone_database_password"], b"another/value").ok();
+    let get = ["config", "get", "--config-file", &file, "--reveal", "database", "connection"];
+    assert!(scene.donjon.run(&get).ok().contains("mysql+pymysql://k:another%2Fvalue@10.0.0.2/k"));
+}
+
+#[test]
 fn a_services_secrets_leave_its_file_and_come_back() {
     let scene = Scene::new();
     let text = "# by hand\n[DEFAULT]\ntransport_url = rabbit://u:canary-1@h//\n[database]\nconnection = mysql://u:canary-2@h/d\nmax_pool_size = 5\n";

@@ -56,7 +56,8 @@ pub fn assemble(template: &str, parts: &BTreeMap<SecretName, Ingredient<'_>>) ->
     Ok(Material::new(text.as_bytes().to_vec()))
 }
 
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// What is percent-encoded in a view: RFC 3986, 2.3.
+pub const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 #[cfg(test)]
 mod tests {

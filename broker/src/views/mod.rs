@@ -3,5 +3,5 @@
 mod assemble;
 mod refresh;
 
-pub use assemble::{Ingredient, ViewError, assemble};
+pub use assemble::{Ingredient, RESERVED, ViewError, assemble};
 pub use refresh::{RefreshError, Refreshed, refresh};

@@ -17,6 +17,7 @@
 //! All of this is pure; the command reads and writes the files. No value is ever at hand here.
 
 pub mod ansible;
+pub mod assembled;
 pub mod collection;
 pub mod document;
 pub mod environment;

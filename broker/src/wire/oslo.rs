@@ -56,8 +56,43 @@ pub enum Piece {
 pub struct Places<'a> {
     /// The mapping file.
     pub mapping: &'a str,
-    /// The broker's socket.
-    pub socket: &'a str,
+    /// What reads it.
+    pub driver: Driver<'a>,
+}
+
+/// The driver of the source.
+#[derive(Debug, Clone, Copy)]
+pub enum Driver<'a> {
+    /// Donjon's own.
+    Donjon {
+        /// The broker's socket.
+        socket: &'a str,
+    },
+    /// castellan's.
+    Castellan {
+        /// Its own file, which says where the reader is and as whom it is asked.
+        settings: &'a str,
+        /// The folder of the secrets at the reader.
+        deployment: &'a str,
+    },
+}
+
+impl Driver<'_> {
+    /// Its name, and that of its group.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Donjon { .. } => "donjon",
+            Self::Castellan { .. } => "castellan",
+        }
+    }
+
+    /// A secret as the mapping file names it.
+    pub fn names(self, secret: &SecretName) -> String {
+        match self {
+            Self::Donjon { .. } => secret.to_string(),
+            Self::Castellan { deployment, .. } => format!("{deployment}/{secret}"),
+        }
+    }
 }
 
 /// Why a file is left alone.
@@ -73,8 +108,11 @@ pub enum Unwired {
         line: usize,
     },
     /// The group that would be added is there.
-    #[error("there is a group [{SOURCE}] already")]
-    Taken,
+    #[error("there is a group [{group}] already")]
+    Taken {
+        /// The group.
+        group: &'static str,
+    },
     /// Lines end in another way.
     #[error("its lines end with carriage returns")]
     LineEnds,
@@ -90,8 +128,9 @@ pub fn rewrite(service: &ServiceName, text: &str, places: Places<'_>) -> Result<
         return Err(Unwired::Sourced { line: entry.line });
     }
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
-    if lines.iter().any(|line| line.trim_end().eq_ignore_ascii_case(&format!("[{SOURCE}]"))) {
-        return Err(Unwired::Taken);
+    let group = places.driver.name();
+    if lines.iter().any(|line| line.trim_end().eq_ignore_ascii_case(&format!("[{group}]"))) {
+        return Err(Unwired::Taken { group });
     }
     let (mut moved, mut stays) = (Vec::new(), Vec::new());
     for entry in &entries {
@@ -107,7 +146,8 @@ pub fn rewrite(service: &ServiceName, text: &str, places: Places<'_>) -> Result<
         }
     }
     let original = original(&lines, &moved);
-    let mapping = moved.iter().map(|m| format!("[{}]\n{} = {}\n", m.option.group, m.option.name, m.name)).collect();
+    let line = |m: &Moved| format!("[{}]\n{} = {}\n", m.option.group, m.option.name, places.driver.names(&m.name));
+    let mapping = moved.iter().map(line).collect();
     Ok(Rewrite { text: replaced(&lines, &moved, places), mapping, original, moved, stays })
 }
 
@@ -163,7 +203,9 @@ fn original(lines: &[&str], moved: &[Moved]) -> Vec<Piece> {
 
 fn replaced(lines: &[&str], moved: &[Moved], places: Places<'_>) -> Zeroizing<String> {
     let mut text = Zeroizing::new(String::new());
-    let named = format!("config_source = {SOURCE}\n");
+    let Places { mapping, driver } = places;
+    let group = driver.name();
+    let named = format!("config_source = {group}\n");
     let header = lines.iter().position(|line| line.trim_end() == format!("[{DEFAULT}]"));
     if header.is_none() {
         text.push_str(&format!("[{DEFAULT}]\n{named}\n"));
@@ -183,13 +225,14 @@ fn replaced(lines: &[&str], moved: &[Moved], places: Places<'_>) -> Zeroizing<St
     if !text.ends_with('\n') {
         text.push('\n');
     }
-    let Places { mapping, socket } = places;
-    text.push_str(&format!("\n[{SOURCE}]\ndriver = donjon\nmapping_file = {mapping}\nsocket = {socket}\n"));
+    let own = match driver {
+        Driver::Donjon { socket } => format!("socket = {socket}\n"),
+        Driver::Castellan { settings, .. } => format!("config_file = {settings}\n"),
+    };
+    text.push_str(&format!("\n[{group}]\ndriver = {group}\nmapping_file = {mapping}\n{own}"));
     text
 }
 
-/// The group of the source.
-pub const SOURCE: &str = "donjon";
 const NO_NAME: &str = "no secret can have a name like this";
 
 #[cfg(test)]
@@ -197,7 +240,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const PLACES: Places<'_> = Places { mapping: "/m", socket: "/s" };
+    const PLACES: Places<'_> = Places { mapping: "/m", driver: Driver::Donjon { socket: "/s" } };
 
     fn of(text: &str) -> Rewrite {
         rewrite(&"keystone".parse().unwrap(), text, PLACES).unwrap()
@@ -230,6 +273,20 @@ mod tests {
     }
 
     #[test]
+    fn castellan_gets_its_own_section_and_paths() {
+        let driver = Driver::Castellan { settings: "/c", deployment: "site1" };
+        let text = "[database]\nconnection = mysql://u:canary@h/d\n";
+        let done = rewrite(&"keystone".parse().unwrap(), text, Places { mapping: "/m", driver }).unwrap();
+        assert!(
+            done.text.ends_with("\n[castellan]\ndriver = castellan\nmapping_file = /m\nconfig_file = /c\n"),
+            "{}",
+            *done.text
+        );
+        assert!(done.text.starts_with("[DEFAULT]\nconfig_source = castellan\n"));
+        assert_eq!(done.mapping, "[database]\nconnection = site1/keystone.database.connection\n");
+    }
+
+    #[test]
     fn what_cannot_move_by_itself_stays_and_says_why() {
         let done = of("[a]\npassword = $b\ntoken = x\ntoken = y\nsecret = z\n  z\nmy_password =\nsecret_s = s\n");
         assert!(done.moved.is_empty(), "{done:?}");
@@ -240,7 +297,7 @@ mod tests {
     fn a_file_that_has_sources_is_left_alone() {
         let refused = |text: &str| rewrite(&"a".parse().unwrap(), text, PLACES).unwrap_err();
         assert_eq!(refused("[DEFAULT]\nconfig_source = x\n"), Unwired::Sourced { line: 2 });
-        assert_eq!(refused("[donjon]\na = 1\n"), Unwired::Taken);
+        assert_eq!(refused("[donjon]\na = 1\n"), Unwired::Taken { group: "donjon" });
         assert_eq!(refused("[x]\r\n"), Unwired::LineEnds);
     }
 

@@ -6,7 +6,10 @@ use crate::{
     failure::{Exit, Failure},
     settings::{asking::OverSocket, outcome},
     socket::message::{Asked, Request},
-    wire::oslo::{Moved, Piece, Places, Rewrite, SOURCE, rewrite},
+    wire::{
+        assembled::{Assembled, assembled},
+        oslo::{Driver, Moved, Piece, Places, Rewrite, rewrite},
+    },
 };
 use clap::Args;
 use donjon_drivers::{
@@ -15,11 +18,14 @@ use donjon_drivers::{
     source::{Argument, Configuration, Known, Sought, environment::Environment},
     store::secret::Part,
 };
-use donjon_policies::name::{RoleName, SecretName, ServiceName};
+use donjon_policies::{
+    deployment::Deployment,
+    name::{RoleName, SecretName, ServiceName},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     os::unix::fs::{MetadataExt, PermissionsExt, chown},
     path::{Path, PathBuf},
     sync::Arc,
@@ -29,11 +35,12 @@ use zeroize::Zeroizing;
 /// Move a service's secrets out of its oslo.config file into the store, and let it read them from the broker.
 ///
 /// Comments and order stay. Each option becomes the secret SERVICE.GROUP.OPTION; the role of the service's name in
-/// donjon.yaml must read them. What is needed to put the file back is kept beside it, with names where values stood: nothing
+/// donjon.yaml must read them. A URL whose password is a secret of the store already is a view: it must stand under `views`, so
+/// that it follows when that secret rotates; what to write there is told. What is needed to put the file back is kept beside it, with names where values stood: nothing
 /// in clear. `--undo` puts the values of that time's names back, `--confirm` ends that.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  donjon wire oslo --service keystone --config /etc/keystone/keystone.conf --plan\n  donjon wire oslo --service keystone --config /etc/keystone/keystone.conf\n  donjon wire oslo --service keystone --config /etc/keystone/keystone.conf --undo"
+    after_help = "Examples:\n  donjon wire oslo --service keystone --config /etc/keystone/keystone.conf --plan\n  donjon wire oslo --service keystone --config /etc/keystone/keystone.conf\n  donjon wire oslo --service keystone --config /etc/keystone/keystone.conf --driver castellan\n  donjon wire oslo --service keystone --config /etc/keystone/keystone.conf --undo"
 )]
 pub(super) struct Oslo {
     /// The service; its role in donjon.yaml has the same name.
@@ -45,6 +52,12 @@ pub(super) struct Oslo {
     /// The mapping file to write; `donjon-SERVICE.conf` beside the configuration where not given.
     #[arg(long, value_name = "FILE")]
     mapping: Option<PathBuf>,
+    /// What the service is to read its secrets with.
+    #[arg(long, value_enum, default_value = "donjon")]
+    driver: Reads,
+    /// castellan's own file, which must be there; `castellan.conf` beside the configuration where not given.
+    #[arg(long, value_name = "FILE")]
+    castellan: Option<PathBuf>,
     /// Only print what would change.
     #[arg(long)]
     plan: bool,
@@ -54,6 +67,15 @@ pub(super) struct Oslo {
     /// Keep it as it is now; it can be undone no longer.
     #[arg(long, conflicts_with = "plan")]
     confirm: bool,
+}
+
+/// The drivers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Reads {
+    /// Donjon's own: one request over a socket, and no start without an answer.
+    Donjon,
+    /// castellan's, unchanged, from `donjon serve`.
+    Castellan,
 }
 
 /// What can put a file back; it holds no value.
@@ -84,13 +106,21 @@ impl Oslo {
         let bytes = Zeroizing::new(fs::read(&self.config).map_err(|error| left_alone().because(&error))?);
         let text = std::str::from_utf8(&bytes).map_err(|error| left_alone().because(&error))?;
         let mapping = self.mapping_file();
-        let (mapped, socket) = (mapping.display().to_string(), context.home.socket().display().to_string());
-        let places = Places { mapping: &mapped, socket: &socket };
-        let done = rewrite(&self.service, text, places).map_err(|error| {
-            left_alone().because(&error).hint(format!("name `{SOURCE}` in config_source by hand, and map the options"))
+        let deployment = config::deployment(&context.home)?;
+        let (mapped, settings) = (mapping.display().to_string(), self.castellan_file()?.display().to_string());
+        let socket = context.home.socket().display().to_string();
+        let driver = match self.driver {
+            Reads::Donjon => Driver::Donjon { socket: &socket },
+            Reads::Castellan => Driver::Castellan { settings: &settings, deployment: deployment.deployment.as_str() },
+        };
+        let done = rewrite(&self.service, text, Places { mapping: &mapped, driver }).map_err(|error| {
+            let hint = format!("name `{}` in config_source by hand, and map the options", driver.name());
+            left_alone().because(&error).hint(hint)
         })?;
+        let views = views(context, &done.moved)?;
         if !self.plan && !done.moved.is_empty() {
-            self.may_read(context, &done.moved)?;
+            self.may_read(&deployment, &done.moved)?;
+            declared(&deployment, &views)?;
             store(context, &done.moved)?;
             let failed = |error: fs::FileError| {
                 Failure::new(Exit::Failed, "cannot write").because(&error).state("the service's file is as it was")
@@ -107,12 +137,22 @@ impl Oslo {
                 return Err(failure.state("the service's file is as it was; its secrets are in the store"));
             }
         }
-        self.tell(context, &done)
+        self.tell(context, &done, &views)
+    }
+
+    /// castellan's own file: it has the credential of the service, which is not made here.
+    fn castellan_file(&self) -> Result<PathBuf, Failure> {
+        let file = self.castellan.clone().unwrap_or_else(|| self.config.with_file_name("castellan.conf"));
+        if self.driver == Reads::Donjon || file.exists() {
+            return Ok(file);
+        }
+        Err(left_alone().cause(format!("castellan's own file {} is not there", file.display())).hint(
+            "[key_manager] backend = vault; [vault] vault_url, kv_mountpoint, approle_role_id and approle_secret_id, as `donjon serve` made them for this service",
+        ))
     }
 
     /// Refuses where the service's own role does not read what moves.
-    fn may_read(&self, context: &Context, moved: &[Moved]) -> Result<(), Failure> {
-        let deployment = config::deployment(&context.home)?;
+    fn may_read(&self, deployment: &Deployment, moved: &[Moved]) -> Result<(), Failure> {
         let role: Option<RoleName> = self.service.as_str().parse().ok();
         let reads =
             role.and_then(|role| deployment.roles.get(&role).map(|role| role.reads.clone())).unwrap_or_default();
@@ -203,18 +243,20 @@ impl Oslo {
         if kept.format == FORMAT { Ok(kept) } else { Err(none().cause("it was kept by another version")) }
     }
 
-    fn tell(&self, context: &Context, done: &Rewrite) -> Result<(), Failure> {
+    fn tell(&self, context: &Context, done: &Rewrite, views: &Views) -> Result<(), Failure> {
         let row = |m: &Moved| json!({"option": m.option.to_string(), "secret": m.name.as_str(), "line": m.line});
         let stays: Vec<_> =
             done.stays.iter().map(|(option, why)| json!({"option": option.to_string(), "why": why})).collect();
         let moved: Vec<_> = done.moved.iter().map(row).collect();
-        let all =
-            json!({"file": self.config.display().to_string(), "planned": self.plan, "moved": moved, "stays": stays});
+        let all = json!({"file": self.config.display().to_string(), "planned": self.plan, "moved": moved, "stays": stays, "views": templates(views)});
         show::answer(context.output, &all, || {
             let mut text = String::new();
             for Moved { option, name, line, .. } in &done.moved {
                 text += &format!("- {}:{line} {option} = (not shown)\n", self.config.display());
                 text += &format!("+ {} {option} = {name}\n", self.mapping_file().display());
+            }
+            for (name, template) in templates(views) {
+                text += &format!("= {name} is assembled: {template}\n");
             }
             for (option, why) in &done.stays {
                 text += &format!("! {option} stays in the file: {why}\n");
@@ -236,6 +278,53 @@ impl Oslo {
         let name = self.config.file_name().unwrap_or_default().to_string_lossy();
         self.config.with_file_name(format!(".{name}.donjon-undo"))
     }
+}
+
+/// The options that are assembled from secrets of the store, by the names that they get.
+type Views = BTreeMap<SecretName, Assembled>;
+
+fn templates(views: &Views) -> BTreeMap<&str, &str> {
+    views.iter().map(|(name, view)| (name.as_str(), view.template.as_str())).collect()
+}
+
+/// Which of what moves is a URL whose password is a secret already. Without a broker nothing is known of any.
+fn views(context: &Context, moved: &[Moved]) -> Result<Views, Failure> {
+    let mut client = match context.client() {
+        Ok(client) => client,
+        Err(failure) if failure.code == Exit::Unavailable => return Ok(Views::new()),
+        Err(failure) => return Err(failure),
+    };
+    let listed = client.ask_quietly(&Request::Names, Vec::new())?;
+    let names: Vec<SecretName> = serde_json::from_value(listed.value["names"].clone()).unwrap_or_default();
+    let mut known = Vec::new();
+    for some in names.chunks(AT_ONCE) {
+        let asked = some.iter().map(|name| Asked { name: name.to_string(), part: Part::Whole }).collect();
+        let read = client.ask_quietly(&Request::Read { names: asked, version: None, epoch: None }, Vec::new())?;
+        known.extend(some.iter().cloned().zip(read.materials));
+    }
+    let named = |password: &str| {
+        let same = |(_, value): &&(SecretName, Material)| value.matches(&Material::from(password.to_owned()));
+        known.iter().find(same).map(|(name, _)| name.clone()).filter(|_| password.len() >= SHORTEST)
+    };
+    // EXPOSE: taken apart
+    let view = |m: &Moved| Some((m.name.clone(), assembled(m.value.expose(), named)?));
+    Ok(moved.iter().filter_map(view).collect())
+}
+
+/// Refuses where a view is not in the deployment file: it would stay behind when its secret rotates.
+fn declared(deployment: &Deployment, views: &Views) -> Result<(), Failure> {
+    let missing: Vec<String> = views
+        .iter()
+        .filter(|(name, view)| deployment.views.get(*name) != Some(&view.template))
+        .map(|(name, view)| format!("  {name}: \"{}\"", view.template))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Usage, "what would move is assembled from secrets that rotate")
+        .cause("the deployment file has no such view, so it would keep the old value")
+        .state("nothing was done")
+        .hint(format!("in donjon.yaml:\nviews:\n{}", missing.join("\n"))))
 }
 
 /// Stores what moves. A secret of the same name must have the same value.
@@ -293,3 +382,7 @@ fn left_alone() -> Failure {
 }
 
 const FORMAT: u32 = 1;
+/// Names in one request.
+const AT_ONCE: usize = 500;
+/// What is shorter may be in a URL by chance.
+const SHORTEST: usize = 8;

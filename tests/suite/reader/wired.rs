@@ -1,0 +1,59 @@
+//! `donjon wire oslo --driver castellan` on a real Keystone: its database's URL leaves its file, castellan brings it back from
+//! the daemon, and the view follows its password.
+
+use super::{MOUNT, deployed::Deployed};
+use donjon_tests::{
+    keystone::{ADMIN, ADMIN_VALUE, DATABASE_USER, DATABASE_VALUE, Keystone},
+    mariadb::MariaDb,
+    openbao::OpenBao,
+};
+use std::{fs, path::Path};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keystone_reads_its_database_by_castellan_once_its_file_is_wired() {
+    let (database, server) = tokio::join!(MariaDb::start(), OpenBao::start());
+    let mut keystone = Keystone::start(&database).await;
+    let file = keystone.instances[0].manage(&[])[2].clone();
+    let own = rustix::process::geteuid().as_raw();
+    let deployed = Deployed::start_with(&server, "", &[], &[]).await;
+    let donjon = &deployed.donjon;
+    donjon.run_with_input(&["put", "keystone_database_password"], DATABASE_VALUE.as_bytes()).ok();
+    let settings = Path::new(&file).with_file_name("castellan.conf");
+    let wire = ["wire", "oslo", "--service", "keystone", "--config", &file, "--driver", "castellan"];
+    assert!(donjon.run(&wire).failed(2).contains("castellan.conf is not there"));
+
+    // What it asks for is what is declared.
+    let lookup = deployed.at("lookup.sock").display().to_string();
+    let port = database.port;
+    let view =
+        format!("mysql+pymysql://{DATABASE_USER}:{{keystone_database_password:url}}@127.0.0.1:{port}/{DATABASE_USER}");
+    let names = "keystone.database.connection, keystone.identity.password_hash_rounds";
+    donjon.describe(&format!(
+        "deployment: kolla\nlookup_socket: {lookup}\nroles: {{keystone: {{reads: [{names}], users: [{own}]}}}}\n\
+         views: {{keystone.database.connection: \"{view}\"}}\n"
+    ));
+    deployed.token_when_there("keystone").await;
+    let (role_id, secret_id) = deployed.credential("keystone");
+    let castellan = format!(
+        "[key_manager]\nbackend = vault\n[vault]\nvault_url = {}\nkv_mountpoint = {MOUNT}\napprole_role_id = {role_id}\napprole_secret_id = {secret_id}\n",
+        deployed.urls[0]
+    );
+    donjon_drivers::fs::replace(&settings, castellan.as_bytes()).unwrap();
+    let before = fs::read_to_string(&file).unwrap();
+    assert!(before.contains(DATABASE_VALUE), "the control");
+    let told = donjon.run(&wire).ok();
+    assert!(told.contains(&view) && !told.contains(DATABASE_VALUE), "{told}");
+    assert!(!fs::read_to_string(&file).unwrap().contains(DATABASE_VALUE));
+    keystone.restart(0).await;
+    keystone.token(0, ADMIN, ADMIN_VALUE).await.unwrap();
+
+    // Another password: the service that restarts reads it, though nothing in its folder has changed.
+    database.sql(&format!("ALTER USER '{DATABASE_USER}'@'%' IDENTIFIED BY 'another-value-4711'")).await;
+    donjon.run_with_input(&["put", "keystone_database_password"], b"another-value-4711").ok();
+    keystone.restart(0).await;
+    keystone.token(0, ADMIN, ADMIN_VALUE).await.unwrap();
+    donjon.run(&[&wire[..6], &["--undo"]].concat()).ok();
+    let after = fs::read_to_string(&file).unwrap();
+    assert_eq!(after, before.replace(DATABASE_VALUE, "another-value-4711"), "with the value that is good now");
+    deployed.end();
+}
