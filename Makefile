@@ -4,7 +4,7 @@
 TOOLS ?= $(CURDIR)/target/tools
 export DONJON_TEST_TOOLS = $(TOOLS)
 
-.PHONY: all build setup test model campaign rotation-job lint deny demo bench
+.PHONY: all build setup test model campaign rotation-job lint deny demo bench bench-ansible bench-start bench-scan
 
 all: build
 
@@ -50,6 +50,16 @@ $(TOOLS)/cargo/bin/cargo-deny:
 
 demo: setup build
 	tests/demo.sh
+
+# Beside community.hashi_vault, castellan and ripgrep; HOSTS, TASKS and SECRETS scale the first down.
+bench-ansible: setup build
+	tests/benches/ansible_lookups.py target/release/donjon $(TOOLS)/venv $(or $(HOSTS),100) $(or $(TASKS),50) $(or $(SECRETS),5)
+
+bench-start: setup build
+	tests/benches/service_start.py target/release/donjon $(TOOLS)/venv
+
+bench-scan: setup build
+	tests/benches/scan_rg.sh target/release/donjon $(TOOLS)/venv
 
 bench: setup build
 	cargo build --release --locked -p donjon-tests --bench lookups

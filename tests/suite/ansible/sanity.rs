@@ -8,10 +8,11 @@ use std::{
 };
 
 /// Those that ask for packages of their own (pep8, yamllint, pylint, import, validate-modules …) fetch them from the network.
-const OFFLINE: [&str; 14] = [
+const OFFLINE: [&str; 15] = [
     "action-plugin-docs",
     "changelog",
     "compile",
+    "empty-init",
     "ignores",
     "line-endings",
     "no-assert",

@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""What lookups add to a play: donjon.broker.secret beside community.hashi_vault on a real OpenBao (in memory, without TLS or audit).
+
+usage: ansible_lookups.py DONJON VENV [HOSTS [TASKS [SECRETS [ROUNDS]]]]     (100 hosts, 50 tasks, 5 secrets each, 3 rounds)
+
+Each side runs the same play of assertions in the controller, so that no module's start is measured; the same play with constants
+is what is subtracted. `make bench-ansible` calls it.
+"""
+import json
+import os
+import pathlib
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+DONJON, VENV = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+HOSTS, TASKS, SECRETS, ROUNDS = [int(given) for given in (sys.argv[3:] + [100, 50, 5, 3][len(sys.argv[3:]):])]
+COLLECTIONS = pathlib.Path(__file__).resolve().parent.parent.parent / "drivers" / "ansible"
+NAMES = [f"bench_{number}" for number in range(SECRETS)]
+WORK = pathlib.Path(tempfile.mkdtemp(prefix="donjon-bench.", dir="/dev/shm"))
+VALUE = "a-value-of-a-usual-length-0123456789"
+
+
+def environment(**more):
+    base = {k: v for k, v in os.environ.items() if not k.startswith(("VAULT_", "BAO_", "DONJON_", "ANSIBLE_"))}
+    own = {
+        "DONJON_HOME": str(WORK / "home"),
+        "DONJON_VAULT_BIN": f"{VENV}/bin/bao",
+        "PATH": f"{VENV}/bin:{os.path.dirname(DONJON)}:/usr/sbin:/usr/bin:/sbin:/bin",
+        "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
+        "ANSIBLE_LOCALHOST_WARNING": "False",
+        "ANSIBLE_FORKS": "5",
+        "ANSIBLE_HOME": str(WORK / "ansible"),
+        "LC_ALL": "C.UTF-8",
+    }
+    return base | own | more
+
+
+def run(words, env, stdin=b""):
+    done = subprocess.run(words, env=env, input=stdin, capture_output=True, check=False)
+    if done.returncode != 0:
+        sys.exit(f"{words[:4]} ended with {done.returncode}: {(done.stdout + done.stderr).decode()[-2000:]}")
+    return done.stdout
+
+
+def play(name, expression):
+    """A play whose tasks each evaluate these expressions once, on every host."""
+    that = [expression(secret) + " | length > 0" for secret in NAMES]
+    tasks = [{"name": f"{number}", "ansible.builtin.assert": {"that": that, "quiet": True}} for number in range(TASKS)]
+    path = WORK / f"{name}.yml"
+    # JSON is YAML.
+    path.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]), encoding="utf-8")
+    return str(path)
+
+
+def openbao():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    env = environment(BAO_ADDR=address, BAO_TOKEN="root")
+    words = [f"{VENV}/bin/bao", "server", "-dev", "-dev-root-token-id=root", f"-dev-listen-address=127.0.0.1:{port}", "-dev-no-store-token"]
+    server = subprocess.Popen(words, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for _ in range(200):
+        if subprocess.run([f"{VENV}/bin/bao", "status"], env=env, capture_output=True, check=False).returncode == 0:
+            break
+        time.sleep(0.05)
+    else:
+        server.kill()
+        sys.exit("bao server -dev did not start")
+    return server, address, env
+
+
+def main():
+    (WORK / "home").mkdir(mode=0o700)
+    inventory = WORK / "inventory"
+    inventory.write_text("".join(f"h{number} ansible_connection=local\n" for number in range(HOSTS)), encoding="utf-8")
+    server, address, bao = openbao()
+    try:
+        run([DONJON, "up"], environment())
+        for name in NAMES:
+            run([DONJON, "put", name], environment(), VALUE.encode())
+            run([f"{VENV}/bin/bao", "kv", "put", "-mount=secret", name, "password=-"], bao, VALUE.encode())
+        peers = environment(ANSIBLE_HASHI_VAULT_ADDR=address, ANSIBLE_HASHI_VAULT_AUTH_METHOD="token", ANSIBLE_HASHI_VAULT_TOKEN="root")
+        ansible = ["ansible-playbook", "-i", str(inventory)]
+        hashi = "lookup('community.hashi_vault.vault_kv2_get', '{}', engine_mount_point='secret').secret.password"
+        sides = {
+            "constants": (ansible + [play("constants", lambda secret: f"'{secret}'")], peers),
+            "donjon.broker.secret": (
+                [DONJON, "run", "--deploy", "--"] + ansible + [play("donjon", lambda s: f"lookup('donjon.broker.secret', '{s}')")],
+                environment(),
+            ),
+            "community.hashi_vault": (ansible + [play("hashi", hashi.format)], peers),
+        }
+        print(f"{os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}; {HOSTS} hosts, {TASKS} tasks, {SECRETS} secrets: {HOSTS * TASKS * SECRETS} lookups")
+        took = {side: [] for side in sides}
+        for _ in range(ROUNDS):
+            for side, (words, env) in sides.items():
+                begun = time.perf_counter()
+                run(words, env)
+                took[side].append(time.perf_counter() - begun)
+        base = statistics.median(took["constants"])
+        print(f"{'the play with constants':<28} {base:8.2f} s")
+        added = {}
+        for side in list(sides)[1:]:
+            added[side] = statistics.median(took[side]) - base
+            each = added[side] / (HOSTS * TASKS * SECRETS) * 1000
+            print(f"{side:<28} {statistics.median(took[side]):8.2f} s, added {added[side]:8.2f} s, {each:.3f} ms each")
+        print(f"added time, ratio: {added['community.hashi_vault'] / added['donjon.broker.secret']:.1f} x")
+        run([DONJON, "down", "--force"], environment())
+    finally:
+        subprocess.run([DONJON, "down", "--force"], env=environment(), capture_output=True, check=False)
+        server.kill()
+        server.wait()
+        shutil.rmtree(WORK, ignore_errors=True)
+
+
+main()
