@@ -20,6 +20,7 @@ pub mod port;
 pub mod process;
 pub mod proxy;
 pub mod python_driver;
+pub mod proxysql;
 pub mod rabbitmq;
 pub mod recorder;
 pub mod redis;

@@ -85,6 +85,17 @@ pub struct Reached {
     pub target: Arc<dyn Target>,
     /// Who changes the accounts there.
     pub administrator: Administrator,
+    /// Where it stands.
+    pub stands: Stands,
+}
+
+/// Where a target stands on the way of its consumers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stands {
+    /// At its end.
+    AtTheEnd,
+    /// Before another target, to which it logs in itself: consumers are seen here, and never there.
+    Between,
 }
 
 /// Who changes accounts on a target.

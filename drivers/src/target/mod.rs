@@ -8,6 +8,7 @@ pub mod conformance;
 pub mod fence;
 pub mod keystone;
 pub mod mariadb;
+pub mod proxysql;
 pub mod rabbitmq;
 pub mod redis;
 pub mod registry;

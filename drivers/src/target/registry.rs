@@ -1,6 +1,6 @@
 //! The table of target drivers.
 
-use super::{Target, command, keystone, mariadb, rabbitmq, redis, sshkeys};
+use super::{Target, command, keystone, mariadb, proxysql, rabbitmq, redis, sshkeys};
 use crate::registry::Table;
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ pub static TARGETS: Table<String, Arc<dyn Target>> = Table {
         command::DRIVER,
         keystone::DRIVER,
         mariadb::DRIVER, // in the order of their names
+        proxysql::DRIVER,
         rabbitmq::DRIVER,
         redis::DRIVER,
         sshkeys::DRIVER,

@@ -8,6 +8,7 @@ mod keystone;
 mod mariadb;
 mod names;
 mod plaintext;
+mod proxysql;
 mod rabbitmq;
 mod redis;
 mod scene;

@@ -165,6 +165,7 @@ fn show_plan(context: &Context, plan: &Value, detailed: bool) -> Result<(), Fail
             rows.extend(items(&rotation["secrets"]).iter().map(|secret| secret_row(number + 1, secret)));
         }
         let mut shown = show::table(&["ROTATION", "SECRET", "STRATEGY", "OUTAGE", "ACCOUNTS"], &rows);
+        shown += &rotations.iter().flat_map(|r| items(&r["secrets"])).filter_map(because).collect::<String>();
         let rows: Vec<_> =
             rotations.iter().enumerate().flat_map(|(n, rotation)| restart_rows(n + 1, rotation)).collect();
         if !rows.is_empty() {
@@ -201,6 +202,13 @@ fn secret_row(number: usize, secret: &Value) -> Vec<String> {
         ),
     };
     vec![number.to_string(), text(&secret["secret"]), strategies, text(&secret["outage"]), accounts]
+}
+
+/// Why a secret changes in another way than the catalogue says.
+fn because(secret: &Value) -> Option<String> {
+    let credential = items(&secret["credentials"]).iter().find(|c| c["because"].is_string())?;
+    let (strategy, because) = (text(&credential["strategy"]), text(&credential["because"]));
+    Some(format!("{}: {strategy}, since {because}\n", text(&secret["secret"])))
 }
 
 fn restart_rows(number: usize, rotation: &Value) -> Vec<Vec<String>> {

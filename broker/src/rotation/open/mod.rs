@@ -9,7 +9,7 @@ pub(crate) use consumer::open_host;
 use super::{
     Subject,
     plan::PlannedRotation,
-    subject::{Credential, Item, Reached},
+    subject::{Credential, Item, Reached, Stands},
 };
 use crate::failure::{Exit, Failure};
 use donjon_drivers::{
@@ -129,7 +129,18 @@ fn target(
     let target = target.map_err(Unopened::Mistakes)?;
     let administrator = administrator::of(catalogue, name, kind, given.as_ref());
     let administrator = administrator.map_err(|failure| Unopened::Failed(Box::new(failure)))?;
-    Ok(Reached { target, administrator })
+    let stands = match kind {
+        TargetKind::Proxysql => Stands::Between,
+        TargetKind::Mariadb
+        | TargetKind::Rabbitmq
+        | TargetKind::Redis
+        | TargetKind::Keystone
+        | TargetKind::Keyring
+        | TargetKind::Sshkeys
+        | TargetKind::Command
+        | TargetKind::Consumers => Stands::AtTheEnd,
+    };
+    Ok(Reached { target, administrator, stands })
 }
 
 /// The order in which consumers that were touched return to the old value.

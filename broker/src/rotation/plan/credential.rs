@@ -3,7 +3,7 @@
 use crate::rotation::subject::Way;
 use donjon_policies::{
     catalogue::{Credential, Entry, Standing, TargetKind},
-    deployment::Deployment,
+    deployment::{Deployment, Setting},
     name::{SecretName, TargetName},
     recipe::Recipe,
     strategy::Strategy,
@@ -24,6 +24,9 @@ pub struct PlannedCredential {
     pub way: Way,
     /// The users whose accounts have the value.
     pub users: Vec<String>,
+    /// Why it changes in another way than the catalogue says, where it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
 }
 
 /// Why a secret is not in a plan.
@@ -44,6 +47,9 @@ pub enum Unplannable {
     /// The deployment file lacks the nodes of the repository.
     #[error("the deployment file has no `keyrings.{0}`")]
     NoKeyring(SecretName),
+    /// The deployment file asks for two passwords of one user, and the path to the server holds one.
+    #[error("{}, so that clients never get to use a second one; `dual-user` goes through it", one_password(.0))]
+    OnePassword(TargetName),
     /// `--compromised` has no path here.
     #[error("it has no path on which the old value goes first")]
     NotFirst,
@@ -63,7 +69,11 @@ pub(super) fn credentials(
     let (mut worst, mut planned) = (Path::Overlap, Vec::new());
     for credential in &entry.credentials {
         // What the catalogue refuses was refused above; what it allows may be done in another way here.
-        let strategy = deployment.strategies.get(&entry.name).copied().unwrap_or(credential.strategy);
+        let said = deployment.strategies.get(&entry.name).copied();
+        if let (Some(Strategy::DualPassword), Some(proxy)) = (said, holding_one(deployment, credential)) {
+            return Err(Unplannable::OnePassword(proxy.clone()));
+        }
+        let strategy = said.unwrap_or(credential.strategy);
         if let Some(why) = strategy.refusal() {
             return Err(Unplannable::Refused(why));
         }
@@ -93,7 +103,7 @@ fn one(deployment: &Deployment, credential: &Credential) -> Result<(Path, Vec<Pl
         (TargetKind::Sshkeys, Strategy::Keyring) => (Path::Overlap, Way::Both, Strategy::Keyring),
         (_, Strategy::Keyring) => return not_yet(""),
         // A proxy that holds one password for each user never shows its clients a second one of the server.
-        (TargetKind::Mariadb, Strategy::DualPassword) if !proxies(deployment, credential).is_empty() => {
+        (TargetKind::Mariadb, Strategy::DualPassword) if holding_one(deployment, credential).is_some() => {
             (Path::Overlap, Way::Twin, Strategy::DualUser)
         }
         (_, Strategy::DualPassword) => (Path::Overlap, Way::Both, Strategy::DualPassword),
@@ -107,18 +117,45 @@ fn one(deployment: &Deployment, credential: &Credential) -> Result<(Path, Vec<Pl
         return not_yet(" for several users at once");
     }
     let mut kinds = vec![credential.target];
-    kinds.extend(proxies(deployment, credential));
+    kinds.extend(proxies(deployment, credential).map(|(kind, _)| kind));
+    let because = holding_one(deployment, credential).filter(|_| strategy != credential.strategy).map(one_password);
     let mut planned = Vec::new();
     for kind in kinds {
         let target = target(deployment, kind).ok_or(Unplannable::NoTarget(kind))?;
-        planned.push(PlannedCredential { target: target.clone(), kind, strategy, way, users: users.clone() });
+        planned.push(PlannedCredential {
+            target: target.clone(),
+            kind,
+            strategy,
+            way,
+            users: users.clone(),
+            because: because.clone(),
+        });
     }
     Ok((path, planned))
 }
 
 /// The proxies between the consumers and the target that this deployment has.
-fn proxies(deployment: &Deployment, credential: &Credential) -> Vec<TargetKind> {
-    credential.through.iter().copied().filter(|kind| target(deployment, *kind).is_some()).collect()
+fn proxies<'a>(
+    deployment: &'a Deployment,
+    credential: &'a Credential,
+) -> impl Iterator<Item = (TargetKind, &'a TargetName)> {
+    credential.through.iter().filter_map(|kind| Some((*kind, target(deployment, *kind)?)))
+}
+
+/// The first of them that holds one password for each user: each one that is not said to hold an additional one.
+fn holding_one<'a>(deployment: &'a Deployment, credential: &'a Credential) -> Option<&'a TargetName> {
+    let holds_two = |name: &TargetName| {
+        let options = deployment.targets.get(name).map(|driven| &driven.options);
+        matches!(options.and_then(|options| options.get(ADDITIONAL)), Some(Setting::Switch(true)))
+    };
+    proxies(deployment, credential).map(|(_, name)| name).find(|name| !holds_two(name))
+}
+
+/// The option by which the deployment file says so.
+const ADDITIONAL: &str = "additional_password";
+
+fn one_password(proxy: &TargetName) -> String {
+    format!("the proxy `{proxy}` holds one password for each user")
 }
 
 fn target(deployment: &Deployment, kind: TargetKind) -> Option<&TargetName> {

@@ -204,11 +204,13 @@ fn named(
         .cause(why.to_string())
         .state("nothing was changed")
         .hint("describe the server under `targets` in donjon.yaml, the nodes of a repository of keys under `keyrings`"),
-        Unplannable::Refused(_) | Unplannable::Older | Unplannable::NotYet(_) | Unplannable::NotFirst => {
-            Failure::new(Exit::Refused, format!("`{name}` is not to be rotated so"))
-                .cause(why.to_string())
-                .state("nothing was changed")
-        }
+        Unplannable::Refused(_)
+        | Unplannable::Older
+        | Unplannable::NotYet(_)
+        | Unplannable::OnePassword(_)
+        | Unplannable::NotFirst => Failure::new(Exit::Refused, format!("`{name}` is not to be rotated so"))
+            .cause(why.to_string())
+            .state("nothing was changed"),
     })
 }
 

@@ -8,15 +8,15 @@ use crate::{
     failure::{Exit, Failure},
     rotation::{
         Instance, Rotation, accept, checkpoint,
-        journal::{Marks, Restarted},
+        journal::{Credential, Item, Marks, Restarted},
         probe,
-        subject::Proof,
+        subject::{Proof, Stands},
         values::{Side, Values, values},
     },
 };
 use donjon_drivers::{
     service::ServiceError,
-    target::{Began, Session, Sessions},
+    target::{Began, Session, Sessions, Target},
 };
 use donjon_policies::{
     name::TargetName,
@@ -179,6 +179,10 @@ async fn absent(
     for (item, credential) in accept::credentials(rotation) {
         let target = &credential.target;
         let Some(marks) = now.get(target).filter(|_| instance.uses.contains(&item.secret)) else { continue };
+        // Behind a proxy it is the proxy that logs in.
+        if !proxies_of(rotation, item, credential).is_empty() {
+            continue;
+        }
         let users = credential.users(side);
         let until = marks.iter().map(|(node, mark)| (node.clone(), Began::NoLaterThan(*mark))).collect();
         let sessions = sessions(rotation, both, target, &users, &until).await?;
@@ -214,6 +218,16 @@ async fn seen_as(session: &Session) -> Vec<String> {
     let found = tokio::time::timeout(RESOLVING, tokio::net::lookup_host((name, 0))).await;
     let found = found.ok().and_then(Result::ok).into_iter().flatten().map(|address| address.ip().to_string());
     [session.from.clone()].into_iter().chain(found).collect()
+}
+
+/// The proxies that stand before the target of a credential.
+fn proxies_of<'a>(rotation: &'a Rotation<'_>, item: &'a Item, credential: &Credential) -> Vec<&'a dyn Target> {
+    let stands = |name: &TargetName| rotation.subject.targets[name].stands;
+    if stands(&credential.target) == Stands::Between {
+        return Vec::new();
+    }
+    let proxies = item.credentials.iter().filter(|other| stands(&other.target) == Stands::Between);
+    proxies.map(|proxy| &*rotation.subject.targets[&proxy.target].target).collect()
 }
 
 async fn sessions(

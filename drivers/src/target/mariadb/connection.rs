@@ -29,25 +29,25 @@ impl Default for Limits {
 
 /// How a node proves who it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Tls {
+pub(in crate::target) struct Tls {
     /// The authority that signed its certificate.
-    pub(super) ca: PathBuf,
+    pub(in crate::target) ca: PathBuf,
     /// The name in its certificate.
-    pub(super) name: String,
+    pub(in crate::target) name: String,
 }
 
 /// A connection that has logged in.
-pub(super) struct Connection {
+pub(in crate::target) struct Connection {
     conn: Conn,
     limits: Limits,
 }
 
 /// One row of an answer, as text.
-pub(super) type Row = Vec<Option<String>>;
+pub(in crate::target) type Row = Vec<Option<String>>;
 
 impl Connection {
     /// Logs in. Nothing is asked of the server beyond that.
-    pub(super) async fn open(
+    pub(in crate::target) async fn open(
         way: &Way,
         user: &str,
         value: &Material,
@@ -64,20 +64,25 @@ impl Connection {
     }
 
     /// Runs a statement that has no answer.
-    pub(super) async fn run(&mut self, sql: &str) -> Result<(), Fault> {
+    pub(in crate::target) async fn run(&mut self, sql: &str) -> Result<(), Fault> {
         timed(self.limits.statement, async { Ok(self.conn.query_drop(sql).await?) }).await
     }
 
     /// Runs a statement and collects its rows.
-    pub(super) async fn rows(&mut self, sql: &str) -> Result<Vec<Row>, Fault> {
+    pub(in crate::target) async fn rows(&mut self, sql: &str) -> Result<Vec<Row>, Fault> {
         let rows: Vec<mysql_async::Row> =
             timed(self.limits.statement, async { Ok(self.conn.query(sql).await?) }).await?;
         Ok(rows.into_iter().map(|row| row.unwrap().into_iter().map(text).collect()).collect())
     }
 
     /// The one field of the one row of an answer.
-    pub(super) async fn field(&mut self, sql: &str) -> Result<Option<String>, Fault> {
+    pub(in crate::target) async fn field(&mut self, sql: &str) -> Result<Option<String>, Fault> {
         Ok(self.rows(sql).await?.into_iter().next().and_then(|row| row.into_iter().next()).flatten())
+    }
+
+    /// The number that the server gave it when it was opened.
+    pub(in crate::target) fn number(&self) -> u32 {
+        self.conn.id()
     }
 
     /// The session for changes: strings mean what they say, and a change goes to all nodes of a cluster.
@@ -86,14 +91,14 @@ impl Connection {
     }
 
     /// Says good-bye. A server that does not answer it is no error.
-    pub(super) async fn close(self) {
+    pub(in crate::target) async fn close(self) {
         let _ = tokio::time::timeout(self.limits.connect, self.conn.disconnect()).await;
     }
 }
 
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Fault {
+pub(in crate::target) enum Fault {
     /// The server answered with an error. Its text is left out: it may quote the statement.
     #[error("the server answered with error {0}")]
     Answered(u16),

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 /// A plugin that authenticates by a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Plugin {
+pub(in crate::target) enum Plugin {
     /// `mysql_native_password`: SHA-1 of SHA-1, in hex after an asterisk.
     Native,
     /// `ed25519`: the public key of which the value is the seed, in base64.
@@ -35,7 +35,7 @@ impl Plugin {
     }
 
     /// What the server stores of a value.
-    pub(super) fn hash(self, value: &Material) -> Hash {
+    pub(in crate::target) fn hash(self, value: &Material) -> Hash {
         let bytes = value.expose(); // EXPOSE: hashed; what leaves is what the server would make of it
         Hash(match self {
             Self::Native => native(bytes),
@@ -56,7 +56,7 @@ impl Plugin {
 
 /// What the server stores of a value.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Hash(pub(super) String);
+pub(in crate::target) struct Hash(pub(in crate::target) String);
 
 impl std::fmt::Debug for Hash {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

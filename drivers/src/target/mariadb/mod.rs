@@ -7,21 +7,21 @@
 //! account gets a [`twin`], whose rights are those of the original as the server tells them ([`grant`]). Changes are made under
 //! a lock, so that a broker that stalled cannot make one late ([`hold`]).
 
-mod connection;
+pub(super) mod connection;
 mod declare;
 mod entry;
 mod grant;
-mod hash;
+pub(super) mod hash;
 mod hold;
 mod login;
 mod options;
 mod privilege;
-mod server;
+pub(super) mod server;
 mod session;
 mod statement;
 mod survey;
 mod twin;
-mod way;
+pub(super) mod way;
 
 pub(super) use options::DRIVER;
 pub use server::{Limits, MariaDb, Member};

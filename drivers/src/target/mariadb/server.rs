@@ -102,7 +102,7 @@ impl MariaDb {
 
 /// Denied logins count against `max_password_errors`, so no call makes more.
 pub(super) const MOST_DENIED: usize = 3;
-pub(super) const DENIED: u16 = 1045;
+pub(in crate::target) const DENIED: u16 = 1045;
 pub(super) const DENIED_WITHOUT_VALUE: u16 = 1698;
 
 impl Member {
@@ -132,7 +132,7 @@ impl Member {
 
 impl Fault {
     /// The same for the caller, where no change was asked for.
-    pub(super) fn at(self, node: &Node) -> TargetError {
+    pub(in crate::target) fn at(self, node: &Node) -> TargetError {
         match self {
             Self::Silent(source) => TargetError::Unreachable {
                 node: node.name.clone(),
@@ -146,7 +146,7 @@ impl Fault {
     }
 
     /// The same for the caller, where an account was to be changed.
-    pub(super) fn changing(self, node: &Node, account: &Account) -> TargetError {
+    pub(in crate::target) fn changing(self, node: &Node, account: &Account) -> TargetError {
         match self {
             Self::Answered(code) => TargetError::Refused { node: node.name.clone(), account: account.clone(), code },
             other @ (Self::Silent(_) | Self::Plugin(_) | Self::NotText) => other.at(node),

@@ -18,7 +18,7 @@ use tokio::{
 
 /// A way to a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Way {
+pub(in crate::target) enum Way {
     /// Its own socket.
     Socket {
         /// Where it lies.
@@ -37,7 +37,7 @@ pub(super) enum Way {
 
 /// Whom the server finds at the other end of its socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Peer {
+pub(in crate::target) enum Peer {
     /// This process.
     Own,
     /// A user whom no account lets in by name, so that only a value can.

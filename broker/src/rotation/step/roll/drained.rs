@@ -1,18 +1,18 @@
 //! Waiting until no session that was opened with an old value is left, or saying whose they are and since when.
 
-use super::{POLL, known, marks, seen_as, sessions};
+use super::{POLL, known, marks, proxies_of, seen_as, sessions};
 use crate::{
     failure::{Exit, Failure},
     rotation::{
         Instance, Rotation, accept,
         journal::{Credential, Marks},
-        subject::Way,
+        subject::{Addresses, Way},
         values::{Side, Values},
     },
 };
-use donjon_drivers::target::{Began, Mark, Session};
+use donjon_drivers::target::{Began, Mark, Node, Session};
 use donjon_policies::transition::State;
-use std::{collections::BTreeMap, time::UNIX_EPOCH};
+use std::{collections::BTreeMap, net::ToSocketAddrs, time::UNIX_EPOCH};
 use tokio::time::Instant;
 
 /// Waits for as long as the deployment allows; then the rotation waits for a person.
@@ -57,9 +57,15 @@ async fn left(rotation: &Rotation<'_>, both: &Values) -> Result<Vec<String>, Fai
             }
         };
         let users = credential.users(Side::Old);
+        // A proxy keeps connections for the next client: who uses it is asked at the proxy itself.
+        let proxies = proxies_of(rotation, item, credential);
+        let proxies = Addresses::Known(proxies.iter().flat_map(|proxy| proxy.nodes()).flat_map(addresses).collect());
         for (node, session) in sessions(rotation, both, target, &users, &began).await? {
             let Some(among) = began.get(&node).copied() else { continue };
             let seen = seen_as(&session).await;
+            if seen.iter().any(|from| proxies.hold(from)) {
+                continue;
+            }
             let here = |i: &&Instance| seen.iter().any(|from| i.addresses.tells(from));
             let here: Vec<&Instance> = rotation.subject.instances.iter().filter(here).collect();
             if old(rotation, credential, &node, &session, among, &here) {
@@ -99,6 +105,14 @@ fn old(
     let until = own.or_else(|| target_mark(&rotation.journal().marks, credential, node));
     // A mark that is later than now is one of before the server started: whoever was there then has gone.
     until.is_some_and(|until| session.mark <= until && among.holds(until))
+}
+
+/// Where a node's own connections come from.
+fn addresses(node: &Node) -> Vec<String> {
+    let name = node.address.rsplit_once(':').map_or(node.address.as_str(), |(name, _)| name);
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    let found = (name, 0).to_socket_addrs().into_iter().flatten().map(|address| address.ip().to_string());
+    [name.to_ascii_lowercase()].into_iter().chain(found).collect()
 }
 
 fn target_mark(marks: &Marks, credential: &Credential, node: &str) -> Option<Mark> {

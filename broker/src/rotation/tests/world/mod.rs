@@ -9,7 +9,7 @@ use crate::{
     rotation::{
         Instance, Means, Rotation, Subject, begin,
         journal::Held,
-        subject::{Addresses, Administrator, Credential, Item, Proof, Reached, Way},
+        subject::{Addresses, Administrator, Credential, Item, Proof, Reached, Stands, Way},
     },
 };
 use async_trait::async_trait;
@@ -407,7 +407,7 @@ impl Seen {
             proof: Proof::Session,
         };
         let (name, base, _) = scenario.secrets[0];
-        let reached = (db(), Reached { target, administrator });
+        let reached = (db(), Reached { target, administrator, stands: Stands::AtTheEnd });
         Subject {
             path: scenario.path,
             compromised: scenario.path == Path::Compromised,
