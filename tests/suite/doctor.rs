@@ -1,6 +1,8 @@
 //! `donjon doctor` on a real MariaDB: what it says when all is well, after a kill, after a change on the server, without
 //! the server; that what it says to type mends it; and that it never says a value.
 
+mod elsewhere;
+
 use donjon_tests::{
     donjon::{Donjon, Ran, runs},
     mariadb::MariaDb,

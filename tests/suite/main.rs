@@ -44,6 +44,7 @@ mod scan;
 mod schedules;
 mod services;
 mod settings;
+mod shared;
 mod site;
 mod sources;
 mod standalone;
