@@ -124,6 +124,7 @@ run donjon export bundle --site edge1 --role keystone --recipient "$node" -o "$w
 fails 13 donjon down
 proves "the only copy of the secrets is not destroyed by mistake"
 run donjon export bundle --custodians --recipient "$custodian" -o "$work/everything.donjon"
+run donjon export key -o "$work/old-authority.pem"
 readport=$(port)
 donjon serve --store "bundle:$work/edge1.donjon" -i "$work/node.identity" --node "$work/node" --listen "127.0.0.1:$readport" >"$work/serve.log" 2>&1 &
 pids+=($!)
@@ -155,7 +156,7 @@ PY
 echo "   oslo.config through castellan reads [database] connection from the node, with the rotated password in it"
 
 step "Weeks later: the custodians' bundle opens again, and rotates"
-run donjon up --from "$work/everything.donjon" -i "$work/custodian.identity"
+run donjon up --from "$work/everything.donjon" -i "$work/custodian.identity" --authority-key "$work/old-authority.pem"
 fails 13 donjon rotate apply database_password
 proves "the edge site still has the old password, so it stays valid until the site has answered"
 login "$new" && echo "   the old password is still accepted"

@@ -53,7 +53,9 @@ impl Site {
         let (bundle, identity) = (self.file("everything.donjon"), self.file("custodian"));
         let export = ["export", "bundle", "--custodians", "--recipient", &self.recipient, "-o", &bundle];
         self.old.run(&export).ok();
-        self.new.run(&["up", "--from", &bundle, "-i", &identity]).ok();
+        let key = self.file("authority.pem");
+        self.old.run(&["export", "key", "-o", &key]).ok();
+        self.new.run(&["up", "--from", &bundle, "-i", &identity, "--authority-key", &key]).ok();
         self.old.run(&["receipt", &self.file("everything.donjon.receipt")]).ok();
         self.old.run(&["down"]).ok();
     }

@@ -338,6 +338,8 @@ fn another_donjon_takes_a_bundle_in() {
     let (file, identity) = (place.text("one.donjon"), place.text("node"));
     let planned = there.run(&["import", &file, "-i", &identity, "--plan", "--output", "json"]).json();
     assert_eq!(planned["imported"]["steps"][0]["change"], "create");
+    let foreign = there.run(&["import", &file, "-i", &identity, "--site", "edge2"]).failed(9);
+    assert!(foreign.contains("the bundle is foreign: it is for site `edge1`"), "{foreign}");
     there.run(&["import", &file, "-i", &identity]).ok();
     assert_eq!(there.run(&["get", "keystone_database_password"]).ok(), "s3cret-4711");
     assert_eq!(place.receipt("one.donjon.receipt").json()["taken"]["act"], "imported");
@@ -355,11 +357,21 @@ fn the_vault_ends_when_its_secrets_are_safe_and_comes_back_as_a_new_authority() 
     assert!(place.donjon.run(&["down"]).failed(13).contains("was never reopened"));
 
     let new = Donjon::new();
-    let from = ["up", "--from", &bundle, "-i", &identity];
+    let key = place.text("authority.pem");
+    place.donjon.run(&["export", "key", "-o", &key]).ok();
+    let from = ["up", "--from", &bundle, "-i", &identity, "--authority-key", &key];
     assert!(new.run(&from).failed(9).contains("it is of the deployment `site1`, not of `default`"));
     assert_eq!(new.daemon(), None, "nothing was started for it");
     new.describe(&DEPLOYMENT.replace("RECIPIENT", &recipient));
+    let unknown = new.run(&from[..5]).failed(3);
+    assert!(unknown.contains("--trust-first") && unknown.contains("it was signed by"), "{unknown}");
+    let stranger = Place::new();
+    stranger.donjon.run(&["export", "key", "-o", &place.text("stranger.pem")]).ok();
+    let forged = new.run(&[&from[..6], &[&place.text("stranger.pem")]].concat()).failed(9);
+    assert!(forged.contains("the bundle is forged: its authority is not the one pinned here"), "{forged}");
+    assert_eq!(new.daemon(), None, "nothing was started for it");
     new.run(&from).ok();
+    new.run(&from[..5]).failed(3);
     new.run(&from).ok();
     assert_eq!(new.run(&["get", "keystone_database_password"]).ok(), "s3cret-4711");
     assert_eq!(new.run(&["get", "keystone.database.connection"]).ok(), CONNECTION);
@@ -370,7 +382,8 @@ fn the_vault_ends_when_its_secrets_are_safe_and_comes_back_as_a_new_authority() 
     place.donjon.run(&["export", "bundle", "--custodians", "--recipient", &recipient, "-o", &bundle]).ok();
     let other = Donjon::new();
     other.describe(&DEPLOYMENT.replace("RECIPIENT", &recipient));
-    other.run(&from).ok();
+    let first = other.run(&[&from[..5], &["--trust-first"]].concat()).ok();
+    assert!(first.contains("trusted as you said"), "{first}");
     place.donjon.run(&["receipt", &place.text("everything.donjon.receipt")]).ok();
     place.donjon.run(&["down"]).ok();
     assert_eq!(other.run(&["get", "nova_database_password"]).ok(), "changed since");

@@ -166,7 +166,7 @@ async fn answer(
         Request::ExportVault(asked) => push::push(daemon, actor, asked, materials, tell).await,
         Request::ExportKey => transfer::export_key(daemon).await,
         Request::Import(asked) => transfer::import(daemon, actor, &asked, materials).await,
-        Request::Restore => transfer::restore(daemon, actor, materials).await,
+        Request::Restore(asked) => transfer::restore(daemon, actor, &asked, materials).await,
         Request::Recipients { asked } => recipients::recipients(daemon, actor, asked, materials).await,
         Request::Receipt => transfer::receipt(daemon, actor, materials).await,
     }

@@ -8,7 +8,7 @@ use crate::{
     records::epoch,
     socket::{
         frame::LONGEST_MATERIAL,
-        message::{BundleAsked, ImportAsked},
+        message::{BundleAsked, ImportAsked, RestoreAsked},
     },
     transfer::{
         Places,
@@ -25,6 +25,7 @@ use crate::{
         mark,
         receipt::{self, Act as Deed, Receipt},
         standing::{self, Standing},
+        succession::Trust,
         told,
     },
 };
@@ -118,8 +119,14 @@ pub async fn import(daemon: &Daemon, actor: Actor, asked: &ImportAsked, material
     let refused = "cannot import the bundle";
     let (identities, file) = given(materials)?;
     let pin = asked.authority.as_deref().map(pinned).transpose()?;
-    let checks =
-        Checks { pin: pin.as_ref(), deployment: Some(daemon.layout.deployment()), now: now(), ..Checks::default() };
+    let checks = Checks {
+        pin: pin.as_ref(),
+        deployment: Some(daemon.layout.deployment()),
+        site: asked.site.as_ref(),
+        role: asked.role.as_ref(),
+        now: now(),
+        ..Checks::default()
+    };
     let verified = into_store::verify(&*store, &file, &checks).await;
     let verified = verified.map_err(|error| told::import(refused, &error))?;
     if verified.manifest().scope == (Scope::Custodians {}) {
@@ -138,7 +145,7 @@ pub async fn import(daemon: &Daemon, actor: Actor, asked: &ImportAsked, material
         "scope": opened.manifest().scope.to_string(),
         "epoch": opened.manifest().epoch,
         "authority": opened.manifest().authority.id(),
-        "trust": format!("{:?}", opened.trust()).split([' ', '{']).next().unwrap_or_default().to_lowercase(),
+        "trust": opened.trust().word(),
         "steps": steps,
     });
     if asked.plan {
@@ -191,22 +198,31 @@ pub async fn standing(daemon: &Daemon, store: &dyn Store) -> Result<Standing, Fa
 
 /// Makes an empty store the new authority, from a custodians' bundle. What goes back is the receipt that tells the old
 /// authority, if it still lives.
-pub async fn restore(daemon: &Daemon, actor: Actor, materials: Vec<Material>) -> Answered {
+pub async fn restore(daemon: &Daemon, actor: Actor, asked: &RestoreAsked, materials: Vec<Material>) -> Answered {
     let (store, places) = (daemon.store()?, places(daemon)?);
     let (identities, file) = given(materials)?;
     let refused = "cannot become the authority from the bundle";
     let scope = Scope::Custodians {};
     let deployment = Some(daemon.layout.deployment());
-    let checks = Checks { deployment, scope: Some(&scope), now: now(), ..Checks::default() };
+    let pin = asked.authority.as_deref().map(pinned).transpose()?;
+    let checks = Checks { pin: pin.as_ref(), deployment, scope: Some(&scope), now: now(), ..Checks::default() };
     let verified = into_store::verify(&*store, &file, &checks).await;
     let verified = verified.map_err(|error| told::import(refused, &error))?;
+    if verified.trust() == Trust::First && !asked.trust_first {
+        return Err(told::unknown_authority(refused, &verified.manifest().authority));
+    }
     let opened = verified.open(&identities).map_err(|error| told::bundle(refused, &error))?;
     let names = public_names(daemon, opened.records().iter().map(|record| &record.path));
     daemon.record(actor, Act::Import, &names, Outcome::Intent)?;
     let restored = restore::restore(&*store, &places, &opened, now()).await;
     let restored = restored.map_err(|error| told::import(refused, &error))?;
     daemon.record(actor, Act::Import, &names, Outcome::Done)?;
-    let reply = json!({"records": restored.records, "authority": restored.authority.public().id()});
+    let reply = json!({
+        "records": restored.records,
+        "authority": restored.authority.public().id(),
+        "signed_by": opened.manifest().authority.id(),
+        "trust": opened.trust().word(),
+    });
     Ok((reply, vec![Material::new(restored.receipt)]))
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{failure::Failure, scan::Elsewhere};
 use donjon_drivers::store::secret::Part;
-use donjon_policies::name::{HostName, RoleName, SecretName};
+use donjon_policies::name::{HostName, RoleName, SecretName, SiteName};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -109,7 +109,7 @@ pub enum Request {
     /// Takes a bundle into the store. Materials: the identity file, then the bundle, in pieces.
     Import(ImportAsked),
     /// Makes an empty store the new authority. Materials: the identity file, then the custodians' bundle, in pieces.
-    Restore,
+    Restore(RestoreAsked),
     /// Recipients of bundles, and hosts and sites that leave. Material: the token for a Vault that is named.
     Recipients {
         /// What is to be done.
@@ -151,7 +151,7 @@ impl Request {
             | Self::Doctor(_)
             | Self::Scan { .. }
             | Self::ExportVault(_)
-            | Self::Restore
+            | Self::Restore(_)
             | Self::Receipt => false,
         }
     }
@@ -257,6 +257,23 @@ pub struct ImportAsked {
     /// The authority's public key, as PEM, where it is pinned by file.
     #[serde(default)]
     pub authority: Option<String>,
+    /// Refuse a bundle for another site.
+    #[serde(default)]
+    pub site: Option<SiteName>,
+    /// Refuse a bundle for another role.
+    #[serde(default)]
+    pub role: Option<RoleName>,
+}
+
+/// A custodians' bundle that is to make a new authority.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct RestoreAsked {
+    /// The old authority's public key, as PEM.
+    #[serde(default)]
+    pub authority: Option<String>,
+    /// Whoever signed the bundle is to be believed.
+    #[serde(default)]
+    pub trust_first: bool,
 }
 
 /// One value that is asked for.

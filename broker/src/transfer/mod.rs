@@ -21,6 +21,7 @@ pub(crate) mod json;
 pub mod key;
 pub mod ledger;
 pub mod mark;
+mod pin;
 mod private;
 pub mod push;
 pub mod receipt;

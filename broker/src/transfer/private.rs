@@ -7,6 +7,7 @@
 //! donjon-private/<deployment>/exports/sites/<site>/<role>/any|host.<host>   the last bundle for a scope, and its receipts
 //! donjon-private/<deployment>/exports/custodians                      the same for the custodians' bundle
 //! donjon-private/<deployment>/recipients/<digest>                     one recipient, and all that it could ever open
+//! donjon-private/<deployment>/pin                                     whose bundles this store takes in; never in a bundle
 //! donjon-private/<deployment>/imports/<site>/<role>/any|host.<host>   the last bundle that this store took in
 //! ```
 
@@ -16,7 +17,7 @@ use donjon_drivers::{
     material::Material,
     store::{Document, Expected, RecordPath, Store, StoreError, Which, document::NoObject},
 };
-use donjon_policies::name::DeploymentName;
+use donjon_policies::name::{DeploymentName, SecretName};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The paths of one deployment's transfer records.
@@ -46,12 +47,25 @@ impl Places {
         self.0.folder()
     }
 
-    /// Whether a record stays where it is, even when everything is exported: what makes this store the authority, and who
-    /// caches what is in it.
+    /// Whether a record stays where it is, even when everything is exported: what makes this store the authority, whose
+    /// bundles it takes in, and who caches what is in it.
     pub(super) fn stays(&self, record: &RecordPath) -> bool {
-        let authority = self.authority();
+        let own = [self.authority(), self.pin()];
         let folders = ["signing", "readers", "authority"].map(|folder| format!("{}/", self.private(folder)));
-        *record == authority || folders.iter().any(|folder| record.as_str().starts_with(folder))
+        own.contains(record) || folders.iter().any(|folder| record.as_str().starts_with(folder))
+    }
+
+    /// Whether a bundle for this scope may hold a record: a site's holds what consumers read and the epoch, the custodians'
+    /// all that a deployment has but what stays. So whoever signs a bundle says what values are, and not who signs.
+    pub(super) fn may_travel(&self, scope: &Scope, record: &RecordPath) -> bool {
+        let below = |folder: &RecordPath| record.as_str().strip_prefix(folder.as_str())?.strip_prefix('/');
+        match scope {
+            Scope::Site { .. } => {
+                let name = below(&self.0.folder()).and_then(|name| name.parse::<SecretName>().ok());
+                name.is_some() || *record == self.0.epoch()
+            }
+            Scope::Custodians {} => self.folders().iter().any(|f| below(f).is_some()) && !self.stays(record),
+        }
     }
 
     pub(super) fn authority(&self) -> RecordPath {
@@ -83,6 +97,14 @@ impl Places {
             Some(name) => self.private(&format!("exports/sites/{name}")),
             None => self.private("exports/custodians"),
         }
+    }
+
+    pub(super) fn pin(&self) -> RecordPath {
+        self.private("pin")
+    }
+
+    pub(super) fn imports(&self) -> RecordPath {
+        self.private("imports")
     }
 
     pub(super) fn import(&self, scope: &Scope) -> RecordPath {

@@ -74,6 +74,17 @@ pub enum Trust {
     First,
 }
 
+impl Trust {
+    /// How a program is told.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pinned => "pinned",
+            Self::Succeeded { .. } => "succeeded",
+            Self::First => "first",
+        }
+    }
+}
+
 /// Whether a signer may be trusted, by the pinned key and the chain; `None` is no.
 pub fn trust(
     deployment: &DeploymentName,

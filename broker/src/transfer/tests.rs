@@ -11,10 +11,12 @@ use super::{
         restore::restore,
         store::{Change, apply, plan, verify},
     },
-    key::SigningKey,
+    key::{PublicKey, SigningKey},
+    pin::PinError,
     private::Places,
     receipt::{self, Act, Receipt, ReceiptError},
     standing::standing,
+    succession::Trust,
 };
 use age::x25519;
 use donjon_drivers::{
@@ -223,6 +225,107 @@ async fn another_store_takes_a_bundle_in_once_and_goes_on_where_it_stopped() {
     assert!(matches!(refused, ImportError::Bundle(OpenError::Stale(_))), "{refused}");
 }
 
+fn another_edge() -> Scope {
+    Scope::Site { site: "edge2".parse().unwrap(), role: "compute".parse().unwrap(), host: None }
+}
+
+/// Takes a bundle into a store.
+async fn take(store: &dyn Store, from: &Site, bundle: &Bundle, pin: Option<&PublicKey>) -> Result<usize, ImportError> {
+    let checks = Checks { pin, now: 300, ..Checks::default() };
+    let opened = verify(store, &bundle.bytes, &checks).await?.open(&from.identities())?;
+    apply(store, &opened, &plan(store, &opened).await?, 300).await
+}
+
+fn forged(taken: Result<usize, ImportError>) {
+    let refused = taken.expect_err("a forged bundle");
+    assert!(matches!(refused, ImportError::Bundle(OpenError::Forged { signer: Some(_), .. })), "{refused}");
+}
+
+#[tokio::test]
+async fn one_authority_is_pinned_for_every_scope_of_a_store() {
+    let (ours, forger) = (Site::new().await, Site::new().await);
+    let names = latest(&["kolla/database_password"]);
+    let theirs = forger.export(another_edge(), &names).await.unwrap();
+    let there = Memory::default();
+    take(&there, &ours, &ours.export_edge().await, None).await.unwrap();
+    forged(take(&there, &forger, &theirs, None).await);
+    let held = there.read(&path("kolla/database_password"), Which::Latest).await.unwrap().unwrap();
+    assert_eq!(held.document.text().expose(), br#"{"password":"one"}"#); // EXPOSE: a test value
+    take(&there, &ours, &ours.export(another_edge(), &names).await.unwrap(), None).await.unwrap();
+    // A lost key: the new one is given by file, and is the store's from then on.
+    let newer = forger.export(another_edge(), &names).await.unwrap();
+    take(&there, &forger, &newer, Some(forger.authority.public())).await.unwrap();
+    forged(take(&there, &ours, &ours.export_edge().await, None).await);
+}
+
+#[tokio::test]
+async fn a_store_that_signs_trusts_nobody_because_he_came_first() {
+    let (ours, forger) = (Site::new().await, Site::new().await);
+    forged(take(&ours.store, &forger, &forger.export_edge().await, None).await);
+    take(&ours.store, &forger, &forger.export_edge().await, Some(forger.authority.public())).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_pinned_scope_by_scope_is_pinned_still() {
+    let (ours, forger) = (Site::new().await, Site::new().await);
+    let there = Memory::default();
+    let pin = |authority: &Authority| serde_json::json!({"format": 1, "pin": authority.public(), "epoch": 1, "digest": "00".repeat(32), "at": 1});
+    let note = async |at: &str, authority: &Authority| {
+        let at = path(&format!("donjon-private/kolla/imports/{at}/compute/any"));
+        let expected = super::private::next(&there, &at).await.unwrap();
+        super::private::write(&there, &at, &pin(authority), expected).await.unwrap();
+    };
+    note("edge9", &ours.authority).await;
+    forged(take(&there, &forger, &forger.export_edge().await, None).await);
+    note("edge8", &forger.authority).await;
+    let refused = take(&there, &ours, &ours.export_edge().await, None).await.unwrap_err();
+    assert!(matches!(refused, ImportError::Pin(PinError::Several)), "{refused}");
+    take(&there, &ours, &ours.export_edge().await, Some(ours.authority.public())).await.unwrap();
+    forged(
+        take(&there, &forger, &forger.export(another_edge(), &latest(&["kolla/nova_password"])).await.unwrap(), None)
+            .await,
+    );
+}
+
+#[tokio::test]
+async fn of_two_that_both_came_first_one_is_pinned() {
+    let (one, two) = (Site::new().await, Site::new().await);
+    let there = Memory::default();
+    let open = async |site: &Site, scope| {
+        let bundle = site.export(scope, &latest(&["kolla/database_password"])).await.unwrap();
+        let checks = Checks { now: 300, ..Checks::default() };
+        verify(&there, &bundle.bytes, &checks).await.unwrap().open(&site.identities()).unwrap()
+    };
+    let (first, second) = (open(&one, edge()).await, open(&two, another_edge()).await);
+    apply(&there, &first, &plan(&there, &first).await.unwrap(), 300).await.unwrap();
+    let refused = apply(&there, &second, &plan(&there, &second).await.unwrap(), 300).await.unwrap_err();
+    assert!(matches!(refused, ImportError::Store { written: 0, .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn a_bundle_says_what_values_are_and_not_who_signs_or_reads() {
+    let site = Site::new().await;
+    for (scope, at, allowed) in [
+        (edge(), "kolla/database_password", true),
+        (edge(), "donjon-public/kolla/epoch", true),
+        (edge(), "kolla/a/b", false),
+        (edge(), "other/database_password", false),
+        (edge(), "donjon-private/kolla/signing/key", false),
+        (edge(), "donjon-private/kolla/recipients/00", false),
+        (edge(), "donjon-private/kolla/labels/database_password", false),
+        (edge(), "donjon-private/kolla/pin", false),
+        (Scope::Custodians {}, "donjon-private/kolla/recipients/00", true),
+        (Scope::Custodians {}, "donjon-private/kolla/signing/key", false),
+        (Scope::Custodians {}, "donjon-private/kolla/signing/chain", false),
+        (Scope::Custodians {}, "donjon-private/kolla/authority", false),
+        (Scope::Custodians {}, "donjon-private/kolla/pin", false),
+        (Scope::Custodians {}, "donjon-private/other/labels/x", false),
+        (Scope::Custodians {}, "other/database_password", false),
+    ] {
+        assert_eq!(site.places.may_travel(&scope, &path(at)), allowed, "{at} for {scope}");
+    }
+}
+
 #[tokio::test]
 async fn a_custodians_bundle_makes_a_new_authority_with_the_same_versions() {
     let site = Site::new().await;
@@ -252,6 +355,7 @@ async fn a_custodians_bundle_makes_a_new_authority_with_the_same_versions() {
     assert_eq!(site.accept(&restored.receipt).await.unwrap().act, Act::Reopened);
     assert!(standing(&site.store, &site.places).await.unwrap().may_end());
     assert_ne!(restored.authority.public(), site.authority.public());
+    assert_eq!(verify(&new, &bundle.bytes, &checks).await.unwrap().trust(), Trust::Pinned, "a second run knows whom");
 
     // Its bundles are newer than all of the old one's.
     let recipients = Recipients::parse([site.reader.to_public().to_string().as_str()]).unwrap();

@@ -6,7 +6,9 @@ use super::{
     drill::DrillError,
     export::ExportError,
     import::ImportError,
+    key::PublicKey,
     mark::Elsewhere,
+    pin::PinError,
     push::{PushError, Side},
     receipt::ReceiptError,
 };
@@ -37,6 +39,14 @@ pub fn bundle(message: impl Into<String>, error: &OpenError) -> Failure {
     Failure::new(code, message).because(error).state("nothing was changed").hint(hint)
 }
 
+/// A custodians' bundle of an authority that nobody has vouched for: all that a deployment trusts comes out of it.
+pub fn unknown_authority(message: impl Into<String>, signer: &PublicKey) -> Failure {
+    Failure::new(Exit::NotAllowed, message)
+        .cause(format!("it was signed by {}, and nothing here says whether that is your authority", signer.id()))
+        .state("nothing was changed")
+        .hint("give the key that `donjon export key` wrote at the old authority as --authority-key FILE, or --trust-first where you have compared that name")
+}
+
 /// A bundle that was not taken in.
 pub fn import(message: impl Into<String>, error: &ImportError) -> Failure {
     let simple = |message: String, code| Failure::new(code, message).because(error);
@@ -62,7 +72,11 @@ pub fn import(message: impl Into<String>, error: &ImportError) -> Failure {
         ImportError::Occupied { .. } => simple(message, Exit::Conflict)
             .state("nothing was changed")
             .hint("restore into a store that is empty: another DONJON_HOME"),
-        ImportError::Authority(error) => authority(message, error),
+        ImportError::Authority(error) | ImportError::Pin(PinError::Authority(error)) => authority(message, error),
+        ImportError::Pin(PinError::Store(error)) => translate::store(message, error),
+        ImportError::Pin(PinError::Several) => simple(message, Exit::Integrity)
+            .state("nothing was changed")
+            .hint("find out which of them is yours, and give its key once: --authority-key FILE"),
     }
 }
 

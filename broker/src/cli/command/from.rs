@@ -2,15 +2,17 @@
 
 use super::{
     export::{joined, write},
-    import::{beside, identities, now, pieces, private, read},
+    import::{beside, identities, now, pieces, private, read, text},
 };
 use crate::{
     cli::{Context, show},
     config,
+    daemon::transfer::pinned,
     failure::Failure,
-    socket::message::Request,
+    socket::message::{Request, RestoreAsked},
     transfer::{
         bundle::{Checks, Opened, Scope},
+        succession::Trust,
         told,
     },
 };
@@ -18,36 +20,68 @@ use donjon_drivers::material::Material;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
+/// Who vouches for the authority that signed the bundle.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Vouched<'a> {
+    /// Its public key, in a file.
+    pub key: Option<&'a Path>,
+    /// The operator, for whichever it is.
+    pub first: bool,
+}
+
 /// A custodians' bundle that can be opened.
 pub(super) struct From {
     bundle: PathBuf,
     file: Vec<u8>,
     identity: Material,
+    asked: RestoreAsked,
 }
 
 impl From {
     /// Reads the files, and checks and opens the bundle once, so that nothing is started for one that is no good.
-    pub(super) fn read(context: &Context, bundle: &Path, identity: &Path) -> Result<Self, Failure> {
+    pub(super) fn read(
+        context: &Context,
+        bundle: &Path,
+        identity: &Path,
+        vouched: Vouched<'_>,
+    ) -> Result<Self, Failure> {
         let (file, own) = (read(bundle)?, private(identity)?);
         let deployment = config::deployment(&context.home)?.deployment;
         let scope = Scope::Custodians {};
-        let checks = Checks { deployment: Some(&deployment), scope: Some(&scope), now: now(), ..Checks::default() };
+        let authority = vouched.key.map(text).transpose()?;
+        let pin = authority.as_deref().map(pinned).transpose()?;
+        let checks = Checks {
+            pin: pin.as_ref(),
+            deployment: Some(&deployment),
+            scope: Some(&scope),
+            now: now(),
+            ..Checks::default()
+        };
+        let refused = format!("cannot come up from {}", bundle.display());
         let opened = Opened::from_file(&file, &checks, &identities(identity, &own)?);
-        opened.map_err(|error| told::bundle(format!("cannot come up from {}", bundle.display()), &error))?;
-        Ok(Self { bundle: bundle.into(), file, identity: own })
+        let opened = opened.map_err(|error| told::bundle(&refused, &error))?;
+        if opened.trust() == Trust::First && !vouched.first {
+            return Err(told::unknown_authority(refused, &opened.manifest().authority));
+        }
+        let asked = RestoreAsked { authority, trust_first: vouched.first };
+        Ok(Self { bundle: bundle.into(), file, identity: own, asked })
     }
 
     /// Asks the daemon. A second run goes on where the first one ended.
     pub(super) fn restore(self, context: &Context) -> Result<(), Failure> {
         let materials = std::iter::once(self.identity).chain(pieces(&self.file)).collect();
-        let reply = context.client()?.ask_quietly(&Request::Restore, materials)?;
+        let reply = context.client()?.ask_quietly(&Request::Restore(self.asked), materials)?;
         let receipt = beside(&self.bundle);
         write(&receipt, &joined(&reply.materials))?;
         let (value, receipt) = (reply.value, receipt.display().to_string());
         show::answer(context.output, &json!({"restored": value, "receipt": receipt}), || {
             let authority = value["authority"].as_str().unwrap_or_default();
+            let signer = value["signed_by"].as_str().unwrap_or_default();
+            let trusted =
+                if value["trust"] == "first" { "trusted as you said, unseen before" } else { "the key that was given" };
             format!(
                 "donjon is up, and the authority now: {} records are back, and it signs with a new key {authority}\n\
+                 the bundle was signed by {signer}: {trusted}\n\
                  sites that pinned the old key need it: `donjon export key`, or a link by the old authority\n\
                  if the old authority still runs, tell it: `donjon receipt {receipt}` there, then `donjon down`\n",
                 value["records"]

@@ -16,7 +16,6 @@ use crate::{
         bundle::{Checks, Identities},
         import::node::Node,
         key::PublicKey,
-        succession::Trust,
         told,
     },
 };
@@ -51,10 +50,10 @@ pub struct Import {
     #[arg(long, value_name = "FILE")]
     authority_key: Option<PathBuf>,
     /// Refuse a bundle for another site.
-    #[arg(long, requires = "into")]
+    #[arg(long)]
     site: Option<SiteName>,
     /// Refuse a bundle for another role.
-    #[arg(long, requires = "into")]
+    #[arg(long)]
     role: Option<RoleName>,
     /// Where to write the receipt; beside the bundle where not given.
     #[arg(long, value_name = "FILE")]
@@ -82,7 +81,12 @@ impl Import {
     fn store(&self, context: &Context, file: &[u8], identity: Material) -> Result<(Value, Option<Vec<u8>>), Failure> {
         let authority = self.authority_key.as_deref().map(text).transpose()?;
         let materials = std::iter::once(identity).chain(pieces(file)).collect();
-        let request = Request::Import(ImportAsked { plan: self.plan, authority });
+        let request = Request::Import(ImportAsked {
+            plan: self.plan,
+            authority,
+            site: self.site.clone(),
+            role: self.role.clone(),
+        });
         let reply = context.client()?.ask_quietly(&request, materials)?;
         let receipt = (!self.plan).then(|| joined(&reply.materials).to_vec());
         Ok((reply.value, receipt))
@@ -112,7 +116,7 @@ impl Import {
             "scope": manifest.scope.to_string(),
             "epoch": manifest.epoch,
             "authority": manifest.authority.id(),
-            "trust": trust(opened.trust()),
+            "trust": opened.trust().word(),
             "folder": folder.display().to_string(),
             "steps": steps,
         });
@@ -122,15 +126,6 @@ impl Import {
         let receipt = node.accept(file, &opened, now()).map_err(|error| told::import(&refused, &error))?;
         roles_of(folder, opened.manifest())?;
         Ok((value, Some(receipt)))
-    }
-}
-
-/// What to do with a key that came with the first bundle.
-fn trust(trust: Trust) -> &'static str {
-    match trust {
-        Trust::Pinned => "pinned",
-        Trust::Succeeded { .. } => "succeeded",
-        Trust::First => "first",
     }
 }
 
@@ -209,7 +204,8 @@ pub(super) fn authority_key(path: &Path) -> Result<PublicKey, Failure> {
     pinned(&text(path)?)
 }
 
-fn text(path: &Path) -> Result<String, Failure> {
+/// Reads a text file.
+pub(super) fn text(path: &Path) -> Result<String, Failure> {
     let bytes = read(path)?;
     String::from_utf8(bytes).map_err(|_| Failure::new(Exit::Usage, format!("{} is not text", path.display())))
 }

@@ -1,6 +1,6 @@
 //! `donjon up`: brings the daemon and its store up.
 
-use super::from::From;
+use super::from::{From, Vouched};
 use crate::{
     cli::{Context, progress::Progress, show},
     daemon,
@@ -27,7 +27,7 @@ use std::{
 /// sealed and waits for `donjon unseal` by as many as --threshold says.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  donjon up\n  donjon up --custodian age1… --custodian age1… --custodian age1… --threshold 2\n  donjon up --store file\n  donjon up --from everything.donjon -i custodian.identity\n  BAO_ADDR=https://vault.example:8200 BAO_TOKEN=… donjon up"
+    after_help = "Examples:\n  donjon up\n  donjon up --custodian age1… --custodian age1… --custodian age1… --threshold 2\n  donjon up --store file\n  donjon up --from everything.donjon -i custodian.identity --authority-key authority.pem\n  BAO_ADDR=https://vault.example:8200 BAO_TOKEN=… donjon up"
 )]
 pub struct Up {
     /// Stay in the foreground, as under systemd.
@@ -48,6 +48,12 @@ pub struct Up {
     /// The age identity file that opens the custodians' bundle.
     #[arg(long, short, value_name = "FILE", requires = "from")]
     pub identity: Option<PathBuf>,
+    /// The public key of the authority that made the bundle, as `donjon export key` wrote it.
+    #[arg(long, value_name = "FILE", requires = "from")]
+    pub authority_key: Option<PathBuf>,
+    /// Believe whoever signed the bundle, without a key to compare with.
+    #[arg(long, requires = "from", conflicts_with = "authority_key")]
+    pub trust_first: bool,
     /// Read the token for a Vault that is already there from standard input.
     #[arg(long, hide = true, requires = "foreground")]
     pub token_on_stdin: bool,
@@ -81,7 +87,8 @@ impl Up {
             return daemon::start::foreground(&context.home, &self);
         }
         let from = self.from.as_deref().zip(self.identity.as_deref());
-        let from = from.map(|(bundle, identity)| From::read(context, bundle, identity)).transpose()?;
+        let vouched = Vouched { key: self.authority_key.as_deref(), first: self.trust_first };
+        let from = from.map(|(bundle, identity)| From::read(context, bundle, identity, vouched)).transpose()?;
         if let Some(status) = running(context)? {
             if let Some(from) = from {
                 return from.restore(context);

@@ -26,6 +26,10 @@
 //! and version, and whoever reads the manifest alone cannot try guesses against it. The receipt key proves in a
 //! [receipt](super::receipt) that someone opened this very bundle.
 //!
+//! What a bundle may hold is part of the format: one for a site `<deployment>/<secret>` and the epoch's record, the
+//! custodians' any record of the deployment but those that [stay](super::private). Whoever signs a bundle says what values
+//! are, and can put no key, mark or recipient beside them.
+//!
 //! Unknown fields in a version 1 manifest are refused: a change of format changes the first line. Every version that
 //! was ever written stays readable, and a fixture of each is kept with the tests.
 //!

@@ -10,6 +10,7 @@ use super::{
 use crate::transfer::{
     envelope::Envelope,
     key::{PublicKey, SignatureValid},
+    private::Places,
     succession::{Trust, trust},
 };
 use age::{DecryptError, Decryptor};
@@ -131,7 +132,7 @@ impl<'a> Sealed<'a> {
         &self.manifest.entries
     }
 
-    /// Checks signature and signer, then the digest of the payload, then the scope, then the age.
+    /// Checks signature and signer, then the digest of the payload, then the scope and what it may hold, then the age.
     pub fn verify(self, checks: &Checks<'_>) -> Result<Verified<'a>, OpenError> {
         let Self { envelope, manifest, payload } = self;
         let signer = manifest.authority;
@@ -153,6 +154,9 @@ impl<'a> Sealed<'a> {
         }
         if let Some(foreign) = foreign(&manifest, checks) {
             return Err(foreign.into());
+        }
+        if let Some(path) = entries_beyond(&manifest)? {
+            return Err(Foreign::Record { path: path.clone(), scope: manifest.scope.clone() }.into());
         }
         let digest = ManifestDigest::of(envelope.unverified_payload());
         if let Some(stale) = stale(&manifest, digest, checks) {
@@ -272,6 +276,14 @@ fn foreign(manifest: &Manifest, checks: &Checks<'_>) -> Option<Foreign> {
     };
     let fits = fits && checks.scope.is_none_or(|wanted| *wanted == manifest.scope);
     (!fits).then(|| Foreign::Scope { found: manifest.scope.clone() })
+}
+
+/// A record that no bundle for this scope may hold.
+fn entries_beyond(manifest: &Manifest) -> Result<Option<&RecordPath>, OpenError> {
+    let places = Places::new(manifest.deployment.clone())
+        .map_err(|_| OpenError::Damaged { what: "it names a deployment that cannot be" })?;
+    let mut paths = manifest.entries.iter().map(|entry| &entry.path);
+    Ok(paths.find(|path| !places.may_travel(&manifest.scope, path)))
 }
 
 fn stale(manifest: &Manifest, digest: ManifestDigest, checks: &Checks<'_>) -> Option<Stale> {

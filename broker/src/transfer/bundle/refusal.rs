@@ -2,6 +2,7 @@
 
 use super::manifest::{Epoch, Scope};
 use crate::transfer::key::KeyId;
+use donjon_drivers::store::RecordPath;
 use donjon_policies::name::DeploymentName;
 use std::fmt;
 
@@ -88,6 +89,13 @@ pub enum Foreign {
         /// For whom it is.
         found: Scope,
     },
+    /// It holds a record that no bundle of its kind may hold.
+    Record {
+        /// Which one.
+        path: RecordPath,
+        /// For whom the bundle is.
+        scope: Scope,
+    },
 }
 
 impl fmt::Display for Foreign {
@@ -95,6 +103,7 @@ impl fmt::Display for Foreign {
         match self {
             Self::Deployment { found, wanted } => write!(f, "it is of the deployment `{found}`, not of `{wanted}`"),
             Self::Scope { found } => write!(f, "it is for {found}"),
+            Self::Record { path, scope } => write!(f, "it holds `{path}`, which no bundle for {scope} may hold"),
         }
     }
 }

@@ -8,6 +8,7 @@ use super::{
 use crate::transfer::{
     envelope::{Envelope, PayloadType},
     key::SigningKey,
+    private::Places,
     succession::Link,
 };
 use age::Encryptor;
@@ -68,6 +69,10 @@ pub struct SealedBundle {
 /// Encrypts, signs and assembles a bundle.
 pub fn seal(sealing: &Sealing<'_>) -> Result<SealedBundle, SealError> {
     check_items(sealing.items)?;
+    let places = Places::new(sealing.deployment.clone()).map_err(|_| SealError::Reserved)?;
+    if let Some(item) = sealing.items.iter().find(|item| !places.may_travel(&sealing.scope, item.path)) {
+        return Err(SealError::Beyond { path: item.path.clone() });
+    }
     if !sealing.scope.fits() {
         return Err(SealError::LongScope);
     }
@@ -124,7 +129,7 @@ fn encrypt(recipients: &Recipients, body: &[u8]) -> Result<Vec<u8>, SealError> {
     encrypt(Vec::with_capacity(body.len() + body.len() / 1024 + 1024)).map_err(|e| SealError::Encrypt(Box::new(e)))
 }
 
-fn assemble(envelope: &[u8], payload: &[u8]) -> Result<Vec<u8>, SealError> {
+pub(super) fn assemble(envelope: &[u8], payload: &[u8]) -> Result<Vec<u8>, SealError> {
     let length = u32::try_from(envelope.len()).map_err(|_| SealError::TooLarge)?;
     let size = MAGIC.len() + 4 + envelope.len() + payload.len();
     if envelope.len() > LONGEST_ENVELOPE || size > LONGEST_FILE {
@@ -147,6 +152,15 @@ pub enum SealError {
         /// Which.
         path: RecordPath,
     },
+    /// A bundle for this scope may not hold a record.
+    #[error("`{path}` is in no bundle of this kind")]
+    Beyond {
+        /// Which.
+        path: RecordPath,
+    },
+    /// The deployment's name is one of Donjon's own folders.
+    #[error("no deployment can have this name")]
+    Reserved,
     /// It would end before it begins.
     #[error("the bundle would be stale when it is made")]
     AlreadyStale,

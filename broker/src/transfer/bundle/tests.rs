@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::transfer::{
+    envelope::Envelope,
     key::SigningKey,
     succession::{Link, Trust},
 };
@@ -203,6 +204,40 @@ fn a_digest_binds_value_name_site_and_version() {
     ] {
         assert_ne!(this, other);
     }
+}
+
+/// A bundle whose signature fits and whose record is beyond its scope, as another's program would make it.
+fn signed_with(scope: Scope, at: &str) -> Vec<u8> {
+    let made = make_with(SigningKey::generate().unwrap(), scope, 5, &[]);
+    let mut manifest = made.bundle.manifest;
+    manifest.entries[0].path = path(at);
+    let bytes = &made.bundle.bytes;
+    let payload = &bytes[bytes.len() - usize::try_from(manifest.payload.length).unwrap()..];
+    let signed = serde_json::to_vec(&manifest).unwrap();
+    let envelope = Envelope::sign(seal::KIND, signed, &made.authority).to_json();
+    seal::assemble(&envelope, payload).unwrap()
+}
+
+#[test]
+fn a_record_beyond_the_scope_is_foreign_whoever_signed_it() {
+    let verified = |scope, name: &str| {
+        let file = signed_with(scope, name);
+        Sealed::parse(&file).unwrap().verify(&at(1500)).map(drop)
+    };
+    for name in ["donjon-private/kolla/signing/key", "donjon-private/kolla/recipients/aa", "other/database_password"] {
+        for scope in [site("edge1"), Scope::Custodians {}] {
+            // Custodians' bundles carry recipients: what a recipient could open is part of everything.
+            let travels = name.contains("recipients") && scope == (Scope::Custodians {});
+            match verified(scope, name) {
+                Ok(()) => assert!(travels, "{name}"),
+                Err(refused) => assert!(
+                    !travels && matches!(refused, OpenError::Foreign(Foreign::Record { .. })),
+                    "{name}: {refused}"
+                ),
+            }
+        }
+    }
+    assert_eq!(verified(site("edge1"), "kolla/nova_password"), Ok(()), "the control");
 }
 
 #[test]

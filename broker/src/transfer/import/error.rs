@@ -1,6 +1,6 @@
 //! Why a bundle was not taken in.
 
-use crate::transfer::{authority::AuthorityError, bundle::OpenError, key::KeyError};
+use crate::transfer::{authority::AuthorityError, bundle::OpenError, key::KeyError, pin::PinError};
 use donjon_drivers::{
     fs::FileError,
     store::{RecordPath, StoreError},
@@ -53,6 +53,9 @@ pub enum ImportError {
         /// Why.
         source: StoreError,
     },
+    /// It is not known whose bundles this store takes in.
+    #[error(transparent)]
+    Pin(#[from] PinError),
     /// The store that is to become the authority holds something else already.
     #[error("the store holds another `{path}`, so this cannot be restored into it")]
     Occupied {

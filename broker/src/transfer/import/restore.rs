@@ -8,7 +8,7 @@ use super::ImportError;
 use crate::transfer::{
     authority::Authority,
     bundle::{Epoch, Opened, Record},
-    ledger,
+    ledger, pin,
     private::{self, Places},
     receipt::{Act, Receipt},
 };
@@ -40,6 +40,8 @@ pub async fn restore(store: &dyn Store, places: &Places, opened: &Opened, now: i
             return Err(ImportError::Occupied { path: (*path).clone() });
         }
     }
+    // Before the first record: a second run finds whom the first one trusted.
+    pin::keep(store, places, opened, now).await.map_err(failed(0))?;
     for (written, versions) in records.values().enumerate() {
         fill(store, versions).await.map_err(failed(written))?;
     }

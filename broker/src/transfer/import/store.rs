@@ -4,6 +4,7 @@ use super::ImportError;
 use crate::transfer::{
     bundle::{Accepted, Checks, Epoch, ManifestDigest, OpenError, Opened, Record, Sealed, Verified},
     key::PublicKey,
+    pin,
     private::{self, Places},
 };
 use donjon_drivers::store::{Expected, RecordPath, Store, StoreError, Version, Which};
@@ -40,10 +41,11 @@ pub enum Change {
     Keep,
 }
 
-/// What a store remembers of the bundles it took in.
+/// What a store remembers of the last bundle that it took in for a scope.
 #[derive(Debug, Serialize, Deserialize)]
 struct Known {
     format: u32,
+    /// Who had signed it. Whose bundles are taken in is the store's one [pin].
     pin: PublicKey,
     epoch: Epoch,
     digest: ManifestDigest,
@@ -53,12 +55,15 @@ struct Known {
 /// Checks a file against what the store remembers, and what is asked for besides.
 pub async fn verify<'a>(store: &dyn Store, file: &'a [u8], asked: &Checks<'_>) -> Result<Verified<'a>, ImportError> {
     let sealed = Sealed::parse(file)?;
-    let path = places(asked.deployment.unwrap_or(sealed.claimed_deployment()))?.import(sealed.claimed_scope());
+    let places = places(asked.deployment.unwrap_or(sealed.claimed_deployment()))?;
+    let pin = match asked.pin {
+        Some(given) => Some(*given),
+        None => pin::read(store, &places).await?,
+    };
+    let path = places.import(sealed.claimed_scope());
     let (known, _) = private::read::<Known>(store, &path).await.map_err(ImportError::unwritten(0))?;
-    let Some(known) = known else { return Ok(sealed.verify(asked)?) };
-    let accepted = Accepted { epoch: known.epoch, digest: known.digest };
-    let checks = Checks { pin: asked.pin.or(Some(&known.pin)), accepted: Some(accepted), ..asked.clone() };
-    Ok(sealed.verify(&checks)?)
+    let accepted = known.map(|known| Accepted { epoch: known.epoch, digest: known.digest });
+    Ok(sealed.verify(&Checks { pin: pin.as_ref(), accepted, ..asked.clone() })?)
 }
 
 /// Compares each record with what the store holds. Nothing is written.
@@ -83,6 +88,9 @@ pub async fn plan(store: &dyn Store, opened: &Opened) -> Result<Plan, ImportErro
 pub async fn apply(store: &dyn Store, opened: &Opened, plan: &Plan, now: i64) -> Result<usize, ImportError> {
     let wanted = plan.steps.len();
     let mut written = 0;
+    let manifest = opened.manifest();
+    let places = places(&manifest.deployment)?;
+    pin::keep(store, &places, opened, now).await.map_err(ImportError::unwritten(wanted))?;
     for (step, record) in plan.steps.iter().zip(opened.records()) {
         if step.change == Change::Keep {
             continue;
@@ -90,9 +98,8 @@ pub async fn apply(store: &dyn Store, opened: &Opened, plan: &Plan, now: i64) ->
         write(store, step, record).await.map_err(|source| ImportError::Store { written, wanted, source })?;
         written += 1;
     }
-    let manifest = opened.manifest();
     let known = Known { format: 1, pin: manifest.authority, epoch: manifest.epoch, digest: opened.digest(), at: now };
-    let path = places(&manifest.deployment)?.import(&manifest.scope);
+    let path = places.import(&manifest.scope);
     let remember = async {
         let (_, expected) = private::read::<Known>(store, &path).await?;
         private::write(store, &path, &known, expected).await
