@@ -174,8 +174,12 @@ fn a_service_reads_its_url_from_a_bundle_after_the_vault_is_gone() {
     let imported = place.import("edge1.donjon", &["--site", "edge1", "--role", "keystone"]).ok();
     assert!(imported.contains("pinned now because its bundle came first"), "{imported}");
     let receipt = place.receipt("edge1.donjon.receipt").json();
-    assert_eq!(receipt["standing"]["may_end"], true);
-    place.donjon.run(&["down"]).ok();
+    assert_eq!(receipt["standing"]["sites"][0]["receipts"], 1);
+    // The site has what it reads. What it does not read would be gone, and nobody could rotate any more.
+    let refused = place.donjon.run(&["down"]).failed(13);
+    assert!(refused.contains("the only copy of") && refused.contains("there is no custodians' bundle"), "{refused}");
+    assert_eq!(place.donjon.run(&["get", "nova_database_password"]).ok(), "not-for-keystone", "it still runs");
+    place.donjon.run(&["down", "--force"]).ok();
 
     let serving = Serving::start(&place, "bundle");
     assert_eq!(service(&place, &serving.url), CONNECTION);

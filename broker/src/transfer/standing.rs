@@ -48,38 +48,43 @@ pub struct CustodiansStanding {
 }
 
 impl Standing {
-    /// Whether nothing would be lost for ever: the authority has moved with all of it, a custodians' bundle that holds
-    /// everything as it is now was reopened, or bundles were exported and each has a receipt.
+    /// Whether nothing would be lost for ever, and nobody left without: the authority has moved with everything, the ledger
+    /// of what sites are waited for included; or a custodians' bundle that holds every record as it is now was reopened, and
+    /// each recipient of each site's last bundle has shown to have it.
     pub fn may_end(&self) -> bool {
-        if self.moved.is_some() {
-            return true;
-        }
-        let comes_back = self.custodians.as_ref().is_some_and(|c| c.reopened.is_some() && c.changed_since.is_empty());
-        comes_back || self.waiting().next().is_none() && !self.sites.is_empty()
+        self.moved.is_some() || self.comes_back() && self.waiting().next().is_none()
+    }
+
+    fn comes_back(&self) -> bool {
+        self.custodians.as_ref().is_some_and(|c| c.reopened.is_some() && c.changed_since.is_empty())
     }
 
     /// What is missing, in words; for when it may not end.
     pub fn missing(&self) -> Vec<String> {
         let mut missing: Vec<_> = self
             .waiting()
-            .map(|site| format!("nobody has sent a receipt for the bundle of epoch {} for {}", site.epoch, site.scope))
+            .map(|site| {
+                let SiteStanding { scope, epoch, receipts, recipients, .. } = site;
+                format!("of {recipients} recipients of the bundle of epoch {epoch} for {scope}, {receipts} have sent a receipt")
+            })
             .collect();
-        if self.sites.is_empty() {
-            missing.push("no bundle was exported to a site".to_owned());
-        }
-        missing.push(match &self.custodians {
-            None => "there is no custodians' bundle".to_owned(),
-            Some(CustodiansStanding { reopened: None, .. }) => "the custodians' bundle was never reopened".to_owned(),
-            Some(custodians) => {
-                format!("{} records have changed since the custodians' bundle was made", custodians.changed_since.len())
+        match &self.custodians {
+            None => missing.push("there is no custodians' bundle, so no authority could come back".to_owned()),
+            Some(CustodiansStanding { reopened: None, .. }) => {
+                missing.push("the custodians' bundle was never reopened".to_owned());
             }
-        });
+            Some(CustodiansStanding { changed_since, .. }) if !changed_since.is_empty() => {
+                let changed = changed_since.len();
+                missing.push(format!("{changed} records have changed since the custodians' bundle was made"));
+            }
+            Some(_) => {}
+        }
         missing
     }
 
-    /// The scopes whose last bundle nobody has shown to have opened.
+    /// The scopes whose last bundle not every recipient has shown to have opened.
     pub fn waiting(&self) -> impl Iterator<Item = &SiteStanding> {
-        self.sites.iter().filter(|site| site.receipts == 0)
+        self.sites.iter().filter(|site| site.receipts < site.recipients)
     }
 }
 

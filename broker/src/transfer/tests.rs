@@ -162,7 +162,25 @@ async fn a_receipt_counts_once_and_only_for_the_last_bundle() {
     let accepted = site.accept(&receipt).await.unwrap();
     assert_eq!((accepted.act, accepted.records), (Act::Imported, 2));
     assert!(matches!(site.accept(&receipt).await, Err(ReceiptError::Replayed { .. })));
-    assert!(standing(&site.store, &site.places).await.unwrap().may_end());
+    let now = standing(&site.store, &site.places).await.unwrap();
+    assert_eq!((now.waiting().count(), now.sites[0].receipts), (0, 1));
+    assert!(!now.may_end(), "what the site does not read is nowhere else");
+}
+
+#[tokio::test]
+async fn a_store_may_end_when_the_authority_can_come_back_and_every_recipient_has_its_bundle() {
+    let site = Site::new().await;
+    let may_end = async || standing(&site.store, &site.places).await.unwrap().may_end();
+    let everything = site.export_custodians().await;
+    assert!(!may_end().await, "nobody has reopened it");
+    drill(&site.store, &site.places, &site.authority, &everything.bytes, &site.identities(), 500).await.unwrap();
+    assert!(may_end().await);
+    let bundle = site.export_edge().await;
+    assert!(!may_end().await, "the site has nothing yet");
+    site.accept(&site.import(&bundle.bytes, 300).unwrap()).await.unwrap();
+    assert!(may_end().await);
+    put(&site.store, "kolla/keystone_admin_password", "changed since").await;
+    assert!(!may_end().await);
 }
 
 #[tokio::test]
@@ -333,7 +351,7 @@ async fn a_custodians_bundle_makes_a_new_authority_with_the_same_versions() {
     put(&site.store, "kolla/database_password", "third").await;
     site.store.destroy(&path("kolla/database_password"), &[Version(1)]).await.unwrap();
     put(&site.store, "donjon-private/kolla/labels/database_password", "label").await;
-    site.export_edge().await;
+    let edge_bundle = site.export_edge().await;
     let bundle = site.export_custodians().await;
     assert!(bundle.manifest.entries.iter().all(|e| !e.path.as_str().contains("/signing/")), "the key never travels");
 
@@ -353,6 +371,8 @@ async fn a_custodians_bundle_makes_a_new_authority_with_the_same_versions() {
     assert!(!standing(&site.store, &site.places).await.unwrap().may_end());
     let restored = restore(&new, &site.places, &opened, 301).await.unwrap();
     assert_eq!(site.accept(&restored.receipt).await.unwrap().act, Act::Reopened);
+    assert!(!standing(&site.store, &site.places).await.unwrap().may_end(), "the site has not answered");
+    site.accept(&site.import(&edge_bundle.bytes, 300).unwrap()).await.unwrap();
     assert!(standing(&site.store, &site.places).await.unwrap().may_end());
     assert_ne!(restored.authority.public(), site.authority.public());
     assert_eq!(verify(&new, &bundle.bytes, &checks).await.unwrap().trust(), Trust::Pinned, "a second run knows whom");
@@ -393,7 +413,9 @@ async fn a_drill_proves_that_the_custodians_can_come_back() {
     };
     let stranger = Identities::one(x25519::Identity::generate());
     assert!(matches!(run(&bundle.bytes, &stranger).await, Err(DrillError::Bundle(OpenError::WrongIdentity))));
-    assert!(run(&site.export_edge().await.bytes, &site.identities()).await.unwrap_err().is_for_a_site());
+    let edge_bundle = site.export_edge().await;
+    assert!(run(&edge_bundle.bytes, &site.identities()).await.unwrap_err().is_for_a_site());
+    site.accept(&site.import(&edge_bundle.bytes, 300).unwrap()).await.unwrap();
     assert!(!standing(&site.store, &site.places).await.unwrap().may_end());
     assert_eq!(run(&bundle.bytes, &site.identities()).await.unwrap().age, 300);
     assert!(standing(&site.store, &site.places).await.unwrap().may_end());

@@ -9,8 +9,8 @@ use clap::Args;
 
 /// End the daemon, and destroy the temporary Vault once its secrets are safe elsewhere.
 ///
-/// Refused while there is neither a receipt for every exported bundle nor a custodians' bundle that
-/// `donjon up --from` has reopened.
+/// Refused until the authority has moved, or a custodians' bundle with everything as it is now was reopened and each
+/// recipient of every exported bundle has sent a receipt.
 #[derive(Debug, Args)]
 pub struct Down {
     /// Destroy the temporary Vault although its secrets are nowhere else.
