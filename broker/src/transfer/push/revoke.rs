@@ -1,7 +1,7 @@
 //! A host leaves: its AppRole credentials are destroyed, and the tokens that came of them revoked.
 
 use super::{Destination, PushError, destination::body};
-use donjon_drivers::store::vault::{Call, CallError, Method};
+use donjon_drivers::store::vault::{Call, CallError, Method, Reason};
 use donjon_policies::access::READER_PREFIX;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -42,8 +42,7 @@ impl Destination {
                     .is_some_and(|m| m.is_for(host))
                 {
                     let destroyed = self.post(&format!("{role}/secret-id-accessor/destroy"), &accessor).await;
-                    destroyed.map_err(PushError::call("destroy a credential there"))?;
-                    revoked.credentials += 1;
+                    revoked.credentials += ended(destroyed).map_err(PushError::call("destroy a credential there"))?;
                 }
             }
         }
@@ -51,8 +50,7 @@ impl Destination {
             let accessor = BTreeMap::from([("accessor", accessor)]);
             if self.made("auth/token/lookup-accessor", &accessor).await?.is_some_and(|made| made.is_for(host)) {
                 let gone = self.post("auth/token/revoke-accessor", &accessor).await;
-                gone.map_err(PushError::call("revoke a token there"))?;
-                revoked.tokens += 1;
+                revoked.tokens += ended(gone).map_err(PushError::call("revoke a token there"))?;
             }
         }
         Ok(revoked)
@@ -69,10 +67,19 @@ impl Destination {
 
     async fn made(&self, path: &str, accessor: &BTreeMap<&str, String>) -> Result<Option<Made>, PushError> {
         match self.found(Call::post(path, body(accessor)), "look at a credential there").await {
-            // It ended a moment ago.
-            Err(PushError::Call { source: CallError::Refused { status: 400 | 403 | 500, .. }, .. }) => Ok(None),
+            Err(PushError::Call { source, .. }) if source.reason() == Some(Reason::NoAccessor) => Ok(None),
             other => other,
         }
+    }
+}
+
+/// How many ended by this: none where it had ended a moment before. Whoever may not look, or cannot be answered, has seen
+/// nothing end.
+fn ended(call: Result<(), CallError>) -> Result<usize, CallError> {
+    match call {
+        Ok(()) => Ok(1),
+        Err(error) if error.reason() == Some(Reason::NoAccessor) => Ok(0),
+        Err(error) => Err(error),
     }
 }
 

@@ -145,6 +145,8 @@ pub enum Reason {
     NothingThere,
     /// A version that was there once; the body says which.
     Gone,
+    /// An accessor names no credential and no token, or none any more.
+    NoAccessor,
     /// The disk is full.
     Full,
     /// The value is larger than the server takes.
@@ -165,6 +167,7 @@ impl std::fmt::Display for Reason {
             Self::NotReady => "it is not ready yet",
             Self::NothingThere => "there is nothing there",
             Self::Gone => "that version is gone",
+            Self::NoAccessor => "it knows no such accessor",
             Self::Full => "its disk is full",
             Self::TooLarge => "the value is too large",
             Self::BadRequest => "it does not take this request",
@@ -191,6 +194,8 @@ impl Reason {
             // Where a mount was just made, the leader says the first and a standby the second.
             400 if says("Upgrading from non-versioned") || says("Waiting for the primary to upgrade") => Self::NotReady,
             400 if says("not initialized") => Self::Uninitialised,
+            // OpenBao answers the first with 400, HashiCorp Vault with 403, both the second with 500.
+            400 | 403 | 500 if says("invalid accessor") || says("failed to find accessor entry") => Self::NoAccessor,
             403 => Self::Denied,
             404 if words.data.is_some() => Self::Gone,
             404 if no_words => Self::NothingThere,
@@ -249,6 +254,10 @@ mod tests {
             (400, cas, Reason::Conflict),
             (400, r#"{"errors":["something else"]}"#, Reason::BadRequest),
             (403, r#"{"errors":["permission denied"]}"#, Reason::Denied),
+            (400, r#"{"errors":["1 error occurred:\n\t* invalid accessor\n\n"]}"#, Reason::NoAccessor),
+            (400, r#"{"errors":["1 error occurred:\n\t* missing accessor\n\n"]}"#, Reason::BadRequest),
+            (500, r#"{"errors":["1 error occurred:\n\t* role \"r\" does not exist\n\n"]}"#, Reason::Other),
+            (500, r#"{"errors":["failed to find accessor entry for secret_id_accessor: \"x\""]}"#, Reason::NoAccessor),
             (404, gone, Reason::Gone),
             (404, r#"{"errors":[]}"#, Reason::NothingThere),
             (404, no_route, Reason::Other),

@@ -75,7 +75,12 @@ impl Vault {
                     StoreError::Full { place }
                 }
                 Reason::NotReady => StoreError::Unreachable { place, source: Box::new(error) },
-                Reason::NothingThere | Reason::Gone | Reason::TooLarge | Reason::BadRequest | Reason::Other => {
+                Reason::NothingThere
+                | Reason::Gone
+                | Reason::NoAccessor
+                | Reason::TooLarge
+                | Reason::BadRequest
+                | Reason::Other => {
                     StoreError::Answer { path, status }
                 }
             },
