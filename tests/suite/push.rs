@@ -3,11 +3,15 @@
 use donjon::transfer::push::POINTS;
 use donjon_drivers::{
     material::Material,
-    store::{Document, Expected, Store, StoreError, Which},
+    store::{
+        Document, Expected, Store, StoreError, Which,
+        vault::{Call, Trust, Vault},
+    },
 };
 use donjon_tests::{
     cluster::Cluster,
-    donjon::{Donjon, Ran, runs},
+    donjon::{Donjon, Ran, end, runs},
+    openbao::OpenBao,
     process::wait_for,
     tools,
 };
@@ -216,15 +220,113 @@ async fn a_push_that_was_killed_is_ended_by_the_same_command() {
     place.donjon.run(&["rotate", "apply", "heat_database_password"]).failed(5);
 }
 
+/// A store in a folder, and a server that is there already.
+struct Single {
+    donjon: Donjon,
+    server: OpenBao,
+    files: tempfile::TempDir,
+}
+
+impl Single {
+    async fn new() -> Self {
+        let (donjon, server, files) = (Donjon::new(), OpenBao::start().await, tempfile::tempdir().unwrap());
+        donjon.describe(DEPLOYMENT);
+        donjon.run(&["up", "--store", "file"]).ok();
+        donjon.run(&["generate", "heat_database_password", "keystone_ssh_key"]).ok();
+        donjon.run_with_input(&["put", "nova_database_password"], b"<for> & nova").ok();
+        let Trust::Only(authority) = &server.address().trust else { panic!("the server has its own authority") };
+        donjon_drivers::fs::replace(&files.path().join("ca.pem"), authority).unwrap();
+        Self { donjon, server, files }
+    }
+
+    /// A command that goes to the server, with a token.
+    fn run(&self, words: &[&str], token: &str) -> Ran {
+        let at = |name: &str| self.files.path().join(name).display().to_string();
+        donjon_drivers::fs::replace(&self.files.path().join("token"), token.as_bytes()).unwrap();
+        let (url, authority, token) = (&self.server.address().url, at("ca.pem"), at("token"));
+        self.donjon.run(&[words, &["--address", url, "--cacert", &authority, "--token-file", &token]].concat())
+    }
+
+    fn root(&self) -> String {
+        // EXPOSE: the token of a server that lives for one test
+        self.server.root().expose_text().unwrap().to_owned()
+    }
+
+    /// Another token there, which may do this.
+    async fn token(&self, policy: &str) -> String {
+        let post = async |path: &str, body: Value| {
+            let call = Call::post(path, Material::from(body.to_string()));
+            self.server.connection().call(call).await.unwrap()
+        };
+        post("sys/policies/acl/some", serde_json::json!({"policy": policy})).await;
+        let made: Value = post("auth/token/create", serde_json::json!({"policies": ["some"]})).await.parse().unwrap();
+        made["auth"]["client_token"].as_str().unwrap().to_owned()
+    }
+}
+
+#[tokio::test]
+async fn a_folder_goes_into_a_server_that_writes_the_fields_in_another_order() {
+    let single = Single::new().await;
+    let pushed = single.run(&["export", "vault", "--output", "json"], &single.root()).json();
+    assert_eq!(pushed["vault"]["verified"], pushed["vault"]["records"].as_array().unwrap().len());
+    assert!(single.run(&["export", "vault", "--output", "json"], &single.root()).json()["vault"]["moved"] == true);
+    let store = Vault::new(single.server.connection(), "donjon".parse().unwrap());
+    let held = store.read(&"site1/nova_database_password".parse().unwrap(), Which::Latest).await.unwrap().unwrap();
+    assert_eq!(held.document.parse::<Value>().unwrap()["password"], "<for> & nova");
+}
+
+#[tokio::test]
+async fn what_cannot_be_the_same_there_leaves_the_authority_here() {
+    let mut single = Single::new().await;
+    // A push that came to the fence and no further, and a record there that somebody changed since.
+    end(single.donjon.daemon().unwrap(), rustix::process::Signal::KILL);
+    single.donjon.set("FAILPOINTS", "push.fenced=return");
+    single.donjon.run(&["up", "--store", "file"]).ok();
+    single.donjon.unset("FAILPOINTS");
+    let victim = single.donjon.daemon().expect("it runs");
+    single.run(&["export", "vault"], &single.root()).failed(6);
+    wait_for("the killed daemon", Duration::from_secs(5), || !runs(victim));
+    single.donjon.run(&["up", "--store", "file"]).ok();
+    single.donjon.run_with_input(&["put", "heat_database_password"], b"fenced").failed(5);
+    let store = Vault::new(single.server.connection(), "donjon".parse().unwrap());
+    let path = "site1/nova_database_password".parse().unwrap();
+    let newest = store.versions(&path).await.unwrap().last().unwrap().version;
+    let stray = Document::from_json(Material::from(r#"{"password":"stray"}"#.to_owned())).unwrap();
+    store.write(&path, &stray, Expected::Newest(newest)).await.unwrap();
+    let refused = single.run(&["export", "vault"], &single.root()).failed(5);
+    assert!(refused.contains("this store is the authority as before"), "{refused}");
+    single.donjon.run_with_input(&["put", "heat_database_password"], b"and it is").ok();
+}
+
+#[tokio::test]
+async fn a_host_has_left_a_vault_only_where_the_token_may_see_it_go() {
+    let single = Single::new().await;
+    let post = async |path: &str, body: &str| {
+        let call = Call::post(path, Material::from(body.to_owned()));
+        single.server.connection().call(call).await.unwrap();
+    };
+    post("sys/auth/approle", r#"{"type":"approle"}"#).await;
+    post("auth/approle/role/donjon-reader-nova", "{}").await;
+    post("auth/approle/role/donjon-reader-nova/secret-id", r#"{"metadata":"{\"host\":\"edge7\"}"}"#).await;
+    let retire = ["retire-host", "edge7", "--output", "json"];
+    // It may list what is there, and look at nothing of it.
+    let lists = "path \"auth/approle/role\" { capabilities = [\"list\"] }\n\
+                 path \"auth/approle/role/+/secret-id\" { capabilities = [\"list\"] }\n\
+                 path \"auth/token/accessors\" { capabilities = [\"list\", \"sudo\"] }\n";
+    let blind = single.token(lists).await;
+    let refused = single.run(&retire, &blind).failed(3);
+    assert!(refused.contains("look at a credential there"), "{refused}");
+    let revoked = single.run(&retire, &single.root()).json();
+    assert_eq!(revoked["revoked"]["credentials"], 1, "it was there all the time: {revoked}");
+    single.run(&retire, &single.root()).failed(4);
+}
+
 #[tokio::test]
 async fn other_records_there_are_left_as_they_are() {
     let place = Place::new().await;
     let connection = place.cluster.connection(0);
     let mount = r#"{"type":"kv","options":{"version":"2"}}"#.to_owned();
-    connection
-        .call(donjon_drivers::store::vault::Call::post("sys/mounts/donjon", Material::from(mount)))
-        .await
-        .unwrap();
+    connection.call(Call::post("sys/mounts/donjon", Material::from(mount))).await.unwrap();
     let other = Document::from_json(Material::from(r#"{"password":"other"}"#.to_owned())).unwrap();
     let (store, path) = (place.cluster.store(0, "donjon"), "site1/nova_database_password".parse().unwrap());
     donjon_tests::wait::until("the mount", Duration::from_secs(30), async || {

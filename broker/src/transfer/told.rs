@@ -176,7 +176,7 @@ pub fn push(message: &str, error: &PushError) -> Failure {
             .state("what was copied stays there; this store is the authority as before")
             .hint("`donjon rotate resume` or `donjon rotate abort`, then the same command again"),
         PushError::ReadBack { .. } => told(Exit::Integrity)
-            .state("the authority has not moved; nothing is rotated or signed here until it has")
+            .state("what was copied stays there; this store is the authority as before")
             .hint("the same command again writes what is missing"),
         PushError::Store { source, side } => {
             let side_told = translate::store(message, source);

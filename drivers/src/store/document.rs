@@ -28,6 +28,13 @@ impl Document {
         serde_json::from_slice(self.0.expose()).map_err(|_| NoObject)
     }
 
+    /// Whether both say the same. Stores write an object's fields in an order of their own, and escape as they like.
+    pub fn matches(&self, other: &Self) -> bool {
+        // EXPOSE: compared; the wiping allocator clears what the parser leaves
+        let parsed = |document: &Self| serde_json::from_slice::<serde_json::Value>(document.0.expose()).ok();
+        self.0.matches(&other.0) || parsed(self).zip(parsed(other)).is_some_and(|(one, other)| one == other)
+    }
+
     /// The JSON text, for a driver that sends it on.
     pub fn text(&self) -> &Material {
         &self.0
@@ -38,3 +45,19 @@ impl Document {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not the JSON object that was expected")]
 pub struct NoObject;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_of_fields_and_the_way_of_escaping_make_no_other_document() {
+        let document = |text: &str| Document::from_json(Material::from(text.to_owned())).unwrap();
+        let one = document(r#"{"b":"<x>","a":{"d":1,"c":[1,2]}}"#);
+        assert!(one.matches(&document(r#"{ "a": {"c":[1,2],"d":1}, "b": "\u003cx\u003e" }"#)));
+        for other in [r#"{"b":"<x>"}"#, r#"{"b":"<y>","a":{"d":1,"c":[1,2]}}"#, r#"{"b":"<x>","a":{"d":1,"c":[2,1]}}"#]
+        {
+            assert!(!one.matches(&document(other)), "{other}");
+        }
+    }
+}

@@ -59,7 +59,7 @@ async fn fits(store: &dyn Store, versions: &BTreeMap<u64, &Record>) -> Result<bo
         let number = info.version.0;
         let held = store.read(&record.path, Which::Number(info.version)).await?;
         let same = match (held, versions.get(&number)) {
-            (Some(held), Some(record)) => held.document.text().matches(record.document.text()),
+            (Some(held), Some(record)) => held.document.matches(&record.document),
             // A gap that was written and not yet destroyed holds the empty object.
             (Some(held), None) => held.document.text().len() == EMPTY.len(),
             (None, None) => true,

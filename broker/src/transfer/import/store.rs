@@ -73,9 +73,7 @@ pub async fn plan(store: &dyn Store, opened: &Opened) -> Result<Plan, ImportErro
     for record in opened.records() {
         let held = store.read(&record.path, Which::Latest).await.map_err(&unwritten)?;
         let (change, expected) = match held {
-            Some(held) if held.document.text().matches(record.document.text()) => {
-                (Change::Keep, Expected::Newest(held.version))
-            }
+            Some(held) if held.document.matches(&record.document) => (Change::Keep, Expected::Newest(held.version)),
             Some(held) => (Change::Replace, Expected::Newest(held.version)),
             None => (Change::Create, private::next(store, &record.path).await.map_err(&unwritten)?),
         };
@@ -115,7 +113,7 @@ fn places(deployment: &DeploymentName) -> Result<Places, OpenError> {
 async fn write(store: &dyn Store, step: &Step, record: &Record) -> Result<(), StoreError> {
     let version = store.write(&record.path, &record.document, step.expected).await?;
     let back = store.read(&record.path, Which::Number(version)).await?;
-    match back.is_some_and(|back| back.document.text().matches(record.document.text())) {
+    match back.is_some_and(|back| back.document.matches(&record.document)) {
         true => Ok(()),
         false => {
             Err(StoreError::Damaged { path: record.path.clone(), what: "reads back otherwise than it was written" })

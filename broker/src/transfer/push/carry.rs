@@ -102,7 +102,10 @@ pub async fn push(
     tell: &(dyn Fn(&str, usize, usize) + Send + Sync),
 ) -> Result<Pushed, PushError> {
     let Pushing { here, places, destination, now, .. } = pushing;
-    refuse_others(&stand.records)?;
+    if let Err(differs) = refuse_others(&stand.records) {
+        unfence(pushing).await?;
+        return Err(differs);
+    }
     let there = destination.store();
     if !stand.mounted {
         destination.make_mount().await?;
@@ -114,16 +117,27 @@ pub async fn push(
         claim(pushing, &there, &own.public().id()).await?;
         reached("push.claimed");
         written += copy(pushing, &there, &stand.records, "copied", tell).await?;
+        // Read back once before this store is fenced: what cannot be the same there keeps nobody from rotating here.
+        refuse_others(&compared(pushing, &there).await?)?;
         fence(pushing).await?;
         reached("push.fenced");
     }
     // Nothing changes here any more. What changed since the comparison is copied, then all of it is read back.
-    if !stand.done {
-        let since = compared(pushing, &there).await?;
-        refuse_others(&since)?;
-        written += copy(pushing, &there, &since, "copied what changed", tell).await?;
-    }
-    let records = read_back(pushing, &there, stand.done, tell).await?;
+    let settled = async {
+        if !stand.done {
+            let since = compared(pushing, &there).await?;
+            refuse_others(&since)?;
+            written += copy(pushing, &there, &since, "copied what changed", tell).await?;
+        }
+        read_back(pushing, &there, stand.done, tell).await
+    };
+    let records = match settled.await {
+        Err(error @ (PushError::Differs { .. } | PushError::ReadBack { .. })) => {
+            unfence(pushing).await?;
+            return Err(error);
+        }
+        settled => settled?,
+    };
     let key = arrive(pushing, &there, &own).await?;
     let credentials = match with_credentials {
         WithCredentials::Yes(hosts) => grants::credentials(destination, &stand.grants, &hosts).await?,
@@ -211,10 +225,20 @@ async fn fence(pushing: &Pushing<'_>) -> Result<(), PushError> {
     if unfinished.is_empty() {
         return Ok(());
     }
-    let moving = mark::read(*here, places).await.map_err(&failed)?;
-    mark::write(*here, places, &moving, Mark::Here { from: None }, *now).await.map_err(&failed)?;
+    unfence(pushing).await?;
     let names: Vec<_> = unfinished.iter().map(|held| held.journal.named()).collect();
     Err(PushError::Unfinished { names: names.join(", ") })
+}
+
+/// This store is the authority as before. Nothing has arrived there: that is the last step.
+async fn unfence(pushing: &Pushing<'_>) -> Result<(), PushError> {
+    let Pushing { here, places, now, .. } = pushing;
+    let failed = Side::Here.failed();
+    let marked = mark::read(*here, places).await.map_err(&failed)?;
+    if let Some(Mark::Moving { .. }) = marked.mark {
+        mark::write(*here, places, &marked, Mark::Here { from: None }, *now).await.map_err(&failed)?;
+    }
+    Ok(())
 }
 
 async fn compared(pushing: &Pushing<'_>, there: &Vault) -> Result<Vec<Compared>, PushError> {

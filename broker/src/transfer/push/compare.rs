@@ -56,7 +56,7 @@ pub(super) async fn paths(here: &dyn Store, places: &Places) -> Result<Vec<Recor
     Ok(paths)
 }
 
-/// Compares one record by its versions and their bytes.
+/// Compares one record by its versions and what they say.
 pub(super) async fn compare(
     here: &dyn Store,
     there: &dyn Store,
@@ -84,7 +84,7 @@ pub(super) async fn compare(
                 let ours = here.read(path, Which::Number(version)).await.map_err(Side::Here.failed())?;
                 let theirs = there.read(path, Which::Number(version)).await.map_err(Side::There.failed())?;
                 match ours.zip(theirs) {
-                    Some((ours, theirs)) if ours.document.text().matches(theirs.document.text()) => {}
+                    Some((ours, theirs)) if ours.document.matches(&theirs.document) => {}
                     Some(_) | None => return Ok(Change::Differs),
                 }
             }

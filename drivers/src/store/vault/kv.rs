@@ -80,9 +80,7 @@ impl Vault {
                 | Reason::NoAccessor
                 | Reason::TooLarge
                 | Reason::BadRequest
-                | Reason::Other => {
-                    StoreError::Answer { path, status }
-                }
+                | Reason::Other => StoreError::Answer { path, status },
             },
         }
     }
