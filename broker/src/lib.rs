@@ -7,6 +7,7 @@
 //!                      └─▶ audit
 //! ```
 
+mod absence;
 pub mod adopt;
 pub mod audit;
 pub mod cache;

@@ -33,12 +33,17 @@ pub enum From {
 }
 
 impl Callers {
+    /// Whether users or keys are named, and nobody else may act as the role.
+    pub fn bound(&self) -> bool {
+        !self.uids.is_empty() || !self.keys.is_empty()
+    }
+
     /// May this peer act as the role, once it has shown its credential?
     pub(super) fn admit(&self, peer: &Peer) -> Decision {
-        let admitted = match (self.uids.is_empty() && self.keys.is_empty(), peer.place, self.from) {
-            (false, _, _) => self.has_uid(peer) || self.has_key(peer),
-            (true, Place::Socket { .. } | Place::Machine { .. }, _) | (true, _, From::Anywhere) => true,
-            (true, Place::Network(_), From::Machine) => false,
+        let admitted = match (self.bound(), peer.place, self.from) {
+            (true, _, _) => self.has_uid(peer) || self.has_key(peer),
+            (false, Place::Socket { .. } | Place::Machine { .. }, _) | (false, _, From::Anywhere) => true,
+            (false, Place::Network(_), From::Machine) => false,
         };
         if admitted { Decision::Granted } else { Decision::Denied }
     }

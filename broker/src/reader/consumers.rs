@@ -5,13 +5,17 @@
 //! monitoring: {certificates: [monitoring.pem], reads: [prometheus_password]}
 //! backup: {from: anywhere}          # its AppRole, also from other machines; all that the bundle holds
 //! ```
+//!
+//! The bundle's own role, once it was for users or keys alone, stays theirs until this file says otherwise of it: that the
+//! file is gone, or names it no longer, opens nothing to anybody.
 
 use super::{
     callers::{Callers, From},
     peer::Key,
     server::{ListenError, certificates},
 };
-use donjon_drivers::fs::{self, FileError};
+use crate::absence;
+use donjon_drivers::fs::FileError;
 use donjon_policies::name::{RoleName, SecretName};
 use serde::Deserialize;
 use std::{
@@ -94,11 +98,9 @@ pub enum ConsumersError {
 impl Consumers {
     /// Reads the file; nobody where there is none.
     pub fn read(file: &Path) -> Result<Self, ConsumersError> {
-        if !file.exists() {
-            return Ok(Self::default());
-        }
+        let Some(text) = absence::read_private(file)? else { return Ok(Self::default()) };
         let format = |reason: String| ConsumersError::Format { file: file.into(), reason };
-        let text = String::from_utf8(fs::read_private(file)?).map_err(|_| format("it is not UTF-8 text".into()))?;
+        let text = String::from_utf8(text).map_err(|_| format("it is not UTF-8 text".into()))?;
         let written: BTreeMap<RoleName, Written> =
             serde_saphyr::from_str(&text).map_err(|error| format(error.without_snippet().to_string()))?;
         let folder = file.parent().unwrap_or(Path::new("."));
@@ -154,6 +156,7 @@ pub const OVERFLOW: u32 = 65534;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use donjon_drivers::fs;
 
     fn read(text: &str) -> Result<Consumers, ConsumersError> {
         let folder = tempfile::tempdir().unwrap();

@@ -5,6 +5,7 @@ use super::{
     grants::{Decision, Grants},
     peer::Peer,
 };
+use crate::absence;
 use aws_lc_rs::digest::{SHA256, digest};
 use donjon_drivers::{
     fs::{self, FileError},
@@ -113,10 +114,8 @@ impl Roles {
 
     /// Reads a node's roles; none where there is no such file.
     pub fn read(file: &Path) -> Result<Self, RolesError> {
-        if !file.exists() {
-            return Ok(Self::default());
-        }
-        let read = serde_json::from_slice::<OnDisk>(&fs::read_private(file)?).ok().filter(|r| r.format == FORMAT);
+        let Some(text) = absence::read_private(file)? else { return Ok(Self::default()) };
+        let read = serde_json::from_slice::<OnDisk>(&text).ok().filter(|r| r.format == FORMAT);
         read.map(|read| Self(read.roles)).ok_or_else(|| RolesError::Damaged { file: file.into() })
     }
 

@@ -10,6 +10,7 @@
 //! ```
 
 use super::ImportError;
+use crate::absence;
 use crate::transfer::{
     bundle::{
         Accepted, Checks, Entry, Epoch, Foreign, Manifest, ManifestDigest, OpenError, Opened, Scope, Sealed, Verified,
@@ -207,11 +208,8 @@ impl Node {
 
     fn read_serving(&self) -> Result<Option<Serving>, ImportError> {
         let file = self.folder.join("serving.json");
-        if !file.exists() {
-            return Ok(None);
-        }
-        let read = serde_json::from_slice(&fs::read_private(&file)?);
-        read.map(Some).map_err(|_| ImportError::NodeDamaged { file })
+        let Some(text) = absence::read_private(&file)? else { return Ok(None) };
+        serde_json::from_slice(&text).map(Some).map_err(|_| ImportError::NodeDamaged { file })
     }
 
     /// The receipt of this node, all of whose consumers run on the bundle.
@@ -276,12 +274,16 @@ impl Node {
     /// The node's own key, made when it is first asked for.
     fn key(&self) -> Result<SigningKey, ImportError> {
         let file = self.folder.join("receipt-key");
-        if !file.exists() {
-            let seed = SigningKey::generate()?.seed()?;
-            // EXPOSE: into the node's own file, which only its owner can read
-            fs::replace(&file, Zeroizing::new(hex::encode(seed.expose())).as_bytes())?;
-        }
-        let text = Zeroizing::new(fs::read_private(&file)?);
+        let text = match absence::read_private(&file)? {
+            Some(text) => Zeroizing::new(text),
+            None => {
+                let seed = SigningKey::generate()?.seed()?;
+                // EXPOSE: into the node's own file, which only its owner can read
+                let text = Zeroizing::new(hex::encode(seed.expose()).into_bytes());
+                fs::replace(&file, &text)?;
+                text
+            }
+        };
         let seed = hex::decode(text.trim_ascii()).map_err(|_| ImportError::NodeDamaged { file })?;
         Ok(SigningKey::from_seed(&Material::new(seed))?)
     }
@@ -323,10 +325,8 @@ fn lock(folder: &Path) -> Result<File, ImportError> {
 
 fn read_state(folder: &Path) -> Result<Option<State>, ImportError> {
     let file = folder.join("node.json");
-    if !file.exists() {
-        return Ok(None);
-    }
-    let state = serde_json::from_slice::<State>(&fs::read_private(&file)?).ok().filter(|s| s.format == FORMAT);
+    let Some(text) = absence::read_private(&file)? else { return Ok(None) };
+    let state = serde_json::from_slice::<State>(&text).ok().filter(|s| s.format == FORMAT);
     state.map(Some).ok_or(ImportError::NodeDamaged { file })
 }
 

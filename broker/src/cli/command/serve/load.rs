@@ -99,6 +99,20 @@ fn consumers(folder: &Path) -> Result<Consumers, Failure> {
     })
 }
 
+/// Refused where the role was for users or keys alone, since nothing says any more for whom it is.
+fn not_bound(folder: &Path, role: &RoleName) -> Result<(), Failure> {
+    let known = Roles::read(&folder.join("roles.json")).map_err(|error| {
+        Failure::new(Exit::Failed, "cannot read the node's roles").because(&error).state("nothing else was changed")
+    })?;
+    if known.named(role).is_none_or(|role| !role.callers.bound()) {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::NotAllowed, format!("nothing says any more for whom the role `{role}` is"))
+        .cause(format!("it was for users or keys alone, and {} does not name it now", folder.join(CONSUMERS).display()))
+        .state("who was served before is served on, and nobody else")
+        .hint(format!("put the file back; `{role}: {{}}` in it opens the role to whoever has its credential")))
+}
+
 /// What consumers log in with, in files that only their owner can read.
 fn keep(folder: &Path, role: &RoleName, credential: &Credential) -> Result<(), Failure> {
     let folder = folder.join(ROLE_FILES).join(role.as_str());
