@@ -5,7 +5,7 @@ use super::{
     kv::time,
     peer::Peer,
     roles::{Role, Roles},
-    tokens::{Token, Tokens},
+    tokens::{Token, Tokens, TokensError},
     witness::Outcome,
 };
 use donjon_drivers::material::Material;
@@ -177,6 +177,7 @@ pub(super) fn lookup(shown: &Material, token: &Token, now: i64) -> Answer {
 pub(super) fn renew(tokens: &mut Tokens, role: &Role, shown: &Material, token: &Token, now: i64) -> (Outcome, Answer) {
     match tokens.renew(token, role, now) {
         Ok(renewed) => (Outcome::Done, granted(shown, &renewed, now)),
+        Err(TokensError::Ended) => (Outcome::Refused, Answer::stranger()),
         Err(_) => (Outcome::Failed, Answer::failed()),
     }
 }

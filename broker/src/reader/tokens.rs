@@ -1,13 +1,15 @@
 //! Tokens: random, kept as digests, good until their time is over, and known again after a restart of the server.
 //!
 //! The file is a log of JSON lines, one for each token given, renewed or given up; it is written anew when it is
-//! read. A line that was cut short by a crash is a token that nobody got.
+//! read. A last line that was cut short by a crash is a token that nobody got, or an end that nobody was told of. Any other
+//! that cannot be read may have been a token's end, so then none of them is believed.
 
 use super::{
     grants::Decision,
     peer::{Key, Peer},
     roles::{Role, Roles},
 };
+use crate::absence;
 use aws_lc_rs::digest::{SHA256, digest};
 use donjon_drivers::{
     fs::{self, FileError},
@@ -18,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     fs::{File, OpenOptions},
-    io::Write,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 use zeroize::Zeroizing;
@@ -34,6 +36,10 @@ pub struct Tokens {
 struct Log {
     path: PathBuf,
     file: File,
+    /// In bytes, up to the last whole line.
+    length: u64,
+    /// Whether there may be a part of a line behind it.
+    torn: bool,
 }
 
 /// What is known of a token.
@@ -72,21 +78,14 @@ impl Tokens {
 
     /// Reads a node's tokens, and goes on writing to the same file.
     pub fn open(path: &Path, now: i64) -> Result<Self, TokensError> {
-        let mut known = BTreeMap::new();
-        if path.exists() {
-            let text = fs::read_private(path)?;
-            for line in text.split(|byte| *byte == b'\n') {
-                if let Ok(token) = serde_json::from_slice::<Token>(line) {
-                    known.insert(token.digest, token);
-                }
-            }
-        }
+        let mut known = read(path)?;
         known.retain(|_, token| !token.ended && now < token.expires);
         let text: Vec<u8> = known.values().flat_map(line).collect();
         fs::replace(path, &text)?;
         let io = |source| FileError::Io { act: "open", path: path.into(), source };
         let file = OpenOptions::new().append(true).open(path).map_err(io)?;
-        Ok(Self { known, log: Some(Log { path: path.into(), file }) })
+        let log = Log { path: path.into(), file, length: text.len() as u64, torn: false };
+        Ok(Self { known, log: Some(log) })
     }
 
     /// A new token for a role. It is durable before anyone has it.
@@ -122,8 +121,9 @@ impl Tokens {
         (same && held && role.callers.admit(peer) == Decision::Granted).then_some(token)
     }
 
-    /// Lets a token live longer, up to its role's bound. It must have been checked just before.
+    /// Lets a token live longer, up to its role's bound. One that ended since it was checked stays ended.
     pub(super) fn renew(&mut self, token: &Token, role: &Role, now: i64) -> Result<Token, TokensError> {
+        let token = self.known.get(&token.digest).filter(|known| now < known.expires).ok_or(TokensError::Ended)?;
         let end = token.issued + i64::from(role.token_max_ttl);
         let expires = (now + i64::from(role.token_ttl)).min(end).max(token.expires);
         let renewed = Token { expires, ..token.clone() };
@@ -132,17 +132,52 @@ impl Tokens {
         Ok(renewed)
     }
 
-    /// Ends a token.
+    /// Ends a token, whatever else is being done with it.
     pub(super) fn end(&mut self, token: &Token) -> Result<(), TokensError> {
-        self.known.remove(&token.digest);
-        self.keep(&Token { ended: true, ..token.clone() })
+        match self.known.remove(&token.digest) {
+            Some(known) => self.keep(&Token { ended: true, ..known }),
+            None => Ok(()),
+        }
     }
 
     fn keep(&mut self, token: &Token) -> Result<(), TokensError> {
         let Some(log) = &mut self.log else { return Ok(()) };
-        let written = log.file.write_all(&line(token)).and_then(|()| log.file.sync_data());
-        Ok(written.map_err(|source| FileError::Io { act: "write", path: log.path.clone(), source })?)
+        Ok(log.append(&line(token)).map_err(|source| FileError::Io { act: "write", path: log.path.clone(), source })?)
     }
+}
+
+impl Log {
+    /// A line, whole and durable; where that fails nothing of it stays, and until nothing of it does, no other is taken.
+    fn append(&mut self, line: &[u8]) -> io::Result<()> {
+        if self.torn {
+            self.file.set_len(self.length)?;
+        }
+        self.torn = true;
+        match self.file.write_all(line).and_then(|()| self.file.sync_data()) {
+            Ok(()) => {
+                self.length += line.len() as u64;
+                self.torn = false;
+                Ok(())
+            }
+            Err(error) => {
+                self.torn = self.file.set_len(self.length).is_err();
+                Err(error)
+            }
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<BTreeMap<Digest, Token>, TokensError> {
+    let mut known = BTreeMap::new();
+    let Some(text) = absence::read_private(path)? else { return Ok(known) };
+    let (whole, _cut_short) = text.split_at(text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1));
+    let lines = whole.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty());
+    for (number, line) in lines {
+        let damaged = |_| TokensError::Damaged { file: path.into(), line: number + 1 };
+        let token = serde_json::from_slice::<Token>(line).map_err(damaged)?;
+        known.insert(token.digest, token);
+    }
+    Ok(known)
 }
 
 fn line(token: &Token) -> Vec<u8> {
@@ -170,6 +205,17 @@ pub enum TokensError {
     /// The file failed.
     #[error("cannot keep the tokens")]
     File(#[from] FileError),
+    /// A line cannot be read, and it may have been a token's end.
+    #[error("line {line} of {} is damaged, and may have been the end of a token", file.display())]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// Its place in the file, from 1.
+        line: usize,
+    },
+    /// It has ended since it was checked.
+    #[error("the token has ended")]
+    Ended,
     /// There are too many at once.
     #[error("there are {MOST_TOKENS} live tokens already")]
     TooMany,
@@ -226,6 +272,61 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_may_have_been_an_end_is_not_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tokens");
+        let role = role("a");
+        let mut tokens = Tokens::open(&file, 0).unwrap();
+        let (_, token) = tokens.issue(&role, None, 0).unwrap();
+        tokens.end(&token).unwrap();
+        let text = std::fs::read_to_string(&file).unwrap();
+        let glued = text.replacen('\n', "\n{\"digest\":\"00", 1);
+        assert_eq!(glued.lines().count(), 2, "the end is part of a line that cannot be read");
+        fs::replace(&file, glued.as_bytes()).unwrap();
+        assert!(matches!(Tokens::open(&file, 0), Err(TokensError::Damaged { line: 2, .. })));
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), glued, "and the file stays as it is");
+    }
+
+    #[test]
+    fn what_a_full_disk_took_of_a_line_is_taken_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tokens");
+        let role = role("a");
+        let mut tokens = Tokens::open(&file, 0).unwrap();
+        let (secret, token) = tokens.issue(&role, None, 0).unwrap();
+        let whole = std::fs::read(&file).unwrap();
+        // A disk that takes half of a line and then refuses; it is the line that is written next.
+        let half = |file: &Path| {
+            let mut other = OpenOptions::new().append(true).open(file).unwrap();
+            other.write_all(b"{\"digest\":\"00").unwrap();
+        };
+        let log = tokens.log.as_mut().unwrap();
+        log.file = File::open(&file).unwrap();
+        half(&file);
+        assert!(tokens.end(&token).is_err(), "nothing can be written through this");
+        let log = tokens.log.as_mut().unwrap();
+        assert!(log.torn, "and nothing taken back");
+        log.file = OpenOptions::new().append(true).open(&file).unwrap();
+        let (other, _) = tokens.issue(&role, None, 0).unwrap();
+        let text = std::fs::read(&file).unwrap();
+        assert_eq!(text[..whole.len()], whole, "the half line is gone");
+        let (roles, opened) = (Roles::new([role]), Tokens::open(&file, 1).unwrap());
+        assert!(opened.check(&other, &roles, &HERE, 1).is_some() && opened.check(&secret, &roles, &HERE, 1).is_some());
+    }
+
+    #[test]
+    fn a_renewal_that_comes_after_the_end_brings_nothing_back() {
+        let mut tokens = Tokens::in_memory();
+        let role = role("a");
+        let roles = Roles::new([role.clone()]);
+        let (secret, _) = tokens.issue(&role, None, 0).unwrap();
+        let checked = tokens.check(&secret, &roles, &HERE, 1).unwrap().clone();
+        tokens.end(&checked).unwrap();
+        assert!(matches!(tokens.renew(&checked, &role, 1), Err(TokensError::Ended)));
+        assert!(tokens.check(&secret, &roles, &HERE, 1).is_none());
+    }
+
+    #[test]
     fn a_new_credential_a_lost_role_and_giving_up_end_a_token() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("tokens");
@@ -279,9 +380,14 @@ mod tests {
         let mut tokens = Tokens::in_memory();
         let (_, token) = tokens.issue(&role, None, 0).unwrap();
         let most = i64::from(role.token_max_ttl);
-        assert_eq!(tokens.renew(&token, &role, 10).unwrap().expires, 10 + i64::from(role.token_ttl));
-        assert_eq!(tokens.renew(&token, &role, most - 1).unwrap().expires, most);
         let first = tokens.renew(&token, &role, -100).unwrap();
         assert_eq!(first.expires, token.expires, "a clock that jumps back shortens nothing");
+        let mut renewed = tokens.renew(&token, &role, 10).unwrap();
+        assert_eq!(renewed.expires, 10 + i64::from(role.token_ttl));
+        while renewed.expires < most {
+            renewed = tokens.renew(&token, &role, renewed.expires - 1).unwrap();
+        }
+        assert_eq!(renewed.expires, most);
+        assert!(matches!(tokens.renew(&token, &role, most), Err(TokensError::Ended)), "the last second is not its own");
     }
 }
