@@ -106,7 +106,8 @@ impl Reader {
         let (now, moment) = ((self.clock)(), Instant::now());
         let served = self.served();
         let caller = self.caller(&served, &asked, peer, now);
-        if caller.is_none() {
+        // What is written for good has a pace for those that are known, too: their neighbours wait for the same disk.
+        if caller.is_none() || keeps(&asked.route) {
             match self.paces.turn(peer, moment) {
                 Turn::Now => {}
                 // One line says that it began; a line for each would let anyone fill the disk.
@@ -149,7 +150,7 @@ impl Reader {
             return Answer::errors(400, &["response wrapping is not supported"]);
         }
         if matches!(asked.route, Route::Login) || (asked.route == Route::LoginByKey && served.takes_keys) {
-            return self.login(served, &asked, peer, now);
+            return self.login(served, &asked, peer, now).await;
         }
         let caller = match caller {
             Some(caller) => caller,
@@ -174,21 +175,30 @@ impl Reader {
             | Route::Mount { .. }
             | Route::Elsewhere(_)
             | Route::Unknown
-            | Route::Outside => self.about_tokens(served, peer, &caller, &asked, now),
+            | Route::Outside => self.about_tokens(served, peer, &caller, &asked, now).await,
         }
     }
 
-    fn login(&self, served: &Served, asked: &Asked, peer: &Peer, now: i64) -> Answer {
+    async fn login(&self, served: &Served, asked: &Asked, peer: &Peer, now: i64) -> Answer {
         if !matches!(asked.method, Method::POST | Method::PUT) {
             return Answer::errors(405, &["unsupported operation"]);
         }
-        let mut tokens = self.tokens();
         let (role, outcome, answer) = match asked.route == Route::LoginByKey {
-            true => login::login_by_key(&served.roles, &mut tokens, peer, now),
-            false => login::login(&served.roles, &mut tokens, &asked.body, peer, now),
+            true => login::login_by_key(&served.roles, &mut self.tokens(), peer, now),
+            false => login::login(&served.roles, &mut self.tokens(), &asked.body, peer, now),
         };
-        drop(tokens);
+        let (outcome, answer) = self.durable(outcome, answer).await;
         self.seen(&About { peer, role, act: Act::Login, path: None }, outcome, answer)
+    }
+
+    /// The answer, once what it says of a token is durable. Nobody else waits for the disk meanwhile.
+    async fn durable(&self, outcome: Outcome, answer: Answer) -> (Outcome, Answer) {
+        let disk = self.tokens().disk().filter(|_| outcome == Outcome::Done);
+        let Some(disk) = disk else { return (outcome, answer) };
+        match tokio::task::spawn_blocking(move || disk.sync()).await {
+            Ok(Ok(())) => (outcome, answer),
+            Ok(Err(_)) | Err(_) => (Outcome::Failed, Answer::failed()),
+        }
     }
 
     /// Who asks: the holder of the token that is shown, or, where none is, whom the kernel or TLS know.
@@ -246,7 +256,7 @@ impl Reader {
         answer
     }
 
-    fn about_tokens(&self, served: &Served, peer: &Peer, caller: &Caller, asked: &Asked, now: i64) -> Answer {
+    async fn about_tokens(&self, served: &Served, peer: &Peer, caller: &Caller, asked: &Asked, now: i64) -> Answer {
         let reads = asked.method == Method::GET;
         let writes = matches!(asked.method, Method::POST | Method::PUT);
         let token = caller.token.as_ref();
@@ -263,6 +273,10 @@ impl Reader {
                 (Outcome::Refused, Answer::stranger())
             }
             _ => (Outcome::Refused, Answer::denied()),
+        };
+        let (outcome, answer) = match keeps(&asked.route) {
+            true => self.durable(outcome, answer).await,
+            false => (outcome, answer),
         };
         self.seen(&About { peer, role: Some(&caller.role), act: Act::Token, path: None }, outcome, answer)
     }
@@ -326,6 +340,11 @@ fn malformed(asked: &Asked) -> Option<Answer> {
         Wish::Nothing(answer) => Some(answer),
         Wish::Versions | Wish::Names => None,
     }
+}
+
+/// Whether the answer stands on something that is written for good.
+fn keeps(route: &Route) -> bool {
+    matches!(route, Route::Login | Route::LoginByKey | Route::RenewSelf | Route::RevokeSelf)
 }
 
 fn act(route: &Route) -> Act {

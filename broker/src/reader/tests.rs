@@ -326,6 +326,9 @@ async fn who_guesses_is_slowed_down_without_a_line_for_each_and_who_is_known_is_
     for _ in 0..40 {
         assert!(running.read(&token).await.contains("value-one"), "who is known is served on");
     }
+    let renew = format!("POST /v1/auth/token/renew-self HTTP/1.1\r\nX-Vault-Token: {token}");
+    let answer = running.request(&renew, "").await;
+    assert!(answer.starts_with("HTTP/1.1 429"), "what is written for good has a pace for all: {answer}");
 }
 
 #[tokio::test]

@@ -18,19 +18,34 @@ use donjon_drivers::{
 use donjon_policies::name::RoleName;
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 use zeroize::Zeroizing;
 
 /// The tokens of a node.
 #[derive(Debug)]
 pub struct Tokens {
-    known: BTreeMap<Digest, Token>,
+    known: Known,
     log: Option<Log>,
 }
+
+/// Those that are good, with what is counted and looked up of them.
+#[derive(Debug, Default)]
+struct Known {
+    all: BTreeMap<Digest, Token>,
+    /// The same, by when they end.
+    ends: BTreeSet<(i64, Digest)>,
+    /// How many each role has.
+    of_role: BTreeMap<RoleName, usize>,
+}
+
+/// Makes durable what was written of tokens, without anybody waiting for it who asks for something else.
+#[derive(Debug, Clone)]
+pub(super) struct Disk(Arc<(File, PathBuf)>);
 
 #[derive(Debug)]
 struct Log {
@@ -40,6 +55,7 @@ struct Log {
     length: u64,
     /// Whether there may be a part of a line behind it.
     torn: bool,
+    disk: Disk,
 }
 
 /// What is known of a token.
@@ -73,22 +89,26 @@ struct Digest(#[serde(with = "crate::transfer::bundle::hexadecimal")] [u8; 32]);
 impl Tokens {
     /// Tokens that are forgotten with the process.
     pub fn in_memory() -> Self {
-        Self { known: BTreeMap::new(), log: None }
+        Self { known: Known::default(), log: None }
     }
 
     /// Reads a node's tokens, and goes on writing to the same file.
     pub fn open(path: &Path, now: i64) -> Result<Self, TokensError> {
-        let mut known = read(path)?;
-        known.retain(|_, token| !token.ended && now < token.expires);
-        let text: Vec<u8> = known.values().flat_map(line).collect();
+        let mut known = Known::default();
+        read(path)?
+            .into_values()
+            .filter(|token| !token.ended && now < token.expires)
+            .for_each(|token| known.set(token));
+        let text: Vec<u8> = known.all.values().flat_map(line).collect();
         fs::replace(path, &text)?;
         let io = |source| FileError::Io { act: "open", path: path.into(), source };
         let file = OpenOptions::new().append(true).open(path).map_err(io)?;
-        let log = Log { path: path.into(), file, length: text.len() as u64, torn: false };
+        let disk = Disk(Arc::new((file.try_clone().map_err(io)?, path.into())));
+        let log = Log { path: path.into(), file, length: text.len() as u64, torn: false, disk };
         Ok(Self { known, log: Some(log) })
     }
 
-    /// A new token for a role. It is durable before anyone has it.
+    /// A new token for a role. It is for nobody before [`Disk::sync`] has made it durable.
     pub(super) fn issue(&mut self, role: &Role, key: Option<Key>, now: i64) -> Result<(Material, Token), TokensError> {
         let secret = Material::new(format!("s.{}", &*random_hex()?).into_bytes());
         let token = Token {
@@ -103,18 +123,18 @@ impl Tokens {
             key,
             ended: false,
         };
-        self.known.retain(|_, known| now < known.expires);
-        if self.known.len() >= MOST_TOKENS {
+        self.known.end_by(now);
+        if self.known.all.len() >= MOST_TOKENS || self.known.of(&role.name) >= MOST_OF_ROLE {
             return Err(TokensError::TooMany);
         }
         self.keep(&token)?;
-        self.known.insert(token.digest, token.clone());
+        self.known.set(token.clone());
         Ok((secret, token))
     }
 
     /// The token, if it is still good for a role that is still there with the same credential, and shown by one who may.
     pub(super) fn check(&self, shown: &Material, roles: &Roles, peer: &Peer, now: i64) -> Option<&Token> {
-        let token = self.known.get(&digest_of(shown)).filter(|token| now < token.expires)?;
+        let token = self.known.all.get(&digest_of(shown)).filter(|token| now < token.expires)?;
         let role = roles.named(&token.role)?;
         let same = token.credential.0 == *role.credential() && token.epoch >= role.epoch;
         let held = token.key.is_none() || token.key == peer.key;
@@ -123,12 +143,12 @@ impl Tokens {
 
     /// Lets a token live longer, up to its role's bound. One that ended since it was checked stays ended.
     pub(super) fn renew(&mut self, token: &Token, role: &Role, now: i64) -> Result<Token, TokensError> {
-        let token = self.known.get(&token.digest).filter(|known| now < known.expires).ok_or(TokensError::Ended)?;
+        let token = self.known.all.get(&token.digest).filter(|known| now < known.expires).ok_or(TokensError::Ended)?;
         let end = token.issued + i64::from(role.token_max_ttl);
         let expires = (now + i64::from(role.token_ttl)).min(end).max(token.expires);
         let renewed = Token { expires, ..token.clone() };
         self.keep(&renewed)?;
-        self.known.insert(renewed.digest, renewed.clone());
+        self.known.set(renewed.clone());
         Ok(renewed)
     }
 
@@ -144,16 +164,61 @@ impl Tokens {
         let Some(log) = &mut self.log else { return Ok(()) };
         Ok(log.append(&line(token)).map_err(|source| FileError::Io { act: "write", path: log.path.clone(), source })?)
     }
+
+    /// Where they are kept; nowhere for those that are forgotten with the process.
+    pub(super) fn disk(&self) -> Option<Disk> {
+        self.log.as_ref().map(|log| log.disk.clone())
+    }
+}
+
+impl Disk {
+    /// All that was written before is durable once this returns.
+    pub(super) fn sync(&self) -> Result<(), TokensError> {
+        let (file, path) = &*self.0;
+        Ok(file.sync_data().map_err(|source| FileError::Io { act: "sync", path: path.clone(), source })?)
+    }
+}
+
+impl Known {
+    fn set(&mut self, token: Token) {
+        self.remove(&token.digest);
+        self.ends.insert((token.expires, token.digest));
+        *self.of_role.entry(token.role.clone()).or_default() += 1;
+        self.all.insert(token.digest, token);
+    }
+
+    fn remove(&mut self, digest: &Digest) -> Option<Token> {
+        let token = self.all.remove(digest)?;
+        self.ends.remove(&(token.expires, token.digest));
+        if let Some(count) = self.of_role.get_mut(&token.role) {
+            *count -= 1;
+            if *count == 0 {
+                self.of_role.remove(&token.role);
+            }
+        }
+        Some(token)
+    }
+
+    /// Forgets those whose time is over.
+    fn end_by(&mut self, now: i64) {
+        while let Some((_, digest)) = self.ends.first().filter(|(end, _)| *end <= now).copied() {
+            self.remove(&digest);
+        }
+    }
+
+    fn of(&self, role: &RoleName) -> usize {
+        self.of_role.get(role).copied().unwrap_or_default()
+    }
 }
 
 impl Log {
-    /// A line, whole and durable; where that fails nothing of it stays, and until nothing of it does, no other is taken.
+    /// A line, whole; where that fails nothing of it stays, and until nothing of it does, no other is taken.
     fn append(&mut self, line: &[u8]) -> io::Result<()> {
         if self.torn {
             self.file.set_len(self.length)?;
         }
         self.torn = true;
-        match self.file.write_all(line).and_then(|()| self.file.sync_data()) {
+        match self.file.write_all(line) {
             Ok(()) => {
                 self.length += line.len() as u64;
                 self.torn = false;
@@ -217,7 +282,7 @@ pub enum TokensError {
     #[error("the token has ended")]
     Ended,
     /// There are too many at once.
-    #[error("there are {MOST_TOKENS} live tokens already")]
+    #[error("there are {MOST_TOKENS} live tokens already, or {MOST_OF_ROLE} of the role")]
     TooMany,
     /// The operating system gave no randomness.
     #[error("the operating system gave no randomness")]
@@ -225,13 +290,13 @@ pub enum TokensError {
 }
 
 const MOST_TOKENS: usize = 100_000;
+/// No role takes the room of the others.
+const MOST_OF_ROLE: usize = 10_000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::reader::{callers::Callers, peer::Place};
-    use std::collections::BTreeSet;
-
     const HERE: Peer = Peer { place: Place::Machine { uid: Some(7) }, key: None };
 
     fn role(name: &str) -> Role {
@@ -324,6 +389,21 @@ mod tests {
         tokens.end(&checked).unwrap();
         assert!(matches!(tokens.renew(&checked, &role, 1), Err(TokensError::Ended)));
         assert!(tokens.check(&secret, &roles, &HERE, 1).is_none());
+    }
+
+    #[test]
+    fn no_role_takes_the_room_of_the_others() {
+        let mut tokens = Tokens::in_memory();
+        let (one, other) = (role("a"), role("b"));
+        for _ in 0..MOST_OF_ROLE {
+            tokens.issue(&one, None, 0).unwrap();
+        }
+        assert!(matches!(tokens.issue(&one, None, 1), Err(TokensError::TooMany)));
+        assert!(tokens.issue(&other, None, 1).is_ok());
+        let end = i64::from(one.token_ttl);
+        tokens.issue(&one, None, end).unwrap();
+        assert_eq!((tokens.known.all.len(), tokens.known.of(&one.name)), (2, 1), "what has ended makes room");
+        assert_eq!(tokens.known.ends.len(), 2);
     }
 
     #[test]

@@ -156,7 +156,10 @@ impl Serve {
         let stamp = watch::stamp(&origin, folder);
         let Loaded { source, records, scope } = origin.load(folder)?;
         let tokens = Tokens::open(&folder.join("tokens"), now()).map_err(|error| {
-            Failure::new(Exit::Failed, "cannot read the node's tokens").because(&error).state("nothing is served")
+            Failure::new(Exit::Failed, "cannot read the node's tokens")
+                .because(&error)
+                .state("nothing is served")
+                .hint("put the file `tokens` aside: every token ends then, and consumers log in anew")
         })?;
         let log = Arc::new(NodeLog(Log::open(&folder.join("audit.jsonl")).map_err(|error| translate::audit(&error))?));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
