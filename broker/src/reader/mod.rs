@@ -32,6 +32,7 @@ mod login;
 mod lookup;
 mod owner;
 mod pace;
+mod patience;
 mod peer;
 mod records;
 mod request;

@@ -1,6 +1,6 @@
 //! The HTTP side of the reader: limits before anyone is believed, time-outs, one answer for each request.
 
-use super::{answer::Answer, peer::Peer, request::Asked, serve::Reader};
+use super::{answer::Answer, patience::Patient, peer::Peer, request::Asked, serve::Reader};
 use donjon_drivers::material::Material;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
@@ -32,7 +32,7 @@ pub struct Limits {
     pub headers: usize,
     /// Bytes of a request's body.
     pub body: usize,
-    /// How long a TLS handshake, a head or a body may take each; and how long a connection may be idle.
+    /// How long a TLS handshake, a head or a body may take each, an answer to be taken, and a connection to be idle.
     pub patience: Duration,
     /// Connections at once.
     pub connections: usize,
@@ -74,7 +74,7 @@ pub(super) async fn connection<S>(
         .header_read_timeout(limits.patience)
         .max_buf_size(limits.head)
         .max_headers(limits.headers);
-    let connection = http.serve_connection(TokioIo::new(stream), service);
+    let connection = http.serve_connection(TokioIo::new(Patient::new(stream, limits.patience)), service);
     tokio::pin!(connection);
     let finished = tokio::select! {
         result = connection.as_mut() => Some(result),

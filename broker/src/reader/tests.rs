@@ -332,6 +332,22 @@ async fn who_guesses_is_slowed_down_without_a_line_for_each_and_who_is_known_is_
 }
 
 #[tokio::test]
+async fn who_asks_and_does_not_read_is_cut_off() {
+    let limits = Limits { connections_each: 1, ..hasty() };
+    let running = start(limits).await;
+    let mut stream = running.connect().await;
+    let many = "GET /v1/sys/health HTTP/1.1\r\nHost: x\r\n\r\n".repeat(2000);
+    let end = Instant::now() + Duration::from_secs(20);
+    // Until the kernel takes no more, and then until the server gives up on it.
+    while stream.write_all(many.as_bytes()).await.is_ok() {
+        assert!(Instant::now() < end, "it was waited for without end");
+    }
+    while !running.request("GET /v1/sys/health HTTP/1.1", "").await.starts_with("HTTP/1.1 200") {
+        assert!(Instant::now() < end, "the seat stayed taken");
+    }
+}
+
+#[tokio::test]
 async fn nobody_takes_all_the_room() {
     let limits = Limits { connections_each: 4, ..Limits::default() };
     let running = start(limits).await;
