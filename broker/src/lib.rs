@@ -15,6 +15,7 @@ pub mod callers;
 pub mod cli;
 pub mod config;
 pub mod daemon;
+mod descriptors;
 pub mod doctor;
 pub mod failure;
 pub mod generation;

@@ -1,6 +1,6 @@
 //! Which roles a caller is, and which of them grants what it asks for.
 
-use super::{Accounts, Peer};
+use super::{Accounts, Peer, Standing};
 use donjon_policies::{
     access::{Access, Decision},
     catalogue::Catalogue,
@@ -39,6 +39,11 @@ impl Callers {
         };
         let roles = deployment.roles.iter().map(members).collect();
         Self { access: Access::new(given, catalogue), roles }
+    }
+
+    /// Whether some role names it.
+    pub fn standing(&self, peer: &Peer) -> Standing {
+        if self.roles.values().any(|members| members.include(peer)) { Standing::Known } else { Standing::Stranger }
     }
 
     /// The one decision: every name must be granted by a role of the caller. Which role reads, for the audit log.

@@ -1,4 +1,5 @@
-//! How much a user may ask for: a bucket that fills with time, and a bound on connections.
+//! How much a user may ask for: a bucket that fills with time, and a bound on connections; those whom no role names have a
+//! part of the seats and no more, however many users they are.
 
 use std::{
     collections::BTreeMap,
@@ -7,14 +8,17 @@ use std::{
 };
 
 /// The limits of all users.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Limits {
     users: Mutex<BTreeMap<u32, User>>,
+    most: usize,
 }
 
 #[derive(Debug)]
 struct User {
     connections: usize,
+    /// Those of them that were let in as a stranger's.
+    strange: usize,
     left: f64,
     filled: Instant,
 }
@@ -24,23 +28,50 @@ struct User {
 pub struct Within {
     limits: Arc<Limits>,
     uid: u32,
+    standing: Standing,
+}
+
+/// Whether a role names a caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// One does.
+    Known,
+    /// None does. It is told so, and may ask.
+    Stranger,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::within(MOST_CONNECTIONS)
+    }
 }
 
 impl Limits {
-    /// One more connection of a user; `None` where that would be too many, of theirs or of all.
-    pub fn connect(self: &Arc<Self>, uid: u32, now: Instant) -> Option<Within> {
+    /// The limits of a process that has room for so many connections.
+    pub fn within(connections: usize) -> Self {
+        Self { users: Mutex::default(), most: connections.min(MOST_CONNECTIONS) }
+    }
+
+    /// One more connection of a user; `None` where that would be too many, of theirs, of their kind's, or of all.
+    pub fn connect(self: &Arc<Self>, uid: u32, standing: Standing, now: Instant) -> Option<Within> {
         let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
-        if users.values().map(|user| user.connections).sum::<usize>() >= MOST_CONNECTIONS {
+        let total = |of: fn(&User) -> usize| users.values().map(of).sum::<usize>();
+        let (most_of_one, full) = match standing {
+            Standing::Known => (MOST_OF_ONE, false),
+            Standing::Stranger => (MOST_OF_A_STRANGER, total(|user| user.strange) >= self.most / STRANGERS_PART),
+        };
+        if full || total(|user| user.connections) >= self.most {
             return None;
         }
         // Who has gone and has all of it back is as good as one who never came.
         users.retain(|_, user| user.connections > 0 || user.level(now) < MOST);
-        let user = users.entry(uid).or_insert(User { connections: 0, left: MOST, filled: now });
-        if user.connections >= MOST_OF_ONE {
+        let user = users.entry(uid).or_insert(User { connections: 0, strange: 0, left: MOST, filled: now });
+        if user.connections >= most_of_one {
             return None;
         }
         user.connections += 1;
-        Some(Within { limits: Arc::clone(self), uid })
+        user.strange += usize::from(standing == Standing::Stranger);
+        Some(Within { limits: Arc::clone(self), uid, standing })
     }
 }
 
@@ -63,6 +94,7 @@ impl Drop for Within {
         let mut users = self.limits.users.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(user) = users.get_mut(&self.uid) {
             user.connections -= 1;
+            user.strange -= usize::from(self.standing == Standing::Stranger);
         }
     }
 }
@@ -75,6 +107,9 @@ impl User {
 
 const MOST_CONNECTIONS: usize = 1024;
 const MOST_OF_ONE: usize = 128;
+const MOST_OF_A_STRANGER: usize = 16;
+/// All strangers together have a fourth.
+const STRANGERS_PART: usize = 4;
 /// Values at once, and after that in each second.
 const MOST: f64 = 20_000.0;
 const EACH_SECOND: f64 = 5_000.0;
@@ -87,27 +122,42 @@ mod tests {
     #[test]
     fn a_bucket_empties_and_fills_for_each_user_alone() {
         let (limits, start) = (Arc::new(Limits::default()), Instant::now());
-        let (one, two) = (limits.connect(1, start).unwrap(), limits.connect(2, start).unwrap());
+        let (one, two) =
+            (limits.connect(1, Standing::Known, start).unwrap(), limits.connect(2, Standing::Known, start).unwrap());
         assert!(one.pay(20_000, start) && !one.pay(1, start), "all of it was taken");
         assert!(two.pay(1, start), "another has one's own");
         assert!(!one.pay(5_001, start + Duration::from_secs(1)) && one.pay(5_000, start + Duration::from_secs(1)));
         drop(one);
-        let again = limits.connect(1, start + Duration::from_secs(1)).unwrap();
+        let again = limits.connect(1, Standing::Known, start + Duration::from_secs(1)).unwrap();
         assert!(!again.pay(1_000, start + Duration::from_secs(1)), "a new connection brings nothing");
     }
 
     #[test]
     fn connections_are_counted_for_one_and_for_all() {
         let (limits, now) = (Arc::new(Limits::default()), Instant::now());
-        let mut held: Vec<_> = (0..MOST_OF_ONE).map(|_| limits.connect(1, now).unwrap()).collect();
-        assert!(limits.connect(1, now).is_none());
+        let mut held: Vec<_> = (0..MOST_OF_ONE).map(|_| limits.connect(1, Standing::Known, now).unwrap()).collect();
+        assert!(limits.connect(1, Standing::Known, now).is_none());
         held.pop();
-        held.push(limits.connect(1, now).expect("one has gone"));
+        held.push(limits.connect(1, Standing::Known, now).expect("one has gone"));
         for uid in 2.. {
-            let Some(within) = limits.connect(uid, now) else { break };
+            let Some(within) = limits.connect(uid, Standing::Known, now) else { break };
             held.push(within);
-            held.extend((1..MOST_OF_ONE).map_while(|_| limits.connect(uid, now)));
+            held.extend((1..MOST_OF_ONE).map_while(|_| limits.connect(uid, Standing::Known, now)));
         }
         assert_eq!(held.len(), MOST_CONNECTIONS);
+    }
+
+    #[test]
+    fn strangers_leave_room_for_those_whom_a_role_names() {
+        let (limits, now) = (Arc::new(Limits::within(400)), Instant::now());
+        let mut held = Vec::new();
+        for uid in 1000..2000 {
+            held.extend((0..200).map_while(|_| limits.connect(uid, Standing::Stranger, now)));
+        }
+        assert_eq!(held.len(), 100, "a fourth of all");
+        let known: Vec<_> = (0..300).map_while(|n| limits.connect(n % 3, Standing::Known, now)).collect();
+        assert_eq!(known.len(), 300, "the rest is theirs");
+        held.truncate(99);
+        assert!(limits.connect(3000, Standing::Stranger, now).is_some(), "one has gone");
     }
 }

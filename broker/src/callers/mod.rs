@@ -14,5 +14,5 @@ mod peer;
 
 pub use accounts::Accounts;
 pub use grants::{Callers, Denied};
-pub use limits::{Limits, Within};
+pub use limits::{Limits, Standing, Within};
 pub use peer::Peer;

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     audit::{Act, Outcome},
-    callers::{Accounts, Callers, Limits, Peer, Within},
-    config,
+    callers::{Accounts, Callers, Limits, Peer, Standing, Within},
+    config, descriptors,
     failure::{Exit, Failure},
     socket::{
         frame::{FrameError, Message},
@@ -68,7 +68,7 @@ impl Listening {
 
     /// Serves until the end is told, and then until requests under way are answered.
     pub async fn serve(self, daemon: Arc<Daemon>, mut end: watch::Receiver<()>) {
-        let limits = Arc::new(Limits::default());
+        let limits = Arc::new(Limits::within(descriptors::connections()));
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
@@ -80,7 +80,9 @@ impl Listening {
                 continue;
             };
             let Ok(peer) = Peer::of(&stream) else { continue };
-            let Some(within) = limits.connect(peer.uid, Instant::now()) else { continue };
+            // Where it cannot be told who may read, everybody is a stranger.
+            let standing = daemon.callers.current(&daemon).map_or(Standing::Stranger, |known| known.standing(&peer));
+            let Some(within) = limits.connect(peer.uid, standing, Instant::now()) else { continue };
             let (daemon, end) = (daemon.clone(), end.clone());
             tokio::spawn(async move {
                 if let Err(error) = connection(&daemon, &peer, &within, stream, end).await {
@@ -100,9 +102,10 @@ async fn connection(
     mut stream: UnixStream,
     mut end: watch::Receiver<()>,
 ) -> Result<(), FrameError> {
+    let mut patience = FIRST_PATIENCE;
     loop {
         let received = tokio::select! {
-            received = timeout(PATIENCE, Message::receive_within(&mut stream, LONGEST, 0)) => received,
+            received = timeout(patience, Message::receive_within(&mut stream, LONGEST, 0)) => received,
             _ = end.changed() => return Ok(()),
         };
         let message = match received {
@@ -110,6 +113,7 @@ async fn connection(
             Ok(Err(FrameError::Gone)) | Err(_) => return Ok(()),
             Ok(Err(error)) => return Err(error),
         };
+        patience = PATIENCE;
         match answer(daemon, peer, within, &message, &mut stream).await? {
             Ok(None) => {}
             Ok(Some((value, materials))) => send(Message::new(&Answer::Reply(value), materials)?, &mut stream).await?,
@@ -239,5 +243,7 @@ const LONGEST: usize = 256 << 10;
 const MOST_NAMES: usize = 1024;
 /// A refusal costs as much as a thousand values: each is a line of the audit log.
 const REFUSED: u32 = 1000;
+/// How long the first request may take: who connects has something to ask.
+const FIRST_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a request may take to arrive, a connection may be idle, and an answer may take to be read.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -107,7 +107,8 @@ impl Message {
         longest_header: usize,
         most_materials: usize,
     ) -> Result<Self, FrameError> {
-        let header = receive_frame(from, longest_header).await?;
+        let mut header = Vec::new();
+        receive_growing(from, longest_header, &mut header).await?;
         let count = count(&header)?;
         if count > most_materials {
             return Err(FrameError::TooLarge);
@@ -142,6 +143,20 @@ pub fn length_of_material(material: &Material) -> Result<[u8; 4], FrameError> {
     length(material.expose(), LONGEST_MATERIAL) // EXPOSE: only the length leaves
 }
 
+/// A frame that takes as much memory as has arrived of it: who sends four bytes is owed no quarter of a megabyte.
+async fn receive_growing(
+    from: &mut (impl AsyncRead + Unpin),
+    longest: usize,
+    bytes: &mut Vec<u8>,
+) -> Result<(), FrameError> {
+    let mut length = [0; 4];
+    from.read_exact(&mut length).await?;
+    let length = checked(length, longest)?;
+    from.take(length as u64).read_to_end(bytes).await?;
+    if bytes.len() == length { Ok(()) } else { Err(FrameError::Gone) }
+}
+
+/// A frame that holds a secret, which is not to move while it grows.
 async fn receive_frame(from: &mut (impl AsyncRead + Unpin), longest: usize) -> Result<Vec<u8>, FrameError> {
     let mut length = [0; 4];
     from.read_exact(&mut length).await?;
@@ -188,6 +203,21 @@ mod tests {
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = Message::read(&mut &bytes[..]);
         }
+    }
+
+    #[tokio::test]
+    async fn memory_is_taken_for_what_has_arrived() {
+        let sent = Message::new(&serde_json::json!({"op": "x".repeat(100_000)}), Vec::new()).unwrap();
+        let mut wire = Vec::new();
+        sent.write(&mut wire).unwrap();
+        assert_eq!(Message::receive(&mut &wire[..]).await.unwrap().header, sent.header);
+        assert!(matches!(Message::receive(&mut &wire[..wire.len() - 1]).await, Err(FrameError::Gone)));
+        // Of one who promises the most and sends a little, no more is held than that and some.
+        let promise = [&(LONGEST_HEADER as u32).to_be_bytes()[..], &[b' '; 100]].concat();
+        let mut held = Vec::new();
+        let gone = receive_growing(&mut &promise[..], LONGEST_HEADER, &mut held).await;
+        assert!(matches!(gone, Err(FrameError::Gone)));
+        assert!((100..4096).contains(&held.capacity()), "{}", held.capacity());
     }
 
     #[test]

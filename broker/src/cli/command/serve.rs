@@ -14,6 +14,7 @@ use crate::{
     audit::Log,
     cli::{Context, context::Output, show},
     daemon::translate,
+    descriptors,
     failure::{Exit, Failure},
     reader::{
         Reader, Tokens,
@@ -241,7 +242,10 @@ impl Serve {
 fn serve(place: Listening, reader: &Arc<Reader>, end: &flag::Sender<()>) -> JoinHandle<()> {
     let mut ended = end.subscribe();
     let ended = async move { drop(ended.changed().await) };
-    tokio::spawn(place.serve(Arc::clone(reader), Limits::default(), ended))
+    let most = Limits::default();
+    // There are two places to listen at most.
+    let limits = Limits { connections: most.connections.min(descriptors::connections() / 2), ..most };
+    tokio::spawn(place.serve(Arc::clone(reader), limits, ended))
 }
 
 /// Makes the lines of each second durable.
