@@ -1,11 +1,13 @@
 //! One line of the audit log. Its fields are named here one by one; none can hold a value.
 
+use crate::reader::Key;
 use donjon_policies::{
     name::{RoleName, SecretName, SiteName},
     restart::Instance,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::net::IpAddr;
 
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,6 +109,12 @@ pub struct Line {
     pub uid: u32,
     /// The process on the other end of the socket.
     pub pid: i32,
+    /// Where on the network it was asked from, where it was another machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<IpAddr>,
+    /// The key that was proven to a reader in the TLS handshake.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Key>,
     /// The role that a reader answered, where one was known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<RoleName>,

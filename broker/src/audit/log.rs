@@ -4,11 +4,13 @@ use super::{
     line::{Act, FORMAT, Line, NOTHING_BEFORE, Outcome, Override},
     verify,
 };
+use crate::reader::Key;
 use donjon_drivers::fs;
 use donjon_policies::name::{RoleName, SecretName};
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
+    net::IpAddr,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -76,6 +78,10 @@ enum Durability {
 /// What a line is about.
 #[derive(Debug, Clone, Default)]
 pub struct About {
+    /// Where on the network it was asked from.
+    pub from: Option<IpAddr>,
+    /// The key that was proven in the TLS handshake.
+    pub key: Option<Key>,
     /// The role that a reader answered.
     pub role: Option<RoleName>,
     /// The secrets and views.
@@ -118,6 +124,8 @@ impl Log {
             at: jiff::Timestamp::now().as_microsecond(),
             uid: actor.uid,
             pid: actor.pid,
+            from: about.from,
+            key: about.key,
             role: about.role,
             act,
             names: about.names,

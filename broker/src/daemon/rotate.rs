@@ -52,7 +52,7 @@ pub async fn apply(daemon: &Arc<Daemon>, actor: Actor, asked: &RotateAsked, tell
         let subject = subject.map_err(|failure| after(failure, &done))?;
         let Some(subject) = subject else { continue };
         let names: Vec<SecretName> = subject.secrets.iter().map(|item| item.secret.clone()).collect();
-        let about = About { names: names.clone(), overrides: overrides.clone(), role: None };
+        let about = About { names: names.clone(), overrides: overrides.clone(), ..About::default() };
         daemon.record_about(actor, Act::Rotate, about, Outcome::Intent)?;
         let began = async {
             let preflight = begin::preflight(&*store, &daemon.layout, &subject).await.map_err(not_begun)?;
@@ -141,7 +141,7 @@ async fn unfinished(
     for held in journals.into_iter().filter(named) {
         let names = held.journal.names();
         let id = held.journal.id.clone();
-        let about = About { names: names.clone(), overrides: overrides.clone(), role: None };
+        let about = About { names: names.clone(), overrides: overrides.clone(), ..About::default() };
         daemon.record_about(actor, Act::Rotate, about, Outcome::Intent)?;
         let free = match asked.take_over {
             true => Ok(()),

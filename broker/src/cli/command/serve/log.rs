@@ -27,10 +27,48 @@ impl Witness for NodeLog {
             Outcome::Missing | Outcome::Failed => How::Failed,
         };
         let name = seen.path.and_then(|path| path.as_str().rsplit('/').next()?.parse().ok());
-        let about = About { role: seen.role.cloned(), names: name.into_iter().collect(), overrides: Vec::new() };
+        let from = match seen.peer.place {
+            Place::Network(address) => Some(address),
+            Place::Socket { .. } | Place::Machine { .. } => None,
+        };
+        let about = About {
+            from,
+            key: seen.peer.key,
+            role: seen.role.cloned(),
+            names: name.into_iter().collect(),
+            ..About::default()
+        };
         self.0.record_about(actor, act, about, outcome).map_err(|_| Unwitnessed)
     }
 }
 
-/// The uid in a line about someone whose user the kernel could not tell: `(uid_t) -1`, which is nobody's.
+/// The uid in a line about someone whose user the kernel could not tell: `(uid_t) -1`, which is nobody's. Of one from
+/// another machine the line says from where, and which key it has.
 const NOBODY_KNOWN: u32 = u32::MAX;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reader::{Key, Peer};
+
+    #[test]
+    fn a_line_says_from_where_and_with_which_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("audit.jsonl");
+        let log = NodeLog(Log::open(&file).unwrap());
+        let key: Key = serde_json::from_value(serde_json::json!("ab".repeat(32))).unwrap();
+        for peer in [
+            Peer { place: Place::Network("2001:db8::7".parse().unwrap()), key: Some(key) },
+            Peer { place: Place::Socket { uid: 7, pid: 8 }, key: None },
+        ] {
+            let seen = Seen { peer, role: None, act: Act::Login, path: None, outcome: Outcome::Refused };
+            log.record(&seen).unwrap();
+        }
+        let text = std::fs::read_to_string(&file).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        let (network, socket) = (lines[0], lines[1]);
+        assert!(network.contains("\"from\":\"2001:db8::7\""), "{network}");
+        assert!(network.contains(&format!("\"key\":\"{}\"", "ab".repeat(32))), "{network}");
+        assert!(socket.contains("\"uid\":7,\"pid\":8") && !socket.contains("\"from\""), "{socket}");
+    }
+}
