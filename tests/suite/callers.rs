@@ -96,6 +96,12 @@ fn a_user_reads_what_a_role_grants_and_nothing_else() {
     let error = scene.python_as("nobody", "broker.read(broker.default_socket(), ['x', 'y'], 5)").failed(1);
     assert!(error.contains("may not read `y`") && !error.contains("the-value"), "{error}");
     assert_eq!(scene.donjon.run(&["get", "y"]).ok(), "the-value-of-y", "the owner reads as ever");
+    // Many long names at once make no long line.
+    let many = "names = ['x'] + ['%0127d' % n for n in range(1000)]\nbroker.read(broker.default_socket(), names, 5)";
+    scene.python_as("nobody", many).failed(1);
+    let audit = scene.audit();
+    let last = audit.lines().rfind(|line| line.contains("\"outcome\":\"denied\"")).unwrap();
+    assert!(last.contains("\"asked\":1001") && last.len() < 1000, "{last}");
 }
 
 #[test]

@@ -122,6 +122,9 @@ pub struct Line {
     pub act: Act,
     /// Of which secrets and views.
     pub names: Vec<SecretName>,
+    /// How many were asked for at once, where the line names the first alone that was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<u32>,
     /// What the operator took upon himself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub overrides: Vec<Override>,

@@ -2,7 +2,7 @@
 
 use super::{
     line::{Act, FORMAT, Line, NOTHING_BEFORE, Outcome, Override},
-    verify,
+    tail, verify,
 };
 use crate::reader::Key;
 use donjon_drivers::fs;
@@ -86,6 +86,8 @@ pub struct About {
     pub role: Option<RoleName>,
     /// The secrets and views.
     pub names: Vec<SecretName>,
+    /// How many were asked for at once, where the first alone that was refused is named.
+    pub asked: Option<u32>,
     /// What the operator took upon himself.
     pub overrides: Vec<Override>,
 }
@@ -96,16 +98,19 @@ impl Log {
         let io_error = |source| AuditError::Io { path: path.into(), source };
         let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(io_error)?;
         fs::require_private(path)?;
-        let text = fs::read(path)?;
-        let end = verify::chain(&text)?;
-        if !text.is_empty() && !text.ends_with(b"\n") {
+        // A log is longer than what its end is looked for in: only `audit verify` reads all of it.
+        let end = tail::last(path).map_err(io_error)?;
+        if !end.holds() {
+            return Err(verify::chain(&fs::read(path)?).err().unwrap_or(verify::NO_END).into());
+        }
+        if !end.ended {
             file.write_all(b"\n").map_err(io_error)?;
         }
-        let previous = end.hash.unwrap_or_else(|| NOTHING_BEFORE.to_owned());
+        let (sequence, previous) =
+            end.line.map_or((0, NOTHING_BEFORE.to_owned()), |sealed| (sealed.line.sequence, sealed.hash));
         let disk = file.try_clone().map_err(io_error)?;
         let length = file.metadata().map_err(io_error)?.len();
-        let state =
-            State { file, length, sequence: end.sequence, previous, torn: false, unsynced: false, refused: false };
+        let state = State { file, length, sequence, previous, torn: false, unsynced: false, refused: false };
         Ok(Self { path: path.into(), state: Mutex::new(state), disk })
     }
 
@@ -129,6 +134,7 @@ impl Log {
             role: about.role,
             act,
             names: about.names,
+            asked: about.asked,
             overrides: about.overrides,
             outcome,
             previous: state.previous.clone(),
@@ -228,6 +234,26 @@ mod tests {
         write(&Log::open(&path).unwrap(), 2);
         let end = verify::chain(&fs::read(&path).unwrap()).unwrap();
         assert_eq!((end.sequence, end.torn), (5, 1));
+    }
+
+    #[test]
+    fn a_long_log_is_gone_on_with_from_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        write(&Log::open(&path).unwrap(), 700);
+        let many = vec!["x".repeat(128).parse::<SecretName>().unwrap(); 1000];
+        Log::open(&path).unwrap().record(ACTOR, Act::Generate, many, Outcome::Done).unwrap();
+        assert!(fs::read(&path).unwrap().len() > 300_000, "longer than what is looked at first");
+        write(&Log::open(&path).unwrap(), 2);
+        assert_eq!(verify::chain(&fs::read(&path).unwrap()).unwrap().sequence, 703);
+        // What is wrong with the last line is seen, and with an earlier one by `audit verify` alone.
+        let text = String::from_utf8(fs::read(&path).unwrap()).unwrap();
+        let (first, rest) = text.split_once('\n').unwrap();
+        fs::replace(&path, format!("{}\n{rest}", first.replace("\"uid\":0", "\"uid\":7")).as_bytes()).unwrap();
+        assert!(Log::open(&path).is_ok() && verify::chain(&fs::read(&path).unwrap()).is_err());
+        let at = text.rfind("\"uid\":0").unwrap();
+        fs::replace(&path, format!("{}\"uid\":7{}", &text[..at], &text[at + 7..]).as_bytes()).unwrap();
+        assert!(matches!(Log::open(&path), Err(AuditError::Broken(_))));
     }
 
     #[test]

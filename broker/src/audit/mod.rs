@@ -2,6 +2,7 @@
 
 pub mod line;
 pub mod log;
+mod tail;
 pub mod verify;
 
 pub use line::{Act, Outcome, Override};

@@ -23,6 +23,9 @@ pub struct Broken {
     pub what: &'static str,
 }
 
+/// The last line is not what it was, and nothing before it says why.
+pub(super) const NO_END: Broken = Broken { number: 0, what: "is not the last that was written" };
+
 /// Follows the chain through the bytes of a log, whatever they are.
 ///
 /// A line that is no JSON is one that a crash cut short, as long as the chain goes on behind it without it.

@@ -6,7 +6,7 @@ use super::{
     lookup::{self, Answered, Caller, Wanted},
 };
 use crate::{
-    audit::{Act, Outcome},
+    audit::{About, Act, Outcome},
     callers::{Accounts, Callers, Limits, Peer, Standing, Within},
     config, descriptors,
     failure::{Exit, Failure},
@@ -144,7 +144,7 @@ async fn answer(
         Ok(wanted) => wanted,
         Err(failure) => return Ok(Err(paid(within, REFUSED).err().unwrap_or(failure))),
     };
-    if let Err(failure) = paid(within, u32::try_from(wanted.names().len()).unwrap_or(u32::MAX).max(1)) {
+    if let Err(failure) = paid(within, price(&wanted)) {
         return Ok(Err(failure));
     }
     let role = match granted(daemon, peer, within, &wanted) {
@@ -171,6 +171,12 @@ fn asked(message: &Message) -> Result<Wanted, Failure> {
     Wanted::parse(&names, epoch)
 }
 
+/// One for each value, and for each so many bytes of names: they stand in a line of the audit log.
+fn price(wanted: &Wanted) -> u32 {
+    let bytes: usize = wanted.names().iter().map(|name| name.as_str().len()).sum();
+    u32::try_from(wanted.names().len().max(bytes / BYTES_FOR_ONE).max(1)).unwrap_or(u32::MAX)
+}
+
 fn paid(within: &Within, price: u32) -> Result<(), Failure> {
     if within.pay(price, Instant::now()) {
         return Ok(());
@@ -193,8 +199,10 @@ fn granted(
         if let Err(failure) = paid(within, REFUSED) {
             return failure;
         }
-        let caller = Caller { actor: peer.actor(), role: None };
-        if let Err(failure) = daemon.record_about(caller.actor, Act::Read, caller.about(wanted), Outcome::Denied) {
+        // The first that is refused and how many there were: a stranger does not say how long the line is.
+        let asked = u32::try_from(wanted.names().len()).ok().filter(|count| *count > 1);
+        let about = About { names: vec![denied.0.clone()], asked, ..About::default() };
+        if let Err(failure) = daemon.record_about(peer.actor(), Act::Read, about, Outcome::Denied) {
             return failure;
         }
         Failure::new(Exit::NotAllowed, format!("uid {} may not read `{}`", peer.uid, denied.0))
@@ -241,6 +249,8 @@ const GROUPS: &str = "/etc/group";
 /// Bytes of a request: a thousand of the longest names.
 const LONGEST: usize = 256 << 10;
 const MOST_NAMES: usize = 1024;
+/// Names are shorter, as a rule.
+const BYTES_FOR_ONE: usize = 32;
 /// A refusal costs as much as a thousand values: each is a line of the audit log.
 const REFUSED: u32 = 1000;
 /// How long the first request may take: who connects has something to ask.
