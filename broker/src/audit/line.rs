@@ -130,6 +130,9 @@ pub struct Line {
     pub overrides: Vec<Override>,
     /// How it went.
     pub outcome: Outcome,
+    /// What a crash had cut short before this line, the first after a start: its SHA-256 in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<String>,
     /// The hash of the line before; zeros before the first.
     pub previous: String,
 }
@@ -154,5 +157,5 @@ impl Line {
 /// The hash before the first line.
 pub const NOTHING_BEFORE: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// The version of the line format.
-pub const FORMAT: u32 = 1;
+/// The version of the line format. Those of version 1 say nothing of what was cut short before them.
+pub const FORMAT: u32 = 2;

@@ -1,7 +1,7 @@
 //! The end of a log, found from behind: a log has no bound, and what is read at a start has.
 
-use super::line::Sealed;
-use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
+use super::{head::Head, line::Sealed, verify};
+use std::{cmp::Ordering, fs::File, io, os::unix::fs::FileExt, path::Path};
 
 /// How a log ends.
 #[derive(Debug)]
@@ -15,9 +15,19 @@ pub(super) struct Last {
 }
 
 impl Last {
-    /// Whether the last line is as it was written.
-    pub(super) fn holds(&self) -> bool {
-        self.line.as_ref().is_none_or(|sealed| sealed.line.clone().seal().is_ok_and(|again| again.hash == sealed.hash))
+    /// Whether the last line is as it was written, the log goes as far as its head says, and behind it stands nothing but
+    /// what a crash has cut short.
+    pub(super) fn holds(&self, head: Option<&Head>) -> bool {
+        let whole =
+            self.line.as_ref().is_none_or(|last| last.line.clone().seal().is_ok_and(|again| again.hash == last.hash));
+        let sequence = self.line.as_ref().map_or(0, |last| last.line.sequence);
+        let goes_on = head.is_none_or(|head| match sequence.cmp(&head.sequence) {
+            Ordering::Less => false,
+            Ordering::Equal => self.line.as_ref().is_none_or(|last| last.hash == head.hash),
+            Ordering::Greater => true,
+        });
+        let mut behind = self.cut.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        whole && goes_on && behind.all(verify::is_beginning)
     }
 }
 

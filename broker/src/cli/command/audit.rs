@@ -1,7 +1,7 @@
 //! `donjon audit verify`: does every line of the audit log follow from the one before?
 
 use crate::{
-    audit::verify,
+    audit::{head::Head, verify},
     cli::{Context, show},
     daemon::translate,
     failure::{Exit, Failure},
@@ -27,18 +27,25 @@ impl Audit {
     pub fn run(self, context: &Context) -> Result<(), Failure> {
         let What::Verify = self.what;
         let path = context.home.audit();
-        let text = donjon_drivers::fs::read_private(&path)
-            .map_err(|error| translate::file("cannot read the audit log", &error))?;
-        let end = verify::chain(&text).map_err(|broken| {
+        let unread = |error| translate::file("cannot read the audit log", &error);
+        // Before the log, which goes on meanwhile.
+        let head = Head::read(&path).map_err(unread)?;
+        let text = donjon_drivers::fs::read_private(&path).map_err(unread)?;
+        let end = verify::chain(&text, head.as_ref()).map_err(|broken| {
             Failure::new(Exit::Integrity, format!("the audit log {} does not hold together", path.display()))
                 .because(&broken)
                 .state("nothing was changed; lines before that one hold together")
                 .hint("keep the file as evidence; compare it with its copies")
         })?;
-        let json = json!({"lines": end.sequence, "torn": end.torn, "hash": end.hash});
+        let known = head.as_ref().map(|head| head.sequence);
+        let json = json!({"lines": end.sequence, "torn": end.torn, "hash": end.hash, "known": known});
         show::answer(context.output, &json, || {
+            let known = known.map_or_else(
+                || "nothing says how far it went: start the daemon once".to_owned(),
+                |known| format!("it is known to have gone to line {known}"),
+            );
             format!(
-                "{} lines hold together, {} cut short by a crash; last hash {}\n",
+                "{} lines hold together, {} cut short by a crash; last hash {}; {known}\n",
                 end.sequence,
                 end.torn,
                 end.hash.as_deref().unwrap_or("-")
