@@ -169,4 +169,33 @@ fn a_site_has_drained_when_each_service_has_restarted_and_logged_in() {
     assert_eq!(place.drain(&["--send", url]).json()["sent"], true);
     assert_eq!(place.standing()["drained"], 1);
     place.authority.run(&["rotate", "resume"]).ok();
+
+    // Whoever sends something else is refused, and soon for sending it too often; of none is it said that it is being done.
+    let audit = || std::fs::read_to_string(place.authority.home().join("audit.jsonl")).unwrap();
+    let intents = |log: &str| log.lines().filter(|line| line.contains("receipt") && line.contains("intent")).count();
+    let before = intents(&audit());
+    assert!(before > 0, "the control");
+    let junk = |_| {
+        let mut curl = Command::new("curl");
+        curl.args([
+            "--silent",
+            "--noproxy",
+            "*",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code}",
+            "--data-binary",
+            "junk",
+            url,
+        ]);
+        String::from_utf8(curl.output().unwrap().stdout).unwrap()
+    };
+    let answers: Vec<String> = (0..30).map(junk).collect();
+    let refused = answers.iter().filter(|code| *code == "409").count();
+    assert!(refused >= 5 && answers.iter().any(|code| code == "429"), "{answers:?}");
+    let after = audit();
+    assert_eq!(intents(&after), before);
+    let denied = after.lines().filter(|line| line.contains("receipt") && line.contains("denied")).count();
+    assert!(denied >= refused, "each refusal has its line");
 }

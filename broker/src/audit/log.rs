@@ -182,7 +182,7 @@ impl Log {
         state.sequence += 1;
         state.previous = sealed.hash;
         state.unsynced = true;
-        if durability(act) == Durability::Disk {
+        if durability(act, outcome) == Durability::Disk {
             state.file.sync_data().map_err(io_error)?;
             let (sequence, hash) = (state.sequence, state.previous.clone());
             self.note(&mut state, Head::new(sequence, hash)).map_err(io_error)?;
@@ -230,8 +230,10 @@ impl Log {
     }
 }
 
-fn durability(act: Act) -> Durability {
+fn durability(act: Act, outcome: Outcome) -> Durability {
     match act {
+        // Nothing was done, and who is refused makes the disk wait for nobody.
+        _ if outcome == Outcome::Denied => Durability::Kernel,
         Act::Read | Act::List | Act::History | Act::Login | Act::Token => Durability::Kernel,
         Act::Up
         | Act::Down

@@ -23,7 +23,7 @@ use crate::{
         },
         key::PublicKey,
         mark,
-        receipt::{self, Act as Deed, Receipt},
+        receipt::{self, Act as Deed, Receipt, ReceiptError},
         standing::{self, Standing},
         succession::Trust,
         told,
@@ -172,10 +172,16 @@ pub async fn receipt(daemon: &Daemon, actor: Actor, materials: Vec<Material>) ->
     let (store, places) = (daemon.store()?, places(daemon)?);
     let mut taken = Value::Null;
     for file in &materials {
-        daemon.record(actor, Act::Receipt, &[], Outcome::Intent)?;
+        let refused = |error: &ReceiptError| told::receipt("cannot accept the receipt", error);
         // EXPOSE: a receipt holds no secret
-        let accepted = receipt::accept(&*store, &places, file.expose(), now()).await;
-        let accepted = accepted.map_err(|error| told::receipt("cannot accept the receipt", &error))?;
+        let checked = receipt::check(&*store, &places, file.expose()).await;
+        // What anybody may send is looked at before anything is said to be done.
+        if checked.as_ref().is_err_and(|error| !matches!(error, ReceiptError::Store(_))) {
+            daemon.record(actor, Act::Receipt, &[], Outcome::Denied)?;
+        }
+        let checked = checked.map_err(|error| refused(&error))?;
+        daemon.record(actor, Act::Receipt, &[], Outcome::Intent)?;
+        let accepted = checked.record(&*store, &places, now()).await.map_err(|error| refused(&error))?;
         daemon.record(actor, Act::Receipt, &[], Outcome::Done)?;
         taken = json!({
             "scope": accepted.scope.to_string(),

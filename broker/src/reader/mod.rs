@@ -48,6 +48,7 @@ pub use callers::{Callers, From};
 pub use grants::{Decision, Grants};
 pub use lookup::{Lookup, OfBundle, OfDaemon, Standing};
 pub use pace::Pace;
+pub(crate) use pace::{Paces, Seats, Turn};
 pub use peer::{Key, Peer, Place};
 pub use roles::{Credential, Role, Roles, RolesError};
 pub use serve::{Reader, Source};

@@ -10,7 +10,7 @@ use std::{
 
 /// The buckets.
 #[derive(Debug)]
-pub(super) struct Paces {
+pub(crate) struct Paces {
     pace: Pace,
     buckets: Mutex<Buckets>,
 }
@@ -35,18 +35,18 @@ pub struct Pace {
 
 /// The connections that are open, by whose they are.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Seats(Arc<Mutex<BTreeMap<Who, usize>>>);
+pub(crate) struct Seats(Arc<Mutex<BTreeMap<Who, usize>>>);
 
 /// One open connection.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub(crate) struct Seat {
     seats: Seats,
     who: Who,
 }
 
 /// Whether a request may be looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(crate) enum Turn {
     Now,
     /// No, and it is the first since the last that was looked at.
     Later,
@@ -79,12 +79,12 @@ impl Default for Pace {
 }
 
 impl Paces {
-    pub(super) fn new(pace: Pace) -> Self {
+    pub(crate) fn new(pace: Pace) -> Self {
         Self { pace, buckets: Mutex::default() }
     }
 
     /// Takes one request of someone unknown.
-    pub(super) fn turn(&self, peer: &Peer, now: Instant) -> Turn {
+    pub(crate) fn turn(&self, peer: &Peer, now: Instant) -> Turn {
         self.bucket(peer, now, |bucket| match (bucket.left >= 1.0, bucket.refusing) {
             (true, _) => {
                 bucket.left -= 1.0;
@@ -100,7 +100,7 @@ impl Paces {
     }
 
     /// It was refused.
-    pub(super) fn refused(&self, peer: &Peer, now: Instant) {
+    pub(crate) fn refused(&self, peer: &Peer, now: Instant) {
         self.bucket(peer, now, |bucket| bucket.left = (bucket.left - self.pace.refused + 1.0).max(0.0));
     }
 
@@ -129,7 +129,7 @@ impl Paces {
 
 impl Seats {
     /// A seat, where this peer has fewer than `most` already.
-    pub(super) fn take(&self, peer: &Peer, most: usize) -> Option<Seat> {
+    pub(crate) fn take(&self, peer: &Peer, most: usize) -> Option<Seat> {
         let who = Who::of(peer);
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = taken.entry(who).or_default();

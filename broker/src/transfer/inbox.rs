@@ -2,11 +2,13 @@
 //!
 //! `POST /` with the receipt's file as the body, at most 128 KiB; any other method or path is answered 404. The answer is
 //! 200 with what was recorded, or 409 with the failure, both in JSON. A receipt is signed and holds no secret, so plain
-//! HTTP is enough; whoever sends something else is told so and changes nothing.
+//! HTTP is enough; whoever sends something else is told so and changes nothing. Each address has so many connections and a
+//! pace, in which a refused receipt counts for many: 429.
 
 use crate::{
     failure::{Exit, Failure},
     home::Home,
+    reader::{Pace, Paces, Peer, Place, Seats, Turn},
     socket::{client::Client, message::Request as Asked},
 };
 use donjon_drivers::material::Material;
@@ -18,7 +20,12 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::{net::TcpListener, sync::Semaphore};
 
 /// Listens; what it is bound to is its own to tell.
@@ -30,34 +37,50 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
 /// Takes receipts until `end`.
 pub async fn serve(listener: TcpListener, home: Home, end: impl Future<Output = ()>) {
     let (home, room) = (Arc::new(home), Arc::new(Semaphore::new(AT_ONCE)));
+    let (paces, seats) = (Arc::new(Paces::new(PACE)), Seats::default());
     tokio::pin!(end);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = &mut end => return,
         };
-        let Ok((stream, _)) = accepted else {
+        let Ok((stream, address)) = accepted else {
             // Out of descriptors, or a peer that was gone at once: neither ends the others.
             tokio::time::sleep(Duration::from_millis(20)).await;
             continue;
         };
         let Ok(place) = Arc::clone(&room).try_acquire_owned() else { continue };
-        let home = Arc::clone(&home);
+        // From this machine, too, an address is all that is known.
+        let peer = Peer { place: Place::Network(address.ip().to_canonical()), key: None };
+        let Some(seat) = seats.take(&peer, OF_ONE) else { continue };
+        let (home, paces) = (Arc::clone(&home), Arc::clone(&paces));
         tokio::spawn(async move {
             let service = service_fn(|request| {
-                let home = Arc::clone(&home);
-                async move { Ok::<_, Infallible>(answer(home, request).await) }
+                let (home, paces) = (Arc::clone(&home), Arc::clone(&paces));
+                async move { Ok::<_, Infallible>(answer(home, &paces, peer, request).await) }
             });
             let mut http = http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(16 << 10).keep_alive(false);
             // A peer that goes away in the middle is no concern of anyone else.
             let _ = tokio::time::timeout(PATIENCE * 3, http.serve_connection(TokioIo::new(stream), service)).await;
-            drop(place);
+            drop((place, seat));
         });
     }
 }
 
-async fn answer(home: Arc<Home>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn answer(home: Arc<Home>, paces: &Paces, peer: Peer, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    if paces.turn(&peer, Instant::now()) != Turn::Now {
+        let failure = Failure::new(Exit::Unavailable, "this address sends too much at once").hint("again in a moment");
+        return response(StatusCode::TOO_MANY_REQUESTS, serde_json::to_vec(&failure).unwrap_or_default().into());
+    }
+    let answer = taken(home, request).await;
+    if answer.status() != StatusCode::OK {
+        paces.refused(&peer, Instant::now());
+    }
+    answer
+}
+
+async fn taken(home: Arc<Home>, request: Request<Incoming>) -> Response<Full<Bytes>> {
     if request.method() != Method::POST || request.uri().path() != "/" {
         return response(StatusCode::NOT_FOUND, Bytes::new());
     }
@@ -112,3 +135,7 @@ fn response(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
 const PATIENCE: Duration = Duration::from_secs(10);
 const LONGEST: usize = 128 << 10;
 const AT_ONCE: usize = 64;
+/// Connections at once of one address.
+const OF_ONE: usize = 8;
+/// The nodes of a large site behind one address; and a refusal every few seconds.
+const PACE: Pace = Pace { each_second: 5.0, at_once: 200.0, refused: 20.0 };

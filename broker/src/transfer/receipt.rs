@@ -12,13 +12,13 @@ use super::{
     drained::Drained,
     envelope::{Envelope, PayloadType},
     key::{PublicKey, SigningKey},
-    ledger::{self, Receipted},
+    ledger::{self, Exported, Receipted},
     private::Places,
 };
 use aws_lc_rs::hmac;
 use donjon_drivers::{
     material::Material,
-    store::{Store, StoreError},
+    store::{Expected, Store, StoreError},
 };
 use donjon_policies::name::DeploymentName;
 use serde::{Deserialize, Serialize};
@@ -137,14 +137,27 @@ fn statement(node: &PublicKey, bundle: ManifestDigest, at: i64, act: Act) -> Vec
     [MAGIC, &node.spki(), bundle.bytes(), &at.to_be_bytes(), act.word()].concat()
 }
 
+/// A receipt that says something new and is what it says.
+#[derive(Debug)]
+pub struct Accepted {
+    receipt: Receipt,
+    entry: Exported,
+    expected: Expected,
+}
+
 /// Checks a receipt against the ledger and records it.
 pub async fn accept(store: &dyn Store, places: &Places, file: &[u8], now: i64) -> Result<Receipt, ReceiptError> {
+    check(store, places, file).await?.record(store, places, now).await
+}
+
+/// Checks a receipt against the ledger, and changes nothing.
+pub async fn check(store: &dyn Store, places: &Places, file: &[u8]) -> Result<Accepted, ReceiptError> {
     let receipt = Receipt::from_file(file)?;
     if receipt.deployment != *places.deployment() {
         return Err(ReceiptError::Foreign { deployment: receipt.deployment });
     }
     let (entry, expected) = ledger::read(store, places, &receipt.scope).await?;
-    let Some(mut entry) = entry else {
+    let Some(entry) = entry else {
         return Err(ReceiptError::Forged { what: "no bundle was ever exported for its scope" });
     };
     if receipt.epoch < entry.epoch {
@@ -166,18 +179,24 @@ pub async fn accept(store: &dyn Store, places: &Places, file: &[u8], now: i64) -
     if last.is_some_and(|last| last >= receipt.at) {
         return Err(ReceiptError::Replayed { at: receipt.at });
     }
-    let told = match receipt.act {
-        Act::Imported | Act::Reopened => {
-            Receipted { node, at: receipt.at, recorded: now, drained: known.and_then(|known| known.drained) }
-        }
-        Act::Drained => {
-            Receipted { node, at: known.map_or(receipt.at, |known| known.at), recorded: now, drained: Some(receipt.at) }
-        }
-    };
-    entry.receipts.retain(|known| known.node != told.node);
-    entry.receipts.push(told);
-    ledger::write(store, places, &entry, expected).await?;
-    Ok(receipt)
+    Ok(Accepted { receipt, entry, expected })
+}
+
+impl Accepted {
+    /// Records it, if nothing else was since it was checked.
+    pub async fn record(self, store: &dyn Store, places: &Places, now: i64) -> Result<Receipt, ReceiptError> {
+        let Self { receipt, mut entry, expected } = self;
+        let node = receipt.node.id();
+        let known = entry.receipts.iter().find(|known| known.node == node);
+        let (at, drained) = match receipt.act {
+            Act::Imported | Act::Reopened => (receipt.at, known.and_then(|known| known.drained)),
+            Act::Drained => (known.map_or(receipt.at, |known| known.at), Some(receipt.at)),
+        };
+        entry.receipts.retain(|known| known.node != node);
+        entry.receipts.push(Receipted { node, at, recorded: now, drained });
+        ledger::write(store, places, &entry, expected).await?;
+        Ok(receipt)
+    }
 }
 
 /// Why a receipt was refused. Nothing was recorded.
