@@ -88,6 +88,7 @@ pub async fn export(
         recipients: request.recipients.texts().collect(),
         contents: items.iter().map(content).collect(),
         receipt_key: sealed.receipt_key,
+        receipt_keys: sealed.receipt_keys,
         receipts: Vec::new(),
         retired: None,
     };

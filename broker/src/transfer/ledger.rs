@@ -1,7 +1,7 @@
 //! The ledger: for each scope, the last bundle that was exported, and who has shown to have opened it.
 
 use super::{
-    bundle::{Epoch, ManifestDigest, Scope},
+    bundle::{Epoch, ManifestDigest, ReceiptKey, Scope},
     key::KeyId,
     private::{self, Places},
 };
@@ -10,6 +10,7 @@ use donjon_drivers::{
     store::{Expected, RecordPath, Store, StoreError, Version},
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The last bundle of one scope.
 #[derive(Debug, Serialize, Deserialize)]
@@ -32,6 +33,9 @@ pub struct Exported {
     /// What a receipt proves to know.
     #[serde(with = "private::secret_hex")]
     pub(super) receipt_key: Material,
+    /// What the receipt of each recipient proves to know besides; none of a bundle of format 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) receipt_keys: Vec<ReceiptKey>,
     /// Who has opened it.
     pub receipts: Vec<Receipted>,
     /// When its host or site left, in seconds since 1970: nobody waits for its receipts any more.
@@ -53,6 +57,9 @@ pub struct Content {
 pub struct Receipted {
     /// Which node signed it.
     pub node: KeyId,
+    /// As which recipient it has opened the bundle; not known of a bundle of format 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<String>,
     /// When it says to have opened the bundle, in seconds since 1970.
     pub at: i64,
     /// When it was accepted, in seconds since 1970.
@@ -60,6 +67,31 @@ pub struct Receipted {
     /// When the node says that all its consumers run on the bundle, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drained: Option<i64>,
+}
+
+/// How many recipients have answered for a bundle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Answered {
+    /// How many have shown to have opened it.
+    pub imported: usize,
+    /// Of how many every node that has it runs on it.
+    pub drained: usize,
+}
+
+impl Exported {
+    /// Counted by recipients, each of which proves that it is that one: a node that was made anew, or made itself another
+    /// key, is no second one. Of a bundle of format 1 all that is known is that some recipient has answered.
+    pub(super) fn answered(&self) -> Answered {
+        let mut nodes: BTreeMap<Option<&str>, Vec<&Receipted>> = BTreeMap::new();
+        for receipt in &self.receipts {
+            let known = receipt.recipient.as_deref().is_none_or(|one| self.recipients.iter().any(|other| other == one));
+            if known {
+                nodes.entry(receipt.recipient.as_deref()).or_default().push(receipt);
+            }
+        }
+        let drained = |nodes: &&Vec<&Receipted>| nodes.iter().all(|node| node.drained.is_some());
+        Answered { imported: nodes.len(), drained: nodes.values().filter(drained).count() }
+    }
 }
 
 /// The entry of a scope, and what to expect when it is written next.
@@ -74,7 +106,7 @@ pub(super) async fn read(
 async fn read_at(store: &dyn Store, path: &RecordPath) -> Result<(Option<Exported>, Expected), StoreError> {
     let (entry, expected) = private::read::<Exported>(store, path).await?;
     match entry {
-        Some(entry) if entry.format != FORMAT => {
+        Some(entry) if entry.format > FORMAT => {
             Err(StoreError::Damaged { path: path.clone(), what: "written by a newer donjon" })
         }
         entry => Ok((entry, expected)),
@@ -100,4 +132,5 @@ pub(super) async fn all(store: &dyn Store, places: &Places) -> Result<Vec<Export
     Ok(entries)
 }
 
-pub(super) const FORMAT: u32 = 1;
+/// Version 1 has no receipt keys of recipients.
+pub(super) const FORMAT: u32 = 2;

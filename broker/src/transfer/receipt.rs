@@ -5,10 +5,11 @@
 //! the HMAC-SHA-256, under the receipt key that lies inside the bundle's encrypted part, of: `donjon-receipt/1` and a
 //! line feed, the node's SubjectPublicKeyInfo (44 bytes), the bundle's manifest digest (32), the time (8, big-endian),
 //! and `imported`, `drained` or `reopened`. So only someone who opened this very bundle can make a receipt for it, and nobody's
-//! receipt can be signed anew by another node; no list of node keys has to be kept beforehand.
+//! receipt can be signed anew by another node; no list of node keys has to be kept beforehand. Each recipient has a receipt
+//! key of its own, so the key that the proof fits says which recipient it was.
 
 use super::{
-    bundle::{Epoch, ManifestDigest, Opened, Scope},
+    bundle::{Epoch, ManifestDigest, Opened, ReceiptKey, Scope, receipt_key_of},
     drained::Drained,
     envelope::{Envelope, PayloadType},
     key::{PublicKey, SigningKey},
@@ -143,6 +144,8 @@ pub struct Accepted {
     receipt: Receipt,
     entry: Exported,
     expected: Expected,
+    /// Which recipient has opened the bundle; not known of a bundle of format 1.
+    recipient: Option<String>,
 }
 
 /// Checks a receipt against the ledger and records it.
@@ -166,9 +169,7 @@ pub async fn check(store: &dyn Store, places: &Places, file: &[u8]) -> Result<Ac
     if receipt.epoch > entry.epoch || receipt.bundle != entry.digest {
         return Err(ReceiptError::Forged { what: "it is for a bundle that was never exported" });
     }
-    if !receipt.proves(&entry.receipt_key) {
-        return Err(ReceiptError::Forged { what: "it does not prove that the bundle was opened" });
-    }
+    let recipient = opened_by(&receipt, &entry)?;
     let node = receipt.node.id();
     let known = entry.receipts.iter().find(|known| known.node == node);
     let last = match receipt.act {
@@ -179,13 +180,24 @@ pub async fn check(store: &dyn Store, places: &Places, file: &[u8]) -> Result<Ac
     if last.is_some_and(|last| last >= receipt.at) {
         return Err(ReceiptError::Replayed { at: receipt.at });
     }
-    Ok(Accepted { receipt, entry, expected })
+    Ok(Accepted { receipt, entry, expected, recipient })
+}
+
+/// The recipient whose key the proof fits.
+fn opened_by(receipt: &Receipt, entry: &Exported) -> Result<Option<String>, ReceiptError> {
+    let unproven = ReceiptError::Forged { what: "it does not prove that the bundle was opened" };
+    if entry.receipt_keys.is_empty() {
+        return if receipt.proves(&entry.receipt_key) { Ok(None) } else { Err(unproven) };
+    }
+    // EXPOSE: made into the key that this recipient has
+    let fits = |own: &&ReceiptKey| receipt.proves(&receipt_key_of(&entry.receipt_key, own.key.expose()));
+    entry.receipt_keys.iter().find(fits).map(|own| Some(own.recipient.clone())).ok_or(unproven)
 }
 
 impl Accepted {
     /// Records it, if nothing else was since it was checked.
     pub async fn record(self, store: &dyn Store, places: &Places, now: i64) -> Result<Receipt, ReceiptError> {
-        let Self { receipt, mut entry, expected } = self;
+        let Self { receipt, mut entry, expected, recipient } = self;
         let node = receipt.node.id();
         let known = entry.receipts.iter().find(|known| known.node == node);
         let (at, drained) = match receipt.act {
@@ -193,7 +205,7 @@ impl Accepted {
             Act::Drained => (known.map_or(receipt.at, |known| known.at), Some(receipt.at)),
         };
         entry.receipts.retain(|known| known.node != node);
-        entry.receipts.push(Receipted { node, at, recorded: now, drained });
+        entry.receipts.push(Receipted { node, recipient, at, recorded: now, drained });
         ledger::write(store, places, &entry, expected).await?;
         Ok(receipt)
     }

@@ -2,7 +2,7 @@
 
 use super::{
     bundle::{Epoch, Scope},
-    ledger::{self, Exported},
+    ledger::{self, Answered, Exported},
     mark::{self, Mark},
     private::{Places, records_below},
 };
@@ -28,7 +28,7 @@ pub struct SiteStanding {
     pub scope: Scope,
     /// Its epoch.
     pub epoch: Epoch,
-    /// How many nodes have sent a receipt for it.
+    /// How many recipients have sent a receipt for it.
     pub receipts: usize,
     /// How many of them run on it with all their consumers.
     pub drained: usize,
@@ -98,13 +98,16 @@ pub async fn standing(store: &dyn Store, places: &Places) -> Result<Standing, St
     for entry in ledger::all(store, places).await? {
         match entry.scope {
             Scope::Site { .. } if entry.retired.is_some() => {}
-            Scope::Site { .. } => standing.sites.push(SiteStanding {
-                epoch: entry.epoch,
-                receipts: entry.receipts.len(),
-                drained: drained(&entry),
-                recipients: entry.recipients.len(),
-                scope: entry.scope,
-            }),
+            Scope::Site { .. } => {
+                let Answered { imported, drained } = entry.answered();
+                standing.sites.push(SiteStanding {
+                    epoch: entry.epoch,
+                    receipts: imported,
+                    drained,
+                    recipients: entry.recipients.len(),
+                    scope: entry.scope,
+                });
+            }
             Scope::Custodians {} => {
                 standing.custodians = Some(CustodiansStanding {
                     epoch: entry.epoch,
@@ -133,15 +136,15 @@ pub struct Behind {
 pub enum Missing {
     /// Its last bundle holds an older version.
     Bundle,
-    /// Nodes have not shown that their consumers run on the bundle.
+    /// Recipients have not shown that their consumers run on the bundle.
     Drained {
         /// The bundle's epoch.
         epoch: Epoch,
-        /// How many nodes have opened it.
+        /// How many recipients have opened it.
         imported: usize,
         /// How many of them have drained.
         drained: usize,
-        /// How many recipients there are, each a node.
+        /// How many recipients there are.
         recipients: usize,
     },
 }
@@ -175,23 +178,16 @@ pub async fn behind(store: &dyn Store, places: &Places, records: &[RecordPath]) 
         if entry.retired.is_some() || held.peek().is_none() {
             continue;
         }
-        let missing = match (held.any(|(version, newest)| version < *newest), drained(&entry)) {
-            (true, _) => Missing::Bundle,
-            (false, drained) if drained < entry.recipients.len() => Missing::Drained {
-                epoch: entry.epoch,
-                imported: entry.receipts.len(),
-                drained,
-                recipients: entry.recipients.len(),
-            },
-            (false, _) => continue,
+        let Answered { imported, drained } = entry.answered();
+        let recipients = entry.recipients.len();
+        let missing = match held.any(|(version, newest)| version < *newest) {
+            true => Missing::Bundle,
+            false if drained < recipients => Missing::Drained { epoch: entry.epoch, imported, drained, recipients },
+            false => continue,
         };
         behind.push(Behind { site: site.clone(), scope: entry.scope.clone(), missing });
     }
     Ok(behind)
-}
-
-fn drained(entry: &Exported) -> usize {
-    entry.receipts.iter().filter(|receipt| receipt.drained.is_some()).count()
 }
 
 async fn changed_since(store: &dyn Store, places: &Places, entry: &Exported) -> Result<Vec<String>, StoreError> {

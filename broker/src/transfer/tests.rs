@@ -15,7 +15,7 @@ use super::{
     pin::PinError,
     private::Places,
     receipt::{self, Act, Receipt, ReceiptError},
-    standing::standing,
+    standing::{Missing, behind, standing},
     succession::Trust,
 };
 use age::x25519;
@@ -181,6 +181,63 @@ async fn a_store_may_end_when_the_authority_can_come_back_and_every_recipient_ha
     assert!(may_end().await);
     put(&site.store, "kolla/keystone_admin_password", "changed since").await;
     assert!(!may_end().await);
+}
+
+#[tokio::test]
+async fn one_identity_counts_once_however_often_it_answers() {
+    let (mut site, second) = (Site::new().await, x25519::Identity::generate());
+    let both = [&site.reader, &second].map(|identity| identity.to_public().to_string());
+    let recipients = Recipients::parse(both.iter().map(String::as_str)).unwrap();
+    let closure = latest(&["kolla/database_password"]);
+    let request = Request { scope: edge(), closure: &closure, recipients: &recipients, lifetime: 1000 };
+    let bundle = export(&site.store, &site.places, &site.authority, &request, 200).await.unwrap();
+    let paths = [path("kolla/database_password")];
+    let waiting = async |site: &Site| {
+        let behind = behind(&site.store, &site.places, &paths).await.unwrap();
+        behind.first().map(|behind| match &behind.missing {
+            Missing::Drained { imported, drained, recipients, .. } => (*imported, *drained, *recipients),
+            Missing::Bundle => panic!("it has the newest"),
+        })
+    };
+    let answer = async |site: &Site| {
+        site.accept(&site.import(&bundle.bytes, 300).unwrap()).await.unwrap();
+        answer_drained(site, &bundle).await;
+    };
+    answer(&site).await;
+    assert_eq!(waiting(&site).await, Some((1, 1, 2)));
+    // The same identity in another folder, as of a node that was made anew.
+    site.folder = tempfile::tempdir().unwrap();
+    site.accept(&site.import(&bundle.bytes, 300).unwrap()).await.unwrap();
+    assert_eq!(waiting(&site).await, Some((1, 0, 2)), "a node that has it and does not run on it is waited for");
+    answer_drained(&site, &bundle).await;
+    assert_eq!(waiting(&site).await, Some((1, 1, 2)), "the other recipient has not opened it");
+    site.folder = tempfile::tempdir().unwrap();
+    site.reader = second;
+    answer(&site).await;
+    assert_eq!(waiting(&site).await, None);
+}
+
+async fn answer_drained(site: &Site, bundle: &Bundle) {
+    let mut node = Node::open(&site.folder.path().join("node")).unwrap();
+    let opened = node.verify_read(&bundle.bytes, 300).unwrap().open(&site.identities()).unwrap();
+    let drained = node.drained(&opened, Vec::new(), 301).unwrap();
+    site.accept(&drained).await.unwrap();
+}
+
+#[tokio::test]
+async fn of_a_bundle_of_before_a_receipt_speaks_for_one_recipient() {
+    let site = Site::new().await;
+    site.export_edge().await;
+    let (entry, _) = super::ledger::read(&site.store, &site.places, &edge()).await.unwrap();
+    let mut json = serde_json::to_value(entry.unwrap()).unwrap();
+    json["format"] = 1.into();
+    json.as_object_mut().unwrap().remove("receipt_keys").expect("the control");
+    json["recipients"] = serde_json::json!(["age1a", "age1b"]);
+    let receipt = |node: &str| serde_json::json!({"node": node, "at": 1, "recorded": 1, "drained": 1});
+    json["receipts"] = serde_json::json!([receipt(&"00".repeat(32)), receipt(&"01".repeat(32))]);
+    let before: super::ledger::Exported = serde_json::from_value(json).unwrap();
+    let answered = before.answered();
+    assert_eq!((answered.imported, answered.drained), (1, 1));
 }
 
 #[tokio::test]

@@ -20,12 +20,14 @@ pub(super) struct Keys {
 
 impl Keys {
     pub(super) fn generate() -> Result<Self, aws_lc_rs::error::Unspecified> {
-        let fresh = || {
-            let mut bytes = vec![0; KEY];
-            aws_lc_rs::rand::fill(&mut bytes).map(|()| Material::new(bytes))
-        };
         Ok(Self { digest: fresh()?, receipt: fresh()? })
     }
+}
+
+/// A new key.
+pub(super) fn fresh() -> Result<Material, aws_lc_rs::error::Unspecified> {
+    let mut bytes = vec![0; KEY];
+    aws_lc_rs::rand::fill(&mut bytes).map(|()| Material::new(bytes))
 }
 
 /// What a digest binds a record to.
@@ -130,5 +132,5 @@ fn length(bytes: &[u8]) -> [u8; 4] {
 }
 
 const MAGIC: &[u8] = b"donjon-body/1\n";
-const KEY: usize = 32;
+pub(super) const KEY: usize = 32;
 const HEAD: usize = MAGIC.len() + 2 * KEY;

@@ -2,6 +2,7 @@
 
 use crate::transfer::{key::PublicKey, succession::Link};
 use aws_lc_rs::digest;
+use base64::{Engine, prelude::BASE64_STANDARD};
 use donjon_drivers::store::{RecordPath, Version};
 use donjon_policies::name::{DeploymentName, HostName, RoleName, SiteName};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -31,8 +32,28 @@ pub struct Manifest {
     pub recipients: u32,
     /// The records, in the order of the body.
     pub entries: Vec<Entry>,
+    /// For each recipient, what its receipt proves to know, sealed to it alone. None in version 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub receipt_keys: Vec<SealedKey>,
     /// The age file.
     pub payload: Payload,
+}
+
+/// A small age file, as base64.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedKey(pub(super) Vec<u8>);
+
+impl Serialize for SealedKey {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&BASE64_STANDARD.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for SealedKey {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        BASE64_STANDARD.decode(text).map(Self).map_err(|_| de::Error::custom("not base64"))
+    }
 }
 
 /// For whom a bundle is.

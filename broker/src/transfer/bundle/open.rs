@@ -1,11 +1,11 @@
 //! Reading a bundle: each check returns what only that check can make, and the next one asks for it.
 
 use super::{
-    body::{self, Binding},
-    manifest::{Entry, Epoch, Manifest, ManifestDigest, Scope, sha256},
+    body::{self, Binding, KEY},
+    manifest::{Entry, Epoch, Manifest, ManifestDigest, Scope, SealedKey, sha256},
     recipients::Identities,
     refusal::{Foreign, OpenError, Stale},
-    seal::{FORMAT, KIND, LONGEST_ENVELOPE, LONGEST_FILE, MAGIC, MOST_ENTRIES},
+    seal::{FORMAT, KIND, LONGEST_ENVELOPE, LONGEST_FILE, MAGIC, MAGIC_1, MOST_ENTRIES},
 };
 use crate::transfer::{
     envelope::Envelope,
@@ -99,9 +99,13 @@ impl<'a> Sealed<'a> {
             return Err(damaged("it is longer than any bundle"));
         }
         let (magic, rest) = file.split_at_checked(MAGIC.len()).ok_or(damaged("it is cut short"))?;
-        if magic != MAGIC {
+        let format = if magic == MAGIC {
+            FORMAT
+        } else if magic == MAGIC_1 {
+            1
+        } else {
             return Err(unknown_beginning(magic));
-        }
+        };
         let (length, rest) = rest.split_at_checked(4).ok_or(damaged("it is cut short"))?;
         let length = length.iter().fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte));
         if length > LONGEST_ENVELOPE {
@@ -111,7 +115,11 @@ impl<'a> Sealed<'a> {
         let envelope = Envelope::from_json(envelope).map_err(|_| damaged("its manifest cannot be read"))?;
         let manifest: Manifest = serde_json::from_slice(envelope.unverified_payload())
             .map_err(|_| damaged("its manifest cannot be read"))?;
-        if manifest.format != FORMAT || manifest.entries.len() > MOST_ENTRIES || !manifest.scope.fits() {
+        let receipt_keys = if format == 1 { 0 } else { manifest.recipients as usize };
+        if manifest.format != format || manifest.receipt_keys.len() != receipt_keys {
+            return Err(damaged("its manifest cannot be read"));
+        }
+        if manifest.entries.len() > MOST_ENTRIES || !manifest.scope.fits() {
             return Err(damaged("its manifest cannot be read"));
         }
         Ok(Self { envelope, manifest, payload })
@@ -195,8 +203,12 @@ impl Verified<'_> {
             }
             records.push(Record { path: entry.path.clone(), version: entry.version, document });
         }
+        let receipt_key = match self.manifest.receipt_keys.as_slice() {
+            [] => keys.receipt,
+            sealed => own_receipt_key(&keys.receipt, sealed, identities)?,
+        };
         let Self { manifest, digest, trust, .. } = self;
-        Ok(Opened { manifest, digest, trust, receipt_key: keys.receipt, records })
+        Ok(Opened { manifest, digest, trust, receipt_key, records })
     }
 }
 
@@ -237,6 +249,24 @@ impl Opened {
     }
 }
 
+/// The receipt key of the recipient that this identity is.
+fn own_receipt_key(receipt: &Material, sealed: &[SealedKey], identities: &Identities) -> Result<Material, OpenError> {
+    for SealedKey(sealed) in sealed {
+        match decrypt(sealed, identities) {
+            Ok(own) if own.len() == KEY => return Ok(receipt_key_of(receipt, &own)),
+            Err(OpenError::WrongIdentity) => {}
+            Ok(_) | Err(_) => return Err(OpenError::Damaged { what: "a receipt key in it cannot be read" }),
+        }
+    }
+    Err(OpenError::Damaged { what: "it has no receipt key for a recipient that can open it" })
+}
+
+/// What a recipient's receipt proves to know.
+pub(crate) fn receipt_key_of(receipt: &Material, own: &[u8]) -> Material {
+    // EXPOSE: made into one key of two
+    Material::new([receipt.expose(), own].concat())
+}
+
 fn decrypt(payload: &[u8], identities: &Identities) -> Result<Zeroizing<Vec<u8>>, OpenError> {
     let unreadable = || OpenError::Damaged { what: "its encrypted part cannot be decrypted" };
     let refused = |error: DecryptError| match matches!(error, DecryptError::NoMatchingKeys) {
@@ -257,7 +287,7 @@ fn decrypt(payload: &[u8], identities: &Identities) -> Result<Zeroizing<Vec<u8>>
 fn unknown_beginning(magic: &[u8]) -> OpenError {
     let version = magic.strip_prefix(b"donjon-bundle/").and_then(|v| v.first()).copied().unwrap_or(0);
     match version {
-        b'2'..=b'9' => OpenError::Newer,
+        b'3'..=b'9' => OpenError::Newer,
         _ => OpenError::Damaged { what: "it does not begin as a bundle does" },
     }
 }

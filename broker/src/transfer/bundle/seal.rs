@@ -2,13 +2,13 @@
 
 use super::{
     body::{self, Binding, Keys},
-    manifest::{Entry, Epoch, Manifest, ManifestDigest, Payload, Scope, sha256},
+    manifest::{Entry, Epoch, Manifest, ManifestDigest, Payload, Scope, SealedKey, sha256},
     recipients::Recipients,
 };
 use crate::transfer::{
     envelope::{Envelope, PayloadType},
     key::SigningKey,
-    private::Places,
+    private::{Places, secret_hex},
     succession::Link,
 };
 use age::Encryptor;
@@ -17,6 +17,7 @@ use donjon_drivers::{
     store::{Document, RecordPath, Version},
 };
 use donjon_policies::name::DeploymentName;
+use serde::{Deserialize, Serialize};
 use std::io::Write;
 
 /// One record to be sealed.
@@ -64,6 +65,18 @@ pub struct SealedBundle {
     pub manifest: Manifest,
     /// What a receipt proves to know. Kept in the store's private area.
     pub receipt_key: Material,
+    /// What each recipient's receipt proves to know besides. Kept there, too.
+    pub receipt_keys: Vec<ReceiptKey>,
+}
+
+/// What the receipt of one recipient proves to know, behind the bundle's own receipt key.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ReceiptKey {
+    /// The recipient.
+    pub recipient: String,
+    /// 32 random bytes.
+    #[serde(with = "secret_hex")]
+    pub key: Material,
 }
 
 /// Encrypts, signs and assembles a bundle.
@@ -80,7 +93,15 @@ pub fn seal(sealing: &Sealing<'_>) -> Result<SealedBundle, SealError> {
         return Err(SealError::AlreadyStale);
     }
     let keys = Keys::generate().map_err(|_| SealError::Chance)?;
-    let payload = encrypt(sealing.recipients, &body::write(&keys, sealing.items))?;
+    let payload = encrypt(sealing.recipients.each(), &body::write(&keys, sealing.items))?;
+    let mut receipt_keys = Vec::with_capacity(sealing.recipients.count());
+    let mut sealed_keys = Vec::with_capacity(sealing.recipients.count());
+    for (recipient, one) in sealing.recipients.texts().zip(sealing.recipients.each()) {
+        let key = body::fresh().map_err(|_| SealError::Chance)?;
+        // EXPOSE: sealed to this recipient alone
+        sealed_keys.push(SealedKey(encrypt(std::iter::once(one), key.expose())?));
+        receipt_keys.push(ReceiptKey { recipient, key });
+    }
     let binding = Binding::new(&keys, sealing.deployment, &sealing.scope);
     let entry = |item: &Item<'_>| Entry {
         path: item.path.clone(),
@@ -98,13 +119,14 @@ pub fn seal(sealing: &Sealing<'_>) -> Result<SealedBundle, SealError> {
         chain: sealing.chain.to_vec(),
         recipients: u32::try_from(sealing.recipients.count()).map_err(|_| SealError::TooLarge)?,
         entries: sealing.items.iter().map(entry).collect(),
+        receipt_keys: sealed_keys,
         payload: Payload { length: payload.len() as u64, sha256: sha256(&payload) },
     };
     let signed = serde_json::to_vec(&manifest).expect("strings and numbers always have a JSON text");
     let digest = ManifestDigest::of(&signed);
     let envelope = Envelope::sign(KIND, signed, sealing.authority).to_json();
     let bytes = assemble(&envelope, &payload)?;
-    Ok(SealedBundle { bytes, digest, manifest, receipt_key: keys.receipt })
+    Ok(SealedBundle { bytes, digest, manifest, receipt_key: keys.receipt, receipt_keys })
 }
 
 fn check_items(items: &[Item<'_>]) -> Result<(), SealError> {
@@ -119,8 +141,8 @@ fn check_items(items: &[Item<'_>]) -> Result<(), SealError> {
     }
 }
 
-fn encrypt(recipients: &Recipients, body: &[u8]) -> Result<Vec<u8>, SealError> {
-    let encryptor = Encryptor::with_recipients(recipients.each()).map_err(|e| SealError::Encrypt(Box::new(e)))?;
+fn encrypt<'a>(recipients: impl Iterator<Item = &'a dyn age::Recipient>, body: &[u8]) -> Result<Vec<u8>, SealError> {
+    let encryptor = Encryptor::with_recipients(recipients).map_err(|e| SealError::Encrypt(Box::new(e)))?;
     let encrypt = |out: Vec<u8>| {
         let mut writer = encryptor.wrap_output(out)?;
         writer.write_all(body)?;
@@ -181,8 +203,10 @@ pub enum SealError {
 }
 
 pub(super) const KIND: PayloadType = PayloadType("application/vnd.donjon.bundle+json");
-pub(super) const FORMAT: u32 = 1;
-pub(super) const MAGIC: &[u8; 16] = b"donjon-bundle/1\n";
+/// The one that is written; the one before is read.
+pub(super) const FORMAT: u32 = 2;
+pub(super) const MAGIC: &[u8; 16] = b"donjon-bundle/2\n";
+pub(super) const MAGIC_1: &[u8; 16] = b"donjon-bundle/1\n";
 pub(super) const MOST_ENTRIES: usize = 100_000;
 pub(super) const LONGEST_RECORD: usize = 4 << 20;
 pub(super) const LONGEST_ENVELOPE: usize = 32 << 20;
