@@ -19,13 +19,14 @@ pub(super) fn commands(
     let Some(first) = lost.first() else { return Vec::new() };
     let version = current.map_or_else(String::new, |version| format!(" --version {version}"));
     let mut lines = Vec::new();
-    let mut hashed = false;
+    let (mut hashed, by_socket) = (false, lost.iter().any(|tried| by_socket(tried)));
     for tried in lost {
         let described = deployment.targets.get(&tried.target);
         match described.filter(|described| described.driver == "mariadb") {
             Some(described) => {
                 if !hashed {
                     lines.push(NO_WAY_IN.to_owned());
+                    lines.extend(by_socket.then(|| BY_SOCKET.to_owned()));
                     lines.push(format!(
                         "hash=$(donjon get {secret}{version} | openssl dgst -sha1 -binary | openssl dgst -sha1 -r | cut -c1-40 | tr a-f A-F)"
                     ));
@@ -53,9 +54,12 @@ pub(super) fn commands(
 fn statement(tried: &Try) -> String {
     let quoted = |text: &str| format!("\\`{}\\`", text.replace('`', "\\`\\`").replace(['\\', '"', '$'], ""));
     let (user, host) = (quoted(&tried.account.user), quoted(&tried.account.host));
-    let by_socket = tried.account.user == "root" && tried.account.host == "localhost";
-    let socket = if by_socket { "unix_socket OR " } else { "" };
+    let socket = if by_socket(tried) { "unix_socket OR " } else { "" };
     format!("ALTER USER {user}@{host} IDENTIFIED VIA {socket}mysql_native_password USING")
+}
+
+fn by_socket(tried: &Try) -> bool {
+    tried.account.user == "root" && tried.account.host == "localhost"
 }
 
 fn socket(nodes: Option<&Setting>, name: &str) -> Option<String> {
@@ -76,3 +80,4 @@ fn word(text: &str) -> String {
 }
 
 const NO_WAY_IN: &str = "# where root is refused by the node's socket too: start that server once with --skip-grant-tables --skip-networking, and say FLUSH PRIVILEGES first";
+const BY_SOCKET: &str = "# `unix_socket` lets the system's root in without a password, as Debian's servers do; leave it out where root@localhost had none";

@@ -55,6 +55,9 @@ pub fn judge(chart: &Chart) -> Verdict {
         Some(standing) => unfinished(chart, standing, &mut verdict),
         None => idle(chart, &mut verdict),
     }
+    if chart.logins.is_empty() && verdict.findings.is_empty() {
+        verdict.findings.push("no login was tried: it has no account on a server that is described here".to_owned());
+    }
     let nodes: BTreeSet<String> = answered(chart, Answer::Unreachable)
         .map(|tried| format!("{} of `{}` ({})", tried.node, tried.target, tried.address))
         .collect();
@@ -181,11 +184,17 @@ fn unfinished(chart: &Chart, standing: &Standing, verdict: &mut Verdict) {
         verdict.next.push("donjon rotate status   # this daemon drives it at this moment".to_owned());
         return;
     }
-    let again = if verdict.health == Health::Ambiguous { "   # once what is listed is mended" } else { "" };
+    let away = answered(chart, Answer::Unreachable).next().is_some();
+    let again = match verdict.health {
+        Health::Ambiguous => "   # once what is listed is mended",
+        Health::Healthy | Health::Unfinished | Health::Unreachable if away => "   # once the node is back",
+        Health::Healthy | Health::Unfinished | Health::Unreachable => "",
+    };
     verdict.next.push(format!("donjon rotate resume {secret}{again}"));
-    for consumer in &standing.unproven {
+    // To leave a consumer is no way past a node that is away.
+    for consumer in standing.unproven.iter().filter(|_| again.is_empty()) {
         verdict.next.push(format!(
-            "donjon rotate resume {secret} --leave {consumer}   # without it: it is cut off once the old value goes"
+            "donjon rotate resume {secret} --leave {consumer}   # only where it cannot be proven: it is cut off once the old value goes"
         ));
     }
     if can_go_back(standing) {

@@ -79,7 +79,14 @@ impl Drain {
         let folder = self.node.clone().unwrap_or_else(|| context.home.folder().join("node"));
         let opened = self.open(&folder)?;
         let deployment = config::deployment(&context.home)?;
-        let consumers = if self.no_consumers { BTreeSet::new() } else { using(&deployment, &opened) };
+        let consumers = using(&deployment, &opened);
+        if self.no_consumers && !consumers.is_empty() {
+            let named = consumers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            return Err(Failure::new(Exit::Conflict, "services of this node use what the bundle holds")
+                .cause(format!("{} names {named}", context.home.deployment_file().display()))
+                .state("nothing was signed")
+                .hint("leave --no-consumers out: an old value ends because of what is signed here"));
+        }
         if consumers.is_empty() && !self.no_consumers {
             return Err(Failure::new(Exit::Usage, "no service of this node uses what the bundle holds")
                 .cause(format!("{} says so", context.home.deployment_file().display()))

@@ -39,7 +39,7 @@ pub struct Up {
     /// A custodian's age public key; give one per custodian.
     #[arg(long, value_name = "AGE1…")]
     pub custodian: Vec<String>,
-    /// How many custodians it takes to unseal.
+    /// How many custodians it takes to unseal; more than half of them where it is not given.
     #[arg(long, value_name = "K", requires = "custodian")]
     pub threshold: Option<u32>,
     /// Become the authority again from a custodians' bundle, in a store that is empty.

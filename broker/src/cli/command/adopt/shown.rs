@@ -108,9 +108,13 @@ impl Told<'_> {
             );
         }
         for weak in weak {
+            let how = match unknown.iter().any(|unknown| unknown.name == weak.name) {
+                true => "nothing rotates it, so renew it where it is used".to_owned(),
+                false => format!("renew it: donjon rotate apply {}", weak.name),
+            };
             text += &format!(
-                "weak: `{}` has {} characters, {} bits at best; renew it: donjon rotate apply {}\n",
-                weak.name, weak.characters, weak.bits, weak.name
+                "weak: `{}` has {} characters, {} bits at best; {how}\n",
+                weak.name, weak.characters, weak.bits
             );
         }
         for shared in shared {
