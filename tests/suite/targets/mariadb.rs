@@ -275,6 +275,43 @@ async fn sessions_of_before_a_restart_are_gone() {
     assert!(driver.sessions(&admin, node, "app", Began::NoLaterThan(mark)).await.unwrap().is_empty());
 }
 
+/// A broker that rotates its own administrator logs in as the very account whose logins prove a consumer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_brokers_own_logins_are_no_sessions_of_anybody_elses() {
+    let server = start(&[]).await;
+    server.account(ADMIN, "%", ADMIN_VALUE).await;
+    let (own, another) = (driver(&server), driver(&server));
+    let keeper = material(ADMIN_VALUE);
+    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None };
+    let (node, account) = (&own.nodes()[0], account(ADMIN, "%"));
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let listed = async |by: &Driver| {
+        let logins = async || {
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                own.login(node, &account, std::slice::from_ref(&account), &keeper).await.unwrap();
+            }
+        };
+        let listing = async {
+            let mut listed = 0;
+            for _ in 0..100 {
+                let mark = by.mark(&admin, node).await.unwrap();
+                let sessions = by.sessions(&admin, node, ADMIN, Began::NoLaterThan(mark)).await.unwrap();
+                listed += sessions.iter().filter(|session| session.mark != mark).count();
+            }
+            over.store(true, std::sync::atomic::Ordering::Relaxed);
+            listed
+        };
+        let (listed, ..) = tokio::join!(listing, logins(), logins(), logins(), logins());
+        over.store(false, std::sync::atomic::Ordering::Relaxed);
+        listed
+    };
+    assert!(listed(&another).await > 0, "the control: another broker sees them");
+    assert_eq!(listed(&own).await, 0);
+    let _consumer = session(&server, ADMIN, ADMIN_VALUE).await;
+    let mark = own.mark(&admin, node).await.unwrap();
+    assert_eq!(own.sessions(&admin, node, ADMIN, Began::NoLaterThan(mark)).await.unwrap().len(), 1, "and a consumer's is seen");
+}
+
 #[tokio::test]
 async fn a_server_that_is_silent_or_gone_is_unreachable_in_time() {
     let mut server = start(&[]).await;

@@ -1,7 +1,7 @@
 //! A fresh login as one account, from where only that account can be met.
 
 use super::{
-    connection::{Connection, Fault},
+    connection::Fault,
     entry::{self, Meets},
     server::{DENIED, DENIED_WITHOUT_VALUE, MariaDb, Member},
     way::{self, Peer, Way},
@@ -134,8 +134,7 @@ impl Attempt<'_> {
     }
 
     async fn try_way(&self, way: &Way, value: &Material) -> Result<Found, TargetError> {
-        let tls = self.member.tls();
-        let opened = Connection::open(way, &self.account.user, value, tls.as_ref(), self.target.limits).await;
+        let opened = self.target.open(self.node, self.member, way, &self.account.user, value).await;
         let answer = match opened {
             Ok(mut connection) => {
                 let answer = connection.field("SELECT CURRENT_USER()").await;

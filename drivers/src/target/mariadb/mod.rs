@@ -5,7 +5,7 @@
 //! reached from such an address, [`connection`] what is said over it within its time; and [`survey`], [`declare`],
 //! [`login`], [`session`] for the four things that a target is asked. Where a proxy in front holds one value per user, an
 //! account gets a [`twin`], whose rights are those of the original as the server tells them ([`grant`]). Changes are made under
-//! a lock, so that a broker that stalled cannot make one late ([`hold`]).
+//! a lock, so that a broker that stalled cannot make one late ([`hold`]). Its [`own`] sessions prove nothing.
 
 pub(super) mod connection;
 mod declare;
@@ -15,6 +15,7 @@ pub(super) mod hash;
 mod hold;
 mod login;
 mod options;
+mod own;
 mod privilege;
 pub(super) mod server;
 mod session;

@@ -2,6 +2,7 @@
 
 pub use super::connection::Limits;
 use super::connection::{Connection, Fault, Tls};
+use super::own::Own;
 use super::twin::Pair;
 use super::way::{Peer, Way};
 use crate::{
@@ -24,6 +25,7 @@ pub struct MariaDb {
     nodes: Vec<Node>,
     members: Vec<Member>,
     pub(super) limits: Limits,
+    pub(super) own: Own,
 }
 
 /// One node, as the deployment file describes it.
@@ -47,8 +49,9 @@ impl MariaDb {
         let nodes = members
             .iter()
             .map(|member| Node { name: member.name.clone(), address: format!("{}:{}", member.address, member.port) })
-            .collect();
-        Self { nodes, members, limits }
+            .collect::<Vec<_>>();
+        let own = Own::at(&nodes);
+        Self { nodes, members, limits, own }
     }
 
     pub(super) fn member(&self, node: &Node) -> Result<&Member, TargetError> {
@@ -56,6 +59,21 @@ impl MariaDb {
             node: node.name.clone(),
             what: "this target has no such node".to_owned(),
         })
+    }
+
+    /// Logs in, and remembers that this session is an own one.
+    pub(super) async fn open(
+        &self,
+        node: &Node,
+        member: &Member,
+        way: &Way,
+        user: &str,
+        value: &Material,
+    ) -> Result<Connection, Fault> {
+        let entering = self.own.enter(node).await;
+        let connection = Connection::open(way, user, value, member.tls().as_ref(), self.limits).await?;
+        entering.entered(connection.number());
+        Ok(connection)
     }
 
     /// Logs in as the administrator: each value once, over the node's own socket where there is one, else by TCP.
@@ -75,7 +93,7 @@ impl MariaDb {
                 if denied == MOST_DENIED {
                     break;
                 }
-                match Connection::open(&way, admin.user, value, member.tls().as_ref(), self.limits).await {
+                match self.open(node, member, &way, admin.user, value).await {
                     Ok(mut connection) => {
                         connection.prepare().await.map_err(|fault| fault.at(node))?;
                         return Ok(connection);

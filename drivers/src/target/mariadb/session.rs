@@ -14,7 +14,7 @@ pub(super) async fn mark(target: &MariaDb, admin: &Admin<'_>, node: &Node) -> Re
     })
 }
 
-/// The user's sessions. Since when they are open, the server does not tell.
+/// The user's sessions, this process's own left out. Since when they are open, the server does not tell.
 pub(super) async fn sessions(
     target: &MariaDb,
     admin: &Admin<'_>,
@@ -23,10 +23,13 @@ pub(super) async fn sessions(
     began: Began,
 ) -> Result<Vec<Session>, TargetError> {
     let mut connection = target.administer(node, admin).await?;
+    let quiet = target.own.quiet(node).await;
     let rows = connection
         .rows("SELECT CONNECTION_ID(), ID, USER, HOST FROM information_schema.PROCESSLIST")
         .await
         .map_err(|fault| fault.at(node))?;
+    let listed = rows.iter().filter_map(|row| row.get(1)?.as_deref()?.parse().ok()).collect();
+    let others = quiet.others(&listed);
     connection.close().await;
     let mut sessions = Vec::new();
     for row in rows {
@@ -37,7 +40,7 @@ pub(super) async fn sessions(
         if matches!(began, Began::NoLaterThan(until) if own < until.0) {
             return Ok(Vec::new());
         }
-        if id != own && whose == user && began.holds(Mark(id)) {
+        if others.contains(&id) && whose == user && began.holds(Mark(id)) {
             sessions.push(Session { mark: Mark(id), from: from.clone().unwrap_or_default(), since: None });
         }
     }
