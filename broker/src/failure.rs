@@ -95,12 +95,23 @@ pub struct Failure {
     /// What to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// What is waited for, where a program is to tell it from other things that are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<WaitsFor>,
+}
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WaitsFor {
+    /// Stragglers: consumers that hold on to an old value.
+    Stragglers,
 }
 
 impl Failure {
     /// What happened, and the exit code for it.
     pub fn new(code: Exit, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), causes: Vec::new(), state: None, hint: None }
+        Self { code, message: message.into(), causes: Vec::new(), state: None, hint: None, waits_for: None }
     }
 
     /// Why: an error and all that it was caused by.
@@ -125,6 +136,13 @@ impl Failure {
     #[must_use]
     pub fn state(mut self, state: impl Into<String>) -> Self {
         self.state = Some(state.into());
+        self
+    }
+
+    /// What is waited for.
+    #[must_use]
+    pub fn waits_for(mut self, what: WaitsFor) -> Self {
+        self.waits_for = Some(what);
         self
     }
 

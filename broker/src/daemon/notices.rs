@@ -2,7 +2,7 @@
 
 use super::{Daemon, metrics};
 use crate::{
-    failure::{Exit, Failure},
+    failure::{Exit, Failure, WaitsFor},
     notify::{self, Notice},
     schedule::Dated,
 };
@@ -37,11 +37,9 @@ pub fn overdue(daemon: &Daemon, dated: &Dated) {
 }
 
 fn happening(failure: &Failure) -> Happening {
-    // The engine's words for sessions that hold an old value after every restart.
-    let holds_on = failure.message.starts_with("sessions from before");
-    match (failure.code == Exit::Waiting, holds_on) {
-        (true, true) => Happening::Straggler,
-        (true, false) => Happening::Waiting,
+    match (failure.code == Exit::Waiting, failure.waits_for) {
+        (true, Some(WaitsFor::Stragglers)) => Happening::Straggler,
+        (true, None) => Happening::Waiting,
         (false, _) => Happening::Failed,
     }
 }
@@ -62,5 +60,18 @@ fn tell(daemon: &Daemon, notice: Notice) {
                 tracing::warn!(%name, %error, "a notification could not be delivered");
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_straggler_is_told_by_its_cause_and_not_by_words() {
+        let waiting = Failure::new(Exit::Waiting, "sessions from before are open");
+        assert_eq!(happening(&waiting), Happening::Waiting);
+        assert_eq!(happening(&waiting.waits_for(WaitsFor::Stragglers)), Happening::Straggler);
+        assert_eq!(happening(&Failure::new(Exit::Failed, "").waits_for(WaitsFor::Stragglers)), Happening::Failed);
     }
 }

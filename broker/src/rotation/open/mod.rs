@@ -3,8 +3,9 @@
 mod addresses;
 mod administrator;
 mod consumer;
+mod hosts;
 
-pub(crate) use consumer::open_host;
+pub(crate) use hosts::open_host;
 
 use super::{
     Subject,
@@ -46,13 +47,14 @@ pub fn subject(
             Err(Unopened::Failed(failure)) => return Err(*failure),
         }
     }
+    let mut hosts = hosts::Hosts::new(deployment, control);
     let mut instances = Vec::new();
     let mut groups = Vec::new();
     let reached: Vec<_> = targets.values().map(|reached| reached.target.clone()).collect();
     for step in &planned.restarts {
         let mut group = Vec::new();
         for instance in &step.instances {
-            match consumer::open(deployment, instance, planned, &reached, control) {
+            match consumer::open(deployment, instance, planned, &reached, &mut hosts) {
                 Ok(opened) => {
                     group.push(instances.len());
                     instances.push(opened);
@@ -66,8 +68,8 @@ pub fn subject(
     for planned in &planned.secrets {
         let Some(Driven { driver, options }) = deployment.keyrings.get(&planned.secret) else { continue };
         let at = format!("keyrings.{}", planned.secret);
-        let opened = consumer::hosts(deployment, control)
-            .and_then(|hosts| KEYRINGS.open(driver, options, &at, keyring::registry::Place { hosts: Arc::new(hosts) }));
+        let opened =
+            hosts.all().and_then(|hosts| KEYRINGS.open(driver, options, &at, keyring::registry::Place { hosts }));
         match opened {
             Ok(keyring) => drop(keyrings.insert(planned.secret.clone(), keyring)),
             Err(found) => mistakes.extend(found),

@@ -2,7 +2,7 @@
 
 use super::{POLL, known, marks, proxies_of, seen_as, sessions};
 use crate::{
-    failure::{Exit, Failure},
+    failure::{Exit, Failure, WaitsFor},
     rotation::{
         Instance, Rotation, accept,
         journal::{Credential, Marks},
@@ -25,7 +25,7 @@ pub(super) async fn wait(rotation: &mut Rotation<'_>, both: &Values) -> Result<(
         }
         if Instant::now() >= deadline {
             let what = format!("sessions from before the rotation of {} are still open", rotation.subject.names());
-            let mut failure = Failure::new(Exit::Waiting, what);
+            let mut failure = Failure::new(Exit::Waiting, what).waits_for(WaitsFor::Stragglers);
             failure.causes = named;
             let failure = failure.hint("restart what holds them, then `donjon rotate resume`");
             rotation.held.journal.waiting =
