@@ -11,6 +11,7 @@ use super::{
 };
 use crate::failure::{Exit, Failure};
 use donjon_drivers::target::Account;
+use futures_util::future::try_join;
 
 /// A credential of a rotation, with its secret.
 pub type Of<'a> = (&'a Item, &'a Credential);
@@ -123,8 +124,10 @@ pub async fn logins(
 pub async fn still_both(rotation: &mut Rotation<'_>, values: &Values) -> Result<(), Failure> {
     let refused = async |rotation: &Rotation<'_>| {
         let overlaps = |credential: &Credential| credential.way != Way::Switch;
-        let new = logins(rotation, values, Side::New, overlaps).await?.refused;
-        Ok::<_, Failure>((new, logins(rotation, values, Side::Old, overlaps).await?.refused))
+        let (new, old) =
+            try_join(logins(rotation, values, Side::New, overlaps), logins(rotation, values, Side::Old, overlaps))
+                .await?;
+        Ok::<_, Failure>((new.refused, old.refused))
     };
     let (new, old) = refused(rotation).await?;
     if new.is_empty() && old.is_empty() {
@@ -152,8 +155,8 @@ pub async fn still_both(rotation: &mut Rotation<'_>, values: &Values) -> Result<
 /// One value is accepted everywhere and the other refused everywhere.
 pub async fn alone(rotation: &Rotation<'_>, values: &Values, valid: Side) -> Result<(), Failure> {
     let gone = valid.other();
-    let kept = logins(rotation, values, valid, |_| true).await?;
-    let removed = logins(rotation, values, gone, |_| true).await?;
+    let (kept, removed) =
+        try_join(logins(rotation, values, valid, |_| true), logins(rotation, values, gone, |_| true)).await?;
     let names = rotation.subject.names();
     let failed = |cause: String| Err(Failure::new(Exit::Failed, format!("cannot rotate {names}")).cause(cause));
     match (kept.refused.as_slice(), removed.accepted.as_slice()) {

@@ -11,6 +11,7 @@ use crate::{
 };
 use donjon_drivers::store::{Store, StoreError};
 use donjon_policies::name::SecretName;
+use futures_util::future::try_join_all;
 use std::collections::BTreeSet;
 
 /// Makes this rotation the one that holds its secrets, in the order of their names; does nothing where it is already.
@@ -56,15 +57,19 @@ async fn one(store: &dyn Store, layout: &Layout, rotation: &Held, secret: &Secre
 /// Which of its secrets a rotation holds. Where it does not hold one that it began with, it was ended for that one but for
 /// the last line of its journal, and the secret may be another's by now.
 pub async fn held(store: &dyn Store, layout: &Layout, journal: &Journal) -> Result<BTreeSet<SecretName>, Failure> {
-    let mut held = BTreeSet::new();
-    for secret in journal.names() {
-        let read = labels::read(store, layout, &secret).await;
-        let read = read.map_err(|error| translate::store(format!("cannot read the labels of `{secret}`"), &error))?;
-        if read.labels.rotation.as_deref() == Some(journal.id.as_str()) {
-            held.insert(secret);
-        }
-    }
-    Ok(held)
+    let looks = journal.secrets.iter().map(|item| holds(store, layout, journal, &item.secret));
+    Ok(try_join_all(looks).await?.into_iter().flatten().collect())
+}
+
+async fn holds(
+    store: &dyn Store,
+    layout: &Layout,
+    journal: &Journal,
+    secret: &SecretName,
+) -> Result<Option<SecretName>, Failure> {
+    let read = labels::read(store, layout, secret).await;
+    let read = read.map_err(|error| translate::store(format!("cannot read the labels of `{secret}`"), &error))?;
+    Ok((read.labels.rotation.as_deref() == Some(journal.id.as_str())).then(|| secret.clone()))
 }
 
 /// Writes the labels of what a rotation holds once more, unchanged: whoever drove it before can no longer let a secret go.

@@ -7,6 +7,7 @@ use donjon_drivers::{
     target::{Account, Hazard, Login as Answer, Node, Survey, Target, TargetError, fence::Fenced},
 };
 use donjon_policies::name::{SecretName, TargetName};
+use futures_util::future::join_all;
 
 /// What one round of logins found.
 #[derive(Debug, Default)]
@@ -19,7 +20,7 @@ pub struct Found {
     pub unprovable: Vec<(Node, Account, String)>,
 }
 
-/// Tries a value on every node and account, and adds what came of it.
+/// Tries a value on every node and account, several at once, and adds what came of it in their order.
 pub async fn logins(
     target: &dyn Target,
     accounts: &[Account],
@@ -27,10 +28,12 @@ pub async fn logins(
     value: &Material,
     found: &mut Found,
 ) -> Result<(), TargetError> {
-    for node in target.nodes() {
-        for account in accounts {
-            let among: Vec<Account> = entries.iter().filter(|entry| entry.user == account.user).cloned().collect();
-            match target.login(node, account, &among, value).await? {
+    let at = |node| accounts.iter().map(move |account| (node, account));
+    let places: Vec<(&Node, &Account)> = target.nodes().iter().flat_map(at).collect();
+    for some in places.chunks(AT_ONCE) {
+        let tries = some.iter().map(|(node, account)| login(target, node, account, entries, value));
+        for ((node, account), answer) in some.iter().copied().zip(join_all(tries).await) {
+            match answer? {
                 Answer::Accepted => found.accepted.push((node.clone(), account.clone())),
                 Answer::Refused => found.refused.push((node.clone(), account.clone())),
                 // No consumer can get in there either, so there is nothing to prove.
@@ -41,6 +44,20 @@ pub async fn logins(
     }
     Ok(())
 }
+
+async fn login(
+    target: &dyn Target,
+    node: &Node,
+    account: &Account,
+    entries: &[Account],
+    value: &Material,
+) -> Result<Answer, TargetError> {
+    let among: Vec<Account> = entries.iter().filter(|entry| entry.user == account.user).cloned().collect();
+    target.login(node, account, &among, value).await
+}
+
+/// How many logins are under way at once: servers limit how many may be.
+const AT_ONCE: usize = 8;
 
 /// Every account of the users of a credential, refusing to go on where a change would not be safe.
 pub async fn survey(

@@ -25,6 +25,7 @@ use donjon_policies::{
     name::{SecretName, TargetName},
     transition::{Path, State},
 };
+use futures_util::future::{try_join, try_join_all};
 use std::collections::BTreeMap;
 
 /// The old and the new value of every secret of a rotation, and what administrators log in with.
@@ -105,10 +106,9 @@ impl Login {
 
 /// Reads both values of what the rotation holds. The new one is pending, or already published.
 pub async fn values(rotation: &Rotation<'_>) -> Result<Values, Failure> {
-    let mut values = BTreeMap::new();
-    for item in rotation.items() {
-        values.insert(item.secret.clone(), both(rotation, item).await?);
-    }
+    let items = rotation.items();
+    let read = try_join_all(items.iter().map(|item| both(rotation, item))).await?;
+    let values: BTreeMap<SecretName, Both> = items.iter().map(|item| item.secret.clone()).zip(read).collect();
     let mut administrators = BTreeMap::new();
     for (name, reached) in &rotation.subject.targets {
         let login = match values.get(&reached.administrator.secret) {
@@ -129,12 +129,14 @@ async fn both(rotation: &Rotation<'_>, item: &Item) -> Result<Both, Failure> {
             .state(journal.meaning())
             .hint("`donjon doctor` tells which stored value logs in where")
     };
-    let old = secrets::read(store, layout, secret, Which::Number(item.old)).await.map_err(failed)?;
-    let new = match item.new {
-        Some(version) => secrets::read(store, layout, secret, Which::Number(version)).await,
-        None => secrets::read_at(store, &layout.pending(&journal.id, secret), secret, Which::Latest).await,
+    let new = async {
+        match item.new {
+            Some(version) => secrets::read(store, layout, secret, Which::Number(version)).await,
+            None => secrets::read_at(store, &layout.pending(&journal.id, secret), secret, Which::Latest).await,
+        }
     };
-    let new = new.map_err(failed)?;
+    let old = secrets::read(store, layout, secret, Which::Number(item.old));
+    let (old, new) = try_join(old, new).await.map_err(failed)?;
     Ok(Both { old: old.ok_or_else(|| lost("old"))?.record, new: new.ok_or_else(|| lost("new"))?.record })
 }
 

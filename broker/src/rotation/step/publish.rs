@@ -19,6 +19,7 @@ use donjon_policies::{
     name::SecretName,
     transition::{Event, Path},
 };
+use futures_util::future::join_all;
 
 /// Publishes the new values.
 pub async fn publish(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
@@ -105,16 +106,27 @@ pub async fn record(
     Ok(version)
 }
 
-/// Brings every view up to date.
+/// Brings every view up to date, several at once: none depends on another.
 pub async fn assemble(rotation: &Rotation<'_>) -> Result<(), Failure> {
-    for (view, template) in &rotation.subject.views {
-        let refreshed =
-            views::refresh(rotation.store, rotation.layout, view, template, (rotation.clock)() / 1_000_000).await;
-        refreshed.map_err(|error| unassembled(view, &error))?;
-        checkpoint::reached("rotation.view-written");
+    for some in rotation.subject.views.chunks(AT_ONCE) {
+        // All of them come to an end, also where one does not work.
+        for done in join_all(some.iter().map(|(view, template)| one(rotation, view, template))).await {
+            done?;
+        }
     }
     Ok(())
 }
+
+async fn one(rotation: &Rotation<'_>, view: &SecretName, template: &str) -> Result<(), Failure> {
+    let now = (rotation.clock)() / 1_000_000;
+    let refreshed = views::refresh(rotation.store, rotation.layout, view, template, now).await;
+    refreshed.map_err(|error| unassembled(view, &error))?;
+    checkpoint::reached("rotation.view-written");
+    Ok(())
+}
+
+/// How many records that do not depend on each other are written at once.
+pub(super) const AT_ONCE: usize = 8;
 
 /// Writes a value once more, as the version after `expected`.
 pub async fn write(

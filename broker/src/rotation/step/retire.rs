@@ -2,7 +2,7 @@
 
 use super::{
     declare::{Strangers, look_again},
-    roll, sites,
+    publish, roll, sites,
 };
 use crate::{
     daemon::translate,
@@ -18,7 +18,8 @@ use crate::{
     },
 };
 use donjon_drivers::store::{StoreError, VersionState};
-use donjon_policies::transition::Event;
+use donjon_policies::{name::SecretName, transition::Event};
+use futures_util::future::{join_all, try_join};
 
 /// Removes the old values and sees them refused everywhere.
 pub async fn remove_old(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
@@ -84,23 +85,30 @@ pub fn kept_until(rotation: &Rotation<'_>) -> i64 {
     (rotation.clock)() / 1_000_000 + kept
 }
 
-/// Gives the earlier versions of the views, which hold old values too, their date of destruction.
+/// Gives the earlier versions of the views, which hold old values too, their date of destruction; several at once.
 pub async fn keep_views(rotation: &Rotation<'_>, until: i64) -> Result<(), Failure> {
+    for some in rotation.subject.views.chunks(publish::AT_ONCE) {
+        for done in join_all(some.iter().map(|(view, _)| keep_view(rotation, view, until))).await {
+            done?;
+        }
+    }
+    Ok(())
+}
+
+async fn keep_view(rotation: &Rotation<'_>, view: &SecretName, until: i64) -> Result<(), Failure> {
     let (store, layout) = (rotation.store, rotation.layout);
-    for (view, _) in &rotation.subject.views {
-        let failed = |error: StoreError| translate::store(format!("cannot date the old versions of `{view}`"), &error);
-        let versions = store.versions(&layout.secret(view)).await.map_err(failed)?;
-        let newest = secrets::newest(&versions);
-        let held = labels::read(store, layout, view).await.map_err(failed)?;
-        let mut labels = Labels { current: newest, ..held.labels.clone() };
-        for earlier in versions.iter().filter(|v| v.state == VersionState::Present && Some(v.version) != newest) {
-            if !labels.kept.iter().any(|kept| kept.version == earlier.version && kept.until <= until) {
-                labels = labels.keep(earlier.version, until);
-            }
+    let failed = |error: StoreError| translate::store(format!("cannot date the old versions of `{view}`"), &error);
+    let path = layout.secret(view);
+    let (versions, held) = try_join(store.versions(&path), labels::read(store, layout, view)).await.map_err(failed)?;
+    let newest = secrets::newest(&versions);
+    let mut labels = Labels { current: newest, ..held.labels.clone() };
+    for earlier in versions.iter().filter(|v| v.state == VersionState::Present && Some(v.version) != newest) {
+        if !labels.kept.iter().any(|kept| kept.version == earlier.version && kept.until <= until) {
+            labels = labels.keep(earlier.version, until);
         }
-        if labels != held.labels {
-            labels::write(store, layout, view, &held, &labels).await.map_err(failed)?;
-        }
+    }
+    if labels != held.labels {
+        labels::write(store, layout, view, &held, &labels).await.map_err(failed)?;
     }
     Ok(())
 }
