@@ -74,6 +74,7 @@ impl MariaDb {
             address: Ipv4Addr::LOCALHOST.to_string(),
             port: self.port,
             socket: Some(self.socket()),
+            log: None,
             tls_ca: None,
         }
     }

@@ -27,6 +27,7 @@ mod identity;
 mod inventory;
 mod keyring;
 mod kills;
+mod knocks;
 mod lifecycle;
 mod lookup;
 mod paths;

@@ -207,6 +207,7 @@ pub async fn begin(
         epoch: None,
         restarted: Vec::new(),
         waiting: None,
+        watched: BTreeMap::new(),
         undone: None,
     };
     let mut held = Held::create(store, layout, journal).await.map_err(failed)?;

@@ -159,6 +159,7 @@ mod tests {
             epoch: None,
             restarted: Vec::new(),
             waiting: None,
+            watched: BTreeMap::new(),
             undone: None,
         };
         let first = Held::create(&store, &layout, journal).await.unwrap();

@@ -198,6 +198,7 @@ mod tests {
             epoch: None,
             restarted: Vec::new(),
             waiting: None,
+            watched: BTreeMap::new(),
             undone: None,
         };
         Held::create(store, layout, journal).await.unwrap()

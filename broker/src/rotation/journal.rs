@@ -45,6 +45,9 @@ pub struct Journal {
     pub restarted: Vec<Restarted>,
     /// What it waits for, for a person.
     pub waiting: Option<String>,
+    /// Where the records of refused logins ended when the old values were.
+    #[serde(default)]
+    pub watched: Points,
     /// Why it went back, where it did.
     #[serde(default)]
     pub undone: Option<String>,
@@ -52,6 +55,9 @@ pub struct Journal {
 
 /// Nodes' marks by target and node.
 pub type Marks = BTreeMap<TargetName, BTreeMap<String, Mark>>;
+
+/// Points in nodes' records of refused logins, by target and node.
+pub type Points = BTreeMap<TargetName, BTreeMap<String, u64>>;
 
 /// One secret of a rotation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

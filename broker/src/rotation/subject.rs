@@ -1,6 +1,6 @@
 //! What is rotated and with what: the secrets, the targets that must accept them, and the consumers to restart.
 
-use super::open::Back;
+use super::open::{Back, Hosts};
 use donjon_drivers::{
     drain::Drain,
     keyring::Keyring,
@@ -40,6 +40,10 @@ pub struct Subject {
     pub groups: Vec<Vec<usize>>,
     /// The order in which consumers that were touched return to the old value.
     pub back: Back,
+    /// The hosts of the deployment, and where their sessions come from.
+    pub hosts: Hosts,
+    /// For how long knocks with an old value are watched for once it is refused.
+    pub trial: Duration,
     /// For how long the previous value is kept.
     pub keep_previous: Duration,
     /// For how long sessions from before the restarts may stay before the rotation says that it waits.

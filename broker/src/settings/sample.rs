@@ -48,6 +48,9 @@ catalogue: kolla-ansible
 # How long the previous value is kept after a rotation, in days.
 # keep_previous: 7
 
+# For how long knocks with an old value are watched for once it is refused, in seconds, where a target's node names its log.
+# trial: 30
+
 # For how long a value that was read may be answered without a look at the store, in seconds; 0 for never.
 # read_lease: 2
 ";

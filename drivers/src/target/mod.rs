@@ -73,6 +73,13 @@ pub trait Target: Send + Sync {
         })
     }
 
+    /// The logins that a node has refused since a point in its record of them, or where that record ends now; `None` where
+    /// it keeps none that can be read.
+    async fn knocks(&self, node: &Node, since: Option<u64>) -> Result<Option<Knocks>, TargetError> {
+        let _ = (node, since);
+        Ok(None)
+    }
+
     /// Makes `twin` an account with exactly the rights that `account` has and that accepts exactly this value, whether or
     /// not it was there before. For `dual-user`; a target whose [`Capabilities::twins`] is [`Twins::No`] has none.
     async fn twin(
@@ -213,6 +220,24 @@ pub struct Session {
     pub from: String,
     /// Since when it is open, where the server tells.
     pub since: Option<SystemTime>,
+}
+
+/// Logins that a node has refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Knocks {
+    /// The point up to which they were read.
+    pub point: u64,
+    /// They.
+    pub refused: Vec<Knock>,
+}
+
+/// A login that a node has refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Knock {
+    /// As whom.
+    pub user: String,
+    /// Where it came from.
+    pub from: String,
 }
 
 /// What a target can do.

@@ -23,6 +23,9 @@ pub struct Deployment {
     /// How long sessions from before the restarts may stay before a rotation says that it waits for them, in seconds.
     #[serde(default = "default_drain")]
     pub drain: u32,
+    /// For how long knocks with an old value are watched for once it is refused, in seconds, where a target tells them.
+    #[serde(default = "default_trial")]
+    pub trial: u32,
     /// For how long a value that was read may be answered again without a look at the epoch, in seconds: 10 at most, and 0
     /// for never. Another broker that publishes waits for as long.
     #[serde(default = "default_read_lease")]
@@ -130,6 +133,7 @@ impl Deployment {
             catalogue: default_catalogue(),
             keep_previous: default_keep_previous(),
             drain: default_drain(),
+            trial: default_trial(),
             read_lease: default_read_lease(),
             inventory: None,
             hosts: BTreeMap::new(),
@@ -206,6 +210,10 @@ fn default_keep_previous() -> u32 {
 
 fn default_drain() -> u32 {
     60
+}
+
+fn default_trial() -> u32 {
+    30
 }
 
 fn default_read_lease() -> u32 {

@@ -309,7 +309,11 @@ async fn a_brokers_own_logins_are_no_sessions_of_anybody_elses() {
     assert_eq!(listed(&own).await, 0);
     let _consumer = session(&server, ADMIN, ADMIN_VALUE).await;
     let mark = own.mark(&admin, node).await.unwrap();
-    assert_eq!(own.sessions(&admin, node, ADMIN, Began::NoLaterThan(mark)).await.unwrap().len(), 1, "and a consumer's is seen");
+    assert_eq!(
+        own.sessions(&admin, node, ADMIN, Began::NoLaterThan(mark)).await.unwrap().len(),
+        1,
+        "and a consumer's is seen"
+    );
 }
 
 #[tokio::test]

@@ -10,18 +10,18 @@ pub(crate) use hosts::open_host;
 use super::{
     Subject,
     plan::PlannedRotation,
-    subject::{Credential, Item, Reached, Stands},
+    subject::{Addresses, Credential, Item, Reached, Stands},
 };
 use crate::failure::{Exit, Failure};
 use donjon_drivers::{
     keyring::{self, registry::KEYRINGS},
     options::Mistake,
-    target::registry::TARGETS,
+    target::{Target, registry::TARGETS},
 };
 use donjon_policies::{
     catalogue::{Catalogue, TargetKind},
-    deployment::{Deployment, Driven},
-    name::TargetName,
+    deployment::{Deployment, Driven, LOCAL},
+    name::{HostName, TargetName},
     restart,
 };
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
@@ -105,6 +105,8 @@ pub fn subject(
         instances,
         groups,
         back: consumer::back(deployment),
+        hosts: everywhere(deployment, &reached),
+        trial: Duration::from_secs(u64::from(deployment.trial)),
         keep_previous: Duration::from_secs(u64::from(deployment.keep_previous) * 24 * 3600),
         drain: Duration::from_secs(u64::from(deployment.drain)),
     })
@@ -143,6 +145,18 @@ fn target(
         | TargetKind::Consumers => Stands::AtTheEnd,
     };
     Ok(Reached { target, administrator, stands })
+}
+
+/// The hosts of a deployment, with where targets see their sessions come from; looked up where somebody asks.
+pub type Hosts = Arc<dyn Fn() -> BTreeMap<HostName, Addresses> + Send + Sync>;
+
+fn everywhere(deployment: &Deployment, targets: &[Arc<dyn Target>]) -> Hosts {
+    let (deployment, targets) = (deployment.clone(), targets.to_vec());
+    let local: HostName = LOCAL.parse().expect("it is a name of a host");
+    Arc::new(move || {
+        let hosts = deployment.hosts.keys().chain([&local]);
+        hosts.map(|host| (host.clone(), addresses::of(&deployment, host, &targets))).collect()
+    })
 }
 
 /// The order in which consumers that were touched return to the old value.

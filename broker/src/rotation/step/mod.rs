@@ -11,3 +11,4 @@ pub mod stage;
 pub mod switch;
 pub mod undo;
 pub mod verify;
+pub mod watch;

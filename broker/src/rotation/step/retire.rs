@@ -2,7 +2,7 @@
 
 use super::{
     declare::{Strangers, look_again},
-    publish, roll, sites,
+    publish, roll, sites, watch,
 };
 use crate::{
     daemon::translate,
@@ -30,6 +30,8 @@ pub async fn remove_old(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
     accept::only(rotation, &values, Side::New, "rotation.old-removed").await?;
     accept::alone(rotation, &values, Side::New).await?;
     checkpoint::reached("rotation.old-refused");
+    // After the broker's own proofs of refusal, which are knocks as well.
+    rotation.held.journal.watched = watch::points(rotation).await?;
     Ok(Event::OldRefused)
 }
 
@@ -49,6 +51,7 @@ async fn trial(rotation: &mut Rotation<'_>) -> Result<(), Failure> {
         let values = values(rotation).await?;
         accept::only(rotation, &values, Side::New, "rotation.old-removed").await?;
         accept::alone(rotation, &values, Side::New).await?;
+        rotation.held.journal.watched = watch::points(rotation).await?;
     }
     let mut unwell = Vec::new();
     for instance in &rotation.subject.instances {
@@ -61,7 +64,7 @@ async fn trial(rotation: &mut Rotation<'_>) -> Result<(), Failure> {
         unwell.extend(why.map(|why| format!("{place}: {why}")));
     }
     if unwell.is_empty() {
-        return Ok(());
+        return watch::watch(rotation).await;
     }
     let what = format!("consumers of {} fail without the old value", rotation.subject.names());
     if rotation.journal().returned {

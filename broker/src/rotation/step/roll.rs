@@ -282,6 +282,11 @@ fn acknowledged(rotation: &Rotation<'_>, instance: &Instance) -> bool {
     known(rotation, instance).is_some_and(|known| known.acknowledged)
 }
 
+/// Whether nothing is missing of it: it was proven, or the operator goes on without it.
+pub(super) fn proven_or_left(rotation: &Rotation<'_>, instance: &Instance) -> bool {
+    acknowledged(rotation, instance) || rotation.leave.contains(&instance.place())
+}
+
 fn left(rotation: &Rotation<'_>, instance: &Instance) -> bool {
     let place = instance.place();
     let left = rotation.leave.contains(&place);

@@ -5,7 +5,8 @@
 //! reached from such an address, [`connection`] what is said over it within its time; and [`survey`], [`declare`],
 //! [`login`], [`session`] for the four things that a target is asked. Where a proxy in front holds one value per user, an
 //! account gets a [`twin`], whose rights are those of the original as the server tells them ([`grant`]). Changes are made under
-//! a lock, so that a broker that stalled cannot make one late ([`hold`]). Its [`own`] sessions prove nothing.
+//! a lock, so that a broker that stalled cannot make one late ([`hold`]). Its [`own`] sessions prove nothing. Who was
+//! refused is read in a node's log ([`knock`]).
 
 pub(super) mod connection;
 mod declare;
@@ -13,6 +14,7 @@ mod entry;
 mod grant;
 pub(super) mod hash;
 mod hold;
+mod knock;
 mod login;
 mod options;
 mod own;

@@ -69,6 +69,12 @@ const NODE: &[Description] = &[
         help: "the host on which that socket lies; only the deployment host itself for now",
     },
     Description {
+        name: "log",
+        kind: Kind::Path,
+        need: Need::Optional,
+        help: "its error log, where it lies on the deployment host: tells who still knocks with an old value",
+    },
+    Description {
         name: "tls_ca",
         kind: Kind::Path,
         need: Need::Optional,
@@ -89,12 +95,13 @@ struct Node {
     address: String,
     port: u16,
     socket: Option<PathBuf>,
+    log: Option<PathBuf>,
     tls_ca: Option<PathBuf>,
 }
 
 impl Node {
     fn member(self) -> Member {
-        let Self { name, address, port, socket, tls_ca } = self;
-        Member { name, address, port, socket, tls_ca }
+        let Self { name, address, port, socket, log, tls_ca } = self;
+        Member { name, address, port, socket, log, tls_ca }
     }
 }

@@ -8,8 +8,8 @@ use super::way::{Peer, Way};
 use crate::{
     material::Material,
     target::{
-        Account, Admin, Began, Capabilities, Login, Mark, Node, Session, Sessions, Survey, Target, TargetError, Twins,
-        fence::Fencing,
+        Account, Admin, Began, Capabilities, Knocks, Login, Mark, Node, Session, Sessions, Survey, Target, TargetError,
+        Twins, fence::Fencing,
     },
 };
 use async_trait::async_trait;
@@ -39,6 +39,8 @@ pub struct Member {
     pub port: u16,
     /// Its own socket, where it runs on this machine.
     pub socket: Option<PathBuf>,
+    /// Its error log, where it can be read from here.
+    pub log: Option<PathBuf>,
     /// The authority that signed its certificate; without one, TCP connections are in clear.
     pub tls_ca: Option<PathBuf>,
 }
@@ -223,6 +225,10 @@ impl Target for MariaDb {
 
     async fn mark(&self, admin: &Admin<'_>, node: &Node) -> Result<Mark, TargetError> {
         super::session::mark(self, admin, node).await
+    }
+
+    async fn knocks(&self, node: &Node, since: Option<u64>) -> Result<Option<Knocks>, TargetError> {
+        super::knock::knocks(self.member(node)?, node, since).await
     }
 
     async fn twin(

@@ -419,6 +419,8 @@ impl Seen {
             instances: vec![instance],
             groups: vec![vec![0]],
             back: Arc::new(|touched| touched.iter().map(|i| Step { instances: vec![i.clone()] }).collect()),
+            hosts: Arc::new(BTreeMap::new),
+            trial: Duration::ZERO,
             keep_previous: Duration::from_secs(60),
             drain: Duration::ZERO,
         }

@@ -1,0 +1,108 @@
+//! The watch of a trial on a real MariaDB: a straggler of the deployment brings its account's old value back, once; a stranger
+//! and this machine do not.
+
+use donjon_tests::{donjon::Donjon, mariadb::MariaDb, process::Guard, tools};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+const OLD: &str = "the-first-root-password-4711";
+
+/// Where `web1` is, a host of the deployment; and one of which the deployment knows nothing.
+const HOST: &str = "127.0.0.5";
+const STRANGER: &str = "127.0.0.9";
+
+async fn site() -> (MariaDb, Donjon) {
+    let server = MariaDb::start_with(&["--skip-name-resolve"]).await;
+    for host in ["localhost", "%"] {
+        server.account("root", host, OLD).await;
+    }
+    let log = server.folder().join("error.log");
+    assert!(fs::metadata(&log).is_ok_and(|log| log.len() > 0), "the server writes a log: {}", log.display());
+    let donjon = Donjon::new();
+    donjon.describe(&format!(
+        "deployment: site1
+trial: 3
+hosts:
+  web1: {{driver: ssh, address: {HOST}, user: root}}
+targets:
+  mariadb:
+    driver: mariadb
+    nodes:
+      - {{name: db1, address: 127.0.0.1, port: {port}, socket: {socket}, log: {log}}}
+",
+        port = server.port,
+        socket = server.socket().display(),
+        log = log.display(),
+    ));
+    donjon.up();
+    donjon.run_with_input(&["put", "database_password"], OLD.as_bytes()).ok();
+    (server, donjon)
+}
+
+/// Logs in as root with the old value from an address, ten times a second, whatever comes of it.
+fn knocker(folder: &Path, port: u16, from: &str) -> Guard {
+    let script = folder.join(format!("{from}.py"));
+    fs::write(
+        &script,
+        format!(
+            "import pymysql, time\nwhile True:\n    try:\n        pymysql.connect(host='127.0.0.1', port={port}, user='root', password='{OLD}', bind_address='{from}').close()\n    except pymysql.err.OperationalError:\n        pass\n    time.sleep(0.1)\n"
+        ),
+    )
+    .unwrap();
+    let mut command = Command::new(tools::program("python"));
+    Guard::start(command.arg(script).stderr(Stdio::null())).expect("python is there")
+}
+
+/// Whether root gets in from an address with a value.
+fn gets_in(port: u16, from: &str, value: &str) -> bool {
+    let script = format!(
+        "import pymysql\npymysql.connect(host='127.0.0.1', port={port}, user='root', password='{value}', bind_address='{from}').close()"
+    );
+    let mut command = Command::new(tools::program("python"));
+    command.args(["-c", &script]).stderr(Stdio::null()).status().expect("python is there").success()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_straggler_of_the_deployment_brings_the_old_value_back_once_for_its_account() {
+    let (server, donjon) = site().await;
+    let folder = tempfile::tempdir().unwrap();
+    let straggler = knocker(folder.path(), server.port, HOST);
+    let waits = donjon.run(&["rotate", "apply", "database_password"]).failed(13);
+    assert!(waits.contains("knocks") && waits.contains("web1") && waits.contains("root@%"), "{waits}");
+    let new = donjon.run(&["get", "database_password"]).ok();
+    assert!(new != OLD && gets_in(server.port, HOST, &new), "what is served works");
+    assert!(gets_in(server.port, HOST, OLD), "it came back where the straggler knocks");
+    let locally = server.sql("select priv from mysql.global_priv where user = 'root' and host = 'localhost'").await;
+    assert!(!locally[0][0].contains(&donjon_tests::mariadb::native_hash(OLD)), "and nowhere else");
+    donjon.run(&["rotate", "status"]).failed(13);
+
+    // It goes on knocking: the old value does not come back a second time.
+    let resumed = donjon.run(&["rotate", "resume"]);
+    assert_eq!(resumed.code, 0, "{resumed:#?}");
+    assert!(resumed.err.contains("stays removed now"), "{resumed:#?}");
+    drop(straggler);
+    assert!(!gets_in(server.port, HOST, OLD) && gets_in(server.port, HOST, &new));
+    donjon.run(&["rotate", "status"]).ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_and_this_machine_are_told_and_not_obeyed() {
+    let (server, donjon) = site().await;
+    let folder = tempfile::tempdir().unwrap();
+    let _knocking = [STRANGER, "127.0.0.1"].map(|from| knocker(folder.path(), server.port, from));
+    let applied = donjon.run(&["rotate", "apply", "database_password"]);
+    assert_eq!(applied.code, 0, "{applied:#?}");
+    let told = |from: &str, whose: &str| {
+        let line = applied.err.lines().find(|line| line.contains(&format!("from {from}:")));
+        assert!(line.is_some_and(|line| line.contains(whose)), "{from}: {applied:#?}");
+    };
+    told(STRANGER, "no host of the deployment");
+    told("127.0.0.1", "local, where nothing is missing");
+    let new = donjon.run(&["get", "database_password"]).ok();
+    for from in [STRANGER, "127.0.0.1", HOST] {
+        assert!(!gets_in(server.port, from, OLD) && gets_in(server.port, from, &new), "{from}");
+    }
+}
