@@ -96,6 +96,11 @@ impl Home {
         self.0.join("vault")
     }
 
+    /// What is on its way to the overcloud: the file of the Vault's snapshot, and the new shares.
+    pub fn overcloud(&self) -> PathBuf {
+        self.0.join("overcloud")
+    }
+
     /// The file store's folder.
     pub fn file_store(&self) -> PathBuf {
         self.0.join("store")

@@ -94,6 +94,8 @@ pub fn at_mount(policy: &str, mount: &str) -> String {
 pub const BROKER_POLICY: &str = include_str!("../vault/broker.hcl");
 /// The name of the daemon's policy, and of its AppRole.
 pub const BROKER: &str = "donjon-broker";
+/// The AppRole of the broker that a Vault's database is handed over to; it has no credential but during a hand-over.
+pub const SUCCESSOR: &str = "donjon-successor";
 /// What the names of readers' policies and AppRoles begin with; the rest is the role.
 pub const READER_PREFIX: &str = "donjon-reader-";
 /// A reader's policy with `{deployment}` and `{secret}` left open; the first block is one secret's.

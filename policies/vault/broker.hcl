@@ -54,6 +54,7 @@ path "auth/approle/role/donjon-reader-*" {
     "secret_id_bound_cidrs"   = []
     "secret_id_accessor"      = []
     "cidr_list"               = []
+    "metadata"                = []
     "ttl"                     = []
     "num_uses"                = []
   }
@@ -101,6 +102,40 @@ path "sys/storage/raft/snapshot" {
   capabilities = ["read"]
 }
 
+# The same, where the database has arrived: a login that is good there, which audit devices and voters there are.
+path "auth/approle/role/donjon-successor/role-id" {
+  capabilities = ["read"]
+}
+
+path "auth/approle/role/donjon-successor/secret-id" {
+  capabilities = ["create", "update", "list"]
+}
+
+path "auth/approle/role/donjon-successor/secret-id-accessor/destroy" {
+  capabilities = ["create", "update"]
+}
+
+path "sys/audit" {
+  capabilities = ["read", "sudo"]
+}
+
+path "sys/storage/raft/configuration" {
+  capabilities = ["read"]
+}
+
+# What was handed out is revoked, there and by `donjon down`: by accessors, which open nothing.
+path "auth/token/accessors" {
+  capabilities = ["list", "sudo"]
+}
+
+path "auth/token/accessors/" {
+  capabilities = ["list", "sudo"]
+}
+
+path "auth/token/revoke-accessor" {
+  capabilities = ["create", "update"]
+}
+
 # `donjon rotate broker`: a new barrier key, and new unseal shares from the old ones.
 path "sys/rotate" {
   capabilities = ["update", "sudo"]
@@ -116,10 +151,6 @@ path "sys/rotate/root/init" {
 
 path "sys/rotate/root/update" {
   capabilities = ["create", "update", "sudo"]
-}
-
-path "sys/rotate/root/verify" {
-  capabilities = ["create", "read", "update", "delete", "sudo"]
 }
 
 path "sys/rotate/root/verify" {

@@ -254,7 +254,7 @@ impl Cluster {
             "api_addr": self.url(number),
             "cluster_addr": format!("https://{}:{cluster}", node.host.address),
             "log_level": "info",
-            "audit": [{"file": {"donjon": {
+            "audit": [{"file": {"node": {
                 "description": "all that is asked of this server",
                 "options": {"file_path": "audit.log", "mode": "0600"},
             }}}],

@@ -47,6 +47,7 @@ mod services;
 mod settings;
 mod shared;
 mod site;
+mod snapshot;
 mod sources;
 mod standalone;
 mod stores;

@@ -33,8 +33,11 @@ async fn the_daemon_may_do_its_work_and_nothing_beside() {
         ("sys/policies/acl/donjon-reader-r", readers),
         ("auth/approle/role/donjon-reader-r", role),
         ("auth/approle/role/donjon-reader-r/secret-id", "{}"),
+        ("auth/approle/role/donjon-reader-r/secret-id", r#"{"metadata":"{\"host\":\"ctl1\"}"}"#),
         ("auth/approle/role/donjon-broker/secret-id", "{}"),
+        ("auth/approle/role/donjon-successor/secret-id", "{}"),
         ("auth/token/renew-self", "{}"),
+        ("auth/token/revoke-accessor", r#"{"accessor":"of nobody"}"#),
         ("sys/rotate", "{}"),
         ("sys/rotate/root/init", r#"{"secret_shares":1,"secret_threshold":1}"#),
         ("sys/rotate/root/update", r#"{"key":"x"}"#),
@@ -45,12 +48,16 @@ async fn the_daemon_may_do_its_work_and_nothing_beside() {
         "donjon/data/site/a",
         "donjon/config",
         "sys/storage/raft/snapshot",
+        "sys/storage/raft/configuration",
+        "sys/audit",
         "auth/approle/role/donjon-reader-r/role-id",
+        "auth/approle/role/donjon-successor/role-id",
     ] {
         assert!(may(&daemon, Call::new(Method::Get, path)).await, "{path}");
     }
     assert!(may(&daemon, Call::new(Method::Delete, "donjon/metadata/donjon-private/site/pending/a")).await);
     assert!(may(&daemon, Call::new(Method::Delete, "sys/rotate/root/init")).await);
+    assert!(may(&daemon, Call::new(Method::List, "auth/token/accessors")).await);
 
     for path in
         ["other/data/a", "sys/mounts", "sys/policies/acl/default", "sys/policies/acl/root", "sys/auth", "sys/raw/core"]
@@ -66,7 +73,9 @@ async fn the_daemon_may_do_its_work_and_nothing_beside() {
         ("auth/token/create-orphan", "{}"),
         ("sys/storage/raft/snapshot-force", "{}"),
         ("auth/approle/role/donjon-broker", role),
+        ("auth/approle/role/donjon-successor", role),
         ("auth/approle/role/mine", role),
+        ("auth/token/lookup-accessor", r#"{"accessor":"of nobody"}"#),
     ] {
         assert!(!may_post(&daemon, path, body).await, "{path}");
     }

@@ -5,7 +5,7 @@ use super::{
     kept::{self, Sent},
     lifecycle,
     lookup::{self, Answered, Caller, Wanted},
-    metrics, push, recipients, renew, rotate, scan, schedule, transfer,
+    metrics, push, recipients, renew, rotate, scan, schedule, snapshot, transfer,
 };
 use crate::{
     audit::Actor,
@@ -164,6 +164,7 @@ async fn answer(
         Request::Scan { paths, elsewhere } => scan::scan(daemon, actor, &paths, elsewhere, tell).await,
         Request::ExportBundle(asked) => transfer::export(daemon, actor, &asked).await,
         Request::ExportVault(asked) => push::push(daemon, actor, asked, materials, tell).await,
+        Request::ExportSnapshot { asked } => snapshot::export(daemon, actor, asked, materials, tell).await,
         Request::ExportKey => transfer::export_key(daemon).await,
         Request::Import(asked) => transfer::import(daemon, actor, &asked, materials).await,
         Request::Restore(asked) => transfer::restore(daemon, actor, &asked, materials).await,

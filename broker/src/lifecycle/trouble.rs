@@ -32,6 +32,7 @@ pub fn vault_trouble(message: &str, error: &VaultError) -> Failure {
         | VaultError::Silent { .. }
         | VaultError::Call { .. }
         | VaultError::RootStillValid
+        | VaultError::NoLeader { .. }
         | VaultError::Storage { .. } => failure(Exit::Failed)
             .state("what was stored before is on its disk as it was")
             .hint("vault/server.log and daemon.log in DONJON_HOME say more; `donjon up` tries again"),

@@ -104,6 +104,11 @@ pub enum Request {
     ExportBundle(BundleAsked),
     /// Pushes everything into a Vault that is there, and moves the authority. Materials: the token for it.
     ExportVault(VaultAsked),
+    /// Carries the temporary Vault's own database into a cluster.
+    ExportSnapshot {
+        /// Which part of it.
+        asked: SnapshotAsked,
+    },
     /// The authority's public key, which sites pin.
     ExportKey,
     /// Takes a bundle into the store. Materials: the identity file, then the bundle, in pieces.
@@ -151,6 +156,7 @@ impl Request {
             | Self::Doctor(_)
             | Self::Scan { .. }
             | Self::ExportVault(_)
+            | Self::ExportSnapshot { .. }
             | Self::Restore(_)
             | Self::Receipt => false,
         }
@@ -241,6 +247,49 @@ pub struct VaultAsked {
     /// Only say what would change.
     #[serde(default)]
     pub plan: bool,
+    /// Make credentials for the roles, and answer them.
+    #[serde(default)]
+    pub credentials: bool,
+    /// The hosts that credentials are for; for any where there are none.
+    #[serde(default)]
+    pub hosts: Vec<HostName>,
+}
+
+/// A part of the way of a database into a cluster.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SnapshotAsked {
+    /// Fence this store and take a snapshot; its file comes back as materials, in pieces.
+    Take {
+        /// Who can open the file; whoever opens this Vault where empty.
+        recipients: Vec<String>,
+    },
+    /// Carry it. Materials: unseal shares, then the snapshot, in pieces; the broker's token and credentials come back.
+    Carry(CarryAsked),
+    /// The operator has what came back.
+    Finish(CarryAsked),
+}
+
+/// A cluster that a database is carried into.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct CarryAsked {
+    /// The addresses of its servers, the one that takes the database first.
+    pub addresses: Vec<String>,
+    /// The certificates to trust there, as PEM; those of the operating system where there are none.
+    #[serde(default)]
+    pub trust: Option<String>,
+    /// Only say how far it is.
+    #[serde(default)]
+    pub plan: bool,
+    /// How many of the materials are unseal shares.
+    #[serde(default)]
+    pub shares: usize,
+    /// Who holds the new shares.
+    #[serde(default)]
+    pub custodians: Vec<String>,
+    /// How many of them open the cluster.
+    #[serde(default)]
+    pub threshold: Option<u32>,
     /// Make credentials for the roles, and answer them.
     #[serde(default)]
     pub credentials: bool,

@@ -61,6 +61,11 @@ struct Record {
 }
 
 impl Mark {
+    /// Whether it is the mark of the store that rotates and signs.
+    pub fn is_here(&self) -> bool {
+        matches!(self, Self::Here { .. })
+    }
+
     /// Why a store with this mark neither rotates nor signs; `None` where it does.
     pub fn refusal(&self) -> Option<Elsewhere> {
         match self {

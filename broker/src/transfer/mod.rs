@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! authority's store ──push──────▶ a cluster that is there: everything, and the authority with it
+//! authority's Vault ──snapshot──▶ a cluster that is empty: the database itself, re-keyed, and the authority with it
 //! authority's store ──export──▶ bundle file ──import──▶ a node's folder, or another store
 //!        ▲                                                    │
 //!        └──────────────────── receipt (file) ◀───────────────┘
@@ -15,6 +16,7 @@ pub mod drill;
 pub mod envelope;
 pub mod export;
 pub mod exposure;
+pub mod fence;
 pub mod import;
 pub mod inbox;
 pub(crate) mod json;
@@ -26,6 +28,7 @@ mod private;
 pub mod push;
 pub mod receipt;
 pub mod retire;
+pub mod snapshot;
 pub mod standing;
 pub mod succession;
 pub mod told;

@@ -4,6 +4,7 @@
 //! donjon-private/<deployment>/signing/key                             the authority's key; never in a bundle
 //! donjon-private/<deployment>/signing/chain                           the links from earlier keys
 //! donjon-private/<deployment>/authority                               which store rotates and signs; never in a bundle
+//! donjon-private/<deployment>/handover                            how far the database was carried into a cluster; never in a bundle
 //! donjon-private/<deployment>/exports/sites/<site>/<role>/any|host.<host>   the last bundle for a scope, and its receipts
 //! donjon-private/<deployment>/exports/custodians                      the same for the custodians' bundle
 //! donjon-private/<deployment>/recipients/<digest>                     one recipient, and all that it could ever open
@@ -50,7 +51,7 @@ impl Places {
     /// Whether a record stays where it is, even when everything is exported: what makes this store the authority, whose
     /// bundles it takes in, and who caches what is in it.
     pub(super) fn stays(&self, record: &RecordPath) -> bool {
-        let own = [self.authority(), self.pin()];
+        let own = [self.authority(), self.pin(), self.handover()];
         let folders = ["signing", "readers", "authority"].map(|folder| format!("{}/", self.private(folder)));
         own.contains(record) || folders.iter().any(|folder| record.as_str().starts_with(folder))
     }
@@ -70,6 +71,16 @@ impl Places {
 
     pub(super) fn authority(&self) -> RecordPath {
         self.private("authority")
+    }
+
+    pub(super) fn handover(&self) -> RecordPath {
+        self.private("handover")
+    }
+
+    /// The folders of what a store keeps for itself while it is the authority: keys, values that nobody reads yet,
+    /// journals, who drives them, who caches.
+    pub(super) fn of_the_authority(&self) -> [RecordPath; 5] {
+        ["signing", "pending", "journal", "heartbeat", "readers"].map(|folder| self.private(folder))
     }
 
     pub(super) fn recipients(&self) -> RecordPath {

@@ -5,16 +5,19 @@ use super::{
     bundle::{OpenError, RecipientError},
     drill::DrillError,
     export::ExportError,
+    fence::FenceError,
     import::ImportError,
     key::PublicKey,
     mark::Elsewhere,
     pin::PinError,
     push::{PushError, Side},
     receipt::ReceiptError,
+    snapshot::{ContainerError, SnapshotError},
 };
 use crate::{
     daemon::translate,
     failure::{Exit, Failure},
+    vault::VaultError,
 };
 use donjon_drivers::store::vault::{CallError, Reason};
 
@@ -135,7 +138,7 @@ pub fn drill(message: impl Into<String>, error: &DrillError) -> Failure {
 /// This store neither rotates nor signs.
 pub fn elsewhere(error: &Elsewhere) -> Failure {
     let hint = match error {
-        Elsewhere::Moving { .. } => "the same `donjon export vault` again goes on with it",
+        Elsewhere::Moving { .. } => "the same `donjon export vault` or `donjon export snapshot` again goes on with it",
         Elsewhere::Moved { .. } => "ask the broker there; `donjon down` destroys what is here",
         Elsewhere::Arriving => "the same `donjon export vault` at the old authority goes on with it",
     };
@@ -192,8 +195,86 @@ pub fn push(message: &str, error: &PushError) -> Failure {
     }
 }
 
+/// A database that was not carried.
+pub fn snapshot(message: &str, error: &SnapshotError) -> Failure {
+    let told = |code| Failure::new(code, message).because(error);
+    match error {
+        SnapshotError::Elsewhere(error) => elsewhere(error),
+        SnapshotError::OtherWay { .. } => {
+            told(Exit::Conflict).state("nothing was changed").hint("the same `donjon export vault` again ends it")
+        }
+        SnapshotError::OtherSnapshot => {
+            told(Exit::Integrity).state(CARRIED_ON).hint("the same command again takes another snapshot and goes on")
+        }
+        SnapshotError::NoSnapshot(_) => told(Exit::Integrity)
+            .state("nothing was sent to the cluster; nothing is rotated or signed here until it is carried")
+            .hint("the same command again takes another; vault/server.log in DONJON_HOME says more"),
+        SnapshotError::Container(error) => container(message, error),
+        SnapshotError::Fence(FenceError::Unfinished { .. }) => told(Exit::Waiting)
+            .state("nothing was taken; this store is the authority as before")
+            .hint("`donjon rotate resume` or `donjon rotate abort`, then the same command again"),
+        SnapshotError::Fence(FenceError::Store(source)) => translate::store(message, source),
+        SnapshotError::Vault(VaultError::Call { source: CallError::Refused { reason: Reason::Denied, .. }, .. }) => {
+            told(Exit::NotAllowed).state(CARRIED_ON).hint(
+                "a temporary Vault that an earlier donjon made has no right to this: `donjon export vault` carries its records",
+            )
+        }
+        SnapshotError::Vault(VaultError::TooFewShares { .. } | VaultError::Share(_)) => told(Exit::NotAllowed)
+            .state(CARRIED_ON)
+            .hint("enough custodians of this Vault at once: -i IDENTITY -i IDENTITY"),
+        SnapshotError::Vault(_) | SnapshotError::NotYet { .. } | SnapshotError::Voters { .. } => {
+            told(Exit::Unavailable).state(CARRIED_ON).hint("the same command again goes on; the servers' own logs say more")
+        }
+        SnapshotError::Storage { .. } | SnapshotError::Version { .. } => {
+            told(Exit::Usage).state(CARRIED_ON).hint("or push the records alone: `donjon export vault`")
+        }
+        SnapshotError::Taken { .. } => told(Exit::Conflict).state(CARRIED_ON).hint(
+            "nothing of this database is in that server; if nothing else is, stop it, empty its storage folder, start it, and \
+             give the same command again; if it is of use to others, name another",
+        ),
+        SnapshotError::Standby { .. } => told(Exit::Conflict)
+            .state("nothing was sent to it")
+            .hint("the first --address is that of a server that is alone: stop it, empty its storage folder, start it again"),
+        SnapshotError::Sealed { .. } => told(Exit::Waiting).state(CARRIED_ON).hint(
+            "its custodians open it with their new shares, which lie in overcloud/shares in DONJON_HOME: \
+             `age -d -i IDENTITY N.age`, then `bao operator unseal`; then the same command again",
+        ),
+        SnapshotError::NoAudit => told(Exit::Usage).state(CARRIED_ON).hint(
+            "declare an audit device in each server's configuration, under another name than `donjon`, restart or reload \
+             them, and give the same command again",
+        ),
+        SnapshotError::OtherCustodians => told(Exit::Conflict)
+            .state(CARRIED_ON)
+            .hint("the --custodian keys and --threshold of the first run, in the same order"),
+        SnapshotError::Store { source, .. } => {
+            let causes = told(Exit::Failed).causes;
+            Failure { causes, ..translate::store(message, source) }.state(CARRIED_ON).hint("the same command again goes on")
+        }
+        SnapshotError::Authority(error) => authority(message, error),
+        SnapshotError::Grants(error) => push(message, error),
+    }
+}
+
+/// The file of a snapshot that was refused.
+pub fn container(message: &str, error: &ContainerError) -> Failure {
+    let (code, hint) = match error {
+        ContainerError::WrongIdentity => {
+            (Exit::NotAllowed, "give an identity whose public key was a --recipient: -i IDENTITY")
+        }
+        ContainerError::Encrypt(_) => (Exit::Failed, "the same command again goes on"),
+        ContainerError::Damaged { .. }
+        | ContainerError::Forged
+        | ContainerError::Foreign { .. }
+        | ContainerError::Newer
+        | ContainerError::Snapshot(_) => (Exit::Integrity, "the same command again takes another snapshot"),
+    };
+    Failure::new(code, message).because(error).state(CARRIED_ON).hint(hint)
+}
+
 fn told_causes(error: &PushError) -> Vec<String> {
     Failure::new(Exit::Failed, "").because(error).causes
 }
 
+const CARRIED_ON: &str =
+    "what was done stays done; nothing is rotated or signed here from the first step on, and readers go on reading";
 const GOES_ON: &str = "what was written there stays, and is whole; the same command again goes on";

@@ -67,6 +67,14 @@ pub enum VaultError {
         /// What was found.
         found: &'static str,
     },
+    /// A cluster elects nobody.
+    #[error("{place} has had no leader for {} s; its own log may say why", within.as_secs())]
+    NoLeader {
+        /// One of its servers.
+        place: String,
+        /// How long it was waited for.
+        within: Duration,
+    },
     /// What was asked takes more custodians.
     #[error("{given} of {needed} unseal shares were given")]
     TooFewShares {

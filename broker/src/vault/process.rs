@@ -147,7 +147,7 @@ impl Process {
         }
     }
 
-    /// Asks it to open its logs anew.
+    /// Asks it to open its logs anew, and to have the audit devices that its configuration names by now.
     pub fn reopen_logs(&self) -> Result<(), ProcessError> {
         rustix::process::pidfd_send_signal(self.handle.get_ref(), Signal::HUP)
             .map_err(|error| ProcessError::System { act: "tell the Vault server of its new log", source: error.into() })

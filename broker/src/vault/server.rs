@@ -178,6 +178,43 @@ impl Server<'_> {
         self.0.call(Call::post("auth/token/revoke-self", body(&Empty {}))).await.map(drop)
     }
 
+    /// Revokes every token but the current one; says how many.
+    pub(super) async fn revoke_others(self) -> Result<usize, CallError> {
+        #[derive(Deserialize)]
+        struct Data<T> {
+            data: T,
+        }
+        #[derive(Deserialize)]
+        struct Own {
+            accessor: String,
+        }
+        #[derive(Deserialize)]
+        struct All {
+            keys: Vec<String>,
+        }
+        #[derive(Serialize)]
+        struct Gone<'a> {
+            accessor: &'a str,
+        }
+        let own: Data<Own> = self.0.call(Call::new(Method::Get, "auth/token/lookup-self")).await?.parse()?;
+        let all: Data<All> = self.0.call(Call::new(Method::List, "auth/token/accessors")).await?.parse()?;
+        let mut revoked = 0;
+        for accessor in all.data.keys.iter().filter(|accessor| **accessor != own.data.accessor) {
+            match self.0.call(Call::post("auth/token/revoke-accessor", body(&Gone { accessor }))).await {
+                Ok(_) => revoked += 1,
+                // It went with another, or ended a moment ago.
+                Err(CallError::Refused { reason: Reason::BadRequest | Reason::Denied | Reason::Other, .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(revoked)
+    }
+
+    /// Seals it.
+    pub(super) async fn seal_up(self) -> Result<(), CallError> {
+        self.0.call(Call::post("sys/seal", body(&Empty {}))).await.map(drop)
+    }
+
     /// Revokes a token, and believes it only when the server refuses the token afterwards.
     pub(super) async fn revoke(self, token: &Material) -> Result<Revoked, CallError> {
         self.0.call_with(token, Call::post("auth/token/revoke-self", body(&Empty {}))).await?;

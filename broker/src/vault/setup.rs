@@ -11,7 +11,7 @@ use donjon_drivers::{
     material::Material,
     store::vault::{Call, CallError, Connection, Method},
 };
-use donjon_policies::access::{BROKER, BROKER_POLICY};
+use donjon_policies::access::{BROKER, BROKER_POLICY, SUCCESSOR};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::time::Duration;
@@ -53,6 +53,13 @@ pub(super) async fn prepare(
     let mount = json!({"type": "kv", "options": {"version": "2"}, "description": "Donjon's records"});
     post(format!("sys/mounts/{MOUNT}"), mount).await?;
     post(format!("sys/policies/acl/{BROKER}"), json!({"policy": BROKER_POLICY})).await?;
+    // A role without a credential, for the day when the database is handed over to a cluster.
+    let successor = json!({
+        "token_policies": [BROKER],
+        "token_no_default_policy": true,
+        "token_period": PERIOD.as_secs(),
+    });
+    post(format!("auth/approle/role/{SUCCESSOR}"), successor).await?;
     let credential = match mode {
         Mode::Host => Credential::Login(app_role(connection, root).await?),
         Mode::Custodians => Credential::Token(Server(connection).orphan(root, BROKER, PERIOD).await?),

@@ -282,11 +282,18 @@ impl Temporary {
         Ok(self.process().stop().await?)
     }
 
-    /// Ends the server and removes all that was in it, its keys first of all.
+    /// Revokes every token, seals and ends the server, and removes all that was in it, its keys first of all.
     pub async fn destroy(&self) -> Result<(), VaultError> {
         if self.connection.has_token() {
-            // The token dies with the storage in any case; a server that is down cannot revoke it.
-            let _ = Server(&self.connection).revoke_own().await;
+            // They die with the storage in any case; a server that is down can neither revoke nor seal.
+            let server = Server(&self.connection);
+            let ended = async {
+                server.revoke_others().await?;
+                server.seal_up().await
+            };
+            if let Err(error) = ended.await {
+                tracing::warn!(%error, "the Vault server was ended without having revoked its tokens and sealed itself");
+            }
             self.connection.forget_token();
         }
         *self.server.lock().await = Course::Over;

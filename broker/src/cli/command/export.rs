@@ -1,6 +1,8 @@
-//! `donjon export`: a sealed, signed bundle for a site and role, or for the custodians; or all of it into a Vault.
+//! `donjon export`: a sealed, signed bundle for a site and role, or for the custodians; or all of it into a cluster.
 
 pub(super) mod destination;
+mod kept;
+mod snapshot;
 mod vault;
 
 use crate::{
@@ -25,6 +27,7 @@ pub struct Export {
 enum What {
     Bundle(Bundle),
     Vault(vault::Vault),
+    Snapshot(snapshot::Snapshot),
     Key(Key),
 }
 
@@ -74,6 +77,7 @@ impl Export {
         match self.what {
             What::Bundle(bundle) => bundle.run(context),
             What::Vault(vault) => vault.run(context),
+            What::Snapshot(snapshot) => snapshot.run(context),
             What::Key(key) => key.run(context),
         }
     }

@@ -31,7 +31,7 @@ impl Recipients {
         self.0.iter().map(ToString::to_string)
     }
 
-    pub(super) fn each(&self) -> impl Iterator<Item = &dyn age::Recipient> {
+    pub(in crate::transfer) fn each(&self) -> impl Iterator<Item = &dyn age::Recipient> {
         self.0.iter().map(|r| r as &dyn age::Recipient)
     }
 }
@@ -96,7 +96,7 @@ impl Identities {
         Self(vec![key])
     }
 
-    pub(super) fn each(&self) -> impl Iterator<Item = &dyn age::Identity> {
+    pub(in crate::transfer) fn each(&self) -> impl Iterator<Item = &dyn age::Identity> {
         self.0.iter().map(|i| i as &dyn age::Identity)
     }
 }

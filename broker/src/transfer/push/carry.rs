@@ -8,10 +8,11 @@ use super::{
 };
 use crate::{
     records::Layout,
-    rotation::{checkpoint::reached, journal::Held},
+    rotation::checkpoint::reached,
     transfer::{
         authority::Authority,
         export::Paths,
+        fence::{fence, unfence},
         key::{KeyId, PublicKey},
         mark::{self, Mark},
         private::Places,
@@ -73,7 +74,9 @@ pub async fn stand(pushing: &Pushing<'_>) -> Result<Stand, PushError> {
     let there = destination.store();
     let mounted = destination.mounted().await?;
     let begun = if mounted { begun(pushing, &there).await? } else { Begun::Nothing };
-    if !mounted && mark::read(*here, places).await.map_err(Side::Here.failed())?.mark.is_some_and(|m| !is_here(&m)) {
+    if !mounted
+        && mark::read(*here, places).await.map_err(Side::Here.failed())?.mark.is_some_and(|mark| !mark.is_here())
+    {
         return Err(PushError::OtherDestination);
     }
     let mut records = Vec::new();
@@ -101,9 +104,9 @@ pub async fn push(
     with_credentials: WithCredentials,
     tell: &(dyn Fn(&str, usize, usize) + Send + Sync),
 ) -> Result<Pushed, PushError> {
-    let Pushing { here, places, destination, now, .. } = pushing;
+    let Pushing { here, places, layout, destination, now, .. } = pushing;
     if let Err(differs) = refuse_others(&stand.records) {
-        unfence(pushing).await?;
+        unfence(*here, places, *now).await.map_err(Side::Here.failed())?;
         return Err(differs);
     }
     let there = destination.store();
@@ -119,7 +122,7 @@ pub async fn push(
         written += copy(pushing, &there, &stand.records, "copied", tell).await?;
         // Read back once before this store is fenced: what cannot be the same there keeps nobody from rotating here.
         refuse_others(&compared(pushing, &there).await?)?;
-        fence(pushing).await?;
+        fence(*here, places, layout, &destination.place(), *now).await?;
         reached("push.fenced");
     }
     // Nothing changes here any more. What changed since the comparison is copied, then all of it is read back.
@@ -172,10 +175,6 @@ impl Begun {
     }
 }
 
-fn is_here(mark: &Mark) -> bool {
-    matches!(mark, Mark::Here { .. })
-}
-
 async fn begun(pushing: &Pushing<'_>, there: &Vault) -> Result<Begun, PushError> {
     let Pushing { here, places, .. } = pushing;
     let ours = mark::read(*here, places).await.map_err(Side::Here.failed())?.mark;
@@ -209,36 +208,6 @@ async fn claim(pushing: &Pushing<'_>, there: &Vault, own: &KeyId) -> Result<(), 
     }
     let mark = Mark::Arriving { from: own.clone() };
     mark::write(there, pushing.places, &marked, mark, pushing.now).await.map_err(Side::There.failed())
-}
-
-/// From here on nothing is rotated or signed here. A rotation that has begun is let end first: it looks at the mark
-/// after it has written its journal, and this looks at the journals after it has written the mark.
-async fn fence(pushing: &Pushing<'_>) -> Result<(), PushError> {
-    let Pushing { here, places, layout, destination, now, .. } = pushing;
-    let failed = Side::Here.failed();
-    let marked = mark::read(*here, places).await.map_err(&failed)?;
-    if marked.mark.as_ref().is_none_or(is_here) {
-        let mark = Mark::Moving { to: destination.place() };
-        mark::write(*here, places, &marked, mark, *now).await.map_err(&failed)?;
-    }
-    let unfinished = Held::unfinished(*here, layout).await.map_err(&failed)?;
-    if unfinished.is_empty() {
-        return Ok(());
-    }
-    unfence(pushing).await?;
-    let names: Vec<_> = unfinished.iter().map(|held| held.journal.named()).collect();
-    Err(PushError::Unfinished { names: names.join(", ") })
-}
-
-/// This store is the authority as before. Nothing has arrived there: that is the last step.
-async fn unfence(pushing: &Pushing<'_>) -> Result<(), PushError> {
-    let Pushing { here, places, now, .. } = pushing;
-    let failed = Side::Here.failed();
-    let marked = mark::read(*here, places).await.map_err(&failed)?;
-    if let Some(Mark::Moving { .. }) = marked.mark {
-        mark::write(*here, places, &marked, Mark::Here { from: None }, *now).await.map_err(&failed)?;
-    }
-    Ok(())
 }
 
 async fn compared(pushing: &Pushing<'_>, there: &Vault) -> Result<Vec<Compared>, PushError> {

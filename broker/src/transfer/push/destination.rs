@@ -81,6 +81,11 @@ impl Destination {
         Err(first.unwrap_or(PushError::NoAddress))
     }
 
+    /// One that is connected to and logged in to already.
+    pub(in crate::transfer) fn at(connection: Arc<Connection>, mount: RecordPath) -> Self {
+        Self { connection, mount }
+    }
+
     /// The store in its mount.
     pub fn store(&self) -> Vault {
         Vault::new(Arc::clone(&self.connection), self.mount.clone())

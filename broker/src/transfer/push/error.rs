@@ -1,6 +1,6 @@
 //! Why a push did not go through.
 
-use crate::transfer::{authority::AuthorityError, export::Paths, mark::Elsewhere};
+use crate::transfer::{authority::AuthorityError, export::Paths, fence::FenceError, mark::Elsewhere};
 use donjon_drivers::store::{
     RecordPath, StoreError,
     vault::{AddressError, CallError},
@@ -106,6 +106,15 @@ impl fmt::Display for Side {
             Self::Here => "this store",
             Self::There => "the store that is pushed to",
         })
+    }
+}
+
+impl From<FenceError> for PushError {
+    fn from(error: FenceError) -> Self {
+        match error {
+            FenceError::Unfinished { names } => Self::Unfinished { names },
+            FenceError::Store(source) => Self::Store { side: Side::Here, source },
+        }
     }
 }
 

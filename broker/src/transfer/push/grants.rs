@@ -1,7 +1,7 @@
 //! What readers may read there: a policy and an AppRole for each role of the deployment, and the broker's own policy.
 
 use super::{
-    Destination, PushError,
+    Destination, PushError, WithCredentials,
     destination::{Answer, body},
     revoke::HOST,
 };
@@ -53,8 +53,8 @@ pub struct Credential {
     pub secret_id: Material,
 }
 
-/// An AppRole's settings, as they are written and as they are compared.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// An AppRole's settings, as they are compared.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
 struct Settings {
     token_policies: Vec<String>,
     token_no_default_policy: bool,
@@ -69,14 +69,33 @@ pub(super) async fn compare(
     roles: impl Iterator<Item = RoleName>,
     deployment: &DeploymentName,
 ) -> Result<Vec<Grant>, PushError> {
+    let own = (None, BROKER.to_owned(), at_mount(BROKER_POLICY, destination.mount.as_str()));
+    let roles = wanted(destination, access, roles, deployment)?;
+    compare_each(destination, [own].into_iter().chain(roles)).await
+}
+
+type Wanted = (Option<RoleName>, String, String);
+
+fn wanted(
+    destination: &Destination,
+    access: &Access,
+    roles: impl Iterator<Item = RoleName>,
+    deployment: &DeploymentName,
+) -> Result<Vec<Wanted>, PushError> {
     let mount = destination.mount.as_str();
-    let mut wanted = vec![(None, BROKER.to_owned(), at_mount(BROKER_POLICY, mount))];
-    for role in roles {
+    let each = roles.map(|role| {
         let policy = access.vault_policy(deployment, &role);
         let policy = policy.map_err(|source| PushError::Policy { role: role.clone(), source })?;
-        wanted.push((Some(role.clone()), format!("{READER_PREFIX}{role}"), at_mount(&policy, mount)));
-    }
-    let mut grants = Vec::with_capacity(wanted.len());
+        Ok((Some(role.clone()), format!("{READER_PREFIX}{role}"), at_mount(&policy, mount)))
+    });
+    each.collect()
+}
+
+async fn compare_each(
+    destination: &Destination,
+    wanted: impl Iterator<Item = Wanted>,
+) -> Result<Vec<Grant>, PushError> {
+    let mut grants = Vec::new();
     for (role, name, policy) in wanted {
         let held = destination.policy(&name).await?;
         let settings = match role {
@@ -98,17 +117,31 @@ pub(super) async fn write(destination: &Destination, grants: &[Grant]) -> Result
     if grants.iter().any(|grant| grant.role.is_some() && grant.change != GrantChange::Keep) {
         destination.enable_approle().await?;
     }
+    write_each(destination, grants).await
+}
+
+async fn write_each(destination: &Destination, grants: &[Grant]) -> Result<(), PushError> {
     for grant in grants.iter().filter(|grant| grant.change != GrantChange::Keep) {
         let policy = BTreeMap::from([("policy", &grant.policy)]);
         let written = destination.post(&format!("sys/policies/acl/{}", grant.name), &policy).await;
         written.map_err(PushError::call("write a policy there"))?;
         if grant.role.is_some() {
             let written =
-                destination.post(&format!("auth/approle/role/{}", grant.name), &Settings::of(&grant.name)).await;
+                destination.post(&format!("auth/approle/role/{}", grant.name), &one_policy(&grant.name)).await;
             written.map_err(PushError::call("write an AppRole there"))?;
         }
     }
     Ok(())
+}
+
+/// The settings as they are written: the broker's own policy lets a reader's role have one policy, and no list of them.
+fn one_policy(policy: &str) -> serde_json::Value {
+    json!({
+        "token_policies": policy,
+        "token_no_default_policy": true,
+        "token_ttl": TOKEN_LIVES,
+        "token_max_ttl": TOKEN_LIVES_AT_MOST,
+    })
 }
 
 /// A new credential for each role, and for each host where any are named.
@@ -159,6 +192,23 @@ impl Settings {
 }
 
 impl Destination {
+    /// What each role is granted, where the broker's own policy and AppRole logins are already; with a credential for each
+    /// role where that is asked for.
+    pub(in crate::transfer) async fn grant(
+        &self,
+        access: &Access,
+        roles: impl Iterator<Item = RoleName>,
+        deployment: &DeploymentName,
+        with: &WithCredentials,
+    ) -> Result<Vec<Credential>, PushError> {
+        let grants = compare_each(self, wanted(self, access, roles, deployment)?.into_iter()).await?;
+        write_each(self, &grants).await?;
+        match with {
+            WithCredentials::Yes(hosts) => credentials(self, &grants, hosts).await,
+            WithCredentials::No => Ok(Vec::new()),
+        }
+    }
+
     async fn policy(&self, name: &str) -> Result<Option<String>, PushError> {
         #[derive(Deserialize)]
         struct Policy {

@@ -35,7 +35,7 @@ impl Call {
         Self { method, path: path.into(), body: None }
     }
 
-    /// A write of a JSON text.
+    /// A write of a JSON text, or of what else the path takes.
     pub fn post(path: impl Into<String>, body: Material) -> Self {
         Self { method: Method::Post, path: path.into(), body: Some(body) }
     }
@@ -232,6 +232,11 @@ impl Answer {
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, CallError> {
         // EXPOSE: parsed in place; secret fields land in Material
         serde_json::from_slice(self.body.expose()).map_err(|_| CallError::Unreadable { place: self.place.clone() })
+    }
+
+    /// The bytes, of an answer that is no JSON.
+    pub fn into_bytes(self) -> Material {
+        self.body
     }
 
     /// The JSON text, for a reader that borrows from it.

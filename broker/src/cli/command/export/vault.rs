@@ -1,16 +1,15 @@
 //! `donjon export vault`: everything into a Vault cluster that is there, and the authority with it.
 
-use super::destination::At;
+use super::{destination::At, kept};
 use crate::{
     cli::{Context, progress::Progress, show},
     failure::{Exit, Failure},
     socket::message::{Request, VaultAsked},
 };
 use clap::Args;
-use donjon_drivers::{fs, material::Material};
 use donjon_policies::name::HostName;
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Push everything into a Vault or OpenBao cluster that is there, and make it the authority.
 ///
@@ -61,7 +60,7 @@ impl Vault {
         progress.end();
         let reply = reply?;
         if let Some(folder) = &self.credentials {
-            keep(folder, &reply.value, &reply.materials)?;
+            kept::credentials(folder, &reply.value, &reply.materials)?;
         }
         let (value, plan) = (reply.value, self.plan);
         show::answer(context.output, &json!({"vault": value}), || people(&value, plan))
@@ -105,30 +104,4 @@ fn people(value: &Value, plan: bool) -> String {
     told += "a broker there: give `donjon up` BAO_ADDR and, as BAO_TOKEN, a periodic token with the policy donjon-broker\n\
              when it answers, `donjon down` here destroys the temporary Vault\n";
     told
-}
-
-/// Writes what consumers log in with, for their owner alone.
-fn keep(folder: &Path, value: &Value, materials: &[Material]) -> Result<(), Failure> {
-    let made = value["credentials"].as_array().cloned().unwrap_or_default();
-    for (made, pair) in made.iter().zip(materials.chunks(2)) {
-        let role = made["role"].as_str().unwrap_or_default();
-        let host = made["host"].as_str().map_or_else(|| folder.to_path_buf(), |host| folder.join(host));
-        let own = host.join(role);
-        let write = || {
-            fs::private_folder(folder)?;
-            fs::private_folder(&host)?;
-            fs::private_folder(&own)?;
-            for (name, material) in ["role-id", "secret-id"].iter().zip(pair) {
-                // EXPOSE: the consumers' own credential, a declared sink
-                fs::replace(&own.join(name), material.expose())?;
-            }
-            Ok(())
-        };
-        write().map_err(|error: fs::FileError| {
-            Failure::new(Exit::Failed, format!("cannot write the credential of the role `{role}`"))
-                .because(&error)
-                .state("everything else is done; the same command again makes new credentials")
-        })?;
-    }
-    Ok(())
 }

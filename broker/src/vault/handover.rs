@@ -1,0 +1,191 @@
+//! Handing the database over: what a temporary Vault gives away once, so that a cluster can go on with all that is in it.
+
+use super::{
+    binary::Flavour,
+    custody::Mode,
+    error::VaultError,
+    server::{Server, body},
+    shares::{self, Offered, ShareError},
+    state::Serving,
+    temporary::Temporary,
+};
+use donjon_drivers::{
+    fs, identity,
+    material::Material,
+    store::vault::{Call, CallError, Method},
+};
+use donjon_policies::access::SUCCESSOR;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+/// A login of the successor's role.
+#[derive(Debug)]
+pub struct Login {
+    /// What is sent.
+    pub body: Material,
+    /// By which it can be destroyed.
+    pub accessor: String,
+}
+
+/// How a Vault is opened: a new server that is made alike takes the shares of another without a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opening {
+    /// How many shares there are.
+    pub shares: usize,
+    /// How many of them open it.
+    pub threshold: usize,
+}
+
+#[derive(Deserialize)]
+struct Data<T> {
+    data: T,
+}
+
+impl Temporary {
+    /// Which server it is whose database would be handed over.
+    pub fn flavour(&self) -> Result<Flavour, VaultError> {
+        Ok(Serving::read(&self.place)?.map_or(Flavour::OpenBao, |serving| serving.flavour))
+    }
+
+    /// How it is opened.
+    pub fn opening(&self) -> Opening {
+        let state = self.state();
+        Opening { shares: state.shares.len(), threshold: state.threshold }
+    }
+
+    /// Who can open what is sealed to those who open this Vault: its custodians, or this host.
+    pub fn recipients(&self) -> Result<Vec<String>, VaultError> {
+        match self.mode() {
+            Mode::Custodians => Ok(self.state().custodians),
+            Mode::Host => {
+                let identity = identity::read(&self.place.identity()).map_err(ShareError::from)?;
+                Ok(vec![identity.to_public().to_string()])
+            }
+        }
+    }
+
+    /// The server's version: an older one may not understand its database.
+    pub async fn version(&self) -> Result<String, VaultError> {
+        #[derive(Deserialize)]
+        struct Seal {
+            version: String,
+        }
+        let seal = async { self.connection.call(Call::new(Method::Get, "sys/seal-status")).await?.parse::<Seal>() };
+        Ok(seal.await.map_err(VaultError::call("ask the Vault server for its version"))?.version)
+    }
+
+    /// The shares that open it: this host's own, or those that custodians have given. Where shares were being renewed
+    /// there are two sets, and one of them does.
+    pub fn shares_to_open(&self, given: Vec<Material>) -> Result<Vec<Vec<Material>>, VaultError> {
+        let state = self.state();
+        let mut offered = Offered::default();
+        for share in given {
+            offered.add(&state, share)?;
+        }
+        let count = offered.count();
+        let mut sets = Vec::new();
+        for generation in state.generations() {
+            match self.mode() {
+                Mode::Host => sets.extend(shares::of_host(&self.place, generation).ok().map(|share| vec![share])),
+                Mode::Custodians => sets.extend(offered.enough(&state).map(|(_, shares)| shares)),
+            }
+        }
+        if sets.is_empty() { Err(VaultError::TooFewShares { given: count, needed: state.threshold }) } else { Ok(sets) }
+    }
+
+    /// A login that is good wherever this database is, from any address.
+    pub async fn successor(&self) -> Result<Login, VaultError> {
+        login_of_successor(&Server(&self.connection)).await
+    }
+
+    /// The database, as the server encrypts it. It is complete: a change that was acknowledged before is in it.
+    ///
+    /// A server opens the audit devices that its database names before it looks at its configuration, and does not serve
+    /// where it can open none of them: the file of this host is none on a controller whose server is an ordinary user. So
+    /// the database is taken while it names a device more, one that every server can open, and that the first server
+    /// which leads there removes, as its configuration does not name it.
+    pub async fn snapshot(&self) -> Result<Material, VaultError> {
+        let before = fs::read_private(&self.place.configuration())?;
+        let mut with_device: Value = serde_json::from_slice(&before).unwrap_or_default();
+        if let Some(devices) = with_device["audit"].as_array_mut() {
+            devices.push(
+                json!({"file": {HANDOVER: {"description": "for one snapshot", "options": {"file_path": "discard"}}}}),
+            );
+        }
+        self.configure(with_device.to_string().as_bytes(), Device::There).await?;
+        let taken = self.connection.call(Call::new(Method::Get, "sys/storage/raft/snapshot")).await;
+        // Without it again, whatever came of it: a device that keeps nothing must not stand in for one that does.
+        self.configure(&before, Device::Gone).await?;
+        Ok(taken.map_err(VaultError::call("take the snapshot"))?.into_bytes())
+    }
+
+    async fn configure(&self, content: &[u8], wanted: Device) -> Result<(), VaultError> {
+        fs::replace(&self.place.configuration(), content)?;
+        self.process().reopen_logs()?;
+        let end = Instant::now() + RELOADED_WITHIN;
+        loop {
+            let devices = Server(&self.connection).audit_devices().await;
+            let devices = devices.map_err(VaultError::call("look at the Vault's audit devices"))?;
+            if devices.contains(&format!("{HANDOVER}/")) == (wanted == Device::There) {
+                return Ok(());
+            }
+            if Instant::now() > end {
+                return Err(VaultError::Silent { within: RELOADED_WITHIN, log: self.place.log() });
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Device {
+    There,
+    Gone,
+}
+
+impl Server<'_> {
+    /// The names of the audit devices.
+    pub(super) async fn audit_devices(self) -> Result<Vec<String>, CallError> {
+        let answer = self.0.call(Call::new(Method::Get, "sys/audit")).await?;
+        Ok(answer.parse::<Data<BTreeMap<String, serde::de::IgnoredAny>>>()?.data.into_keys().collect())
+    }
+}
+
+/// A new secret-id of the successor's role.
+pub(super) async fn login_of_successor(server: &Server<'_>) -> Result<Login, VaultError> {
+    #[derive(Deserialize)]
+    struct RoleId {
+        role_id: Material,
+    }
+    #[derive(Deserialize)]
+    struct SecretId {
+        secret_id: Material,
+        secret_id_accessor: String,
+    }
+    #[derive(Serialize)]
+    struct Body<'a> {
+        role_id: &'a str,
+        secret_id: &'a str,
+    }
+    let role = format!("auth/approle/role/{SUCCESSOR}");
+    let id = server.0.call(Call::new(Method::Get, format!("{role}/role-id"))).await;
+    let id = id.and_then(|answer| answer.parse::<Data<RoleId>>());
+    let RoleId { role_id } = id.map_err(VaultError::call("read the successor's role"))?.data;
+    let made = server.0.call(Call::post(format!("{role}/secret-id"), body(&json!({})))).await;
+    let made = made.and_then(|answer| answer.parse::<Data<SecretId>>());
+    let SecretId { secret_id, secret_id_accessor: accessor } =
+        made.map_err(VaultError::call("make a login for the successor"))?.data;
+    // EXPOSE: both into one Material, which is kept in a private record
+    let (role_id, secret_id) = (role_id.expose_text(), secret_id.expose_text());
+    let body = body(&Body { role_id: role_id.unwrap_or_default(), secret_id: secret_id.unwrap_or_default() });
+    Ok(Login { body, accessor })
+}
+
+/// The name of the device that a snapshot is taken with.
+const HANDOVER: &str = "handover";
+const RELOADED_WITHIN: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(50);

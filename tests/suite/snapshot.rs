@@ -1,0 +1,377 @@
+//! `export snapshot` into three real servers: the database itself, re-keyed; what opened it before opens nothing there.
+
+use donjon::{
+    transfer::snapshot::{NoSnapshot, POINTS, Snapshot},
+    vault::{place::Place, shares},
+};
+use donjon_drivers::{
+    material::Material,
+    store::{
+        Store, Which,
+        vault::{Address, Call, CallError, Connection, Method, Reason, Trust},
+    },
+};
+use donjon_tests::{
+    cluster::Cluster,
+    donjon::{Donjon, Ran, runs},
+    process::wait_for,
+    tools, wait,
+};
+use serde_json::{Value, json};
+use std::{
+    path::PathBuf,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+const DEPLOYMENT: &str = "
+deployment: site1
+catalogue: kolla-ansible
+views:
+  keystone.database.connection: 'mysql+pymysql://keystone:{keystone_database_password:url}@10.0.0.11/keystone'
+roles:
+  keystone: {reads: [keystone.database.connection]}
+";
+const URL: &str = "mysql+pymysql://keystone:s3cret-4711@10.0.0.11/keystone";
+
+/// A person with an age identity in a file.
+struct Person {
+    identity: age::x25519::Identity,
+    path: String,
+}
+
+impl Person {
+    fn new(files: &tempfile::TempDir, name: &str) -> Self {
+        use age::secrecy::ExposeSecret;
+        let identity = age::x25519::Identity::generate();
+        let path = files.path().join(name);
+        donjon_drivers::fs::replace(&path, identity.to_string().expose_secret().as_bytes()).unwrap();
+        Self { identity, path: path.display().to_string() }
+    }
+
+    fn key(&self) -> String {
+        self.identity.to_public().to_string()
+    }
+}
+
+/// The deployment host, three controllers with empty servers, and who is to open them.
+struct Place3 {
+    donjon: Donjon,
+    cluster: Cluster,
+    files: tempfile::TempDir,
+    people: Vec<Person>,
+}
+
+impl Place3 {
+    fn new(up: &[&str]) -> Self {
+        let (donjon, files) = (Donjon::new(), tempfile::tempdir().unwrap());
+        donjon.describe(DEPLOYMENT);
+        donjon.run(&[&["up"], up].concat()).ok();
+        donjon.run_with_input(&["put", "keystone_database_password"], b"s3cret-4711").ok();
+        donjon.run(&["generate", "heat_database_password", "glance_database_password"]).ok();
+        let people = ["a", "b", "c"].map(|name| Person::new(&files, name)).into();
+        let place = Self { donjon, cluster: Cluster::empty(), files, people };
+        wait_for("three servers that answer", Duration::from_secs(60), || place.run(&["--plan"]).code == 0);
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.files.path().join(name)
+    }
+
+    fn arguments(&self, more: &[&str]) -> Vec<String> {
+        let mut all: Vec<String> = ["export", "snapshot", "--cacert"].map(str::to_owned).into();
+        all.push(self.cluster.authority_file().display().to_string());
+        for node in 0..3 {
+            all.extend(["--address".to_owned(), self.cluster.url(node)]);
+        }
+        all.extend(more.iter().map(|word| (*word).to_owned()));
+        all
+    }
+
+    fn run(&self, more: &[&str]) -> Ran {
+        let arguments = self.arguments(more);
+        self.donjon.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// The whole of it, with the new custodians.
+    fn export(&self, more: &[&str]) -> Ran {
+        let keys: Vec<String> = self.people.iter().map(Person::key).collect();
+        let mut all: Vec<&str> = keys.iter().flat_map(|key| ["--custodian", key]).collect();
+        let out = self.path("out").display().to_string();
+        all.extend(["--out", &out, "--credentials"]);
+        all.extend(more);
+        self.run(&all)
+    }
+
+    /// The new share that one of the new custodians opens.
+    fn new_share(&self, number: usize) -> Material {
+        let sealed = std::fs::read(self.path("out/shares").join(format!("{}.age", number + 1))).unwrap();
+        Material::new(age::decrypt(&self.people[number].identity, &sealed).unwrap())
+    }
+
+    fn token(&self) -> Material {
+        Material::new(std::fs::read(self.path("out/broker.token")).unwrap())
+    }
+
+    /// What an unchanged service reads through one of the servers.
+    fn service(&self, node: usize) -> String {
+        let read = |name: &str| std::fs::read_to_string(self.path("out/keystone").join(name)).unwrap();
+        let castellan = format!(
+            "[key_manager]\nbackend = vault\n[vault]\nvault_url = {}\nssl_ca_crt_file = {}\nkv_mountpoint = donjon\n\
+             kv_path = site1\napprole_role_id = {}\napprole_secret_id = {}\n",
+            self.cluster.url(node),
+            self.cluster.authority_file().display(),
+            read("role-id"),
+            read("secret-id"),
+        );
+        let service = "[DEFAULT]\nconfig_source = secrets\n[secrets]\ndriver = castellan\n\
+                       config_file = castellan.conf\nmapping_file = mapping.conf\n";
+        let mapping = "[database]\nconnection = keystone.database.connection\n";
+        for (name, content) in
+            [("castellan.conf", castellan.as_str()), ("mapping.conf", mapping), ("service.conf", service)]
+        {
+            donjon_drivers::fs::replace(&self.path(name), content.as_bytes()).unwrap();
+        }
+        let mut python = Command::new(tools::program("python3"));
+        let output = python.args(["-c", SERVICE]).current_dir(self.files.path()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+}
+
+const SERVICE: &str = "
+from oslo_config import cfg
+conf = cfg.ConfigOpts()
+conf.register_opts([cfg.StrOpt('connection', default='sqlite://')], group='database')
+conf(['--config-file', 'service.conf'], project='service')
+print(conf.database.connection)
+";
+
+/// What somebody may have kept of the temporary Vault: a reader's login and token, and the unseal share.
+struct Kept {
+    login: Material,
+    token: Material,
+    share: Material,
+}
+
+impl Kept {
+    /// Made as the broker itself, with its own credential.
+    async fn from(donjon: &Donjon) -> Self {
+        let place = Place::new(&donjon.home().join("vault"));
+        let serving: Value = serde_json::from_slice(&std::fs::read(place.process()).unwrap()).unwrap();
+        let url = format!("https://127.0.0.1:{}", serving["ports"]["api"]);
+        let trust = Trust::Only(std::fs::read(place.authority()).unwrap());
+        let vault = Connection::open(&Address { url, trust, namespace: None }).unwrap();
+        let post = async |path: &str, value: Value| -> Value {
+            let answer = vault.call(Call::post(path, Material::from(value.to_string()))).await.unwrap();
+            answer.parse().unwrap_or_default()
+        };
+        let broker = vault.call(Call::post("auth/approle/login", shares::credential(&place).unwrap())).await.unwrap();
+        let broker: Value = broker.parse().unwrap();
+        vault.use_token(Material::from(broker["auth"]["client_token"].as_str().unwrap().to_owned()));
+        let policy = "path \"donjon/data/site1/keystone_database_password\" { capabilities = [\"read\"] }";
+        post("sys/policies/acl/donjon-reader-old", json!({"policy": policy})).await;
+        post("auth/approle/role/donjon-reader-old", json!({"token_policies": "donjon-reader-old"})).await;
+        let id: Value = vault
+            .call(Call::new(Method::Get, "auth/approle/role/donjon-reader-old/role-id"))
+            .await
+            .unwrap()
+            .parse()
+            .unwrap();
+        let secret = post("auth/approle/role/donjon-reader-old/secret-id", json!({})).await;
+        let login = json!({"role_id": id["data"]["role_id"], "secret_id": secret["data"]["secret_id"]});
+        let token = post("auth/approle/login", login.clone()).await;
+        Self {
+            login: Material::from(login.to_string()),
+            token: Material::from(token["auth"]["client_token"].as_str().unwrap().to_owned()),
+            share: shares::of_host(&place, 0).unwrap(),
+        }
+    }
+
+    /// Whether the token reads, and whether the login is one, at a server.
+    async fn works(&self, connection: &Connection) -> (bool, bool) {
+        let read = Call::new(Method::Get, "donjon/data/site1/keystone_database_password");
+        let answered = |answer: Result<_, CallError>| match answer {
+            Ok(_) => true,
+            Err(CallError::Refused { reason: Reason::Denied | Reason::BadRequest, .. }) => false,
+            Err(error) => panic!("neither yes nor no: {error:?}"),
+        };
+        let read = connection.call_with(&self.token, read).await.map(drop);
+        let login = connection.call(Call::post("auth/approle/login", self.login.duplicate())).await.map(drop);
+        (answered(read), answered(login))
+    }
+}
+
+#[tokio::test]
+async fn the_database_goes_into_a_cluster_and_what_opened_it_opens_nothing_there() {
+    let mut place = Place3::new(&[]);
+    let kept = Kept::from(&place.donjon).await;
+    let planned = place.run(&["--plan"]).ok();
+    assert!(
+        planned.contains("empty") && planned.contains("to do") && planned.contains("nothing was changed"),
+        "{planned}"
+    );
+    place.donjon.run(&["generate", "cinder_database_password"]).ok();
+
+    // The control: just before it is revoked, all that was kept works in the cluster.
+    place.donjon.kill_daemon();
+    place.donjon.set("FAILPOINTS", "snapshot.rekeyed=return");
+    place.donjon.up();
+    place.donjon.unset("FAILPOINTS");
+    let (victim, began) = (place.donjon.daemon().unwrap(), Instant::now());
+    let killed = place.export(&[]).failed(6);
+    assert!(killed.contains("the daemon did not answer to the end"), "{killed}");
+    println!("restored, joined and re-keyed after {} ms", began.elapsed().as_millis());
+    wait_for("the killed daemon", Duration::from_secs(5), || !runs(victim));
+    for node in 0..3 {
+        assert_eq!(kept.works(&place.cluster.connection(node)).await, (true, true), "node {node}");
+    }
+    place.donjon.up();
+    assert!(place.run(&["--plan"]).ok().contains("open"), "it says how far it is");
+    let fenced = place.donjon.run_with_input(&["put", "keystone_database_password"], b"stray").failed(5);
+    assert!(fenced.contains("on its way to a cluster, by snapshot"), "{fenced}");
+
+    let done = place.export(&["--output", "json"]).json();
+    assert_eq!((&done["snapshot"]["threshold"], &done["snapshot"]["shares"]), (&json!(2), &json!(3)));
+    for node in 0..3 {
+        assert_eq!(kept.works(&place.cluster.connection(node)).await, (false, false), "node {node}");
+        assert_eq!(place.service(node), URL, "node {node}");
+    }
+    assert!(!place.donjon.home().join("overcloud/snapshot.donjon").exists(), "the file is destroyed");
+    let again = place.export(&[]).ok();
+    assert!(again.contains("in the cluster already"), "{again}");
+    let refused = place.donjon.run(&["rotate", "apply", "keystone_database_password"]).failed(5);
+    assert!(refused.contains("the authority is at"), "{refused}");
+
+    // The broker of the overcloud goes on: it signs with a key that comes from the old one, and holds nothing pending.
+    place.cluster.use_root(place.token());
+    let mut overcloud = Donjon::new();
+    overcloud.describe(DEPLOYMENT);
+    overcloud.set("BAO_ADDR", &place.cluster.url(0));
+    overcloud.set("BAO_CACERT", &place.cluster.authority_file().display().to_string());
+    // EXPOSE: the token of a server that lives for one test
+    overcloud.set("BAO_TOKEN", place.token().expose_text().unwrap());
+    overcloud.up();
+    assert_eq!(overcloud.run(&["get", "keystone_database_password"]).ok(), "s3cret-4711");
+    let key = place.path("key.pem").display().to_string();
+    assert_eq!(
+        overcloud.run(&["export", "key", "-o", &key, "--output", "json"]).json()["id"],
+        done["snapshot"]["authority"]
+    );
+    overcloud.run_with_input(&["put", "keystone_database_password"], b"s3cret-4712").ok();
+    let store = place.cluster.store(0, "donjon");
+    for folder in ["pending", "journal", "handover"] {
+        let held = store.list(&format!("donjon-private/site1/{folder}").parse().unwrap()).await.unwrap();
+        assert!(held.is_empty(), "{folder}: {held:?}");
+    }
+    place.donjon.run(&["down"]).ok();
+
+    // What a server that does not lead answers for a snapshot: all of it, or what is caught.
+    let leader = place.cluster.leader().await;
+    let standby = place.cluster.connection((leader + 1) % 3);
+    match standby.call(Call::new(Method::Get, "sys/storage/raft/snapshot")).await {
+        Ok(answer) => match Snapshot::checked(answer.into_bytes()) {
+            Ok(_) => println!("a standby gives a whole snapshot"),
+            Err(error) => assert_eq!(error, NoSnapshot::Empty),
+        },
+        Err(error) => println!("a standby gives no snapshot: {error}"),
+    }
+
+    old_shares_open_nothing(&mut place, &kept).await;
+    a_killed_leader_is_noticed_for_an_election(&mut place).await;
+}
+
+/// Every server once: restarted, tried with the old share, opened with the new ones.
+async fn old_shares_open_nothing(place: &mut Place3, kept: &Kept) {
+    let new = [place.new_share(0), place.new_share(2)];
+    for node in 0..3 {
+        place.cluster.kill(node);
+        place.cluster.start(node);
+        let connection = place.cluster.connection(node);
+        let body = |share: &Material| Material::from(json!({"key": share.expose_text().unwrap()}).to_string()); // EXPOSE: of one test
+        let tried = wait::until("an answer to the old share", Duration::from_secs(60), async || {
+            match connection.call(Call::post("sys/unseal", body(&kept.share))).await {
+                Ok(answer) => Some(answer.parse::<Value>().unwrap()["sealed"] == false),
+                Err(CallError::Refused { .. }) => Some(false),
+                Err(_) => None,
+            }
+        });
+        assert!(!tried.await, "the old share opens node {node}");
+        connection.call(Call::post("sys/unseal", Material::from(r#"{"reset":true}"#.to_owned()))).await.unwrap();
+        place.cluster.unseal_with(node, &new).await;
+        place.cluster.leader().await;
+    }
+    for node in 0..3 {
+        wait_for("a service that starts", Duration::from_secs(60), || place.service(node).contains("s3cret-4712"));
+    }
+}
+
+async fn a_killed_leader_is_noticed_for_an_election(place: &mut Place3) {
+    let leader = place.cluster.leader().await;
+    place.cluster.kill(leader);
+    let (began, other) = (Instant::now(), (leader + 1) % 3);
+    wait::until("a read after the leader's death", Duration::from_secs(60), async || {
+        let path = "site1/keystone_database_password".parse().unwrap();
+        place.cluster.store(other, "donjon").read(&path, Which::Latest).await.ok()
+    })
+    .await;
+    println!("first read {} ms after the leader was killed", began.elapsed().as_millis());
+    wait_for("a service that starts", Duration::from_secs(60), || place.service(other).contains("s3cret-4712"));
+    println!("a service starts again {} ms after the leader was killed", began.elapsed().as_millis());
+}
+
+#[tokio::test]
+async fn killed_anywhere_it_is_ended_by_the_same_command() {
+    let files = tempfile::tempdir().unwrap();
+    let (one, two) = (Person::new(&files, "one"), Person::new(&files, "two"));
+    let mut place = Place3::new(&["--custodian", &one.key(), "--custodian", &two.key(), "--threshold", "2"]);
+    let identities = ["-i", &one.path, "-i", &two.path];
+    let open = |place: &Place3| {
+        place.donjon.run(&["up"]);
+        place.donjon.run(&[&["unseal"][..], &identities].concat()).ok();
+    };
+    let few = place.export(&["-i", &one.path]).failed(3);
+    assert!(few.contains("1 of 2 unseal shares"), "{few}");
+    for point in POINTS {
+        place.donjon.kill_daemon();
+        place.donjon.set("FAILPOINTS", &format!("{point}=return"));
+        open(&place);
+        place.donjon.unset("FAILPOINTS");
+        let victim = place.donjon.daemon().expect("it runs");
+        let killed = place.export(&identities);
+        assert_eq!(killed.code, 6, "{point}: {killed:#?}");
+        wait_for("the killed daemon", Duration::from_secs(5), || !runs(victim));
+        open(&place);
+    }
+    let ended = place.export(&identities).ok();
+    assert!(ended.contains("in the cluster already"), "{ended}");
+    place.cluster.use_root(place.token());
+    for node in 0..3 {
+        assert_eq!(place.service(node), URL, "node {node}");
+    }
+    place.donjon.run(&["down"]).ok();
+}
+
+#[tokio::test]
+async fn servers_of_others_and_other_storage_are_left_as_they_are() {
+    let mut place = Place3::new(&[]);
+    let first = place.cluster.connection(0);
+    wait::until("a server that is initialised", Duration::from_secs(30), async || {
+        let one = r#"{"secret_shares":1,"secret_threshold":1}"#.to_owned();
+        first.call(Call::post("sys/init", Material::from(one))).await.ok()
+    })
+    .await;
+    let refused = place.export(&[]).failed(5);
+    assert!(refused.contains("was initialised by somebody else") && refused.contains("empty its storage"), "{refused}");
+    // Fenced it is, and the file can be made alone.
+    let file = place.path("vault.snapshot").display().to_string();
+    let person = place.people[0].key();
+    let alone = place.donjon.run(&["export", "snapshot", "--file", &file, "--recipient", &person]).ok();
+    assert!(alone.contains("opens with the old shares for ever"), "{alone}");
+    let sealed = std::fs::read(&file).unwrap();
+    assert!(sealed.starts_with(b"donjon-snapshot/1\n"));
+    let bad = place.donjon.run(&["export", "snapshot", "--file", &file, "--recipient", "ssh-ed25519 AAAA"]).failed(2);
+    assert!(bad.contains("an SSH key"), "{bad}");
+    place.cluster.kill(0);
+}
