@@ -4,7 +4,7 @@
 TOOLS ?= $(CURDIR)/target/tools
 export DONJON_TEST_TOOLS = $(TOOLS)
 
-.PHONY: all build setup test model campaign rotation-job lint deny demo bench bench-ansible bench-start bench-scan
+.PHONY: all build setup test model campaign rotation-job lint deny demo bench bench-ansible bench-start bench-scan fuzz
 
 all: build
 
@@ -40,6 +40,21 @@ campaign: setup
 # The protocol of a rotation searched whole, in larger worlds than `make test` has time for; each prints its states and seconds.
 model:
 	cargo test --locked -p donjon-model -- --ignored --nocapture
+
+# Random bytes for what reads files of others, each parser for so many seconds. The compiler's own coverage is enough, so a
+# stable toolchain does it; what a fuzzer finds goes into tests/fuzz/corpus, which every `make test` replays.
+FUZZ_SECONDS ?= 120
+FUZZ_TARGETS = bundle receipt ini journal
+FUZZ_FLAGS = -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-pc-table \
+  -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-trace-compares
+HOST := $(shell rustc -vV | sed -n 's/^host: //p')
+fuzz:
+	cd tests/fuzz && RUSTFLAGS="$(FUZZ_FLAGS)" cargo build --locked --release --target $(HOST) --target-dir $(CURDIR)/target/fuzz
+	for target in $(FUZZ_TARGETS); do \
+	  mkdir -p target/fuzz/found/$$target && \
+	  target/fuzz/$(HOST)/release/$$target -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -print_final_stats=1 \
+	    -artifact_prefix=target/fuzz/found/$$target. target/fuzz/found/$$target tests/fuzz/corpus/$$target || exit 1; \
+	done
 
 # Advisories need a network that the tests have not; what is allowed in is in .cargo/deny.toml.
 deny: $(TOOLS)/cargo/bin/cargo-deny

@@ -11,6 +11,7 @@ mod campaign;
 mod catalogues;
 mod checks;
 mod clients;
+mod corpus;
 mod deployer;
 mod doctor;
 mod drained;

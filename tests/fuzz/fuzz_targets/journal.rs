@@ -1,0 +1,8 @@
+//! Any bytes for the reader of rotation journals.
+#![no_main]
+#![expect(dead_code, reason = "the other targets drive the others")]
+
+#[path = "../drive.rs"]
+mod drive;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| drive::journal(data));
