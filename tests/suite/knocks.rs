@@ -45,13 +45,10 @@ targets:
 /// Logs in as root with the old value from an address, ten times a second, whatever comes of it.
 fn knocker(folder: &Path, port: u16, from: &str) -> Guard {
     let script = folder.join(format!("{from}.py"));
-    fs::write(
-        &script,
-        format!(
-            "import pymysql, time\nwhile True:\n    try:\n        pymysql.connect(host='127.0.0.1', port={port}, user='root', password='{OLD}', bind_address='{from}').close()\n    except pymysql.err.OperationalError:\n        pass\n    time.sleep(0.1)\n"
-        ),
-    )
-    .unwrap();
+    let text = format!(
+        "import pymysql, time\nwhile True:\n    try:\n        pymysql.connect(host='127.0.0.1', port={port}, user='root', password='{OLD}', bind_address='{from}').close()\n    except pymysql.err.OperationalError:\n        pass\n    time.sleep(0.1)\n"
+    );
+    donjon_drivers::fs::replace(&script, text.as_bytes()).unwrap();
     let mut command = Command::new(tools::program("python"));
     Guard::start(command.arg(script).stderr(Stdio::null())).expect("python is there")
 }

@@ -19,7 +19,7 @@ pub(super) fn commands(
     let Some(first) = lost.first() else { return Vec::new() };
     let version = current.map_or_else(String::new, |version| format!(" --version {version}"));
     let mut lines = Vec::new();
-    let (mut hashed, by_socket) = (false, lost.iter().any(|tried| by_socket(tried)));
+    let (mut hashed, by_socket) = (false, lost.iter().any(by_socket));
     for tried in lost {
         let described = deployment.targets.get(&tried.target);
         match described.filter(|described| described.driver == "mariadb") {

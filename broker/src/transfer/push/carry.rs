@@ -136,7 +136,7 @@ pub async fn push(
     };
     let records = match settled.await {
         Err(error @ (PushError::Differs { .. } | PushError::ReadBack { .. })) => {
-            unfence(pushing).await?;
+            unfence(*here, places, *now).await.map_err(Side::Here.failed())?;
             return Err(error);
         }
         settled => settled?,

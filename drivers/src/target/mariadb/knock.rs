@@ -69,6 +69,7 @@ const ENDS: &str = "' (using password: ";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fs;
 
     fn told(text: &str) -> Vec<(String, String)> {
         refused(text).into_iter().map(|knock| (knock.user, knock.from)).collect()
@@ -104,12 +105,12 @@ mod tests {
     async fn a_log_is_read_on_from_where_it_was_left_and_anew_after_it_was_rotated() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("error.log");
-        std::fs::write(&log, "before\n").unwrap();
+        fs::replace(&log, "before\n".as_bytes()).unwrap();
         let (point, _) = tail(&log, None).await.unwrap();
-        std::fs::write(&log, "before\nafter\nhal").unwrap();
+        fs::replace(&log, "before\nafter\nhal".as_bytes()).unwrap();
         let (next, text) = tail(&log, Some(point)).await.unwrap();
         assert_eq!((text.as_str(), next), ("after\n", 13));
-        std::fs::write(&log, "new\n").unwrap();
+        fs::replace(&log, "new\n".as_bytes()).unwrap();
         assert_eq!(tail(&log, Some(next)).await.unwrap(), (4, "new\n".to_owned()));
     }
 }
