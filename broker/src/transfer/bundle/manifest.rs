@@ -142,7 +142,7 @@ pub struct Payload {
 pub struct ManifestDigest(#[serde(with = "hexadecimal")] [u8; 32]);
 
 impl ManifestDigest {
-    pub(super) fn of(manifest: &[u8]) -> Self {
+    pub(in crate::transfer) fn of(manifest: &[u8]) -> Self {
         Self(sha256(manifest))
     }
 
