@@ -208,16 +208,23 @@ async fn absent(
 
 /// Whether a session comes from the consumer's host.
 async fn comes_from(instance: &Instance, session: &Session) -> bool {
-    instance.addresses.hold(&session.from) || seen_as(session).await.iter().any(|from| instance.addresses.hold(from))
+    instance.addresses.hold(&session.from)
+        || seen_as(session, &mut Names::new()).await.iter().any(|from| instance.addresses.hold(from))
 }
+
+/// The addresses of names that were looked up, by name: one that nobody knows takes seconds each time.
+type Names = BTreeMap<String, Vec<String>>;
 
 /// Where a session comes from, in every way that it can be written: servers that resolve names tell a name instead of an
 /// address.
-async fn seen_as(session: &Session) -> Vec<String> {
+async fn seen_as(session: &Session, names: &mut Names) -> Vec<String> {
     let name = session.from.rsplit_once(':').map_or(session.from.as_str(), |(name, _)| name);
-    let found = tokio::time::timeout(RESOLVING, tokio::net::lookup_host((name, 0))).await;
-    let found = found.ok().and_then(Result::ok).into_iter().flatten().map(|address| address.ip().to_string());
-    [session.from.clone()].into_iter().chain(found).collect()
+    if !names.contains_key(name) {
+        let found = tokio::time::timeout(RESOLVING, tokio::net::lookup_host((name, 0))).await;
+        let found = found.ok().and_then(Result::ok).into_iter().flatten().map(|address| address.ip().to_string());
+        names.insert(name.to_owned(), found.collect());
+    }
+    [session.from.clone()].into_iter().chain(names[name].iter().cloned()).collect()
 }
 
 /// The proxies that stand before the target of a credential.

@@ -1,6 +1,6 @@
 //! Waiting until no session that was opened with an old value is left, or saying whose they are and since when.
 
-use super::{POLL, known, marks, proxies_of, seen_as, sessions};
+use super::{Names, POLL, known, marks, proxies_of, seen_as, sessions};
 use crate::{
     failure::{Exit, Failure, WaitsFor},
     rotation::{
@@ -18,8 +18,9 @@ use tokio::time::Instant;
 /// Waits for as long as the deployment allows; then the rotation waits for a person.
 pub(super) async fn wait(rotation: &mut Rotation<'_>, both: &Values) -> Result<(), Failure> {
     let deadline = Instant::now() + rotation.subject.drain;
+    let mut names = Names::new();
     loop {
-        let named = left(rotation, both).await?;
+        let named = left(rotation, both, &mut names).await?;
         if named.is_empty() {
             return Ok(());
         }
@@ -38,7 +39,7 @@ pub(super) async fn wait(rotation: &mut Rotation<'_>, both: &Values) -> Result<(
 }
 
 /// The sessions that are left, each as people are told of it.
-async fn left(rotation: &Rotation<'_>, both: &Values) -> Result<Vec<String>, Failure> {
+async fn left(rotation: &Rotation<'_>, both: &Values, names: &mut Names) -> Result<Vec<String>, Failure> {
     let mut named = Vec::new();
     let mut now = None;
     for (item, credential) in accept::credentials(rotation) {
@@ -62,7 +63,7 @@ async fn left(rotation: &Rotation<'_>, both: &Values) -> Result<Vec<String>, Fai
         let proxies = Addresses::Known(proxies.iter().flat_map(|proxy| proxy.nodes()).flat_map(addresses).collect());
         for (node, session) in sessions(rotation, both, target, &users, &began).await? {
             let Some(among) = began.get(&node).copied() else { continue };
-            let seen = seen_as(&session).await;
+            let seen = seen_as(&session, names).await;
             if seen.iter().any(|from| proxies.hold(from)) {
                 continue;
             }

@@ -137,7 +137,7 @@ impl Target for Server {
         }
         let there = inner.sessions.iter().chain(&inner.pooled);
         let there = there.filter(|(whose, id)| whose == user && began.holds(Mark(*id)));
-        Ok(there.map(|(_, id)| Session { mark: Mark(*id), from: "h".to_owned(), since: None }).collect())
+        Ok(there.map(|(_, id)| Session { mark: Mark(*id), from: "192.0.2.7:1".to_owned(), since: None }).collect())
     }
 
     async fn end_sessions(&self, admin: &Admin<'_>, _: &Node, user: &str, until: Mark) -> Result<(), TargetError> {
