@@ -114,3 +114,53 @@ async fn a_new_authority_ends_what_the_old_one_had_begun() {
         assert_ne!(site.settled(&[FIRST]).await, FIRST, "{point}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_drill_the_vault_may_go_and_its_bundle_rotates_and_exports_later() {
+    use age::secrecy::ExposeSecret;
+    let site = Site::new().await;
+    let second = age::x25519::Identity::generate();
+    donjon_drivers::fs::replace(&site.files.path().join("second"), second.to_string().expose_secret().as_bytes())
+        .unwrap();
+    let (bundle, one, two) = (site.file("everything.donjon"), site.file("custodian"), site.file("second"));
+    let both = ["--recipient", &site.recipient, "--recipient", &second.to_public().to_string()];
+    let export =
+        |donjon: &Donjon| donjon.run(&[&["export", "bundle", "--custodians", "-o", &bundle], &both[..]].concat()).ok();
+    export(&site.old);
+    let age = |donjon: &Donjon| {
+        let text = donjon.run(&["metrics"]).ok();
+        text.lines()
+            .find_map(|line| line.strip_prefix("donjon_drill_age_seconds ").map(|age| age.parse::<u64>().unwrap()))
+    };
+    assert_eq!(age(&site.old), None, "there never was one");
+    donjon_drivers::fs::replace(
+        &site.files.path().join("stranger"),
+        age::x25519::Identity::generate().to_string().expose_secret().as_bytes(),
+    )
+    .unwrap();
+    let drill = |donjon: &Donjon, more: &[&str]| donjon.run(&[&["doctor", "--drill", &bundle], more].concat());
+    let nobody = drill(&site.old, &["-i", &site.file("stranger")]).failed(3);
+    assert!(nobody.contains("the custodians cannot open their bundle"), "{nobody}");
+    let few = drill(&site.old, &["-i", &one, "-i", &site.file("stranger"), "--threshold", "2"]).failed(3);
+    assert!(few.contains("1 of the identities given opens the bundle, and it takes 2"), "{few}");
+    assert_eq!(age(&site.old), None, "what failed is none");
+    let shown = drill(&site.old, &["-i", &one, "-i", &two, "--threshold", "2"]).ok();
+    assert!(
+        shown.contains("2 custodians have opened the bundle") && shown.contains("everything as it is now"),
+        "{shown}"
+    );
+    assert!(!shown.contains(FIRST), "no value is shown");
+    assert!(age(&site.old).unwrap() < 60);
+    site.old.run(&["down"]).ok();
+
+    // Later, and with one of them.
+    site.new.run(&["up", "--from", &bundle, "-i", &two, "--trust-first"]).ok();
+    assert_eq!(site.settled(&[]).await, FIRST);
+    let applied = site.new.run(&["rotate", "apply", "database_password", "--output", "json"]).json();
+    assert_eq!(applied["rotations"][0]["state"], "retired");
+    site.settled(&[FIRST]).await;
+    assert!(age(&site.new).is_none(), "the drill of before is not this bundle's");
+    export(&site.new);
+    drill(&site.new, &["-i", &one, "-i", &two, "--threshold", "2"]).ok();
+    assert!(age(&site.new).unwrap() < 60);
+}

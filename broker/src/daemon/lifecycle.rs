@@ -140,7 +140,7 @@ async fn safe_elsewhere(daemon: &Daemon) -> Result<(), Failure> {
         Failure::new(Exit::Waiting, format!("the temporary Vault holds the only copy of {} secrets", names.len()));
     failure.causes = standing.missing();
     Err(failure.state("nothing was changed").hint(
-        "`donjon export bundle --custodians`, then `donjon up --from` elsewhere and its receipt here, and `donjon receipt` with what each site sends back; or `donjon down --force` to lose them",
+        "`donjon export bundle --custodians`, then `donjon doctor --drill` with it, and `donjon receipt` with what each site sends back; or `donjon down --force` to lose them",
     ))
 }
 

@@ -1,7 +1,7 @@
 //! `metrics`, and the file of them that node_exporter reads.
 
 use super::{Daemon, lookup::Answered, schedule};
-use crate::{failure::Failure, metrics::text};
+use crate::{failure::Failure, metrics::text, transfer::drill};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -29,5 +29,8 @@ pub async fn write(daemon: &Daemon) {
 
 async fn now(daemon: &Daemon) -> Result<String, Failure> {
     let (dated, journals) = schedule::dated(daemon).await?;
-    Ok(text(&dated, &journals, jiff::Timestamp::now().as_second()))
+    let (store, places) = (daemon.store()?, super::transfer::places(daemon)?);
+    let drilled = drill::last(&*store, &places).await;
+    let drilled = drilled.map_err(|error| super::translate::store("cannot read when the last drill was", &error))?;
+    Ok(text(&dated, &journals, drilled.map(|last| last.at), jiff::Timestamp::now().as_second()))
 }

@@ -5,6 +5,7 @@ use crate::{
     audit::{Act, Actor, Outcome},
     config,
     failure::{Exit, Failure},
+    lifecycle::Backing,
     records::epoch,
     socket::{
         frame::LONGEST_MATERIAL,
@@ -15,6 +16,7 @@ use crate::{
         authority::Authority,
         bundle::{Checks, Identities, Recipients, Scope},
         closure::closure,
+        drill,
         export::{self, Request, Wanted},
         exposure,
         import::{
@@ -194,6 +196,48 @@ pub async fn receipt(daemon: &Daemon, actor: Actor, materials: Vec<Material>) ->
     }
     let standing = standing(daemon, &*store).await?;
     Ok((json!({"taken": taken, "standing": describe(&standing)}), Vec::new()))
+}
+
+/// Has custodians open their last bundle for proof, and says what that has shown.
+pub async fn drilled(
+    daemon: &Daemon,
+    actor: Actor,
+    identities: usize,
+    needed: Option<usize>,
+    mut materials: Vec<Material>,
+) -> Answered {
+    let (store, places) = (daemon.store()?, places(daemon)?);
+    let refused = "the custodians cannot open their bundle";
+    let unread = |error: &(dyn std::error::Error + 'static)| {
+        Failure::new(Exit::Usage, "cannot read the identity").because(error).state("nothing was changed")
+    };
+    let rest = materials.split_off(identities.min(materials.len()));
+    let custodians = materials.iter().map(Identities::parse).collect::<Result<Vec<_>, _>>();
+    let custodians = custodians.map_err(|error| unread(&error))?;
+    // EXPOSE: a bundle is encrypted
+    let file: Vec<u8> = rest.iter().flat_map(|piece| piece.expose().to_vec()).collect();
+    let needed = needed.unwrap_or_else(|| match &daemon.backing {
+        Backing::Temporary { vault, .. } => vault.opening().threshold,
+        Backing::Existing { .. } | Backing::Folder { .. } => 1,
+    });
+    daemon.record(actor, Act::Doctor, &[], Outcome::Intent)?;
+    let authority =
+        Authority::ensure(&*store, &places, now()).await.map_err(|error| told::authority(refused, &error))?;
+    let drilled = drill::drill(&*store, &places, &authority, &file, &custodians, needed, now()).await;
+    daemon.record(actor, Act::Doctor, &[], if drilled.is_ok() { Outcome::Done } else { Outcome::Failed })?;
+    let drilled = drilled.map_err(|error| told::drill(refused, &error))?;
+    let standing = standing(daemon, &*store).await?;
+    let changed = standing.custodians.map(|custodians| custodians.changed_since).unwrap_or_default();
+    Ok((
+        json!({
+            "records": drilled.records,
+            "age": drilled.age,
+            "opened_by": drilled.opened_by,
+            "needed": needed,
+            "changed_since": changed,
+        }),
+        Vec::new(),
+    ))
 }
 
 /// Whether the secrets are safe elsewhere; `down` asks before it destroys.

@@ -1,4 +1,4 @@
-//! The series: age, next due, state, last success and failures of each secret.
+//! The series: age, next due, state, last success and failures of each secret, and the last restore drill.
 
 use crate::{
     rotation::Journal,
@@ -22,8 +22,8 @@ struct Stands {
     state: String,
 }
 
-/// Every series as text. Instants are in seconds since 1970.
-pub fn text(dated: &[Dated], journals: &[Journal], now: i64) -> String {
+/// Every series as text. Instants are in seconds since 1970; `drilled` is that of the last restore drill.
+pub fn text(dated: &[Dated], journals: &[Journal], drilled: Option<i64>, now: i64) -> String {
     let mut registry = Registry::with_prefix("donjon");
     let mut family = |name: &str, help: &str| {
         let family = Family::<Of, Gauge>::default();
@@ -36,6 +36,14 @@ pub fn text(dated: &[Dated], journals: &[Journal], now: i64) -> String {
     let success = family("rotation_last_success_timestamp_seconds", "When a rotation of a secret last ended well");
     let failures = family("rotation_failures", "Rotations of a secret that went back, of those whose journal is kept");
     let written = family("metrics_timestamp_seconds", "When these figures were made");
+    if let Some(at) = drilled {
+        // Where there never was a drill there is no age: an alert on its absence is the one that is wanted.
+        let (age, last) = (Gauge::<i64>::default(), Gauge::<i64>::default());
+        age.set(now - at);
+        last.set(at);
+        registry.register("drill_age_seconds", "Age of the last drill in which custodians opened their bundle", age);
+        registry.register("drill_last_success_timestamp_seconds", "When custodians last opened their bundle", last);
+    }
     let states = Family::<Stands, Gauge>::default();
     registry.register("rotation_state", "The state of the latest rotation of a secret", states.clone());
     written.get_or_create(&Of { secret: String::new() }).set(now);

@@ -100,6 +100,13 @@ pub enum Request {
         #[serde(default)]
         elsewhere: Vec<Elsewhere>,
     },
+    /// Proves that the custodians' bundle can be opened. Materials: identity files, then the bundle, in pieces.
+    Drill {
+        /// How many of the materials are identity files.
+        identities: usize,
+        /// How many of them have to open it; as many as open the Vault where not given.
+        needed: Option<usize>,
+    },
     /// Makes a bundle; its bytes come back as materials, in pieces.
     ExportBundle(BundleAsked),
     /// Pushes everything into a Vault that is there, and moves the authority. Materials: the token for it.
@@ -138,6 +145,7 @@ impl Request {
             | Self::ExportBundle(_)
             | Self::ExportKey
             | Self::Recipients { .. }
+            | Self::Drill { .. }
             | Self::Import(_) => true,
             Self::Status
             | Self::Read { .. }

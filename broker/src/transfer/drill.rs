@@ -1,12 +1,13 @@
-//! The restore drill: a custodians' bundle is opened for proof, and no value is shown or stored.
+//! The restore drill: a custodians' bundle is opened for proof by each custodian who is there, and no value is shown or stored.
 
 use super::{
     authority::Authority,
     bundle::{Checks, Foreign, Identities, OpenError, Opened, Scope},
-    private::Places,
+    private::{self, Places},
     receipt::{self, Act, Receipt, ReceiptError},
 };
-use donjon_drivers::store::Store;
+use donjon_drivers::store::{Store, StoreError};
+use serde::{Deserialize, Serialize};
 
 /// What the drill has shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,15 +16,33 @@ pub struct Drilled {
     pub records: usize,
     /// How old the bundle is, in seconds.
     pub age: i64,
+    /// How many of the identities given have opened it, each on its own.
+    pub opened_by: usize,
 }
 
-/// Opens the bundle with the custodians' identities, as a new authority would, and records that it could be done.
+/// The last drill that has shown it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastDrill {
+    format: u32,
+    /// When, in seconds since 1970.
+    pub at: i64,
+    /// How many custodians have opened the bundle.
+    pub opened_by: usize,
+}
+
+/// The last drill; `None` where there never was one.
+pub async fn last(store: &dyn Store, places: &Places) -> Result<Option<LastDrill>, StoreError> {
+    Ok(private::read(store, &places.drill()).await?.0)
+}
+
+/// Has each custodian open the bundle alone, as a new authority would, and records that enough of them could.
 pub async fn drill(
     store: &dyn Store,
     places: &Places,
     authority: &Authority,
     file: &[u8],
-    identities: &Identities,
+    custodians: &[Identities],
+    needed: usize,
     now: i64,
 ) -> Result<Drilled, DrillError> {
     let checks = Checks {
@@ -33,16 +52,39 @@ pub async fn drill(
         now,
         ..Checks::default()
     };
-    let opened = Opened::from_file(file, &checks, identities)?;
-    let drilled = Drilled { records: opened.records().len(), age: now - opened.manifest().created };
+    let (mut last_opened, mut opened_by) = (None, 0);
+    for custodian in custodians {
+        match Opened::from_file(file, &checks, custodian) {
+            Ok(opened) => {
+                // Only what one of them read is held; all of them have read the same, by the digest that is signed.
+                last_opened = Some(opened);
+                opened_by += 1;
+            }
+            Err(OpenError::WrongIdentity) => {}
+            Err(refused) => return Err(refused.into()),
+        }
+    }
+    let Some(opened) = last_opened.filter(|_| opened_by >= needed) else {
+        return Err(match opened_by {
+            0 => OpenError::WrongIdentity.into(),
+            opened => DrillError::TooFew { opened, needed },
+        });
+    };
+    let drilled = Drilled { records: opened.records().len(), age: now - opened.manifest().created, opened_by };
     let receipt = Receipt::of(&opened, Act::Reopened, &authority.key, now).to_file(&authority.key);
     drop(opened);
     match receipt::accept(store, places, &receipt, now).await {
         // A second drill within one second says nothing new.
-        Ok(_) | Err(ReceiptError::Replayed { .. }) => Ok(drilled),
-        Err(other) => Err(other.into()),
+        Ok(_) | Err(ReceiptError::Replayed { .. }) => {}
+        Err(other) => return Err(other.into()),
     }
+    let path = places.drill();
+    let expected = private::next(store, &path).await?;
+    private::write(store, &path, &LastDrill { format: FORMAT, at: now, opened_by }, expected).await?;
+    Ok(drilled)
 }
+
+const FORMAT: u32 = 1;
 
 /// Why the drill failed.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +92,17 @@ pub enum DrillError {
     /// The bundle was refused, or nobody present can open it.
     #[error(transparent)]
     Bundle(#[from] OpenError),
+    /// Not enough custodians could.
+    #[error("{opened} of the identities given opens the bundle, and it takes {needed}")]
+    TooFew {
+        /// How many could.
+        opened: usize,
+        /// How many it takes.
+        needed: usize,
+    },
+    /// It could not be written down that there was a drill.
+    #[error("cannot write down that there was a drill")]
+    Store(#[from] StoreError),
     /// It was opened, and that could not be recorded; a bundle older than the last one proves nothing.
     #[error(transparent)]
     Receipt(#[from] ReceiptError),

@@ -6,6 +6,7 @@
 //! donjon-private/<deployment>/authority                               which store rotates and signs; never in a bundle
 //! donjon-private/<deployment>/handover                            how far the database was carried into a cluster; never in a bundle
 //! donjon-private/<deployment>/exports/sites/<site>/<role>/any|host.<host>   the last bundle for a scope, and its receipts
+//! donjon-private/<deployment>/drill                               the last restore drill
 //! donjon-private/<deployment>/exports/custodians                      the same for the custodians' bundle
 //! donjon-private/<deployment>/recipients/<digest>                     one recipient, and all that it could ever open
 //! donjon-private/<deployment>/pin                                     whose bundles this store takes in; never in a bundle
@@ -71,6 +72,10 @@ impl Places {
 
     pub(super) fn authority(&self) -> RecordPath {
         self.private("authority")
+    }
+
+    pub(super) fn drill(&self) -> RecordPath {
+        self.private("drill")
     }
 
     pub(super) fn handover(&self) -> RecordPath {

@@ -6,7 +6,7 @@ mod receipts;
 use super::{
     authority::Authority,
     bundle::{Checks, Epoch, Foreign, Identities, OpenError, Recipients, Scope, Stale},
-    drill::{DrillError, drill},
+    drill::{DrillError, drill, last},
     export::{Bundle, ExportError, Request, Wanted, everything, export},
     import::{
         ImportError,
@@ -175,7 +175,7 @@ async fn a_store_may_end_when_the_authority_can_come_back_and_every_recipient_ha
     let may_end = async || standing(&site.store, &site.places).await.unwrap().may_end();
     let everything = site.export_custodians().await;
     assert!(!may_end().await, "nobody has reopened it");
-    drill(&site.store, &site.places, &site.authority, &everything.bytes, &site.identities(), 500).await.unwrap();
+    drill(&site.store, &site.places, &site.authority, &everything.bytes, &[site.identities()], 1, 500).await.unwrap();
     assert!(may_end().await);
     let bundle = site.export_edge().await;
     assert!(!may_end().await, "the site has nothing yet");
@@ -467,17 +467,29 @@ async fn a_store_with_other_values_is_not_restored_over() {
 async fn a_drill_proves_that_the_custodians_can_come_back() {
     let site = Site::new().await;
     let bundle = site.export_custodians().await;
-    let run = async |file: &[u8], identities: &Identities| {
-        drill(&site.store, &site.places, &site.authority, file, identities, 500).await
+    let run = async |file: &[u8], identities: Vec<Identities>, needed| {
+        drill(&site.store, &site.places, &site.authority, file, &identities, needed, 500).await
     };
-    let stranger = Identities::one(x25519::Identity::generate());
-    assert!(matches!(run(&bundle.bytes, &stranger).await, Err(DrillError::Bundle(OpenError::WrongIdentity))));
+    let stranger = || Identities::one(x25519::Identity::generate());
+    let nobody = run(&bundle.bytes, vec![stranger()], 1).await;
+    assert!(matches!(nobody, Err(DrillError::Bundle(OpenError::WrongIdentity))));
+    let few = run(&bundle.bytes, vec![site.identities(), stranger()], 2).await;
+    assert!(matches!(few, Err(DrillError::TooFew { opened: 1, needed: 2 })), "{few:?}");
     let edge_bundle = site.export_edge().await;
-    assert!(run(&edge_bundle.bytes, &site.identities()).await.unwrap_err().is_for_a_site());
+    assert!(run(&edge_bundle.bytes, vec![site.identities()], 1).await.unwrap_err().is_for_a_site());
     site.accept(&site.import(&edge_bundle.bytes, 300).unwrap()).await.unwrap();
     assert!(!standing(&site.store, &site.places).await.unwrap().may_end());
-    assert_eq!(run(&bundle.bytes, &site.identities()).await.unwrap().age, 300);
+    assert_eq!(last(&site.store, &site.places).await.unwrap(), None, "nothing was recorded");
+    let drilled = run(&bundle.bytes, vec![stranger(), site.identities()], 1).await.unwrap();
+    assert_eq!((drilled.age, drilled.opened_by), (300, 1));
     assert!(standing(&site.store, &site.places).await.unwrap().may_end());
+    assert_eq!(last(&site.store, &site.places).await.unwrap().map(|last| last.at), Some(500));
+    // A newer bundle makes the older one prove nothing, and the last drill is known all the same.
+    let newer = site.export_custodians().await;
+    let older = run(&bundle.bytes, vec![site.identities()], 1).await;
+    assert!(matches!(older, Err(DrillError::Receipt(ReceiptError::Older { .. }))), "{older:?}");
+    assert_eq!(last(&site.store, &site.places).await.unwrap().map(|last| last.at), Some(500));
+    run(&newer.bytes, vec![site.identities()], 1).await.unwrap();
 }
 
 #[tokio::test]

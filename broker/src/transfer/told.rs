@@ -132,6 +132,13 @@ pub fn drill(message: impl Into<String>, error: &DrillError) -> Failure {
     match error {
         DrillError::Bundle(error) => bundle(message, error),
         DrillError::Receipt(error) => receipt(message, error),
+        DrillError::TooFew { .. } => Failure::new(Exit::NotAllowed, message)
+            .because(error)
+            .state("nothing was recorded; this bundle would come back with fewer custodians than were asked for")
+            .hint(
+                "an identity of each: -i IDENTITY -i IDENTITY; or export the custodians' bundle to those who are there",
+            ),
+        DrillError::Store(error) => translate::store(message, error),
     }
 }
 
