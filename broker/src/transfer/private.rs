@@ -19,7 +19,7 @@ use donjon_drivers::{
     material::Material,
     store::{Document, Expected, RecordPath, Store, StoreError, Which, document::NoObject},
 };
-use donjon_policies::name::{DeploymentName, SecretName};
+use donjon_policies::name::DeploymentName;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The paths of one deployment's transfer records.
@@ -57,15 +57,12 @@ impl Places {
         own.contains(record) || folders.iter().any(|folder| record.as_str().starts_with(folder))
     }
 
-    /// Whether a bundle for this scope may hold a record: a site's holds what consumers read and the epoch, the custodians'
+    /// Whether a bundle for this scope may hold a record: a site's holds what lies where consumers read and the epoch, the custodians'
     /// all that a deployment has but what stays. So whoever signs a bundle says what values are, and not who signs.
     pub(super) fn may_travel(&self, scope: &Scope, record: &RecordPath) -> bool {
         let below = |folder: &RecordPath| record.as_str().strip_prefix(folder.as_str())?.strip_prefix('/');
         match scope {
-            Scope::Site { .. } => {
-                let name = below(&self.0.folder()).and_then(|name| name.parse::<SecretName>().ok());
-                name.is_some() || *record == self.0.epoch()
-            }
+            Scope::Site { .. } => below(&self.0.folder()).is_some() || *record == self.0.epoch(),
             Scope::Custodians {} => self.folders().iter().any(|f| below(f).is_some()) && !self.stays(record),
         }
     }

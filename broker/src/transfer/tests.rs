@@ -385,7 +385,7 @@ async fn a_bundle_says_what_values_are_and_not_who_signs_or_reads() {
     for (scope, at, allowed) in [
         (edge(), "kolla/database_password", true),
         (edge(), "donjon-public/kolla/epoch", true),
-        (edge(), "kolla/a/b", false),
+        (edge(), "kolla/a/b", true),
         (edge(), "other/database_password", false),
         (edge(), "donjon-private/kolla/signing/key", false),
         (edge(), "donjon-private/kolla/recipients/00", false),

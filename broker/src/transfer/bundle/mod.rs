@@ -32,7 +32,7 @@
 //!
 //! Version 1 has no `receipt_keys`, and its receipts show that some recipient has opened it, and not which.
 //!
-//! What a bundle may hold is part of the format: one for a site `<deployment>/<secret>` and the epoch's record, the
+//! What a bundle may hold is part of the format: one for a site what lies below `<deployment>/` and the epoch's record, the
 //! custodians' any record of the deployment but those that [stay](super::private). Whoever signs a bundle says what values
 //! are, and can put no key, mark or recipient beside them.
 //!
