@@ -119,7 +119,7 @@ fn up(secrets: &[(&str, &[u8])]) -> (Donjon, PathBuf) {
     let donjon = Donjon::new();
     donjon.run(&["up", "--store", "file"]).ok();
     for (name, value) in secrets {
-        donjon.run_with_input(&["put", name], value).ok();
+        donjon.run_with_input(&["put", name, "--empty"], value).ok();
     }
     let socket = donjon.home().join("run/donjon.sock");
     (donjon, socket)
