@@ -20,6 +20,7 @@ mod drivers;
 mod edges;
 mod existing;
 mod exposure;
+mod files;
 mod folder;
 mod formats;
 mod full;
