@@ -5,6 +5,7 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::Path,
+    process::Command,
 };
 
 const VALUE: &str = "R7m/Aq2Lw&Zx'T9kVbN4cYp";
@@ -74,4 +75,89 @@ fn each_template_becomes_a_file_in_memory_whatever_becomes_of_the_others() {
     fs::remove_file(&disk).expect("it can be removed");
     donjon.run(&["render", "--mode", "0644", &path("url"), "-o", &shown("x")]).failed(2);
     donjon.run(&["render", &path("url"), &path("bad"), "-o", &shown("x")]).failed(2);
+}
+
+/// What a command asked of the kernel, as `strace` tells it.
+fn traced(donjon: &Donjon, log: &Path, words: &[&str]) -> (i32, Vec<String>) {
+    let plain = donjon.command(&[]);
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-e", "trace=socket,connect,openat,execve", "-o"]).arg(log).arg("--");
+    command.args(words).envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let code = command.output().expect("strace is there").status.code().unwrap_or(-1);
+    (code, fs::read_to_string(log).expect("it was traced").lines().map(str::to_owned).collect())
+}
+
+/// Templates are text of somebody else's: none looks anything up, reads a file, starts a program or asks a network.
+#[test]
+fn a_template_asks_the_daemon_and_nobody_else() {
+    let donjon = Donjon::new();
+    donjon.run(&["up", "--store", "file"]).ok();
+    donjon.run_with_input(&["put", "database_password"], VALUE.as_bytes()).ok();
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let memory = tempfile::tempdir_in("/dev/shm").expect("there is a tmpfs");
+    let canary = folder.path().join("canary");
+    write(&canary, "canary-4711");
+    let (template, out, log) = (folder.path().join("t"), memory.path().join("out"), folder.path().join("log"));
+    let program = donjon_tests::donjon::binary().display().to_string();
+    let shown = |path: &Path| path.display().to_string();
+    let render = [&program, "render", &shown(&template), "-o", &shown(&out)].map(str::to_owned);
+    let render: Vec<&str> = render.iter().map(String::as_str).collect();
+
+    let calls = |lines: &[String], call: &str| -> Vec<String> {
+        lines.iter().filter(|line| line.contains(&format!("{call}("))).cloned().collect()
+    };
+    let socket = shown(&donjon.home().join("run/donjon.sock"));
+    write(&template, "password = {{ secret('database_password') }}\n");
+    let (code, plain) = traced(&donjon, &log, &render);
+    assert_eq!(code, 0, "{plain:#?}");
+    let connected = calls(&plain, "connect");
+    assert!(
+        connected.len() == 1 && connected[0].contains(&socket),
+        "the control: the one way that is its own: {connected:?}"
+    );
+    assert!(
+        calls(&plain, "openat").iter().any(|line| line.contains(&shown(&template))),
+        "the control: it reads the template"
+    );
+
+    let file = shown(&canary);
+    for hostile in [
+        format!("{{% include '{file}' %}}"),
+        format!("{{% import '{file}' as x %}}{{{{ x }}}}"),
+        format!("{{% extends '{file}' %}}"),
+        format!("{{% from '{file}' import x %}}"),
+        format!("{{{{ lookup('file', '{file}') }}}}"),
+        format!("{{{{ read_file('{file}') }}}}{{{{ open('{file}') }}}}"),
+        "{{ lookup('pipe', 'id') }}".to_owned(),
+        "{{ lookup('url', 'http://127.0.0.1:9/') }}".to_owned(),
+        "{{ lookup('dig', 'donjon.example') }}{{ getHostByName('donjon.example') }}".to_owned(),
+        "{{ env('HOME') }}{{ environ }}".to_owned(),
+        "{{ ''.__class__.__mro__ }}".to_owned(),
+        format!("{{{{ secret('{file}') }}}}"),
+        "{{ secret('../../etc/passwd') }}".to_owned(),
+        "{{ secret('http://127.0.0.1:9/') }}".to_owned(),
+        // What looks harmless and is well-formed: nothing of it is resolved either.
+        "{{ range(3) }}{{ 'donjon.example'|upper }}{{ secret('database_password')|length }}".to_owned(),
+    ] {
+        write(&template, &hostile);
+        let (code, lines) = traced(&donjon, &log, &render);
+        let well_formed = hostile.contains("range");
+        assert_eq!(code == 0, well_formed, "{hostile}: {code}");
+        for line in calls(&lines, "socket") {
+            assert!(line.contains("socket(AF_UNIX"), "{hostile}: {line}");
+        }
+        assert!(calls(&lines, "connect").iter().all(|line| line.contains(&socket)), "{hostile}: {lines:#?}");
+        assert_eq!(calls(&lines, "execve").len(), 1, "{hostile}: it starts nothing");
+        assert!(
+            !lines.iter().any(|line| line.contains("canary\"") || line.contains("resolv.conf")),
+            "{hostile}: {lines:#?}"
+        );
+        assert!(!fs::read_to_string(&out).unwrap_or_default().contains("canary"), "{hostile}");
+    }
+
+    // The control: whoever does resolve, connect and read is seen so.
+    let script = format!("import socket; open({file:?}); socket.create_connection(('127.0.0.1', 9))");
+    let (_, lines) = traced(&donjon, &log, &["python3", "-c", &script]);
+    assert!(calls(&lines, "socket").iter().any(|line| line.contains("AF_INET")), "the control: {lines:#?}");
+    assert!(lines.iter().any(|line| line.contains("canary\"")), "the control: {lines:#?}");
 }
