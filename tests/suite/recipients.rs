@@ -78,6 +78,10 @@ fn who_is_removed_opens_nothing_new_and_what_it_has_seen_is_rotated() {
     assert_eq!(removed["left"][0]["secret"], "keystone_database_password", "no target is described");
     assert!(!removed.to_string().contains("4711"));
     assert_eq!(place.export("edge1", "cache")["bundle"]["recipients"], 1);
+    // Also for a daemon that comes later.
+    place.donjon.kill_daemon();
+    place.donjon.up();
+    assert_eq!(place.export("edge1", "cache")["bundle"]["recipients"], 1, "after a restart");
     let listed = place.donjon.run(&["recipients", "list"]).ok();
     assert!(listed.contains("compute7") && listed.contains(&stays), "{listed}");
 

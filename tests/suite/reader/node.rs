@@ -110,8 +110,61 @@ async fn tokens_outlive_a_restart_and_a_reload_and_end_with_a_revocation() {
     edge.donjon.run(&[&["serve", "revoke", "compute"], &node[..]].concat()).ok();
     let refused = async || (read(&client, &serving.url, &token).await.0 == 403).then_some(());
     wait::until("the revocation", Duration::from_secs(30), refused).await;
-    let token = login(&client, &serving.url, &credential).await.expect("the credential is good still");
-    assert_eq!(read(&client, &serving.url, &token).await.0, 200);
+    let renewed = login(&client, &serving.url, &credential).await.expect("the credential is good still");
+    assert_eq!(read(&client, &serving.url, &renewed).await.0, 200);
+    serving.end();
+    // What is revoked stays so, also for a reader that never saw it be good.
+    let serving = edge.serve_at(&address);
+    let client = self::client();
+    assert_eq!(read(&client, &serving.url, &token).await.0, 403, "after a restart");
+    assert_eq!(read(&client, &serving.url, &renewed).await.0, 200, "and the other one is good still");
+    edge.publish("three").await;
+    let three = async || (read(&client, &serving.url, &renewed).await == (200, Some("three".into()))).then_some(());
+    wait::until("the new bundle", Duration::from_secs(30), three).await;
+    assert_eq!(read(&client, &serving.url, &token).await.0, 403, "after a reload");
+    serving.end();
+}
+
+#[tokio::test]
+async fn a_role_that_is_taken_away_stays_away_after_a_reload_and_a_restart() {
+    let edge = Edge::new().await;
+    // The client over TCP is this test itself; the other role tells that a bundle is served.
+    let role = |name: &str, uid: u32| format!("{name}: {{uids: [{uid}], reads: [database_password]}}\n");
+    let (own, nova) = (rustix::process::geteuid().as_raw(), |own| role("nova", own));
+    edge.consumers(&format!("{}{}", nova(own), role("keystone", KEYSTONE)));
+    edge.publish("one").await;
+    let client = client();
+    let serving = edge.serve();
+    let address = serving.address().to_owned();
+    let gone = edge.credential("nova");
+    let token = login(&client, &serving.url, &gone).await.expect("a token");
+    assert_eq!(read(&client, &serving.url, &token).await.0, 200, "the control");
+    let socket = edge.at("s").display().to_string();
+    let served = async |value: &str| {
+        let place = "http://reader/v1/donjon/data/site1/database_password";
+        let said = curl(KEYSTONE, &["--unix-socket", &socket, place]);
+        said.contains(&format!("\"password\":\"{value}\"")).then_some(())
+    };
+    let refused = async |url: &str, when: &str| {
+        // Not over a connection to one that has ended.
+        let client = self::client();
+        assert_eq!(read(&client, url, &token).await.0, 403, "its token, {when}");
+        assert_eq!(login(&client, url, &gone).await, None, "its credential, {when}");
+    };
+    edge.consumers(&role("keystone", KEYSTONE));
+    edge.publish("two").await;
+    wait::until("the new bundle", Duration::from_secs(30), async || served("two").await).await;
+    refused(&serving.url, "after a reload").await;
+    serving.end();
+    let serving = edge.serve_at(&address);
+    wait::until("the reader", Duration::from_secs(30), async || served("two").await).await;
+    refused(&serving.url, "after a restart").await;
+    // One of the same name that comes later has a credential of its own.
+    edge.consumers(&format!("{}{}", nova(own), role("keystone", KEYSTONE)));
+    edge.publish("three").await;
+    wait::until("the new bundle", Duration::from_secs(30), async || served("three").await).await;
+    refused(&serving.url, "where another has its name").await;
+    assert!(login(&self::client(), &serving.url, &edge.credential("nova")).await.is_some(), "the control");
     serving.end();
 }
 
