@@ -1,5 +1,7 @@
 //! The lookup socket: users of the host read what a role grants them, with no credential, and nothing else.
 
+mod strangers;
+
 use donjon_tests::{
     donjon::{Donjon, Ran, binary},
     process::wait_for,
@@ -20,12 +22,17 @@ struct Scene {
 
 impl Scene {
     fn new(roles: &str) -> Self {
+        Self::on("file", roles)
+    }
+
+    /// As [`Self::new`], on some kind of store.
+    fn on(store: &str, roles: &str) -> Self {
         let open = tempfile::tempdir().unwrap();
         std::fs::set_permissions(open.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         std::fs::copy(binary(), open.path().join("donjon")).unwrap();
         let scene = Self { donjon: Donjon::new(), open };
         scene.grant(roles);
-        scene.donjon.run(&["up", "--store", "file"]).ok();
+        scene.donjon.run(&["up", "--store", store]).ok();
         for name in ["x", "y"] {
             scene.donjon.run_with_input(&["put", name], format!("the-value-of-{name}").as_bytes()).ok();
         }
@@ -42,9 +49,14 @@ impl Scene {
 
     /// Runs a program as another user.
     fn as_user(&self, user: &str, program: &Path, words: &[&str]) -> Ran {
+        self.as_user_at(&self.socket(), user, program, words)
+    }
+
+    /// As [`Self::as_user`], at some socket.
+    fn as_user_at(&self, socket: &Path, user: &str, program: &Path, words: &[&str]) -> Ran {
         let mut command = Command::new("setpriv");
         command.args(["--reuid", user, "--regid", "nogroup", "--clear-groups"]).arg(program).args(words);
-        command.env("DONJON_SOCKET", self.socket()).env("HOME", "/nonexistent").env_remove("DONJON_HOME");
+        command.env("DONJON_SOCKET", socket).env("HOME", "/nonexistent").env_remove("DONJON_HOME");
         // What is in a folder of the tester's own is out of their reach.
         command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         let output = command.output().expect("setpriv is there");
@@ -57,10 +69,15 @@ impl Scene {
     }
 
     fn python_as(&self, user: &str, script: &str) -> Ran {
+        self.python_at(&self.socket(), user, script, &[])
+    }
+
+    /// As [`Self::python_as`], at some socket and with arguments.
+    fn python_at(&self, socket: &Path, user: &str, script: &str, arguments: &[&str]) -> Ran {
         let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("../drivers/python/donjon/broker.py");
         std::fs::copy(package, self.open.path().join("broker.py")).unwrap();
         let whole = format!("import sys, os; sys.path.insert(0, {:?})\nimport broker\n{script}", self.open.path());
-        self.as_user(user, Path::new("python3"), &["-B", "-c", &whole])
+        self.as_user_at(socket, user, Path::new("python3"), &[&["-B", "-c", &whole], arguments].concat())
     }
 
     fn audit(&self) -> String {
@@ -116,6 +133,43 @@ fn a_grant_that_is_taken_back_ends_at_once_and_a_file_that_cannot_be_read_grants
     scene.grant("roles: [\n");
     let error = scene.donjon_as("nobody", &["get", "x"]).failed(6);
     assert!(error.contains("cannot tell who may read"), "{error}");
+}
+
+/// What of these names a user reads, and as what.
+fn read_by(scene: &Scene, user: &str, names: &[&str]) -> Vec<Option<String>> {
+    let one = |name: &&str| {
+        let ran = scene.donjon_as(user, &["get", name]);
+        assert!(matches!(ran.code, 0 | 3), "{ran:?}");
+        (ran.code == 0).then_some(ran.out)
+    };
+    names.iter().map(one).collect()
+}
+
+#[test]
+fn a_rotation_gives_nobody_more_than_the_new_value_of_what_was_theirs() {
+    let roles = "catalogue: kolla-ansible\nroles:\n  web: {reads: [memcache_secret_key], users: [nobody]}\n  api: {reads: [x, web.url], users: [daemon]}\n\
+        views:\n  web.url: 'http://u:{memcache_secret_key:url}@h/'\n";
+    let scene = Scene::on("vault", roles);
+    let (old, secret) = ("the-shared-secret-4711", "memcache_secret_key");
+    scene.donjon.run_with_input(&["put", secret], old.as_bytes()).ok();
+    let names = [secret, "web.url", "x", "y", "donjon-private", "pending", "site1"];
+    let both = || ["nobody", "daemon"].map(|user| read_by(&scene, user, &names));
+    let before = both();
+    let url = |value: &str| Some(format!("http://u:{value}@h/"));
+    assert_eq!(before[0], [Some(old.to_owned()), None, None, None, None, None, None], "the control");
+    assert_eq!(before[1], [None, url(old), Some("the-value-of-x".into()), None, None, None, None], "the control");
+    scene.donjon.run(&["rotate", "apply", secret, "--accept-outage"]).ok();
+    let after = both();
+    let new = after[0][0].clone().expect("it is theirs still");
+    assert_ne!(new, old);
+    assert_eq!(after[0], [Some(new.clone()), None, None, None, None, None, None]);
+    assert_eq!(after[1], [None, url(&new), Some("the-value-of-x".into()), None, None, None, None]);
+    // Nor is the value of before, which is kept for a while, anybody's.
+    for user in ["nobody", "daemon"] {
+        for version in ["1", "previous"] {
+            scene.donjon_as(user, &["get", secret, "--version", version]).failed(3);
+        }
+    }
 }
 
 #[test]
