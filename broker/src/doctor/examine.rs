@@ -17,7 +17,7 @@ use crate::{
         open,
         plan::{self, PlannedCredential, PlannedRotation},
         subject::Way,
-        values,
+        values::{self, Side},
     },
     socket::message::RotateAsked,
 };
@@ -253,10 +253,12 @@ impl<'a> Looker<'a> {
     ) -> (Vec<Account>, Vec<Account>) {
         let earlier = self.journal(secret, |journal| journal.state.ended());
         if let Some(begun) = earlier.and_then(|journal| credential_of(journal, secret, planned)) {
-            let ours = |account: &&Account| users.contains(&account.user);
-            let accounts: Vec<Account> = begun.accounts.iter().filter(ours).cloned().collect();
+            // Where it ended on the twin, that is the user.
+            let side = if begun.twin.as_ref().is_some_and(|twin| users.contains(twin)) { Side::New } else { Side::Old };
+            let ours = |account: &Account| users.contains(&account.user);
+            let accounts: Vec<Account> = begun.accounts(side).into_iter().filter(ours).collect();
             if !accounts.is_empty() {
-                return (accounts, begun.entries.clone());
+                return (accounts, begun.entries(side));
             }
         }
         let entry = self.catalogue.entry(secret);

@@ -86,11 +86,21 @@ async fn what_the_doctor_says_of_rabbitmq_mends_it() {
         SECRET,
     );
     healthy(&donjon, SECRET);
-    // To the twin and back: with the administrator refused, the doctor does not know of a twin yet.
+    // The user of now is tried though the administrator, which is that user, is refused: the twin, then the user itself.
     killed_and_resumed(&mut donjon, SECRET, &[], "rotation.moved.added", "added");
-    donjon.run(&["rotate", "apply", SECRET]).ok();
-    rabbit.user("openstack", OTHERS).await;
+    rabbit.user("openstack_b", OTHERS).await;
+    let seen = examined(&donjon, SECRET, 10);
+    assert_eq!(seen["logins"][0]["account"], "openstack_b", "{seen}");
+    assert_eq!(answers(&seen, "current"), ["refused"], "{seen}");
     changed_and_put(&donjon, SECRET, ADMINISTRATOR);
+    killed_and_resumed(&mut donjon, SECRET, &[], "rotation.moved.rolling", "rolling");
+    // What was put is the previous value by now.
+    rabbit.user("openstack", OTHERS).await;
+    let seen = examined(&donjon, SECRET, 10);
+    let next = words(&seen["next"]);
+    assert!(next[0].contains("--version 3 | donjon put rabbitmq_password"), "{seen}");
+    type_in(&donjon, &next[..1]);
+    healthy(&donjon, SECRET);
 }
 
 #[tokio::test(flavor = "multi_thread")]
