@@ -318,7 +318,7 @@ async fn a_consumer_that_fails_on_the_new_value_is_returned_to_the_old_one() {
 }
 
 /// Lets a rotation die at a point, the second time it comes by where asked.
-fn killed_at(donjon: &mut Donjon, points: &str, arguments: &[&str]) {
+pub(crate) fn killed_at(donjon: &mut Donjon, points: &str, arguments: &[&str]) {
     donjon.kill_daemon();
     donjon.set("FAILPOINTS", points);
     donjon.up();

@@ -27,7 +27,7 @@ async fn kolla_ansibles_roles_run_on_references_and_leave_no_value_behind() {
 
     // The control: the same play without the collection's precautions leaves values in each of these places.
     let careless = site(&donjon, &server, &rabbit);
-    let said = careless.play(&donjon, Setting::Careless, &rabbit.environment(), &arguments()).ok();
+    let said = careless.play(&donjon, Setting::Careless, &rabbit.environment(), &arguments("site.yml")).ok();
     assert!(search.finds(&said));
     let holds = |below: &str| !search.among(careless.files(below)).is_empty();
     assert!(holds("facts") && holds("tmp"));
@@ -39,7 +39,7 @@ async fn kolla_ansibles_roles_run_on_references_and_leave_no_value_behind() {
 
     let kept = site(&donjon, &server, &rabbit);
     kept.commit();
-    let said = kept.play(&donjon, Setting::Kept, &rabbit.environment(), &arguments()).ok();
+    let said = kept.play(&donjon, Setting::Kept, &rabbit.environment(), &arguments("site.yml")).ok();
     assert!(said.contains("********"), "something was there to be covered");
     assert_eq!(search.lines(&said), [""; 0]);
     assert!(!kept.files("facts").is_empty(), "facts are cached");
@@ -66,14 +66,14 @@ async fn kolla_ansibles_roles_run_on_references_and_leave_no_value_behind() {
 }
 
 /// The value of every secret that was made; of a pair, the private key.
-fn generated(donjon: &Donjon) -> BTreeMap<String, String> {
+pub(super) fn generated(donjon: &Donjon) -> BTreeMap<String, String> {
     let catalogue = Catalogue::named("kolla-ansible").unwrap();
     let made = catalogue.current().filter(|entry| entry.recipe != Recipe::Operator);
     made.map(|entry| (entry.name.to_string(), donjon.run(&["get", entry.name.as_str()]).ok())).collect()
 }
 
 /// The fixture with a `passwords.yml` of references and kolla's own group variables.
-fn site(donjon: &Donjon, server: &MariaDb, rabbit: &RabbitMq) -> Site {
+pub(super) fn site(donjon: &Donjon, server: &MariaDb, rabbit: &RabbitMq) -> Site {
     let site = Site::of("kolla");
     site.administers(rabbit);
     let passwords = site.path().join("passwords.yml").display().to_string();
@@ -107,11 +107,9 @@ fn site(donjon: &Donjon, server: &MariaDb, rabbit: &RabbitMq) -> Site {
 }
 
 /// As the `kolla-ansible` command calls ansible-playbook.
-fn arguments() -> Vec<String> {
+pub(super) fn arguments(play: &str) -> Vec<String> {
     let inventory = kolla().join("inventory/all-in-one").display().to_string();
-    ["-i", &inventory, "-e", "@globals.yml", "-e", "@passwords.yml", "-e", "@here.yml", "site.yml"]
-        .map(str::to_owned)
-        .into()
+    ["-i", &inventory, "-e", "@globals.yml", "-e", "@passwords.yml", "-e", "@here.yml", play].map(str::to_owned).into()
 }
 
 /// kolla-ansible's own folder.
@@ -120,9 +118,17 @@ fn kolla() -> PathBuf {
     environment.ancestors().nth(2).unwrap_or(Path::new("/")).join("share/kolla-ansible/ansible")
 }
 
-async fn login(server: &MariaDb, user: &str, value: &str) -> Result<(), mysql_async::Error> {
-    let opts =
-        OptsBuilder::default().ip_or_hostname("127.0.0.1").tcp_port(server.port).user(Some(user)).pass(Some(value));
+pub(super) async fn login(server: &MariaDb, user: &str, value: &str) -> Result<(), mysql_async::Error> {
+    login_at(server.port, user, value).await
+}
+
+pub(super) async fn login_at(port: u16, user: &str, value: &str) -> Result<(), mysql_async::Error> {
+    let opts = OptsBuilder::default()
+        .ip_or_hostname("127.0.0.1")
+        .tcp_port(port)
+        .prefer_socket(false)
+        .user(Some(user))
+        .pass(Some(value));
     let mut connection = Conn::new(opts).await?;
     connection.query_drop("SELECT 1").await?;
     connection.disconnect().await

@@ -2,6 +2,7 @@
 
 mod genconfig;
 mod kolla;
+mod meanwhile;
 mod plugins;
 mod run;
 mod sanity;
