@@ -1,10 +1,10 @@
-//! A real Redis server in a folder of its own, with a configuration file that it may rewrite.
+//! A real Redis server in a folder of its own, with a configuration file that it may rewrite; and sentinels.
 
 use crate::{
     port,
     process::{Guard, tied, wait_for},
 };
-use donjon_drivers::target::redis::Member;
+use donjon_drivers::target::redis::{self as driver, Member};
 use std::{
     fs,
     io::{Read, Write},
@@ -99,6 +99,71 @@ impl Redis {
             stream.write_all(b"PING\r\n").is_ok() && stream.read_exact(&mut answer).is_ok()
         });
     }
+}
+
+/// A sentinel that watches a server by the name `kolla`, with a configuration file that it rewrites.
+#[derive(Debug)]
+pub struct Sentinel {
+    /// Its port on 127.0.0.1.
+    pub port: u16,
+    folder: TempDir,
+    process: Guard,
+}
+
+impl Sentinel {
+    /// Starts one that logs in as `default` with a value.
+    pub fn start(watched: &Redis, quorum: u8, value: &str) -> Self {
+        let folder = tempfile::Builder::new().prefix("sentinel.").tempdir().unwrap();
+        let port = port::free();
+        let own = folder.path().display().to_string();
+        let settings = format!(
+            "bind 127.0.0.1\nport {port}\ndir {own}\nlogfile {own}/log\n\
+             sentinel monitor kolla 127.0.0.1 {} {quorum}\nsentinel auth-pass kolla {value}\n\
+             sentinel down-after-milliseconds kolla 20000\n",
+            watched.port
+        );
+        donjon_drivers::fs::replace(&folder.path().join("sentinel.conf"), settings.as_bytes()).unwrap();
+        let process = watch(folder.path());
+        let sentinel = Self { port, folder, process };
+        sentinel.ready();
+        sentinel
+    }
+
+    /// It as the sentinel of a target.
+    pub fn described(&self, name: &str) -> driver::Sentinel {
+        let member = Member { name: name.to_owned(), address: "127.0.0.1".to_owned(), port: self.port, tls_ca: None };
+        driver::Sentinel { member, master: None }
+    }
+
+    /// Says a command; what it answers.
+    pub fn say(&self, words: &[&str]) -> String {
+        let mut command = Command::new("redis-cli");
+        command.args(["-p", &self.port.to_string()]).args(words);
+        String::from_utf8(command.output().expect("redis-tools is installed").stdout).unwrap().trim_end().to_owned()
+    }
+
+    /// Its configuration file as it is now.
+    pub fn settings(&self) -> String {
+        fs::read_to_string(self.folder.path().join("sentinel.conf")).unwrap()
+    }
+
+    /// Kills it and starts it on what it has on disk.
+    pub fn restart(&mut self) {
+        self.process.kill();
+        self.process = watch(self.folder.path());
+        self.ready();
+    }
+
+    fn ready(&self) {
+        wait_for("a sentinel to answer", Duration::from_secs(60), || self.say(&["PING"]) == "PONG");
+    }
+}
+
+fn watch(folder: &Path) -> Guard {
+    let mut command = tied("redis-server");
+    command.arg(folder.join("sentinel.conf")).arg("--sentinel");
+    Guard::start(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()))
+        .expect("redis-server is installed")
 }
 
 fn spawn(folder: &Path) -> Guard {

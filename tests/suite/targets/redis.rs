@@ -8,7 +8,11 @@ use donjon_drivers::{
         redis::{Limits, Redis as Driver},
     },
 };
-use donjon_tests::{process::wait_for, redis::Redis, search};
+use donjon_tests::{
+    process::wait_for,
+    redis::{Redis, Sentinel},
+    search,
+};
 use std::{net::TcpStream, time::Duration};
 
 const KEEPER: &str = "user keeper on >keeper-value-1 ~* &* +@all";
@@ -153,6 +157,78 @@ async fn replicas_log_in_with_what_their_master_accepts() {
     linked(&replica);
     replica.restart();
     linked(&replica);
+}
+
+/// As kolla has it: everybody logs in as `default`, replicas and sentinels too, and each sentinel keeps for itself with what.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_sentinel_is_told_what_it_logs_in_with_and_has_logged_in_with_it() {
+    let plain = ["requirepass current-1", "masterauth current-1", KEEPER];
+    let master = Redis::start(&plain);
+    let upstream = format!("replicaof 127.0.0.1 {}", master.port);
+    let replica = Redis::start(&[&plain[..], &[&upstream]].concat());
+    let mut sentinels: Vec<Sentinel> = (0..3).map(|_| Sentinel::start(&master, 2, "current-1")).collect();
+    let described: Vec<_> =
+        sentinels.iter().enumerate().map(|(number, one)| one.described(&format!("s{}", number + 1))).collect();
+    let nodes = [&master, &replica];
+    let links = |value: &str, server: &Redis| {
+        let clients = server.say("default", value, &["CLIENT", "LIST"]);
+        clients.lines().filter(|line| line.contains("name=sentinel-") && line.contains("-cmd ")).count()
+    };
+    let linked = |value: &str| {
+        for server in nodes {
+            wait_for("three sentinels at a node", Duration::from_secs(60), || links(value, server) == 3);
+        }
+    };
+    linked("current-1");
+    let (keeper, current, next) = (material(ADMIN_VALUE), material("current-1"), material("next-1"));
+    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None };
+    let hazards = async |driver: &Driver| -> Vec<String> {
+        let survey = driver.survey(&admin, "default", &[&current]).await.unwrap();
+        survey.hazards.iter().map(ToString::to_string).collect()
+    };
+
+    // One that is not described would stay behind.
+    let told = hazards(&driver(&nodes).watched_by(described[..2].to_vec())).await;
+    assert!(told.len() == 2 && told.iter().all(|what| what.contains("name it under `sentinels`")), "{told:?}");
+    let target = driver(&nodes).watched_by(described);
+    assert_eq!(hazards(&target).await, [""; 0]);
+
+    let user = account("default", "");
+    target.declare(&admin, &user, &[&next, &current]).await.unwrap();
+    for sentinel in &sentinels {
+        assert!(sentinel.settings().contains("auth-pass kolla next-1"), "{}", sentinel.settings());
+    }
+    let mark = target.mark(&admin, &target.nodes()[0]).await.unwrap();
+    let old = target.sessions(&admin, &target.nodes()[0], "default", Began::NoLaterThan(mark)).await.unwrap();
+    assert!(old.is_empty(), "a sentinel's link is nobody's session: {old:?}");
+    target.declare(&admin, &user, &[&next]).await.unwrap();
+    linked("next-1");
+
+    // Whoever has to log in anew is let in: after a cut, after a restart, and for a fail-over that they all agree on.
+    for server in nodes {
+        server.say(ADMIN, ADMIN_VALUE, &["CLIENT", "KILL", "TYPE", "normal"]);
+        server.say(ADMIN, ADMIN_VALUE, &["CLIENT", "KILL", "TYPE", "pubsub"]);
+    }
+    sentinels[2].restart();
+    linked("next-1");
+    assert!(sentinels[0].say(&["SENTINEL", "CKQUORUM", "kolla"]).starts_with("OK 3"), "they agree");
+    assert_eq!(sentinels[0].say(&["SENTINEL", "FAILOVER", "kolla"]), "OK");
+    wait_for("the replica to lead", Duration::from_secs(60), || {
+        replica.say("default", "next-1", &["ROLE"]).starts_with("master")
+    });
+    linked("next-1");
+
+    // A sentinel that somebody else told another value is seen, and so is one that is away.
+    assert_eq!(sentinels[1].say(&["SENTINEL", "SET", "kolla", "auth-pass", "another"]), "OK");
+    wait_for("it to be refused", Duration::from_secs(60), || links("next-1", &replica) == 2);
+    let told = target.survey(&admin, "default", &[&next]).await.unwrap().hazards;
+    assert!(told.iter().any(|hazard| hazard.node == "s2" && hazard.what.contains("not logged in at r2")), "{told:?}");
+    // It is told again.
+    target.declare(&admin, &user, &[&next]).await.unwrap();
+    linked("next-1");
+    drop(sentinels.pop());
+    let away = target.survey(&admin, "default", &[&next]).await;
+    assert!(matches!(&away, Err(TargetError::Unreachable { node, .. }) if node == "s3"), "{away:?}");
 }
 
 #[tokio::test]

@@ -31,12 +31,17 @@ pub(super) enum Fault {
 impl Connection {
     /// Logs in. Nothing is asked of the server beyond that.
     pub(super) async fn open(member: &Member, user: &str, value: &Material, limits: Limits) -> Result<Self, Fault> {
-        let connecting = stream::connect(&member.address, member.port, member.tls_ca.as_deref());
-        let stream = tokio::time::timeout(limits.answer, connecting).await.map_err(io::Error::from)??;
-        let mut connection = Self { stream: BufReader::new(stream), limits };
+        let mut connection = Self::greet(member, limits).await?;
         // EXPOSE: sent as every client sends it, which is what a login proves
         connection.ask(&[b"AUTH", user.as_bytes(), value.expose()]).await?;
         Ok(connection)
+    }
+
+    /// Connects to a sentinel, which knows no users of its own.
+    pub(super) async fn greet(member: &Member, limits: Limits) -> Result<Self, Fault> {
+        let connecting = stream::connect(&member.address, member.port, member.tls_ca.as_deref());
+        let stream = tokio::time::timeout(limits.answer, connecting).await.map_err(io::Error::from)??;
+        Ok(Self { stream: BufReader::new(stream), limits })
     }
 
     /// Says a command and hears the reply.

@@ -1,9 +1,10 @@
-//! Making a user accept exactly some values on every node: first all nodes accept them, then replicas log in with the
-//! likeliest, then every node keeps it.
+//! Making a user accept exactly some values on every node: first all nodes accept them, then replicas and sentinels log in
+//! with the likeliest, and every node keeps it.
 
 use super::{
     connection::{Connection, Fault},
     keep::{Memory, Upstream},
+    sentinel,
     server::Redis,
     user::{self, User},
 };
@@ -35,7 +36,7 @@ pub(super) async fn declare(
     for (node, connection) in &mut told {
         follow(connection, account, values[0]).await.map_err(|fault| refused(fault, node, account))?;
     }
-    Ok(())
+    sentinel::follow(target, admin, account, values[0]).await
 }
 
 /// One command, so that there is no instant without a value.

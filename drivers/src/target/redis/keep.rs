@@ -89,4 +89,4 @@ impl Upstream {
 }
 
 /// The user of those who name none.
-const DEFAULT: &str = "default";
+pub(super) const DEFAULT: &str = "default";

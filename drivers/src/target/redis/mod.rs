@@ -9,17 +9,20 @@
 //! settings of its own.
 //!
 //! One file per question: [`connection`] how a node is spoken to, [`user`] what it stores of a user, [`declare`] how that
-//! is changed, [`keep`] how it survives a restart, [`survey`] what is there, [`session`] who is connected.
+//! is changed, [`keep`] how it survives a restart, [`sentinel`] who watches, [`survey`] what is there, [`session`] who is
+//! connected.
 
 mod connection;
 mod declare;
 mod keep;
 mod options;
 mod resp;
+mod sentinel;
 mod server;
 mod session;
 mod survey;
 mod user;
 
 pub(super) use options::DRIVER;
+pub use sentinel::Sentinel;
 pub use server::{Limits, Member, Redis};

@@ -1,6 +1,6 @@
 //! The options of the driver `redis`.
 
-use super::{Limits, Member, Redis};
+use super::{Limits, Member, Redis, Sentinel};
 use crate::{
     options::{Description, Kind, Need},
     registry::{Driver, typed},
@@ -21,6 +21,12 @@ pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
             help: "every node, replicas too: none of them learns of users from another",
         },
         Description {
+            name: "sentinels",
+            kind: Kind::Maps(SENTINEL),
+            need: Need::Optional,
+            help: "every sentinel that watches these nodes: each is told what it logs in with",
+        },
+        Description {
             name: "answer_timeout",
             kind: Kind::Number(1, 300),
             need: Need::Number(5),
@@ -33,8 +39,13 @@ pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
         if let Some(twice) = options.nodes.iter().find(|node| !names.insert(&node.name)) {
             return Err(format!("two nodes are called `{}`", twice.name));
         }
+        if let Some(twice) = options.sentinels.iter().find(|sentinel| !names.insert(&sentinel.node.name)) {
+            return Err(format!("two nodes are called `{}`", twice.node.name));
+        }
         let limits = Limits { answer: Duration::from_secs(options.answer_timeout) };
-        Ok(Arc::new(Redis::new(options.nodes.into_iter().map(Node::member).collect(), limits)))
+        let sentinel = |watcher: Watcher| Sentinel { member: watcher.node.member(), master: watcher.master };
+        let redis = Redis::new(options.nodes.into_iter().map(Node::member).collect(), limits);
+        Ok(Arc::new(redis.watched_by(options.sentinels.into_iter().map(sentinel).collect())))
     },
 };
 
@@ -55,9 +66,34 @@ const NODE: &[Description] = &[
     },
 ];
 
+const SENTINEL: &[Description] = &[
+    Description { name: "name", kind: Kind::Text, need: Need::Required, help: "its name" },
+    Description {
+        name: "address",
+        kind: Kind::Text,
+        need: Need::Required,
+        help: "where it listens: a name or address",
+    },
+    Description { name: "port", kind: Kind::Number(1, 65535), need: Need::Number(26379), help: "its port" },
+    Description {
+        name: "master",
+        kind: Kind::Text,
+        need: Need::Optional,
+        help: "by which name it watches these nodes; all that it watches where not given",
+    },
+    Description {
+        name: "tls_ca",
+        kind: Kind::Path,
+        need: Need::Optional,
+        help: "the authority that signed its certificate; without it, connections are in clear",
+    },
+];
+
 #[derive(Deserialize)]
 struct Options {
     nodes: Vec<Node>,
+    #[serde(default)]
+    sentinels: Vec<Watcher>,
     answer_timeout: u64,
 }
 
@@ -67,6 +103,13 @@ struct Node {
     address: String,
     port: u16,
     tls_ca: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Watcher {
+    #[serde(flatten)]
+    node: Node,
+    master: Option<String>,
 }
 
 impl Node {

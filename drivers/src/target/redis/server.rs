@@ -1,6 +1,9 @@
 //! The target itself: its nodes, and an administrator's connection to each.
 
-use super::connection::{Connection, Fault};
+use super::{
+    connection::{Connection, Fault},
+    sentinel::Sentinel,
+};
 use crate::{
     material::Material,
     target::{
@@ -15,7 +18,8 @@ use std::{path::PathBuf, time::Duration};
 pub struct Redis {
     pub(super) nodes: Vec<Node>,
     members: Vec<Member>,
-    limits: Limits,
+    pub(super) sentinels: Vec<Sentinel>,
+    pub(super) limits: Limits,
 }
 
 /// How long things may take.
@@ -51,7 +55,13 @@ impl Redis {
             .iter()
             .map(|member| Node { name: member.name.clone(), address: format!("{}:{}", member.address, member.port) })
             .collect();
-        Self { nodes, members, limits }
+        Self { nodes, members, sentinels: Vec::new(), limits }
+    }
+
+    /// With these sentinels, which log in at the nodes themselves.
+    #[must_use]
+    pub fn watched_by(self, sentinels: Vec<Sentinel>) -> Self {
+        Self { sentinels, ..self }
     }
 
     fn member(&self, node: &Node) -> Result<&Member, TargetError> {

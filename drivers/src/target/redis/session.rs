@@ -16,8 +16,8 @@ pub(super) async fn mark(target: &Redis, admin: &Admin<'_>, node: &Node) -> Resu
     own(&mut connection).await.map(Mark).map_err(|fault| fault.at(node))
 }
 
-/// The user's sessions. A replica's link is none of them: what the replica would come back
-/// with is its `masterauth`, which was changed with the user.
+/// The user's sessions. A replica's link is none of them, nor is a sentinel's: what they would come back with is their
+/// `masterauth` and `auth-pass`, which were changed with the user.
 pub(super) async fn sessions(
     target: &Redis,
     admin: &Admin<'_>,
@@ -35,7 +35,8 @@ pub(super) async fn sessions(
     let clients = Client::all(&mut connection).await.map_err(|fault| fault.at(node))?;
     Ok(clients
         .into_iter()
-        .filter(|client| client.id != own && began.holds(Mark(client.id)) && client.user == user && !client.is_replica)
+        .filter(|client| client.id != own && began.holds(Mark(client.id)) && client.user == user)
+        .filter(|client| !client.is_replica && (target.sentinels.is_empty() || !client.is_sentinel()))
         .map(|client| Session {
             mark: Mark(client.id),
             from: client.address,
@@ -69,7 +70,7 @@ async fn own(connection: &mut Connection) -> Result<u64, Fault> {
 /// One of the connections to a node.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Client {
-    id: u64,
+    pub(super) id: u64,
     /// As whom it logged in.
     pub(super) user: String,
     /// Where it comes from.
@@ -90,6 +91,11 @@ impl Client {
     /// Sentinels name their connections so.
     pub(super) fn is_sentinel(&self) -> bool {
         self.name.starts_with("sentinel-")
+    }
+
+    /// Whether its name begins so.
+    pub(super) fn is_called(&self, begin: &str) -> bool {
+        self.name.starts_with(begin)
     }
 
     /// One line: words of `name=value`. Neither names of users nor of clients hold blanks.

@@ -3,6 +3,7 @@
 use super::{
     connection::{Connection, Fault},
     keep::{Memory, Upstream},
+    sentinel,
     server::Redis,
     session::Client,
     user::{self, User},
@@ -19,7 +20,7 @@ pub(super) async fn survey(
     user: &str,
     known: &[&Material],
 ) -> Result<Survey, TargetError> {
-    let mut hazards = Vec::new();
+    let (mut hazards, watchers) = sentinel::survey(target, admin).await?;
     let mut is_there = false;
     for node in &target.nodes {
         let mut connection = target.administer(node, admin).await?;
@@ -29,7 +30,7 @@ pub(super) async fn survey(
             Some(found) => {
                 is_there = true;
                 let mut told = unsafe_to_change(user, &found, known);
-                told.extend(around(&mut connection, user, known).await.map_err(|fault| fault.at(node))?);
+                told.extend(around(&mut connection, user, known, &watchers).await.map_err(|fault| fault.at(node))?);
                 told
             }
         };
@@ -58,7 +59,12 @@ fn unsafe_to_change(user: &str, found: &User, known: &[&Material]) -> Vec<String
 }
 
 /// What stands around the user: what a restart brings back, what replicas and sentinels log in with.
-async fn around(connection: &mut Connection, user: &str, known: &[&Material]) -> Result<Vec<String>, Fault> {
+async fn around(
+    connection: &mut Connection,
+    user: &str,
+    known: &[&Material],
+    watchers: &[String],
+) -> Result<Vec<String>, Fault> {
     let mut told = Vec::new();
     let upstream = Upstream::of(connection, user).await?;
     told.extend(Memory::of(connection).await?.hazard(upstream.as_ref()).map(str::to_owned));
@@ -66,10 +72,10 @@ async fn around(connection: &mut Connection, user: &str, known: &[&Material]) ->
         told.push(format!("it replicates as `{user}` with a value that is not stored here (masterauth)"));
     }
     let clients = Client::all(connection).await?;
-    if let Some(client) = clients.iter().find(|client| client.user == user && client.is_sentinel()) {
+    let stranger = |client: &&Client| client.is_sentinel() && !watchers.iter().any(|called| client.is_called(called));
+    if let Some(client) = clients.iter().filter(|client| client.user == user).find(stranger) {
         told.push(format!(
-            "a sentinel at {} watches it as `{user}`; give sentinels a user of their own (auth-user), which this driver \
-             does not change",
+            "a sentinel at {} watches it as `{user}`; name it under `sentinels`, so that it is told the new value",
             client.address
         ));
     }

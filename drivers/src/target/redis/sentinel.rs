@@ -1,0 +1,149 @@
+//! Sentinels: each keeps for itself what it logs in with at the nodes that it watches (`auth-pass`), and is told it as it is.
+//!
+//! None tells what that is, so what counts is its link to the nodes. Told another value it makes a new one: a login of its own.
+
+use super::{
+    connection::{Connection, Fault},
+    keep::DEFAULT,
+    resp::Reply,
+    server::{Member, Redis},
+    session::Client,
+};
+use crate::{
+    material::Material,
+    target::{Account, Admin, Hazard, Node, TargetError},
+};
+use std::{collections::BTreeSet, time::Duration};
+use tokio::time::Instant;
+
+/// A sentinel, as the deployment file describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sentinel {
+    /// Where it listens.
+    pub member: Member,
+    /// By which name it watches the nodes; all that it watches where none is given.
+    pub master: Option<String>,
+}
+
+/// What a sentinel says of itself.
+struct Watching {
+    node: Node,
+    /// How its links to nodes are called.
+    called: String,
+    /// The masters that it watches.
+    masters: Vec<String>,
+}
+
+/// A link of a sentinel to a node.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Link {
+    node: String,
+    number: u64,
+    user: String,
+}
+
+/// What is amiss with the sentinels that are described, and how the links of each are called.
+pub(super) async fn survey(target: &Redis, admin: &Admin<'_>) -> Result<(Vec<Hazard>, Vec<String>), TargetError> {
+    let (mut hazards, mut called) = (Vec::new(), Vec::new());
+    for sentinel in &target.sentinels {
+        let (_, watching) = ask(target, sentinel).await?;
+        let mut say = |what: String| hazards.push(Hazard { node: sentinel.member.name.clone(), what });
+        if watching.masters.is_empty() {
+            say("this sentinel watches no such master".to_owned());
+        }
+        let links = links(target, admin, &watching.called).await?;
+        for node in target.nodes.iter().filter(|node| !links.iter().any(|link| link.node == node.name)) {
+            say(format!("this sentinel is not logged in at {}: its auth-pass may be another value", node.name));
+        }
+        called.push(watching.called);
+    }
+    Ok((hazards, called))
+}
+
+/// Makes each sentinel that logs in as a user do so with a value, one after the other: never are all of them away at once.
+pub(super) async fn follow(
+    target: &Redis,
+    admin: &Admin<'_>,
+    account: &Account,
+    value: &Material,
+) -> Result<(), TargetError> {
+    for sentinel in &target.sentinels {
+        let (mut connection, watching) = ask(target, sentinel).await?;
+        let before = links(target, admin, &watching.called).await?;
+        let seen_as = |user: &str| before.iter().any(|link| link.user == user);
+        // One that is refused everywhere is seen as nobody; most log in as the user of those who name none.
+        if seen_as(&account.user) || (before.is_empty() && account.user == DEFAULT) {
+            tell(&mut connection, &watching, value).await?;
+            linked(target, admin, &watching, &before, account).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn ask(target: &Redis, sentinel: &Sentinel) -> Result<(Connection, Watching), TargetError> {
+    let Member { name, address, port, .. } = &sentinel.member;
+    let node = Node { name: name.clone(), address: format!("{address}:{port}") };
+    let asking = async {
+        let mut connection = Connection::greet(&sentinel.member, target.limits).await?;
+        let own = connection.ask(&[b"SENTINEL", b"MYID"]).await?.text().unwrap_or_default();
+        let watched = connection.ask(&[b"SENTINEL", b"MASTERS"]).await?.list();
+        Ok((connection, own, watched))
+    };
+    let (connection, own, watched) = asking.await.map_err(|fault: Fault| fault.at(&node))?;
+    let names = watched.into_iter().filter_map(|master| master.list().into_iter().nth(1)?.text());
+    let masters = names.filter(|name| sentinel.master.as_ref().is_none_or(|only| only == name)).collect();
+    let called = format!("sentinel-{}-", own.get(..8).unwrap_or(&own));
+    Ok((connection, Watching { node, called, masters }))
+}
+
+/// It keeps what it is told in its own file.
+async fn tell(connection: &mut Connection, watching: &Watching, value: &Material) -> Result<(), TargetError> {
+    for master in &watching.masters {
+        // EXPOSE: a sentinel has to say it elsewhere, so it takes no hash of it
+        let words: [&[u8]; 5] = [b"SENTINEL", b"SET", master.as_bytes(), b"auth-pass", value.expose()];
+        match connection.ask(&words).await {
+            Ok(Reply::Word(_)) => {}
+            Ok(_) => return Err(Fault::Answered("something odd".to_owned()).at(&watching.node)),
+            Err(fault) => return Err(fault.at(&watching.node)),
+        }
+    }
+    Ok(())
+}
+
+/// The links to the nodes that are called so.
+async fn links(target: &Redis, admin: &Admin<'_>, called: &str) -> Result<BTreeSet<Link>, TargetError> {
+    let mut links = BTreeSet::new();
+    for node in &target.nodes {
+        let mut connection = target.administer(node, admin).await?;
+        let clients = Client::all(&mut connection).await.map_err(|fault| fault.at(node))?;
+        let own = clients.into_iter().filter(|client| client.is_called(called));
+        links.extend(own.map(|client| Link { node: node.name.clone(), number: client.id, user: client.user }));
+    }
+    Ok(links)
+}
+
+/// Waits until a sentinel has logged in anew.
+async fn linked(
+    target: &Redis,
+    admin: &Admin<'_>,
+    sentinel: &Watching,
+    before: &BTreeSet<Link>,
+    account: &Account,
+) -> Result<(), TargetError> {
+    let until = Instant::now() + target.limits.answer.max(PATIENCE);
+    while Instant::now() < until {
+        let links = links(target, admin, &sentinel.called).await?;
+        if links.iter().any(|link| link.user == account.user && !before.contains(link)) {
+            return Ok(());
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Err(TargetError::Unable {
+        node: sentinel.node.name.clone(),
+        what: format!("this sentinel was told what {account} accepts and does not log in with it anywhere"),
+    })
+}
+
+/// It looks after its links once a second.
+const PATIENCE: Duration = Duration::from_secs(15);
+const PAUSE: Duration = Duration::from_millis(100);
