@@ -3,6 +3,7 @@
 //! One folder per family, one file per driver, one table per family. A driver describes its options,
 //! opens, and what it opened serves. Nothing fails open: "not there" is `Ok(None)`, "cannot tell" is an error.
 
+pub mod cells;
 pub mod drain;
 pub mod fs;
 pub mod host;

@@ -32,6 +32,7 @@ mod kills;
 mod knocks;
 mod lifecycle;
 mod lookup;
+mod nova;
 mod paths;
 mod pooled;
 mod prober;

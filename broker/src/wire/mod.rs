@@ -14,10 +14,13 @@
 //!                                                              the same tree of expressions
 //! ```
 //!
+//! What nova keeps in a database of its own are [`cells`].
+//!
 //! All of this is pure; the command reads and writes the files. No value is ever at hand here.
 
 pub mod ansible;
 pub mod assembled;
+pub mod cells;
 pub mod collection;
 pub mod document;
 pub mod environment;

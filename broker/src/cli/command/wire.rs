@@ -1,5 +1,6 @@
 //! `donjon wire`: files of references for a deployer.
 
+mod nova;
 mod oslo;
 mod runtime;
 
@@ -35,6 +36,7 @@ pub struct Wire {
 enum Deployer {
     Kolla(Kolla),
     Tripleo(Tripleo),
+    Nova(nova::Nova),
     Oslo(oslo::Oslo),
 }
 
@@ -79,6 +81,7 @@ impl Wire {
         match self.deployer {
             Deployer::Kolla(kolla) => kolla.run(context),
             Deployer::Tripleo(tripleo) => tripleo.run(context),
+            Deployer::Nova(nova) => nova.run(context),
             Deployer::Oslo(oslo) => oslo.run(context),
         }
     }

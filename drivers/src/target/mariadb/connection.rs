@@ -5,7 +5,7 @@ use super::{
     way::{End, Way},
 };
 use crate::material::Material;
-use mysql_async::{Conn, DriverError, Opts, OptsBuilder, SslOpts, Value, prelude::Queryable};
+use mysql_async::{Conn, DriverError, Opts, OptsBuilder, Params, SslOpts, Value, prelude::Queryable};
 use std::{
     io,
     path::{Path, PathBuf},
@@ -29,25 +29,25 @@ impl Default for Limits {
 
 /// How a node proves who it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::target) struct Tls {
+pub(crate) struct Tls {
     /// The authority that signed its certificate.
-    pub(in crate::target) ca: PathBuf,
+    pub(crate) ca: PathBuf,
     /// The name in its certificate.
-    pub(in crate::target) name: String,
+    pub(crate) name: String,
 }
 
 /// A connection that has logged in.
-pub(in crate::target) struct Connection {
+pub(crate) struct Connection {
     conn: Conn,
     limits: Limits,
 }
 
 /// One row of an answer, as text.
-pub(in crate::target) type Row = Vec<Option<String>>;
+pub(crate) type Row = Vec<Option<String>>;
 
 impl Connection {
     /// Logs in. Nothing is asked of the server beyond that.
-    pub(in crate::target) async fn open(
+    pub(crate) async fn open(
         way: &Way,
         user: &str,
         value: &Material,
@@ -64,24 +64,47 @@ impl Connection {
     }
 
     /// Runs a statement that has no answer.
-    pub(in crate::target) async fn run(&mut self, sql: &str) -> Result<(), Fault> {
+    pub(crate) async fn run(&mut self, sql: &str) -> Result<(), Fault> {
         timed(self.limits.statement, async { Ok(self.conn.query_drop(sql).await?) }).await
     }
 
     /// Runs a statement and collects its rows.
-    pub(in crate::target) async fn rows(&mut self, sql: &str) -> Result<Vec<Row>, Fault> {
+    pub(crate) async fn rows(&mut self, sql: &str) -> Result<Vec<Row>, Fault> {
         let rows: Vec<mysql_async::Row> =
             timed(self.limits.statement, async { Ok(self.conn.query(sql).await?) }).await?;
         Ok(rows.into_iter().map(|row| row.unwrap().into_iter().map(text).collect()).collect())
     }
 
     /// The one field of the one row of an answer.
-    pub(in crate::target) async fn field(&mut self, sql: &str) -> Result<Option<String>, Fault> {
+    pub(crate) async fn field(&mut self, sql: &str) -> Result<Option<String>, Fault> {
         Ok(self.rows(sql).await?.into_iter().next().and_then(|row| row.into_iter().next()).flatten())
     }
 
+    /// Runs a statement with arguments that are no part of its text, and collects the rows with the bytes of their fields.
+    pub(crate) async fn materials(
+        &mut self,
+        sql: &str,
+        arguments: &[&[u8]],
+    ) -> Result<Vec<Vec<Option<Material>>>, Fault> {
+        let arguments = arguments.iter().map(|bytes| Value::Bytes(bytes.to_vec())).collect::<Vec<_>>();
+        let arguments = if arguments.is_empty() { Params::Empty } else { Params::Positional(arguments) };
+        let rows: Vec<mysql_async::Row> =
+            timed(self.limits.statement, async { Ok(self.conn.exec(sql, arguments).await?) }).await?;
+        let material = |value| match value {
+            Value::Bytes(bytes) => Some(Material::new(bytes)),
+            other @ (Value::NULL
+            | Value::Int(_)
+            | Value::UInt(_)
+            | Value::Float(_)
+            | Value::Double(_)
+            | Value::Date(..)
+            | Value::Time(..)) => text(other).map(Material::from),
+        };
+        Ok(rows.into_iter().map(|row| row.unwrap().into_iter().map(material).collect()).collect())
+    }
+
     /// The number that the server gave it when it was opened.
-    pub(in crate::target) fn number(&self) -> u32 {
+    pub(crate) fn number(&self) -> u32 {
         self.conn.id()
     }
 
@@ -91,14 +114,14 @@ impl Connection {
     }
 
     /// Says good-bye. A server that does not answer it is no error.
-    pub(in crate::target) async fn close(self) {
+    pub(crate) async fn close(self) {
         let _ = tokio::time::timeout(self.limits.connect, self.conn.disconnect()).await;
     }
 }
 
 /// Why a step failed.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::target) enum Fault {
+pub(crate) enum Fault {
     /// The server answered with an error. Its text is left out: it may quote the statement.
     #[error("the server answered with error {0}")]
     Answered(u16),

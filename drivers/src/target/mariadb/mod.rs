@@ -8,7 +8,7 @@
 //! a lock, so that a broker that stalled cannot make one late ([`hold`]). Its [`own`] sessions prove nothing. Who was
 //! refused is read in a node's log ([`knock`]).
 
-pub(super) mod connection;
+pub(crate) mod connection;
 mod declare;
 mod entry;
 mod grant;
@@ -24,7 +24,7 @@ mod session;
 mod statement;
 mod survey;
 mod twin;
-pub(super) mod way;
+pub(crate) mod way;
 
 pub(super) use options::DRIVER;
 pub use server::{Limits, MariaDb, Member};

@@ -18,7 +18,7 @@ use tokio::{
 
 /// A way to a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::target) enum Way {
+pub(crate) enum Way {
     /// Its own socket.
     Socket {
         /// Where it lies.
@@ -37,7 +37,7 @@ pub(in crate::target) enum Way {
 
 /// Whom the server finds at the other end of its socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::target) enum Peer {
+pub(crate) enum Peer {
     /// This process.
     Own,
     /// A user whom no account lets in by name, so that only a value can.

@@ -1,7 +1,7 @@
 //! `donjon config`: what a service would see, and where that comes from.
 
 mod deployment;
-mod reading;
+pub(in crate::cli::command) mod reading;
 
 use crate::{
     cli::{Context, show},

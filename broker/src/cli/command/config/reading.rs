@@ -15,7 +15,7 @@ use std::{path::PathBuf, sync::Arc};
 
 /// What a service is started with.
 #[derive(Debug, Args)]
-pub(super) struct Files {
+pub(in crate::cli::command) struct Files {
     /// A configuration file; later ones override earlier ones.
     #[arg(long = "config-file", value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -29,12 +29,12 @@ pub(super) struct Files {
 
 impl Files {
     /// Whether nothing is named.
-    pub(super) fn none(&self) -> bool {
+    pub(in crate::cli::command) fn none(&self) -> bool {
         self.files.is_empty() && self.folders.is_empty()
     }
 
     /// Opens them, with the environment of this process; on error, all that is wrong.
-    pub(super) async fn open(&self, context: &Context) -> Result<Configuration, Failure> {
+    pub(in crate::cli::command) async fn open(&self, context: &Context) -> Result<Configuration, Failure> {
         let files = self.files.iter().cloned().map(Argument::File);
         let folders = self.folders.iter().cloned().map(Argument::Folder);
         let set = self.set.iter().map(|(option, text)| Argument::Option(option.clone(), Text::from(text.as_str())));
@@ -121,7 +121,7 @@ pub(super) fn json(value: &Value) -> serde_json::Value {
 }
 
 /// A runtime for one command.
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+pub(in crate::cli::command) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| Failure::new(Exit::Bug, "cannot start the runtime").because(&error))
 }
