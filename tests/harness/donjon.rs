@@ -2,8 +2,9 @@
 
 use crate::{
     process::{tied, wait_for},
-    tools,
+    search, tools,
 };
+use donjon::scan::encoding;
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 use std::{
@@ -13,6 +14,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::Mutex,
     time::Duration,
 };
 use tempfile::TempDir;
@@ -22,6 +24,8 @@ use tempfile::TempDir;
 pub struct Donjon {
     home: TempDir,
     environment: BTreeMap<String, String>,
+    /// What commands have said, but for the values that `get` is there to say.
+    said: Mutex<String>,
 }
 
 /// What a command left.
@@ -70,13 +74,21 @@ impl Donjon {
         Self::below(&std::env::temp_dir())
     }
 
+    /// A home without a daemon, whose daemons tell everything that they can tell, for [`Self::tells`].
+    pub fn verbose() -> Self {
+        let mut donjon = Self::new();
+        donjon.set("DONJON_LOG", "trace");
+        donjon
+    }
+
     /// A home without a daemon, in a folder.
     pub fn below(folder: &Path) -> Self {
         let private = Permissions::from_mode(0o700);
         let home = tempfile::Builder::new().prefix("donjon.").permissions(private).tempdir_in(folder);
         let home = home.expect("a temporary folder can be made");
         let bin = tools::program("bao").display().to_string();
-        Self { home, environment: BTreeMap::from([("DONJON_VAULT_BIN".to_owned(), bin)]) }
+        let environment = BTreeMap::from([("DONJON_VAULT_BIN".to_owned(), bin)]);
+        Self { home, environment, said: Mutex::default() }
     }
 
     /// The folder.
@@ -136,7 +148,38 @@ impl Donjon {
         drop(stdin);
         let output = child.wait_with_output().expect("a child can be waited for");
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Ran { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+        let ran = Ran { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) };
+        let shown = if arguments.first() == Some(&"get") { "" } else { &ran.out };
+        self.said.lock().unwrap().extend([shown, &ran.err]);
+        ran
+    }
+
+    /// Where any of these values stands, in any form, in what was told at the finest level: on the standard error of commands,
+    /// in what those said that are not there to say a value, in the daemon's log, and in every other file of its home but the
+    /// deployment file, which is the tester's own.
+    ///
+    /// The search is shown to see each form, and the log to be of that level.
+    #[track_caller]
+    pub fn tells(&self, values: &[&str]) -> Vec<PathBuf> {
+        assert!(self.log().contains(" TRACE "), "the control: the log is of the finest level");
+        let decimal = |value: &str| value.as_bytes().iter().map(u8::to_string).collect::<Vec<_>>().join(", ");
+        let of = |value: &&str| {
+            let forms = encoding::written(value.as_bytes()).map(|form| form.to_vec());
+            forms.chain([decimal(value).into_bytes()]).collect::<Vec<_>>()
+        };
+        let needles: Vec<Vec<u8>> = values.iter().flat_map(of).collect();
+        let write = |path: &Path, text: &[u8]| donjon_drivers::fs::replace(path, text).expect("the folder is ours");
+        // In memory: there are many forms.
+        let control = tempfile::tempdir_in("/dev/shm").expect("there is a tmpfs");
+        for (number, needle) in needles.iter().enumerate() {
+            write(&control.path().join(number.to_string()), &[b"x", &needle[..], b"x"].concat());
+        }
+        let seen = search::holding_any(control.path(), &needles).len();
+        assert_eq!(seen, needles.len(), "the control: the search sees each form");
+        write(&self.home().join("said"), self.said.lock().unwrap().as_bytes());
+        let mut found = search::holding_any(self.home(), &needles);
+        found.retain(|file| *file != self.home().join("donjon.yaml"));
+        found
     }
 
     /// Starts the daemon with its store.

@@ -7,7 +7,12 @@ use std::{
 
 /// Every file below a folder that holds these bytes.
 pub fn holding(folder: &Path, needle: &[u8]) -> Vec<PathBuf> {
-    let search = aho_corasick::AhoCorasick::new([needle]).unwrap();
+    holding_any(folder, &[needle.to_vec()])
+}
+
+/// Every file below a folder that holds any of these.
+pub fn holding_any(folder: &Path, needles: &[Vec<u8>]) -> Vec<PathBuf> {
+    let search = aho_corasick::AhoCorasick::new(needles).unwrap();
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {

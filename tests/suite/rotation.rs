@@ -9,7 +9,13 @@ use donjon_tests::{
     proxy::{Act, Proxy},
 };
 use mysql_async::{Conn, OptsBuilder};
-use std::{fs::Permissions, os::unix::fs::PermissionsExt, path::Path, process::Stdio, time::Duration};
+use std::{
+    fs::Permissions,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 use tempfile::TempDir;
 
 const OLD: &str = "the-first-root-password-4711";
@@ -22,7 +28,7 @@ async fn plain_site() -> (MariaDb, Donjon) {
     for host in ACCOUNTS {
         server.account("root", host, OLD).await;
     }
-    let donjon = Donjon::new();
+    let donjon = Donjon::verbose();
     described(&donjon, &server, &server.socket(), "");
     (server, donjon)
 }
@@ -52,7 +58,7 @@ async fn consumed_site() -> (MariaDb, Donjon, Consumer) {
     for host in ACCOUNTS {
         server.account("root", host, OLD).await;
     }
-    let donjon = Donjon::new();
+    let donjon = Donjon::verbose();
     let consumer = Consumer::new(&donjon, server.port);
     described(&donjon, &server, &server.socket(), &consumer.service());
     consumer.start();
@@ -88,7 +94,15 @@ async fn logs_in(port: u16, socket: Option<&Path>, password: &str) -> bool {
     }
 }
 
-/// What the store serves works everywhere, and every other value is refused.
+/// Whatever failed before: neither this value nor an earlier one stands in anything that was told, at the finest level.
+#[track_caller]
+fn told_nothing(donjon: &Donjon, others: &[String], value: &str) {
+    let values: Vec<&str> = others.iter().map(String::as_str).chain([OLD, value]).collect();
+    assert_eq!(donjon.tells(&values), [] as [PathBuf; 0]);
+    assert!(donjon.log().contains("database_password"), "the control: the log speaks of the secret");
+}
+
+/// What the store serves works everywhere, every other value is refused, and none of them was told.
 async fn settled(server: &MariaDb, donjon: &Donjon, others: &[String]) -> String {
     let served = donjon.run(&["get", "database_password"]).ok();
     for socket in [None, Some(server.socket())] {
@@ -99,6 +113,7 @@ async fn settled(server: &MariaDb, donjon: &Donjon, others: &[String]) -> String
     }
     assert!(donjon.run(&["get", "root_url"]).ok().contains(&format!(":{served}@")), "the view follows");
     donjon.run(&["rotate", "status"]).ok();
+    told_nothing(donjon, others, &served);
     served
 }
 
@@ -191,7 +206,7 @@ async fn a_lost_or_held_reply_at_any_statement_loses_nothing() {
     let folder = open_folder();
     let path = folder.path().join("socket");
     let proxy = Proxy::unix(&path, server.socket()).await;
-    let donjon = Donjon::new();
+    let donjon = Donjon::verbose();
     described(&donjon, &server, &path, "");
     let mut seen = vec![OLD.to_owned()];
     let mut landed = Vec::new();
@@ -277,6 +292,7 @@ async fn a_server_that_has_another_password_stops_it_before_anything_changes() {
     assert_eq!(server.sql("select user, host, priv from mysql.global_priv order by user, host").await, before);
     assert_eq!(donjon.run(&["get", "database_password"]).ok(), OLD);
     donjon.run(&["rotate", "status"]).ok();
+    told_nothing(&donjon, &[], OLD);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -300,7 +316,7 @@ async fn a_consumer_that_fails_on_the_new_value_is_returned_to_the_old_one() {
     for host in ACCOUNTS {
         server.account("root", host, OLD).await;
     }
-    let donjon = Donjon::new();
+    let donjon = Donjon::verbose();
     let consumer = Consumer::new(&donjon, server.port);
     described(&donjon, &server, &server.socket(), &consumer.service_failing_after(2));
     consumer.start();
@@ -312,6 +328,7 @@ async fn a_consumer_that_fails_on_the_new_value_is_returned_to_the_old_one() {
     // The value that failed is refused now: its version is there to compare with.
     let failed = donjon.run(&["get", "database_password", "--version", "2"]).ok();
     assert!(failed != OLD && !logs_in(server.port, None, &failed).await);
+    told_nothing(&donjon, &[], &failed);
     // What was mended rotates.
     donjon.run(&["rotate", "apply", "database_password"]).ok();
     settled(&server, &donjon, &[OLD.to_owned()]).await;
@@ -348,7 +365,7 @@ async fn killed_at_every_point_of_a_restoration_it_goes_on_going_back() {
     for host in ACCOUNTS {
         server.account("root", host, OLD).await;
     }
-    let mut donjon = Donjon::new();
+    let mut donjon = Donjon::verbose();
     // It never passes its check on a new value.
     let check = "test \"$(\"$0\" --output json history database_password | grep -c .)\" -ge 0 && test \"$(\"$0\" get database_password)\" = the-first-root-password-4711";
     let service = format!(
@@ -409,6 +426,7 @@ async fn a_value_that_is_put_waits_for_the_rotation() {
     donjon.run(&["rotate", "resume"]).ok();
     settled(&server, &donjon, &[OLD.to_owned()]).await;
     donjon.run_with_input(&["put", "database_password"], b"put-afterwards-0815").ok();
+    told_nothing(&donjon, &["put-meanwhile-0815".to_owned()], "put-afterwards-0815");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -417,7 +435,7 @@ async fn a_consumer_that_never_logs_in_is_not_proven_by_the_brokers_own_logins()
     for host in ACCOUNTS {
         server.account("root", host, OLD).await;
     }
-    let donjon = Donjon::new();
+    let donjon = Donjon::verbose();
     let service = "services:\n  idle:\n    driver: command\n    restart: ['true']\n    started: [date, +%s%6N]\n    settle: 6\n    uses: [database_password]\n";
     described(&donjon, &server, &server.socket(), service);
     let undone = donjon.run(&["rotate", "apply", "database_password"]);
