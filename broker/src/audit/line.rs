@@ -159,3 +159,133 @@ pub const NOTHING_BEFORE: &str = "0000000000000000000000000000000000000000000000
 
 /// The version of the line format. Those of version 1 say nothing of what was cut short before them.
 pub const FORMAT: u32 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::{About, Actor, Log};
+    use donjon_drivers::material::Material;
+    use std::fmt::Debug;
+
+    /// Compiles only where a type does not implement a trait: where it does, there are two functions to choose from.
+    macro_rules! never {
+        ($type:ty: $($trait:path),+) => {$({
+            trait Either<Which> {
+                fn one() {}
+            }
+            impl<T: ?Sized> Either<()> for T {}
+            struct Implemented;
+            impl<T: ?Sized + $trait> Either<Implemented> for T {}
+            <$type as Either<_>>::one();
+        })+};
+    }
+
+    /// A line derives what `Material` never has, so none can have one for a field.
+    #[test]
+    fn a_value_cannot_be_a_field() {
+        fn derived<T: Clone + PartialEq + Serialize>() {}
+        derived::<Line>();
+        never!(Material: Clone, PartialEq, Serialize);
+        never!(Material: std::fmt::Display, std::hash::Hash, AsRef<[u8]>, AsRef<str>, Into<Vec<u8>>, Into<String>);
+    }
+
+    /// What a field may be: numbers, choices, and names that the policies allow. Bytes, texts and `Material` are not.
+    trait HoldsNoValue: Debug {}
+    impl HoldsNoValue for u32 {}
+    impl HoldsNoValue for u64 {}
+    impl HoldsNoValue for i32 {}
+    impl HoldsNoValue for i64 {}
+    impl HoldsNoValue for IpAddr {}
+    impl HoldsNoValue for Key {}
+    impl HoldsNoValue for RoleName {}
+    impl HoldsNoValue for SecretName {}
+    impl HoldsNoValue for Act {}
+    impl HoldsNoValue for Outcome {}
+    impl HoldsNoValue for Override {}
+    impl<T: HoldsNoValue> HoldsNoValue for Option<T> {}
+    impl<T: HoldsNoValue> HoldsNoValue for Vec<T> {}
+
+    /// This does not compile with a field that could hold a value, nor with a new one that is not judged here.
+    fn judged(line: &Line, about: &About) -> Vec<String> {
+        let Line {
+            format,
+            sequence,
+            at,
+            uid,
+            pid,
+            from,
+            key,
+            role,
+            act,
+            names,
+            asked,
+            overrides,
+            outcome,
+            cut,
+            previous,
+        } = line;
+        let About {
+            from: about_from,
+            key: about_key,
+            role: about_role,
+            names: about_names,
+            asked: about_asked,
+            overrides: about_overrides,
+        } = about;
+        let held: [&dyn HoldsNoValue; 19] = [
+            format,
+            sequence,
+            at,
+            uid,
+            pid,
+            from,
+            key,
+            role,
+            act,
+            names,
+            asked,
+            overrides,
+            outcome,
+            about_from,
+            about_key,
+            about_role,
+            about_names,
+            about_asked,
+            about_overrides,
+        ];
+        for taken in overrides {
+            match taken {
+                // Whom the deployment's own servers know: see `overrides` of the daemon's rotations.
+                Override::Vouched { user: _, host: _ }
+                | Override::Left(Instance { service: _, host: _ })
+                | Override::LeftSite { site: _ }
+                | Override::Outage
+                | Override::OldFirst => {}
+            }
+        }
+        // The two texts are made by the log itself, of digests.
+        for digest in cut.iter().chain([previous]) {
+            assert!(digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()), "{digest}");
+        }
+        held.iter().map(|field| format!("{field:?}")).collect()
+    }
+
+    #[test]
+    fn no_field_of_a_line_can_hold_a_value() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("audit.jsonl");
+        let about = About { names: vec!["database_password".parse().unwrap()], ..About::default() };
+        let log = Log::open(&file).unwrap();
+        log.record_about(Actor { uid: 7, pid: 8 }, Act::Read, about.clone(), Outcome::Done).unwrap();
+        let text = std::fs::read_to_string(&file).unwrap();
+        let sealed: Sealed = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        assert_eq!(judged(&sealed.line, &about).len(), 19);
+        // What an operator takes upon himself are names; those of accounts are checked before a line is written of them.
+        for (name, own) in
+            [("database_password", true), ("two words", false), ("", false), ("a/b", false), ("ä", false)]
+        {
+            assert_eq!(name.parse::<SecretName>().is_ok(), own, "{name}");
+            assert_eq!(serde_json::from_value::<SecretName>(name.into()).is_ok(), own, "{name}");
+        }
+    }
+}
