@@ -6,8 +6,9 @@ use crate::transfer::{
     envelope::{Envelope, PayloadType},
     key::SigningKey,
     ledger,
-    receipt::{Act, Receipt, ReceiptError},
+    receipt::{self, Act, Receipt, ReceiptError},
 };
+use donjon_drivers::store::StoreError;
 use std::collections::BTreeMap;
 
 /// A site, the second bundle of its edge, and what a node that opened it says.
@@ -95,4 +96,19 @@ async fn each_field_counts_even_where_the_node_signs_it_anew() {
     assert!(again.contains("accepted before"), "{again}");
     site.export(edge(), &latest(&["kolla/nova_password"])).await.unwrap();
     assert!(site.accept(&file).await.unwrap_err().to_string().contains("epoch 3 was exported since"));
+}
+
+/// Both are found good before either is recorded; the ledger takes one.
+#[tokio::test]
+async fn of_two_receipts_at_once_one_counts() {
+    let (site, node, receipt) = opened().await;
+    let file = receipt.to_file(&node);
+    let check = || receipt::check(&site.store, &site.places, &file);
+    let (one, other) = (check().await.unwrap(), check().await.unwrap());
+    let (one, other) =
+        tokio::join!(one.record(&site.store, &site.places, 301), other.record(&site.store, &site.places, 302));
+    assert!(one.is_ok() != other.is_ok(), "{one:?} {other:?}");
+    let refused = one.and(other).unwrap_err();
+    assert!(matches!(refused, ReceiptError::Store(StoreError::Conflict { .. })), "{refused:?}");
+    assert_eq!(recorded(&site).await, 1);
 }
