@@ -32,6 +32,8 @@ pub mod scan;
 pub mod schedule;
 pub mod settings;
 pub mod socket;
+#[cfg(test)]
+mod timing;
 pub mod transfer;
 pub mod vault;
 pub mod views;

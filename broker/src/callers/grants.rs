@@ -70,6 +70,7 @@ impl Members {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::timing::{Kind, tells_apart, timed};
 
     const DEPLOYMENT: &str = "
 deployment: d
@@ -80,12 +81,15 @@ roles:
   site: {reads: [database_password]}
 ";
 
-    fn decide(uid: u32, gid: u32, cgroup: &str, names: &[&str]) -> Result<Option<RoleName>, Denied> {
+    fn callers() -> Callers {
         let deployment = Deployment::parse("f", DEPLOYMENT).unwrap();
         let accounts = Accounts::parse("root:x:0:0::/:/bin/sh\nkeystone:x:42425:42425::/:/x\nbad\n", "");
-        let callers = Callers::new(&deployment, &Catalogue::named("kolla-ansible").unwrap(), &accounts);
+        Callers::new(&deployment, &Catalogue::named("kolla-ansible").unwrap(), &accounts)
+    }
+
+    fn decide(uid: u32, gid: u32, cgroup: &str, names: &[&str]) -> Result<Option<RoleName>, Denied> {
         let names: Vec<SecretName> = names.iter().map(|name| name.parse().unwrap()).collect();
-        callers.decide(&Peer { uid, gid, pid: 1, cgroup: cgroup.to_owned() }, &names)
+        callers().decide(&Peer { uid, gid, pid: 1, cgroup: cgroup.to_owned() }, &names)
     }
 
     #[test]
@@ -98,6 +102,31 @@ roles:
         let inside = "0::/system.slice/nova.service\n";
         assert_eq!(decide(1, 42436, inside, &[other]), Ok(Some("nova".parse().unwrap())));
         assert_eq!(decide(7, 7, inside, &[other]), Err(Denied(other.parse().unwrap())), "a unit alone is nobody");
+    }
+
+    /// Of a name that another reads, and of one that nobody has ever heard of, as long and as late in the alphabet.
+    #[tokio::test]
+    async fn a_refusal_does_not_tell_in_time_which_names_there_are() {
+        let callers = callers();
+        let peer = Peer { uid: 42425, gid: 42425, pid: 1, cgroup: String::new() };
+        let [known, unknown]: [[SecretName; 1]; 2] =
+            [["nova_database_password".parse().unwrap()], ["nova_database_passwore".parse().unwrap()]];
+        let decide = async |kind: Kind, leak: bool| {
+            let names = if kind == Kind::One { &known } else { &unknown };
+            let (time, decided) = timed(async {
+                // The control: whoever looks first whether somebody reads it has one more to look for.
+                if leak && callers.roles.keys().any(|role| callers.access.decide(role, &names[0]) == Decision::Granted)
+                {
+                    std::hint::black_box(callers.decide(&peer, names).is_err());
+                }
+                callers.decide(&peer, names)
+            })
+            .await;
+            assert!(decided.is_err());
+            time
+        };
+        assert!(tells_apart(async |kind| decide(kind, true).await).await, "the control: one more look is seen");
+        assert!(!tells_apart(async |kind| decide(kind, false).await).await);
     }
 
     #[test]

@@ -81,3 +81,20 @@ impl Key {
 fn plain(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_one_form_before_anything_is_counted_by_it() {
+        for (shown, known) in [
+            ("[::ffff:192.0.2.7]:5", "192.0.2.7:5"),
+            ("[::ffff:c000:207]:5", "192.0.2.7:5"),
+            ("192.0.2.7:5", "192.0.2.7:5"),
+            ("[2001:db8::7]:5", "[2001:db8::7]:5"),
+        ] {
+            assert_eq!(plain(shown.parse().unwrap()), known.parse().unwrap(), "{shown}");
+        }
+    }
+}

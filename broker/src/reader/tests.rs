@@ -1,5 +1,7 @@
 //! Tests of the server: what it bears, what it refuses, and that nothing is answered without a line for the witness.
 
+mod strangers;
+
 use super::{
     Callers, Credential, Key, Lookup, OfBundle, Outcome, Pace, Reader, Role, Roles, Seen, Source, Tokens, Unwitnessed,
     Witness,
