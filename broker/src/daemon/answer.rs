@@ -47,17 +47,24 @@ pub async fn serve(daemon: Arc<Daemon>, mut stream: UnixStream) -> Result<(), Fr
             Err(FrameError::Gone) => return Ok(()),
             Err(error) => return Err(error),
         };
-        if let Ok(Request::Deploy) = message.parse() {
+        let Ok(request) = message.parse::<Request>() else {
+            Message::new(&Answer::Error(unknown()), Vec::new())?.send(&mut stream).await?;
+            continue;
+        };
+        if let Request::Deploy = request {
             let begun = deploy::Run::begin(&daemon, actor).await;
             let answer = begun.map_or_else(Answer::Error, |run| Answer::Reply(deployment.insert(run).described()));
             Message::new(&answer, Vec::new())?.send(&mut stream).await?;
             continue;
         }
-        if kept_or_nothing(&daemon, actor, &message, &mut stream).await? == Sent::Whole {
+        if kept_or_nothing(&daemon, actor, &request, &mut stream).await? == Sent::Whole {
             continue;
         }
         let (tell, mut told) = mpsc::unbounded_channel::<Event>();
-        let worker = tokio::spawn(answer_whole(daemon.clone(), actor, message, tell));
+        let worker = tokio::spawn({
+            let daemon = daemon.clone();
+            async move { answer(&daemon, actor, request, message.materials, &tell).await }
+        });
         // The work goes on when the caller leaves: a rotation is never cut off by a closed terminal.
         while let Some(event) = told.recv().await {
             Message::new(&Answer::Event(event), Vec::new())?.send(&mut stream).await?;
@@ -78,31 +85,24 @@ pub async fn serve(daemon: Arc<Daemon>, mut stream: UnixStream) -> Result<(), Fr
 async fn kept_or_nothing(
     daemon: &Daemon,
     actor: Actor,
-    message: &Message,
+    request: &Request,
     stream: &mut UnixStream,
 ) -> Result<Sent, FrameError> {
-    let (role, wanted) = match message.parse() {
-        Ok(Request::Read { names, version: None, epoch }) => (None, Wanted::parse(&names, epoch)),
-        Ok(Request::Record { role, name, version: None }) => (Some(role), Ok(Wanted::record(name))),
-        Ok(_) | Err(_) => return Ok(Sent::Nothing),
+    let (role, wanted) = if let Request::Read { names, version: None, epoch } = request {
+        (None, Wanted::parse(names, *epoch))
+    } else if let Request::Record { role, name, version: None } = request {
+        (Some(role.clone()), Ok(Wanted::record(name.clone())))
+    } else {
+        return Ok(Sent::Nothing);
     };
     // A name that is none is told on the long way.
     let Ok(wanted) = wanted else { return Ok(Sent::Nothing) };
     kept::answer(daemon, &Caller { actor, role }, &wanted, stream).await
 }
 
-async fn answer_whole(
-    daemon: Arc<Daemon>,
-    actor: Actor,
-    message: Message,
-    tell: mpsc::UnboundedSender<Event>,
-) -> Answered {
-    let malformed = || {
-        Failure::new(Exit::Usage, "the request is not one that this daemon knows")
-            .hint("the daemon and this command are of different versions? `donjon down`, then `donjon up`")
-    };
-    let request: Request = message.parse().map_err(|_| malformed())?;
-    answer(&daemon, actor, request, message.materials, &tell).await
+fn unknown() -> Failure {
+    Failure::new(Exit::Usage, "the request is not one that this daemon knows")
+        .hint("the daemon and this command are of different versions? `donjon down`, then `donjon up`")
 }
 
 async fn answer(

@@ -12,8 +12,8 @@ use crate::{
         message::Answer,
     },
 };
-use donjon_drivers::material::Material;
-use serde_json::json;
+use donjon_drivers::{material::Material, store::Version};
+use serde::Serialize;
 use std::time::{Duration, Instant};
 use tokio::{io::AsyncWriteExt, net::UnixStream, time::timeout};
 
@@ -24,6 +24,21 @@ pub enum Sent {
     Whole,
     /// Not all that was asked for is kept; nothing was sent.
     Nothing,
+}
+
+/// An [`Answer::Reply`] in its header, written at one go.
+#[derive(Serialize)]
+struct Header {
+    reply: Reply,
+    v: u32,
+    materials: usize,
+}
+
+#[derive(Serialize)]
+struct Reply {
+    epoch: u64,
+    versions: Vec<Version>,
+    created: Vec<i64>,
 }
 
 /// Answers, where all of what is asked for is kept and may be answered.
@@ -53,9 +68,9 @@ pub async fn answer(
 
 async fn send(found: &Found<'_>, stream: &mut UnixStream) -> Result<(), FrameError> {
     let (versions, created): (Vec<_>, Vec<_>) = found.versions().zip(found.created()).unzip();
-    let reply = json!({"epoch": found.epoch, "versions": versions, "created": created});
-    let header = json!({"reply": reply, "v": PROTOCOL, "materials": versions.len()});
-    let header = header.to_string().into_bytes();
+    let reply = Reply { epoch: found.epoch, versions, created };
+    let header = Header { materials: reply.versions.len(), reply, v: PROTOCOL };
+    let header = serde_json::to_vec(&header).map_err(|_| FrameError::Malformed)?;
     let Some(mut place) = found.place() else {
         return in_ordinary_memory(found, &header, stream).await;
     };

@@ -12,6 +12,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 pub const LONGEST_HEADER: usize = 1 << 20;
 /// The longest material, in bytes.
 pub const LONGEST_MATERIAL: usize = 1 << 20;
+/// How much room a header gets before any of it has arrived, in bytes.
+const SHORT_HEADER: usize = 1 << 10;
 /// The most materials in one message.
 pub const MOST_MATERIALS: usize = 4096;
 
@@ -152,6 +154,8 @@ async fn receive_growing(
     let mut length = [0; 4];
     from.read_exact(&mut length).await?;
     let length = checked(length, longest)?;
+    // Most headers come by one reading.
+    bytes.reserve(length.min(SHORT_HEADER));
     from.take(length as u64).read_to_end(bytes).await?;
     if bytes.len() == length { Ok(()) } else { Err(FrameError::Gone) }
 }
