@@ -94,12 +94,15 @@ class DevVault:
 
 
 def generation(peer):
-    own, kolla = [], []
-    for _ in range(3):
-        env = environment(home())
-        run([DONJON, "up"], env)
-        own.append(timed(lambda: run([DONJON, "generate", "--catalogue", "kolla-ansible"], env)))
-        run([DONJON, "down", "--force"], env)
+    own, later, kolla = [], [], []
+    for _ in range(7):
+        # An operator types the second command some seconds after the first; a script does not wait.
+        for pause, times in ((0, own), (5, later)):
+            env = environment(home())
+            run([DONJON, "up"], env)
+            time.sleep(pause)
+            times.append(timed(lambda: run([DONJON, "generate", "--catalogue", "kolla-ansible"], env)))
+            run([DONJON, "down", "--force"], env)
         passwords = os.path.join(home(), "passwords.yml")
         shutil.copy(f"{VENV}/share/kolla-ansible/etc_examples/kolla/passwords.yml", passwords)
         os.chmod(passwords, 0o600)
@@ -109,7 +112,8 @@ def generation(peer):
             run([f"{VENV}/bin/kolla-writepwd", "-p", passwords, "-v", f"http://127.0.0.1:{peer.port}", "-t", "root", "-kv", "secret"], peer.env)
 
         kolla.append(timed(peers))
-    show("generate and store all kolla secrets", own, "kolla-genpwd + kolla-writepwd", kolla)
+    show("generate all kolla secrets, at once after up", own, "kolla-genpwd + kolla-writepwd", kolla)
+    show("generate all kolla secrets, 5 s after up", later, "the same", kolla)
 
 
 def reads(peer):

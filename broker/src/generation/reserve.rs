@@ -1,7 +1,7 @@
 //! RSA pairs that are begun before anybody asks: one takes a good part of a second, and after `up` an operator types first.
 //!
-//! Nobody else is slowed down by it: it has the lowest priority. What is in the making is waited for a moment, so that a
-//! request that comes early loses no work on an idle host, and no time on a busy one.
+//! Nobody else is slowed down by it: it has the lowest priority. A request that comes early waits for its pair as long as
+//! pairs are finished now and then, so that no work is lost on an idle host, and no time on a busy one.
 
 use super::{GenerationError, ssh};
 use donjon_drivers::store::secret::SecretValue;
@@ -12,7 +12,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// Pairs of one kind, made on all cores by threads that nobody waits for at the daemon's end.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub struct Reserve {
     /// What it makes.
     pub kind: SshKey,
     ahead: Mutex<Ahead>,
+    /// How many were finished.
+    finished: watch::Sender<usize>,
 }
 
 /// All other kinds are quick.
@@ -41,7 +43,7 @@ type Orders = Arc<Mutex<VecDeque<oneshot::Sender<Made>>>>;
 impl Reserve {
     /// One in which nothing is begun yet.
     pub fn of(kind: SshKey) -> Self {
-        Self { kind, ahead: Mutex::default() }
+        Self { kind, ahead: Mutex::default(), finished: watch::Sender::new(0) }
     }
 
     /// Begins to make so many pairs, unless some were begun before.
@@ -56,8 +58,9 @@ impl Reserve {
         let orders: Orders = Arc::new(Mutex::new(orders));
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         for _ in 0..cores.min(count) {
-            let (orders, kind) = (Arc::clone(&orders), self.kind);
-            let made = std::thread::Builder::new().name("key pairs".to_owned()).spawn(move || make(kind, &orders));
+            let (orders, kind, finished) = (Arc::clone(&orders), self.kind, self.finished.clone());
+            let made =
+                std::thread::Builder::new().name("key pairs".to_owned()).spawn(move || make(kind, &orders, &finished));
             if let Err(error) = made {
                 // The orders end with the last thread that holds them, and whoever asks makes its own.
                 tracing::warn!(%error, "no key pairs are made ahead");
@@ -65,10 +68,17 @@ impl Reserve {
         }
     }
 
-    /// The next pair, waited for so long where it is in the making; `None` where none was begun or it takes longer.
+    /// The next pair. `None` where none was begun, or where for so long not one was finished.
     pub async fn take(&self, patience: Duration) -> Option<SecretValue> {
-        let next = self.ahead().pairs.pop_front()?;
-        tokio::time::timeout(patience, next).await.ok()?.ok()?.ok()
+        let mut finished = self.finished.subscribe();
+        let mut next = self.ahead().pairs.pop_front()?;
+        loop {
+            tokio::select! {
+                biased;
+                made = &mut next => return made.ok()?.ok(),
+                one = tokio::time::timeout(patience, finished.changed()) => one.ok()?.ok()?,
+            }
+        }
     }
 
     /// Wipes what nobody has asked for in time.
@@ -84,7 +94,7 @@ impl Reserve {
     }
 }
 
-fn make(kind: SshKey, orders: &Orders) {
+fn make(kind: SshKey, orders: &Orders, finished: &watch::Sender<usize>) {
     // Of this thread alone. Where it is refused, the work goes on as that of any other.
     let _ = rustix::process::nice(19);
     let next = || orders.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
@@ -92,6 +102,7 @@ fn make(kind: SshKey, orders: &Orders) {
         if !order.is_closed() {
             // Who ordered it may have left meanwhile; then it is wiped here.
             let _ = order.send(ssh::pair(kind, &super::System));
+            finished.send_modify(|count| *count += 1);
         }
     }
 }
