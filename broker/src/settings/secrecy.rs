@@ -50,9 +50,19 @@ const WORDS: [&str; 13] = [
     "community",
 ];
 
-/// Ends of names that say where something is or how long it lasts, and not what it is.
-const NAMES_OF_PLACES: [&str; 9] =
-    ["_file", "_dir", "_path", "_timeout", "_expiration", "_debug", "_trace", "_recycle_time", "_retry_interval"];
+/// Ends of names that say where something is, how long it lasts or how much work it is, and not what it is.
+const NAMES_OF_PLACES: [&str; 10] = [
+    "_file",
+    "_dir",
+    "_path",
+    "_timeout",
+    "_expiration",
+    "_debug",
+    "_trace",
+    "_recycle_time",
+    "_retry_interval",
+    "_hash_rounds",
+];
 
 #[cfg(test)]
 mod tests {
@@ -74,7 +84,12 @@ mod tests {
         ] {
             assert_eq!(secrecy(name, value), Secrecy::Secret, "{name} {value}");
         }
-        for (name, value) in [("debug", "true"), ("auth_url", "http://h:5000/v3"), ("token_expiration", "3600")] {
+        for (name, value) in [
+            ("debug", "true"),
+            ("auth_url", "http://h:5000/v3"),
+            ("token_expiration", "3600"),
+            ("password_hash_rounds", "12"),
+        ] {
             assert_eq!(secrecy(name, value), Secrecy::Open, "{name} {value}");
         }
         let stored = Origin::Secret { driver: "donjon", place: String::new(), name: String::new() };
