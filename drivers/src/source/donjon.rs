@@ -23,8 +23,15 @@ pub const DRIVER: Driver<Outside, Box<dyn Source>> = Driver {
         Description {
             name: "mapping_file",
             kind: Kind::Text,
-            need: Need::Required,
+            need: Need::Optional,
             help: "A file of `[group]` and `option = secret`, as castellan's.",
+        },
+        SECRETS,
+        Description {
+            name: "address",
+            kind: Kind::Text,
+            need: Need::Optional,
+            help: "A reader to ask instead of the broker: for services. It is not asked here.",
         },
         Description {
             name: "socket",
@@ -48,9 +55,35 @@ pub const DRIVER: Driver<Outside, Box<dyn Source>> = Driver {
     open: |outside, options| Ok(Box::new(Donjon { outside, options: typed(options)?, values: OnceCell::new() })),
 };
 
+/// Options of this group that files refer to, and that another source gives.
+pub const NAMES: Driver<Outside, Box<dyn Source>> = Driver {
+    name: "donjon_names",
+    help: "No values of its own: it lets files refer to options that another source gives, such as castellan's.",
+    options: &[Description { need: Need::Required, ..SECRETS }],
+    open: |outside, options| {
+        let NamesOptions { secrets } = typed(options)?;
+        Ok(Box::new(Names { declared: declared(&outside.group, &secrets) }))
+    },
+};
+
+const SECRETS: Description = Description {
+    name: "secrets",
+    kind: Kind::Words,
+    need: Need::Optional,
+    help: "Secrets that options of files refer to, as `${GROUP.nova_database_password}` of this group.",
+};
+
+#[derive(Deserialize)]
+struct NamesOptions {
+    secrets: Vec<Name>,
+}
+
 #[derive(Deserialize)]
 struct Options {
-    mapping_file: PathBuf,
+    mapping_file: Option<PathBuf>,
+    #[serde(default)]
+    secrets: Vec<Name>,
+    address: Option<String>,
     socket: Option<PathBuf>,
     #[serde(default)]
     optional: bool,
@@ -68,14 +101,24 @@ impl Donjon {
     }
 
     async fn ask(&self) -> Result<BTreeMap<OptionName, (Name, Text)>, SourceError> {
-        let mapping = Mapping::read(&self.options.mapping_file, Twice::Refused)?;
-        let mut asked: Vec<(OptionName, Name)> = Vec::new();
-        for (option, _) in mapping.iter() {
-            let name = mapping.name(option)?.unwrap_or_default().to_owned();
-            asked.push((option.clone(), name));
+        if let Some(address) = &self.options.address {
+            // What the broker's socket says need not be what a reader says.
+            return Err(self.unusable(format!("its service asks the reader at {address}, which is not asked here")));
         }
+        let mut asked: Vec<(OptionName, Name)> = Vec::new();
+        if let Some(path) = &self.options.mapping_file {
+            let mapping = Mapping::read(path, Twice::Refused)?;
+            for (option, _) in mapping.iter() {
+                let name = mapping.name(option)?.unwrap_or_default().to_owned();
+                asked.push((option.clone(), name));
+            }
+        }
+        asked.extend(declared(&self.outside.group, &self.options.secrets).map_err(|what| self.unusable(what))?);
         if asked.is_empty() {
-            return Ok(BTreeMap::new());
+            return match self.options.mapping_file {
+                Some(_) => Ok(BTreeMap::new()),
+                None => Err(self.unusable("neither mapping_file nor secrets is given".to_owned())),
+            };
         }
         let names: Vec<Name> = asked.iter().map(|(_, name)| name.clone()).collect();
         let asking = self.outside.broker.read(self.options.socket.as_deref(), &names);
@@ -102,6 +145,47 @@ impl Donjon {
     fn unusable(&self, what: String) -> SourceError {
         SourceError::Unusable { place: self.outside.group.clone(), what }
     }
+}
+
+/// Each of these secrets as an option of the group, by its name in letters, digits and `_`.
+fn declared(group: &str, names: &[Name]) -> Result<Vec<(OptionName, Name)>, String> {
+    let mut declared: Vec<(OptionName, Name)> = Vec::new();
+    for name in names {
+        let plain = |letter: char| if matches!(letter, 'a'..='z' | '0'..='9' | '_') { letter } else { '_' };
+        let option = OptionName::new(group, name.to_lowercase().chars().map(plain).collect::<String>());
+        if let Some((_, other)) = declared.iter().find(|(known, _)| *known == option) {
+            return Err(format!("`{name}` and `{other}` cannot be told apart"));
+        }
+        declared.push((option, name.clone()));
+    }
+    Ok(declared)
+}
+
+struct Names {
+    declared: Result<Vec<(OptionName, Name)>, String>,
+}
+
+#[async_trait]
+impl Source for Names {
+    async fn ready(&self) -> Result<(), SourceError> {
+        match &self.declared {
+            Ok(declared) if declared.is_empty() => Err(names_unusable("secrets is empty".to_owned())),
+            Ok(_) => Ok(()),
+            Err(what) => Err(names_unusable(what.clone())),
+        }
+    }
+
+    async fn value(&self, _: &OptionName, _: Many) -> Result<Option<Given>, SourceError> {
+        Ok(None)
+    }
+
+    fn set(&self) -> Vec<OptionName> {
+        Vec::new()
+    }
+}
+
+fn names_unusable(what: String) -> SourceError {
+    SourceError::Unusable { place: NAMES.name.to_owned(), what }
 }
 
 #[async_trait]

@@ -13,11 +13,11 @@ use std::collections::BTreeMap;
 /// Every source driver.
 pub static SOURCES: Table<Outside, Box<dyn Source>> = Table {
     family: "source",
-    drivers: &[ini::DRIVER, environment::DRIVER, remote_file::DRIVER, castellan::DRIVER, donjon::DRIVER],
+    drivers: &[ini::DRIVER, environment::DRIVER, remote_file::DRIVER, castellan::DRIVER, donjon::DRIVER, donjon::NAMES],
 };
 
 /// Those that `config_source` may name.
-const NAMED: [&str; 3] = [remote_file::DRIVER.name, castellan::DRIVER.name, donjon::DRIVER.name];
+const NAMED: [&str; 4] = [remote_file::DRIVER.name, castellan::DRIVER.name, donjon::DRIVER.name, donjon::NAMES.name];
 
 fn named(driver: &str) -> Option<&'static Driver<Outside, Box<dyn Source>>> {
     SOURCES.drivers.iter().find(|known| known.name == driver && NAMED.contains(&known.name))

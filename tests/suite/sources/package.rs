@@ -211,6 +211,45 @@ fn a_service_does_not_start_on_its_defaults() {
     assert_eq!(read[0], "sqlite://", "asked for by name, the defaults are used: {}", told(&output));
 }
 
+#[test]
+fn what_files_refer_to_is_told_as_the_service_sees_it() {
+    let ((donjon, socket), installed) = (up(&[("the-url", ODD.as_bytes()), ("bus", b"b$us")]), Installed::new());
+    let written = |group: &str| {
+        let text = "[DEFAULT]\nconfig_source = s\ntransport_url = rabbit://u:${s.bus}@h//\n[database]\n";
+        installed.file("service.conf", &format!("{text}connection = <${{s.the_url}}>\n[s]\ndriver = {group}\n"))
+    };
+    let told_by_donjon = |file: &str, option: [&str; 2]| {
+        donjon.run(&[&["config", "get", "--reveal", "--config-file", file][..], &option].concat())
+    };
+    let file = written(&format!("donjon\nsecrets = the-url, bus\nsocket = {}", socket.display()));
+    let output = installed.start(&file);
+    assert!(output.status.success(), "{}", told(&output));
+    let read: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&read[0], &read[3]), (&format!("<{ODD}>").into(), &"rabbit://u:b$us@h//".into()));
+    assert!(told_by_donjon(&file, ["database", "connection"]).ok().contains(&format!("<{ODD}>")));
+    assert!(told_by_donjon(&file, ["DEFAULT", "transport_url"]).ok().contains("rabbit://u:b$us@h//"));
+    // What neither can tell apart, what has no names, and a reader that is not asked here.
+    for (group, service, own) in [
+        ("donjon\nsecrets = a-b, a_b", Some("cannot be told apart"), "cannot be told apart"),
+        ("donjon_names\nsecrets = a-b, a_b", Some("cannot be told apart"), "cannot be told apart"),
+        ("donjon_names", Some("secrets is missing"), "`secrets` is missing"),
+        ("donjon", Some("mapping_file is missing"), "neither mapping_file nor secrets"),
+        ("donjon\nsecrets = bus\ndeployment = d\naddress = https://127.0.0.1:1", None, "is not asked here"),
+    ] {
+        let file = written(group);
+        if let Some(words) = service {
+            let output = installed.start(&file);
+            assert!(!output.status.success() && told(&output).contains(words), "{group}: {}", told(&output));
+        }
+        let ran = told_by_donjon(&file, ["database", "connection"]);
+        assert!(ran.code != 0 && ran.err.contains(own), "{group}: {} {}", ran.code, ran.err);
+    }
+    // Names that another source gives: this one has none of them.
+    let file = written("donjon_names\nsecrets = the-url, bus");
+    let ran = told_by_donjon(&file, ["database", "connection"]);
+    assert!(ran.code != 0 && ran.err.contains("the_url"), "{} {}", ran.code, ran.err);
+}
+
 #[tokio::test]
 async fn keystone_has_its_database_url_from_the_broker() {
     let database = MariaDb::start().await;
