@@ -5,9 +5,13 @@ use super::{
     inflict::Landing,
     site::Site,
 };
-use crate::{galera, wait};
+use crate::{donjon::Ran, galera, wait};
 use rustix::process::Signal;
-use std::{io::Write, path::Path, time::Duration};
+use std::{
+    io::Write,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 /// What is to be put right before anybody can recover.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -158,14 +162,25 @@ async fn overtaken(site: &mut Site, again: bool, rotated: Rotated, landing: &mut
     // Held before its journal was written, it has begun nothing that another could wait for.
     let begun = !site.store.journal().await.ended();
     let second = site.other.run(&apply);
-    if begun && second.code != 5 {
+    // Of two secrets the first may be free, and wait for the session of the one that stands still.
+    if begun && second.code != 5 && !waits(&second) {
         landing.broken.push(format!("a second rotation did not wait: exit {}: {}", second.code, second.err));
     }
-    let resumed = site.other.run(&["rotate", "resume", "--take-over"]);
+    let mut resumed = site.other.run(&["rotate", "resume", "--take-over"]);
+    // Where nothing fenced it off yet, the one that stands still has a session from before the rotation, which is waited for.
+    let waited = waits(&resumed);
+    if waited {
+        site.broker.signal(Signal::CONT);
+        site.proxy.release();
+        let end = Instant::now() + Duration::from_secs(60);
+        while waits(&resumed) && Instant::now() < end {
+            resumed = site.other.run(&["rotate", "resume"]);
+        }
+    }
     if resumed.code != 0 {
         landing.broken.push(format!("the one that took over: exit {}: {}", resumed.code, resumed.err));
     }
-    if again {
+    if again && !waited {
         let once_more = site.other.run(&apply);
         if once_more.code != 0 {
             landing.broken.push(format!("its next rotation: exit {}: {}", once_more.code, once_more.err));
@@ -175,8 +190,17 @@ async fn overtaken(site: &mut Site, again: bool, rotated: Rotated, landing: &mut
     site.proxy.release();
     Some(format!(
         "another broker ended the rotation of one that stood in state T{}",
-        if again { ", and one more" } else { "" }
+        match (waited, again) {
+            (true, _) => ", once the session of that one was gone",
+            (false, true) => ", and one more",
+            (false, false) => "",
+        }
     ))
+}
+
+/// Whether a command ended because sessions from before are still open.
+fn waits(ran: &Ran) -> bool {
+    ran.code == 13 && ran.err.contains("sessions from before")
 }
 
 /// Whether a process stands still.
