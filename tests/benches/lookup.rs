@@ -64,6 +64,42 @@ struct Figures {
 /// A child that ends with the bench.
 struct Running(Child);
 
+/// A reader on the socket `s` of its folder.
+struct Serving {
+    running: Running,
+    /// Where it listens for TLS, if it does.
+    address: Option<SocketAddr>,
+}
+
+impl Serving {
+    fn start(folder: &Path, donjon: &Path, more: &[&str]) -> Self {
+        let mut command = Command::new(donjon);
+        command.current_dir(folder).env("DONJON_HOME", folder).stdout(Stdio::piped());
+        command.args(["serve", "-i", "identity", "--node", "node", "--socket", "s", "--output", "json"]).args(more);
+        let mut child = command.spawn().unwrap();
+        let told: Value = serde_json::from_str(&first_line(&mut child)).unwrap();
+        let address = told["url"].as_str().and_then(|url| url.trim_start_matches("https://").parse().ok());
+        Self { running: Running(child), address }
+    }
+
+    /// With TLS, on a free port.
+    fn over_tls(folder: &Path, donjon: &Path) -> Self {
+        Self::start(folder, donjon, &["--listen", "127.0.0.1:0", "--certificate", "own.pem", "--key", "own.key"])
+    }
+
+    /// Memory, in MB.
+    fn resident(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.running.0.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches("kB").trim().parse::<f64>().unwrap() / 1024.0
+    }
+
+    async fn login_on_socket(&self, folder: &Path) -> String {
+        let client = reqwest::Client::builder().unix_socket(folder.join("s")).no_proxy().build().unwrap();
+        logged_in(client.post("http://reader/v1/auth/approle/login").body(approle(folder))).await
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.0.kill();
@@ -90,19 +126,21 @@ async fn bench(donjon: &Path) {
     for (name, text) in [("own.pem", own.cert.pem()), ("own.key", own.signing_key.serialize_pem())] {
         fs::replace(&at(name), text.as_bytes()).unwrap();
     }
-    let documents = documents();
+    growing(donjon).await;
+    let documents = documents(200);
     node(folder.path(), donjon, &documents).await;
 
     let mut ready = Vec::new();
     for _ in 0..20 {
         let begun = Instant::now();
-        let serving = serve(folder.path(), donjon);
+        let serving = Serving::over_tls(folder.path(), donjon);
         ready.push(begun.elapsed().as_secs_f64() * 1000.0);
         drop(serving);
     }
     println!("node reader, from its start to ready, 200 secrets: {:.1} ms (median of 20)", median(&mut ready));
 
-    let (_serving, address) = serve(folder.path(), donjon);
+    let serving = Serving::over_tls(folder.path(), donjon);
+    let address = serving.address.unwrap();
     let trusting = connector(own.cert.pem().as_bytes());
     let token = login(folder.path(), address, &own.cert.pem()).await;
     let ours = request("/v1/donjon/data/site1/secret_7", &token);
@@ -147,8 +185,29 @@ async fn bench(donjon: &Path) {
     ratio("reader over TLS beside the echo", &all[3], &all[2]);
 }
 
+/// Whether one read takes longer among many records than among few, on the socket, where the kernel says who asks.
+async fn growing(donjon: &Path) {
+    for count in [100, 1_000, 10_000, 100_000] {
+        let folder = tempfile::tempdir().unwrap();
+        node(folder.path(), donjon, &documents(count)).await;
+        let begun = Instant::now();
+        let serving = Serving::start(folder.path(), donjon, &[]);
+        let ready = begun.elapsed().as_secs_f64() * 1000.0;
+        let token = serving.login_on_socket(folder.path()).await;
+        let name = format!("/v1/donjon/data/site1/secret_{}", count / 2);
+        let side = Side { place: Place::Unix(folder.path().join("s")), request: request(&name, &token) };
+        let (took, resident) = (side.latencies().await, serving.resident());
+        println!(
+            "node reader, {count:>6} secrets: p50 {:>5.1} us, p99 {:>5.1} us, ready after {ready:.0} ms, {resident:.0} MB resident",
+            part(&took, 0.5),
+            part(&took, 0.99)
+        );
+    }
+}
+
 impl Side {
-    async fn measure(&self) -> Figures {
+    /// Microseconds of one request after another, sorted.
+    async fn latencies(&self) -> Vec<f64> {
         let mut one = self.connect().await;
         let mut took = Vec::with_capacity(LATENCIES);
         for round in 0..LATENCIES + WARM {
@@ -159,7 +218,11 @@ impl Side {
             }
         }
         took.sort_by(f64::total_cmp);
-        let at = |part: f64| took[(took.len() as f64 * part) as usize];
+        took
+    }
+
+    async fn measure(&self) -> Figures {
+        let took = self.latencies().await;
         let mut all = Vec::new();
         for _ in 0..CONNECTIONS {
             all.push(self.connect().await);
@@ -175,7 +238,11 @@ impl Side {
         });
         let begun = Instant::now();
         let count: u64 = futures_util::future::join_all(asking).await.into_iter().sum();
-        Figures { p50: at(0.5), p99: at(0.99), each_second: count as f64 / begun.elapsed().as_secs_f64() }
+        Figures {
+            p50: part(&took, 0.5),
+            p99: part(&took, 0.99),
+            each_second: count as f64 / begun.elapsed().as_secs_f64(),
+        }
     }
 
     async fn connect(&self) -> Connection {
@@ -234,13 +301,18 @@ fn request(path: &str, token: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: x\r\nX-Vault-Token: {token}\r\nX-Vault-Request: true\r\n\r\n").into_bytes()
 }
 
-fn documents() -> Vec<(String, Document)> {
+/// How long all but so many of the sorted times are at most.
+fn part(sorted: &[f64], part: f64) -> f64 {
+    sorted[(sorted.len() as f64 * part) as usize]
+}
+
+fn documents(count: usize) -> Vec<(String, Document)> {
     let document = |name: &String| {
         let value = SecretValue::Whole(Material::from(format!("a-value-of-forty-characters-for-{name}")));
         let (name, created, origin) = (name.parse().unwrap(), 1_700_000_000, Origin::Generated);
         SecretRecord { name, value, created, origin, user: None }.to_document().unwrap()
     };
-    (0..200).map(|n| format!("secret_{n}")).map(|name| (name.clone(), document(&name))).collect()
+    (0..count).map(|n| format!("secret_{n}")).map(|name| (name.clone(), document(&name))).collect()
 }
 
 /// A node's folder with a bundle of these.
@@ -265,31 +337,26 @@ async fn node(folder: &Path, donjon: &Path, documents: &[(String, Document)]) {
     assert!(import.env("DONJON_HOME", folder).stdout(Stdio::null()).status().unwrap().success());
 }
 
-/// Starts the reader on the socket `s` and, with TLS, on a free port.
-fn serve(folder: &Path, donjon: &Path) -> (Running, SocketAddr) {
-    let mut command = Command::new(donjon);
-    command.current_dir(folder).env("DONJON_HOME", folder).stdout(Stdio::piped());
-    command.args(["serve", "-i", "identity", "--node", "node", "--socket", "s", "--listen", "127.0.0.1:0"]);
-    command.args(["--certificate", "own.pem", "--key", "own.key", "--output", "json"]);
-    let mut child = command.spawn().unwrap();
-    let told: Value = serde_json::from_str(&first_line(&mut child)).unwrap();
-    let address = told["url"].as_str().unwrap().trim_start_matches("https://").parse().unwrap();
-    (Running(child), address)
-}
-
 fn first_line(child: &mut Child) -> String {
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     line
 }
 
-async fn login(folder: &Path, address: SocketAddr, authority: &str) -> String {
+fn approle(folder: &Path) -> String {
     let read = |name: &str| std::fs::read_to_string(folder.join("node/approle/compute").join(name)).unwrap();
-    let body = serde_json::json!({"role_id": read("role-id"), "secret_id": read("secret-id")}).to_string();
+    serde_json::json!({"role_id": read("role-id"), "secret_id": read("secret-id")}).to_string()
+}
+
+async fn logged_in(login: reqwest::RequestBuilder) -> String {
+    let answer = login.send().await.unwrap();
+    answer.json::<Value>().await.unwrap()["auth"]["client_token"].as_str().unwrap().to_owned()
+}
+
+async fn login(folder: &Path, address: SocketAddr, authority: &str) -> String {
     let trust = reqwest::Certificate::from_pem(authority.as_bytes()).unwrap();
     let client = reqwest::Client::builder().tls_certs_only([trust]).no_proxy().build().unwrap();
-    let answer = client.post(format!("https://{address}/v1/auth/approle/login")).body(body).send().await.unwrap();
-    answer.json::<Value>().await.unwrap()["auth"]["client_token"].as_str().unwrap().to_owned()
+    logged_in(client.post(format!("https://{address}/v1/auth/approle/login")).body(approle(folder))).await
 }
 
 fn connector(authority: &[u8]) -> TlsConnector {
