@@ -146,13 +146,37 @@ pub struct Sealed {
     pub hash: String,
 }
 
+/// A line as it is written.
+#[derive(Debug)]
+pub(super) struct Written {
+    /// The JSON of [`Sealed`], and the end of the line.
+    pub(super) text: Vec<u8>,
+    /// The hash in it.
+    pub(super) hash: String,
+}
+
 impl Line {
-    /// The line with its hash.
-    pub fn seal(self) -> Result<Sealed, serde_json::Error> {
-        let hash = hex::encode(Sha256::digest(serde_json::to_vec(&self)?));
-        Ok(Sealed { line: self, hash })
+    /// What is hashed.
+    pub fn hash(&self) -> Result<String, serde_json::Error> {
+        Ok(hex::encode(Sha256::digest(serde_json::to_vec(self)?)))
+    }
+
+    /// The line with its hash, made of its JSON once: every answer waits for it.
+    pub(super) fn write(&self) -> Result<Written, serde_json::Error> {
+        let mut text = Vec::with_capacity(ROOM);
+        text.extend_from_slice(BEFORE);
+        serde_json::to_writer(&mut text, self)?;
+        let hash = hex::encode(Sha256::digest(&text[BEFORE.len()..]));
+        text.extend_from_slice(br#","hash":""#);
+        text.extend_from_slice(hash.as_bytes());
+        text.extend_from_slice(b"\"}\n");
+        Ok(Written { text, hash })
     }
 }
+
+const BEFORE: &[u8] = br#"{"line":"#;
+/// Most lines are shorter.
+const ROOM: usize = 512;
 
 /// The hash before the first line.
 pub const NOTHING_BEFORE: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -287,5 +311,30 @@ mod tests {
             assert_eq!(name.parse::<SecretName>().is_ok(), own, "{name}");
             assert_eq!(serde_json::from_value::<SecretName>(name.into()).is_ok(), own, "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_written_is_the_json_of_a_sealed_line() {
+        let line = Line {
+            format: FORMAT,
+            sequence: 7,
+            at: 1,
+            uid: 0,
+            pid: 2,
+            from: Some(IpAddr::from([127, 0, 0, 1])),
+            key: None,
+            role: Some("keystone".parse().unwrap()),
+            act: Act::Read,
+            names: vec!["a".parse().unwrap(), "b".parse().unwrap()],
+            asked: Some(3),
+            overrides: vec![Override::Outage],
+            outcome: Outcome::Done,
+            cut: None,
+            previous: NOTHING_BEFORE.to_owned(),
+        };
+        let written = line.write().unwrap();
+        let sealed = Sealed { hash: line.hash().unwrap(), line };
+        assert_eq!(written.text, [serde_json::to_vec(&sealed).unwrap(), b"\n".to_vec()].concat());
+        assert_eq!(written.hash, sealed.hash);
     }
 }

@@ -143,7 +143,7 @@ impl Log {
     pub fn record_about(&self, actor: Actor, act: Act, about: About, outcome: Outcome) -> Result<(), AuditError> {
         let io_error = |source| AuditError::Io { path: self.path.clone(), source };
         let mut state = self.state();
-        let line = Line {
+        let mut line = Line {
             format: FORMAT,
             sequence: state.sequence + 1,
             at: jiff::Timestamp::now().as_microsecond(),
@@ -158,8 +158,11 @@ impl Log {
             overrides: about.overrides,
             outcome,
             cut: state.cut.clone(),
-            previous: state.previous.clone(),
+            previous: std::mem::take(&mut state.previous),
         };
+        let written = line.write();
+        state.previous = std::mem::take(&mut line.previous);
+        let written = written.map_err(|e| io_error(e.into()))?;
         if state.torn {
             state.file.set_len(state.length).map_err(io_error)?;
             state.torn = false;
@@ -169,18 +172,15 @@ impl Log {
             self.disk.sync_data().map_err(io_error)?;
             state.refused = false;
         }
-        let sealed = line.seal().map_err(|e| io_error(e.into()))?;
-        let mut json = serde_json::to_vec(&sealed).map_err(|e| io_error(e.into()))?;
-        json.push(b'\n');
-        if let Err(error) = state.file.write_all(&json) {
+        if let Err(error) = state.file.write_all(&written.text) {
             // A full disk may have taken a part of it, which would stand before the next line.
             state.torn = state.file.set_len(state.length).is_err();
             return Err(io_error(error));
         }
         state.cut = None;
-        state.length += json.len() as u64;
+        state.length += written.text.len() as u64;
         state.sequence += 1;
-        state.previous = sealed.hash;
+        state.previous = written.hash;
         state.unsynced = true;
         if durability(act, outcome) == Durability::Disk {
             state.file.sync_data().map_err(io_error)?;

@@ -18,8 +18,7 @@ impl Last {
     /// Whether the last line is as it was written, the log goes as far as its head says, and behind it stands nothing but
     /// what a crash has cut short.
     pub(super) fn holds(&self, head: Option<&Head>) -> bool {
-        let whole =
-            self.line.as_ref().is_none_or(|last| last.line.clone().seal().is_ok_and(|again| again.hash == last.hash));
+        let whole = self.line.as_ref().is_none_or(|last| last.line.hash().is_ok_and(|again| again == last.hash));
         let sequence = self.line.as_ref().map_or(0, |last| last.line.sequence);
         let goes_on = head.is_none_or(|head| match sequence.cmp(&head.sequence) {
             Ordering::Less => false,

@@ -70,8 +70,7 @@ pub fn chain(text: &[u8], head: Option<&Head>) -> Result<End, Broken> {
         if previous != end.hash.as_deref().unwrap_or(NOTHING_BEFORE) {
             return Err(broken("does not follow from the line before"));
         }
-        let again = sealed.line.clone().seal().map_err(|_| broken("cannot be hashed"))?;
-        if again.hash != sealed.hash {
+        if sealed.line.hash().map_err(|_| broken("cannot be hashed"))? != sealed.hash {
             return Err(broken("was changed: its hash is another"));
         }
         if head.is_some_and(|head| head.sequence == *sequence && head.hash != sealed.hash) {
