@@ -185,28 +185,45 @@ pub fn sample(described: &[Description], indent: usize) -> String {
     let mut text = String::new();
     for option in described {
         let margin = " ".repeat(indent);
-        let value = match option.need {
-            Need::Number(number) => number.to_string(),
-            // A brace begins a map in YAML.
-            Need::Text(word) if word.starts_with('{') => format!("'{word}'"),
-            Need::Text(word) => word.to_owned(),
-            Need::Required | Need::Optional => option.kind.example().to_owned(),
-        };
+        let value = option.value();
         let off = if option.need == Need::Required { "" } else { "# " };
         // A `String` takes all that is written.
         let _ = writeln!(text, "{margin}# {}", option.help);
         match option.kind {
-            Kind::Maps(inner) => {
-                let _ = writeln!(text, "{margin}{off}{}:", option.name);
+            Kind::Maps(inner) if option.need == Need::Required => {
+                let _ = writeln!(text, "{margin}{}:", option.name);
                 let inner = sample(inner, indent + 4);
                 let _ = writeln!(text, "{margin}  -\n{}", inner.trim_end());
             }
-            Kind::Text | Kind::Path | Kind::Number(..) | Kind::Switch | Kind::Words | Kind::Choice(_) => {
+            Kind::Text
+            | Kind::Path
+            | Kind::Number(..)
+            | Kind::Switch
+            | Kind::Words
+            | Kind::Choice(_)
+            | Kind::Maps(_) => {
                 let _ = writeln!(text, "{margin}{off}{}: {value}", option.name);
             }
         }
     }
     text
+}
+
+impl Description {
+    /// What stands in a sample: what holds where nothing is said, or an example.
+    fn value(&self) -> String {
+        match (self.need, self.kind) {
+            (Need::Number(number), _) => number.to_string(),
+            // A brace begins a map in YAML.
+            (Need::Text(word), _) if word.starts_with('{') => format!("'{word}'"),
+            (Need::Text(word), _) => word.to_owned(),
+            (Need::Required | Need::Optional, Kind::Maps(inner)) => {
+                let one: Vec<String> = inner.iter().map(|o| format!("{}: {}", o.name, o.value())).collect();
+                format!("[{{{}}}]", one.join(", "))
+            }
+            (Need::Required | Need::Optional, kind) => kind.example().to_owned(),
+        }
+    }
 }
 
 impl Kind {
@@ -255,6 +272,13 @@ mod tests {
             check(OPTIONS, &given(serde_json::json!({"unit": "a", "check": ["x", 1]})), "services.a").unwrap();
         let expected = serde_json::json!({"unit": "a", "port": 3306, "check": ["x", "1"], "engine": "podman"});
         assert_eq!(Value::Object(checked), expected);
+    }
+
+    #[test]
+    fn a_sample_is_whole_and_what_may_be_left_out_is_commented() {
+        let wanted = "  # the unit\n  unit: text\n  # the port\n  # port: 3306\n  # the check\n  \
+                      # check: [program, argument]\n  # x\n  # engine: podman\n  # the nodes\n  # nodes: [{name: text}]\n";
+        assert_eq!(sample(OPTIONS, 2), wanted);
     }
 
     #[test]

@@ -39,8 +39,9 @@ pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
         if let Some(twice) = options.nodes.iter().find(|node| !names.insert(&node.name)) {
             return Err(format!("two nodes are called `{}`", twice.name));
         }
+        names.clear();
         if let Some(twice) = options.sentinels.iter().find(|sentinel| !names.insert(&sentinel.node.name)) {
-            return Err(format!("two nodes are called `{}`", twice.node.name));
+            return Err(format!("two sentinels are called `{}`", twice.node.name));
         }
         let limits = Limits { answer: Duration::from_secs(options.answer_timeout) };
         let sentinel = |watcher: Watcher| Sentinel { member: watcher.node.member(), master: watcher.master };
