@@ -12,7 +12,7 @@ unset VAULT_ADDR BAO_ADDR VAULT_TOKEN BAO_TOKEN DONJON_CONFIG DONJON_SOCKET
 mkdir -m 700 "$DONJON_HOME"
 pids=()
 cleanup() {
-    donjon down --force >/dev/null 2>&1 || true
+    donjon down --force --no-search >/dev/null 2>&1 || true
     for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
     rm -rf "$work"
 }

@@ -111,9 +111,9 @@ def main():
             each = added[side] / (HOSTS * TASKS * SECRETS) * 1000
             print(f"{side:<28} {statistics.median(took[side]):8.2f} s, added {added[side]:8.2f} s, {each:.3f} ms each")
         print(f"added time, ratio: {added['community.hashi_vault'] / added['donjon.broker.secret']:.1f} x")
-        run([DONJON, "down", "--force"], environment())
+        run([DONJON, "down", "--force", "--no-search"], environment())
     finally:
-        subprocess.run([DONJON, "down", "--force"], env=environment(), capture_output=True, check=False)
+        subprocess.run([DONJON, "down", "--force", "--no-search"], env=environment(), capture_output=True, check=False)
         server.kill()
         server.wait()
         shutil.rmtree(WORK, ignore_errors=True)

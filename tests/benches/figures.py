@@ -73,7 +73,7 @@ def bring_up():
     for _ in range(10):
         env = environment(home())
         own.append(timed(lambda: run([DONJON, "up"], env)))
-        run([DONJON, "down", "--force"], env)
+        run([DONJON, "down", "--force", "--no-search"], env)
     show("up: nothing to ready, raft", own)
 
 
@@ -102,7 +102,7 @@ def generation(peer):
             run([DONJON, "up"], env)
             time.sleep(pause)
             times.append(timed(lambda: run([DONJON, "generate", "--catalogue", "kolla-ansible"], env)))
-            run([DONJON, "down", "--force"], env)
+            run([DONJON, "down", "--force", "--no-search"], env)
         passwords = os.path.join(home(), "passwords.yml")
         shutil.copy(f"{VENV}/share/kolla-ansible/etc_examples/kolla/passwords.yml", passwords)
         os.chmod(passwords, 0o600)
@@ -129,7 +129,7 @@ def reads(peer):
         bao.append(timed(lambda: run(other, peer.env)))
     show("get, as a process", own, "bao kv get", bao)
     show("daemon's memory after that", [resident(status(env)["pid"])], unit="MB", scale=1)
-    run([DONJON, "down", "--force"], env)
+    run([DONJON, "down", "--force", "--no-search"], env)
 
 
 def read_all(env, names):
@@ -170,7 +170,7 @@ def lookups(peer):
     show("a new daemon's first 200 secrets, from the Vault", cold)
     warm = [timed(lambda: read_all(env, names[:200])) for _ in range(50)]
     show("200 secrets again, from memory", warm)
-    run([DONJON, "down", "--force"], env)
+    run([DONJON, "down", "--force", "--no-search"], env)
 
 
 def bao_reads(peer):
@@ -232,7 +232,7 @@ def rotation():
     show("rotation of MySQL root, 2 accounts, 3 views", took)
     for name, counts in (("  KV writes", writes), ("  connections to MariaDB", connections), ("  denied (the broker's own proofs)", denied)):
         show(name, counts, unit="", scale=1)
-    run([DONJON, "down", "--force"], env)
+    run([DONJON, "down", "--force", "--no-search"], env)
 
 
 try:

@@ -133,7 +133,7 @@ def main():
         if reader:
             reader.terminate()
             reader.wait()
-        subprocess.run([DONJON, "down", "--force"], env=environment(), capture_output=True, check=False)
+        subprocess.run([DONJON, "down", "--force", "--no-search"], env=environment(), capture_output=True, check=False)
         server.kill()
         server.wait()
         shutil.rmtree(WORK, ignore_errors=True)

@@ -206,7 +206,7 @@ impl Donjon {
     pub fn vault(&self) -> Option<i32> {
         let record = std::fs::read_to_string(self.home().join("vault/process.json")).ok()?;
         let record: Value = serde_json::from_str(&record).ok()?;
-        record["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok())
+        record["process"]["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok())
     }
 
     /// What the daemon has logged.
@@ -219,7 +219,7 @@ impl Drop for Donjon {
     fn drop(&mut self) {
         self.environment.remove("FAILPOINTS");
         // What is left is ended by its own id: the daemon's, and the one that it recorded of its Vault.
-        let _ = self.run(&["down", "--force"]);
+        let _ = self.run(&["down", "--force", "--no-search"]);
         if let Some(pid) = self.daemon() {
             end(pid, Signal::KILL);
         }

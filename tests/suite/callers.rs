@@ -229,6 +229,6 @@ assert asked < 100
     assert!(out.contains("refusals before"), "{out}");
     let mode = std::fs::metadata(scene.socket().parent().unwrap()).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode, 0o711);
-    scene.donjon.run(&["down"]).ok();
+    scene.donjon.run(&["down", "--no-search"]).ok();
     wait_for("the socket to be taken away", Duration::from_secs(20), || !scene.socket().exists());
 }

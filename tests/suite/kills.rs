@@ -183,7 +183,7 @@ fn down_leaves_nothing_running_and_nothing_to_open() {
     let (daemon, server) = (site.donjon.daemon().unwrap(), site.server().unwrap());
     site.donjon.run(&["down"]).failed(13);
     site.nothing_is_lost();
-    site.donjon.run(&["down", "--force"]).ok();
+    site.donjon.run(&["down", "--force", "--no-search"]).ok();
     wait_for("both to end", Duration::from_secs(10), || !runs(daemon) && !runs(server));
     let vault = site.donjon.home().join("vault");
     let left: Vec<_> = std::fs::read_dir(vault).unwrap().map(|entry| entry.unwrap().file_name()).collect();

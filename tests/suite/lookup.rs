@@ -105,7 +105,7 @@ async fn what_was_published_is_answered_everywhere_at_once() {
     }
     let readers = async || server.store().list(&"donjon-private/site1/readers".parse().unwrap()).await.unwrap();
     assert_eq!(readers().await.len(), 2);
-    other.run(&["down"]).ok();
+    other.run(&["down", "--no-search"]).ok();
     let left =
         until("its record to go", Duration::from_secs(20), async || Some(readers().await).filter(|r| r.len() < 2));
     assert!(left.await.len() <= 1, "one that has ended is not waited for");

@@ -55,6 +55,7 @@ mod sources;
 mod standalone;
 mod stores;
 mod targets;
+mod teardown;
 mod transfer;
 mod uninterrupted;
 mod vault_policies;

@@ -179,7 +179,7 @@ fn a_service_reads_its_url_from_a_bundle_after_the_vault_is_gone() {
     let refused = place.donjon.run(&["down"]).failed(13);
     assert!(refused.contains("the only copy of") && refused.contains("there is no custodians' bundle"), "{refused}");
     assert_eq!(place.donjon.run(&["get", "nova_database_password"]).ok(), "not-for-keystone", "it still runs");
-    place.donjon.run(&["down", "--force"]).ok();
+    place.donjon.run(&["down", "--force", "--no-search"]).ok();
 
     let serving = Serving::start(&place, "bundle");
     assert_eq!(service(&place, &serving.url), CONNECTION);
@@ -389,7 +389,7 @@ fn the_vault_ends_when_its_secrets_are_safe_and_comes_back_as_a_new_authority() 
     let first = other.run(&[&from[..5], &["--trust-first"]].concat()).ok();
     assert!(first.contains("trusted as you said"), "{first}");
     place.donjon.run(&["receipt", &place.text("everything.donjon.receipt")]).ok();
-    place.donjon.run(&["down"]).ok();
+    place.donjon.run(&["down", "--no-search"]).ok();
     assert_eq!(other.run(&["get", "nova_database_password"]).ok(), "changed since");
 
     // The new authority goes on: a value changes, and its bundle is newer than any of the old one's.

@@ -265,7 +265,7 @@ async fn the_database_goes_into_a_cluster_and_what_opened_it_opens_nothing_there
         let held = store.list(&format!("donjon-private/site1/{folder}").parse().unwrap()).await.unwrap();
         assert!(held.is_empty(), "{folder}: {held:?}");
     }
-    place.donjon.run(&["down"]).ok();
+    place.donjon.run(&["down", "--no-search"]).ok();
 
     // What a server that does not lead answers for a snapshot: all of it, or what is caught.
     let leader = place.cluster.leader().await;
@@ -350,7 +350,7 @@ async fn killed_anywhere_it_is_ended_by_the_same_command() {
     for node in 0..3 {
         assert_eq!(place.service(node), URL, "node {node}");
     }
-    place.donjon.run(&["down"]).ok();
+    place.donjon.run(&["down", "--no-search"]).ok();
 }
 
 #[tokio::test]

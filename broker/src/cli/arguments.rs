@@ -49,6 +49,8 @@ enum Command {
     Serve(command::serve::Serve),
     Audit(command::audit::Audit),
     Completion(command::completion::Completion),
+    #[command(hide = true)]
+    Witness(command::witness::Witness),
 }
 
 impl Arguments {
@@ -85,6 +87,7 @@ impl Arguments {
             Command::Serve(serve) => serve.run(&context),
             Command::Audit(audit) => audit.run(&context),
             Command::Completion(completion) => completion.run(),
+            Command::Witness(witness) => witness.run(&context),
         };
         done.map(|()| ExitCode::SUCCESS)
     }

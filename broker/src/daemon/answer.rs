@@ -162,6 +162,7 @@ async fn answer(
         }
         Request::Adopt(asked) => adopt::adopt(daemon, actor, asked, materials, tell).await,
         Request::Scan { paths, elsewhere } => scan::scan(daemon, actor, &paths, elsewhere, tell).await,
+        Request::Witness { names } => scan::witness(daemon, actor, names).await,
         Request::Drill { identities, needed } => transfer::drilled(daemon, actor, identities, needed, materials).await,
         Request::ExportBundle(asked) => transfer::export(daemon, actor, &asked).await,
         Request::ExportVault(asked) => push::push(daemon, actor, asked, materials, tell).await,

@@ -18,6 +18,7 @@ use donjon_drivers::store::{RecordPath, Store, VersionState, Which, secret::Orig
 use donjon_policies::name::SecretName;
 use serde_json::json;
 use std::{
+    collections::BTreeSet,
     ops::ControlFlow,
     path::PathBuf,
     sync::Arc,
@@ -68,7 +69,23 @@ pub async fn scan(
     Ok((json!({"looked_for": looked_for, "not_looked_for": not_looked_for, "report": report}), Vec::new()))
 }
 
-/// Every value that is stored, and the secrets that are not to be looked for.
+/// Hands the values of some secrets to the witness of a teardown. Only root is one: nobody else looks into the memory of
+/// others, and root could read every value there.
+pub async fn witness(daemon: &Daemon, actor: Actor, names: Vec<SecretName>) -> Answered {
+    if actor.uid != 0 {
+        return Err(Failure::new(Exit::NotAllowed, "only root can be the witness of a teardown")
+            .cause("it takes every value, and looks into the memory of every process")
+            .state("nothing was changed"));
+    }
+    daemon.record(actor, Act::Scan, &names, Outcome::Intent)?;
+    let (wanted, _) = values(daemon, &daemon.store()?, names.clone()).await?;
+    daemon.record(actor, Act::Scan, &names, Outcome::Done)?;
+    let told: Vec<_> = wanted.iter().map(|one| json!({"name": one.name, "standing": one.standing})).collect();
+    let materials = wanted.into_iter().map(|wanted| wanted.material).collect();
+    Ok((json!({"values": told, "daemon": std::process::id()}), materials))
+}
+
+/// Every value of these secrets that is stored, and those that are not to be looked for.
 async fn values(
     daemon: &Daemon,
     store: &Arc<dyn Store>,
@@ -79,13 +96,16 @@ async fn values(
     let is_secret = |name: &SecretName| {
         catalogue.as_ref().and_then(|catalogue| catalogue.entry(name)).is_none_or(|entry| entry.class.is_secret())
     };
+    let asked: BTreeSet<SecretName> = names.iter().cloned().collect();
     let (names, identifiers): (Vec<_>, Vec<_>) = names.into_iter().partition(is_secret);
     let mut not_looked_for: Vec<NotLookedFor> =
         identifiers.into_iter().map(|secret| NotLookedFor { secret, why: Why::NoSecret }).collect();
     let failed = |error| translate::store("cannot list the pending values", &error);
     let journals = Held::all(&**store, &daemon.layout).await.map_err(failed)?;
-    let pending =
-        journals.iter().flat_map(|held| held.journal.names().into_iter().map(|name| (&held.journal.id, name)));
+    let pending = journals
+        .iter()
+        .flat_map(|held| held.journal.names().into_iter().map(|name| (&held.journal.id, name)))
+        .filter(|(_, name)| asked.contains(name));
     let stored = names.into_iter().map(|name| (daemon.layout.secret(&name), name, Standing::Current));
     let pending = pending.map(|(id, name)| (daemon.layout.pending(id, &name), name, Standing::Pending));
     let paths: Vec<(RecordPath, SecretName, Standing)> = stored.chain(pending).collect();

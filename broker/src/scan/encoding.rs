@@ -41,6 +41,16 @@ pub fn written(value: &[u8]) -> impl Iterator<Item = Form> {
     every(value, forms).into_iter().map(|(_, form)| form)
 }
 
+/// Every form in which a value lies in the memory of a process, white space as it is. Where it is long, its second half too:
+/// who frees memory writes over the first bytes of a block.
+pub fn in_memory(value: &[u8]) -> Vec<(Encoding, Form)> {
+    let mut forms = every(value, Forms { list: Vec::new(), spaces: Spaces::Kept, shortest: SHORTEST });
+    if value.len() >= 2 * SHORTEST_HALF {
+        forms.push((Encoding::Raw, Zeroizing::new(value[value.len() / 2..].to_vec())));
+    }
+    forms
+}
+
 fn every(value: &[u8], mut forms: Forms) -> Vec<(Encoding, Form)> {
     forms.add(Encoding::Raw, Zeroizing::new(value.to_vec()));
     for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
@@ -208,6 +218,8 @@ fn two_digits(byte: u8, digits: &[u8; 16]) -> [u8; 2] {
 
 /// Shorter than this says nothing: it would be found everywhere.
 pub const SHORTEST: usize = 8;
+/// A half that is shorter may be a word that stands anywhere.
+const SHORTEST_HALF: usize = 16;
 /// What is covered may be shorter: covering too much does no harm.
 const SHORTEST_COVERED: usize = 4;
 const LOWER: &[u8; 16] = b"0123456789abcdef";

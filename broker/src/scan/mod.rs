@@ -6,6 +6,9 @@
 //!            ├──▶ archives ──▶ their members ──────────┤
 //!            └──▶ git folders ──history──▶ objects ────┤
 //! elsewhere: processes, journal, podman ───────────────┘
+//!
+//! stored values ──encoding──▶ Sieve ──▶ memory of every process ──┐
+//!                             Needles ─▶ files ───────────────────┴─▶ witness of a teardown: before and after
 //! ```
 //!
 //! A finding never holds the value. What could not be looked at is told, and so is each secret that was not looked for.
@@ -19,16 +22,20 @@ pub mod elsewhere;
 pub mod encoding;
 pub mod finding;
 pub mod history;
+pub mod memory;
 pub mod needles;
 pub mod search;
+pub mod sieve;
 pub mod stream;
 pub mod walk;
+pub mod witness;
 
 pub use elsewhere::Elsewhere;
 pub use encoding::Encoding;
 pub use finding::{Finding, Place, Report, Unsearched};
 pub use needles::{Needles, NotLookedFor, Standing, TooMany, Wanted, Why};
 pub use search::{Progress, search};
+pub use sieve::Sieve;
 
 #[cfg(test)]
 mod tests;

@@ -145,7 +145,7 @@ impl Needles {
 }
 
 /// A JSON object of texts, such as a repository of keys, leaks text by text; anything else as it is.
-fn inner(material: &Material) -> Vec<Material> {
+pub(super) fn inner(material: &Material) -> Vec<Material> {
     // EXPOSE: parsed in place; the texts land in Material
     match serde_json::from_slice::<BTreeMap<String, Material>>(material.expose()) {
         Ok(parts) if !parts.is_empty() => parts.into_values().collect(),
@@ -158,7 +158,7 @@ fn inner(material: &Material) -> Vec<Material> {
 /// A piece finds a key that was copied in part, indented or commented out, and the automaton stays small. A private
 /// key begins with what all keys of its kind have in common and goes on with its public half, so the first half is
 /// left alone.
-fn pieces(value: &[u8]) -> Vec<&[u8]> {
+pub(super) fn pieces(value: &[u8]) -> Vec<&[u8]> {
     if value.len() <= LONGEST_WHOLE {
         return if value.len() < SHORTEST { Vec::new() } else { vec![value] };
     }

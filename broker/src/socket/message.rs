@@ -100,6 +100,11 @@ pub enum Request {
         #[serde(default)]
         elsewhere: Vec<Elsewhere>,
     },
+    /// The values of some secrets that are looked for, for the witness of a teardown: to root alone.
+    Witness {
+        /// Whose, as many as fit into one answer.
+        names: Vec<SecretName>,
+    },
     /// Proves that the custodians' bundle can be opened. Materials: identity files, then the bundle, in pieces.
     Drill {
         /// How many of the materials are identity files.
@@ -163,6 +168,7 @@ impl Request {
             | Self::Metrics
             | Self::Doctor(_)
             | Self::Scan { .. }
+            | Self::Witness { .. }
             | Self::ExportVault(_)
             | Self::ExportSnapshot { .. }
             | Self::Restore(_)

@@ -43,6 +43,7 @@ fn every_request() -> Vec<Request> {
         Request::Doctor(DoctorAsked { all: true, ..Default::default() }),
         Request::Scan { paths: vec![text("/etc/hostname")], elsewhere: vec![] },
         Request::Drill { identities: 0, needed: None },
+        Request::Witness { names: vec!["database_password".parse().unwrap()] },
         Request::ExportBundle(BundleAsked { days: 1, ..Default::default() }),
         Request::ExportVault(VaultAsked::default()),
         Request::ExportSnapshot { asked: SnapshotAsked::Take { recipients: vec![] } },
@@ -55,7 +56,7 @@ fn every_request() -> Vec<Request> {
         Request::Receipt,
     ];
     let kinds: BTreeSet<usize> = all.iter().map(kind).collect();
-    assert!(kinds.into_iter().eq(0..=31), "a kind of request is missing here");
+    assert!(kinds.into_iter().eq(0..=32), "a kind of request is missing here");
     all
 }
 
@@ -94,6 +95,7 @@ fn kind(request: &Request) -> usize {
         Request::Restore(_) => 29,
         Request::Recipients { .. } => 30,
         Request::Receipt => 31,
+        Request::Witness { .. } => 32,
     }
 }
 

@@ -203,7 +203,7 @@ fn a_service_does_not_start_on_its_defaults() {
     refused(&at(&stand_in(folder, "few", Some(few))), url, &["does not speak version 1"]);
     let silent = at(&stand_in(folder, "silent", None));
     refused(&format!("{silent}\ntimeout = 0.3"), url, &["did not answer within 0.3 s"]);
-    donjon.run(&["down", "--force"]).ok();
+    donjon.run(&["down", "--force", "--no-search"]).ok();
     refused(&here, url, &["does not start", "donjon up"]);
 
     let output = installed.start(&installed.configuration(&format!("{here}\noptional = true"), url));

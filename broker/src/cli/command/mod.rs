@@ -29,3 +29,4 @@ pub mod status;
 pub mod unseal;
 pub mod up;
 pub mod wire;
+pub mod witness;
