@@ -4,6 +4,7 @@
 
 #[path = "../campaign/mod.rs"]
 pub mod campaign;
+pub mod castellan;
 pub mod cluster;
 pub mod consumer;
 pub mod debian_root;

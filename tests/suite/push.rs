@@ -9,6 +9,7 @@ use donjon_drivers::{
     },
 };
 use donjon_tests::{
+    castellan::Castellan,
     cluster::Cluster,
     donjon::{Donjon, Ran, end, runs},
     openbao::OpenBao,
@@ -82,37 +83,10 @@ impl Place {
     }
 }
 
-const SERVICE: &str = "
-from oslo_config import cfg
-conf = cfg.ConfigOpts()
-conf.register_opts([cfg.StrOpt('connection', default='sqlite://')], group='database')
-conf(['--config-file', 'service.conf'], project='service')
-print(conf.database.connection)
-";
-
 /// What an unchanged service reads through one node of the cluster.
 fn service(place: &Place, node: usize) -> String {
-    let read = |name: &str| std::fs::read_to_string(place.path("approle/keystone").join(name)).unwrap();
-    let castellan = format!(
-        "[key_manager]\nbackend = vault\n[vault]\nvault_url = {}\nssl_ca_crt_file = {}\nkv_mountpoint = donjon\n\
-         kv_path = site1\napprole_role_id = {}\napprole_secret_id = {}\n",
-        place.cluster.url(node),
-        place.cluster.authority_file().display(),
-        read("role-id"),
-        read("secret-id"),
-    );
-    let service = "[DEFAULT]\nconfig_source = secrets\n[secrets]\ndriver = castellan\n\
-                   config_file = castellan.conf\nmapping_file = mapping.conf\n";
-    let mapping = "[database]\nconnection = keystone.database.connection\n";
-    for (name, content) in
-        [("castellan.conf", castellan.as_str()), ("mapping.conf", mapping), ("service.conf", service)]
-    {
-        donjon_drivers::fs::replace(&place.path(name), content.as_bytes()).unwrap();
-    }
-    let mut python = Command::new(tools::program("python3"));
-    let output = python.args(["-c", SERVICE]).current_dir(place.files.path()).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    let (url, authority) = (place.cluster.url(node), Some(place.cluster.authority_file()));
+    Castellan { url, authority, approle: place.path("approle/keystone") }.connection(place.files.path())
 }
 
 /// What kolla's own program writes back from one node of the cluster.

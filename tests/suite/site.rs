@@ -1,6 +1,7 @@
 //! From the deployment host to a site and back, by commands alone: export, import, serve, receipt.
 
 use donjon_tests::{
+    castellan::Castellan,
     donjon::{Donjon, Ran, end},
     tools,
 };
@@ -128,38 +129,10 @@ impl Drop for Serving {
     }
 }
 
-const SERVICE: &str = "
-from oslo_config import cfg
-conf = cfg.ConfigOpts()
-conf.register_opts([cfg.StrOpt('connection', default='sqlite://')], group='database')
-conf(['--config-file', 'service.conf'], project='service')
-print(conf.database.connection)
-";
-
 /// What an unchanged service reads as its database URL.
 fn service(place: &Place, url: &str) -> String {
-    let read = |name: &str| std::fs::read_to_string(place.path("folder/approle/keystone").join(name)).unwrap();
-    let (role_id, secret_id) = (read("role-id"), read("secret-id"));
-    let castellan = format!(
-        "[key_manager]\nbackend = vault\n[vault]\nvault_url = {url}\nkv_mountpoint = donjon\nkv_path = site1\n\
-         approle_role_id = {role_id}\napprole_secret_id = {secret_id}\n"
-    );
-    let files = [
-        ("castellan.conf", castellan.as_str()),
-        ("mapping.conf", "[database]\nconnection = keystone.database.connection\n"),
-        (
-            "service.conf",
-            "[DEFAULT]\nconfig_source = secrets\n[secrets]\ndriver = castellan\n\
-             config_file = castellan.conf\nmapping_file = mapping.conf\n",
-        ),
-    ];
-    for (name, content) in files {
-        donjon_drivers::fs::replace(&place.path(name), content.as_bytes()).unwrap();
-    }
-    let mut python = Command::new(tools::program("python3"));
-    let output = python.args(["-c", SERVICE]).current_dir(place.files.path()).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    let approle = place.path("folder/approle/keystone");
+    Castellan { url: url.to_owned(), authority: None, approle }.connection(place.files.path())
 }
 
 #[test]

@@ -12,15 +12,15 @@ use donjon_drivers::{
     },
 };
 use donjon_tests::{
+    castellan::Castellan,
     cluster::Cluster,
     donjon::{Donjon, Ran, runs},
     process::wait_for,
-    tools, wait,
+    wait,
 };
 use serde_json::{Value, json};
 use std::{
     path::PathBuf,
-    process::Command,
     time::{Duration, Instant},
 };
 
@@ -116,37 +116,10 @@ impl Place3 {
 
     /// What an unchanged service reads through one of the servers.
     fn service(&self, node: usize) -> String {
-        let read = |name: &str| std::fs::read_to_string(self.path("out/keystone").join(name)).unwrap();
-        let castellan = format!(
-            "[key_manager]\nbackend = vault\n[vault]\nvault_url = {}\nssl_ca_crt_file = {}\nkv_mountpoint = donjon\n\
-             kv_path = site1\napprole_role_id = {}\napprole_secret_id = {}\n",
-            self.cluster.url(node),
-            self.cluster.authority_file().display(),
-            read("role-id"),
-            read("secret-id"),
-        );
-        let service = "[DEFAULT]\nconfig_source = secrets\n[secrets]\ndriver = castellan\n\
-                       config_file = castellan.conf\nmapping_file = mapping.conf\n";
-        let mapping = "[database]\nconnection = keystone.database.connection\n";
-        for (name, content) in
-            [("castellan.conf", castellan.as_str()), ("mapping.conf", mapping), ("service.conf", service)]
-        {
-            donjon_drivers::fs::replace(&self.path(name), content.as_bytes()).unwrap();
-        }
-        let mut python = Command::new(tools::program("python3"));
-        let output = python.args(["-c", SERVICE]).current_dir(self.files.path()).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        let (url, authority) = (self.cluster.url(node), Some(self.cluster.authority_file()));
+        Castellan { url, authority, approle: self.path("out/keystone") }.connection(self.files.path())
     }
 }
-
-const SERVICE: &str = "
-from oslo_config import cfg
-conf = cfg.ConfigOpts()
-conf.register_opts([cfg.StrOpt('connection', default='sqlite://')], group='database')
-conf(['--config-file', 'service.conf'], project='service')
-print(conf.database.connection)
-";
 
 /// What somebody may have kept of the temporary Vault: a reader's login and token, and the unseal share.
 struct Kept {
