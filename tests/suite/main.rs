@@ -45,6 +45,7 @@ mod restarts;
 mod rotation;
 mod run;
 mod scan;
+mod scene;
 mod schedules;
 mod services;
 mod settings;
