@@ -92,12 +92,7 @@ pub async fn remove(store: &dyn Store, places: &Places, recipient: &str, now: i6
 
 /// Every recipient that was ever known, with what the ledger of exports says besides.
 pub async fn all(store: &dyn Store, places: &Places) -> Result<Vec<Known>, StoreError> {
-    let mut all = BTreeMap::new();
-    for path in records_below(store, &places.recipients()).await? {
-        if let (Some(known), _) = read(store, &path).await? {
-            all.insert(known.recipient.clone(), known);
-        }
-    }
+    let mut all = noted(store, places).await?;
     // Bundles that were exported before this was kept.
     for exported in ledger::all(store, places).await? {
         for recipient in &exported.recipients {
@@ -111,6 +106,17 @@ pub async fn all(store: &dyn Store, places: &Places) -> Result<Vec<Known>, Store
     Ok(all.into_values().collect())
 }
 
+/// Every recipient that has a record of its own.
+async fn noted(store: &dyn Store, places: &Places) -> Result<BTreeMap<String, Known>, StoreError> {
+    let mut noted = BTreeMap::new();
+    for path in records_below(store, &places.recipients()).await? {
+        if let (Some(known), _) = read(store, &path).await? {
+            noted.insert(known.recipient.clone(), known);
+        }
+    }
+    Ok(noted)
+}
+
 /// The recipients of a site's bundles: those given, and those added, but none that was removed.
 pub async fn effective(
     store: &dyn Store,
@@ -118,11 +124,12 @@ pub async fn effective(
     scope: &Scope,
     given: Vec<String>,
 ) -> Result<Vec<String>, StoreError> {
-    let known = all(store, places).await?;
-    let removed = |text: &String| known.iter().any(|known| known.recipient == *text && known.removed.is_some());
+    // What only the ledger knows of was neither added nor removed.
+    let known = noted(store, places).await?;
+    let removed = |text: &String| known.get(text).is_some_and(|known| known.removed.is_some());
     let mut effective: Vec<String> = given.into_iter().filter(|text| !removed(text)).collect();
     if let Scope::Site { site, .. } = scope {
-        let added = known.iter().filter(|known| known.removed.is_none() && known.sites.contains(site));
+        let added = known.values().filter(|known| known.removed.is_none() && known.sites.contains(site));
         effective.extend(added.map(|known| known.recipient.clone()));
     }
     Ok(effective)

@@ -2,7 +2,7 @@
 
 use age::x25519;
 use donjon_drivers::material::Material;
-use std::str::FromStr;
+use std::{collections::BTreeSet, str::FromStr};
 
 /// At least one recipient, none twice.
 #[derive(Debug, Clone)]
@@ -11,14 +11,14 @@ pub struct Recipients(Vec<x25519::Recipient>);
 impl Recipients {
     /// Reads recipients, each an `age1…` of the classic kind.
     pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, RecipientError> {
-        let mut seen = Vec::new();
+        let (mut all, mut seen) = (Vec::new(), BTreeSet::new());
         for text in texts {
             let recipient = parse_one(text)?;
-            if !seen.iter().any(|s: &x25519::Recipient| s.to_string() == recipient.to_string()) {
-                seen.push(recipient);
+            if seen.insert(recipient.to_string()) {
+                all.push(recipient);
             }
         }
-        if seen.is_empty() { Err(RecipientError::Nobody) } else { Ok(Self(seen)) }
+        if all.is_empty() { Err(RecipientError::Nobody) } else { Ok(Self(all)) }
     }
 
     /// How many there are.
