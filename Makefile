@@ -4,7 +4,7 @@
 TOOLS ?= $(CURDIR)/target/tools
 export DONJON_TEST_TOOLS = $(TOOLS)
 
-.PHONY: all build setup test model campaign rotation-job lint deny demo bench bench-ansible bench-start bench-scan fuzz
+.PHONY: all build setup test model campaign rotation-job lint deny demo bench bench-ansible bench-start bench-scan bench-sites fuzz
 
 all: build
 
@@ -75,6 +75,11 @@ bench-start: setup build
 
 bench-scan: setup build
 	tests/benches/scan_rg.sh target/release/donjon $(TOOLS)/venv
+
+# Bundles for up to 1,000 sites, beside ansible-vault.
+bench-sites: setup
+	cargo build --release --locked -p donjon-tests --bench sites
+	tests/benches/sites.py "$$(ls -t target/release/deps/sites-* | grep -v '\.d$$' | head -1)" $(TOOLS)/venv
 
 bench: setup build
 	cargo build --release --locked -p donjon-tests --bench lookups
