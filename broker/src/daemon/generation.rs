@@ -5,13 +5,12 @@ use crate::{
     audit::{Act, Actor, Outcome},
     config,
     failure::{Exit, Failure},
-    generation::{Plan, PlanError, Progress, Report, Reserve, RunError, Step, System, World, plan, run},
+    generation::{Plan, PlanError, Progress, Report, RunError, Step, System, World, plan, run},
     records::{epoch, secrets},
     socket::message::Event,
 };
 use donjon_policies::{
     catalogue::{Catalogue, Entry},
-    deployment::Deployment,
     name::SecretName,
     recipe::Recipe,
 };
@@ -73,17 +72,15 @@ pub async fn generate(daemon: &Daemon, actor: Actor, asked: Asked, tell: &Unboun
 
 /// Begins the key pairs of a deployment that has nothing yet: its first `generate` comes soon.
 pub async fn ahead(daemon: &Daemon) {
-    let (Ok(store), Ok(deployment)) = (daemon.store(), daemon.deployment()) else { return };
-    if secrets::names(&*store, &daemon.layout).await.is_ok_and(|names| names.is_empty()) {
-        begin_pairs(&daemon.reserve, &deployment);
+    let Ok(store) = daemon.store() else { return };
+    let Ok(catalogue) = daemon.deployment().and_then(|deployment| config::catalogue(&deployment.catalogue)) else {
+        return;
+    };
+    if !secrets::names(&*store, &daemon.layout).await.is_ok_and(|names| names.is_empty()) {
+        return;
     }
-}
-
-/// Begins the key pairs that a deployment's catalogue asks for.
-pub fn begin_pairs(reserve: &Reserve, deployment: &Deployment) {
-    let Ok(catalogue) = config::catalogue(&deployment.catalogue) else { return };
-    let slow = |entry: &&Entry| entry.recipe == Recipe::Ssh(reserve.kind);
-    reserve.begin(catalogue.current().filter(slow).count());
+    let slow = |entry: &&Entry| entry.recipe == Recipe::Ssh(daemon.reserve.kind);
+    daemon.reserve.begin(catalogue.current().filter(slow).count());
 }
 
 fn catalogue(daemon: &Daemon, asked: &Asked) -> Result<Catalogue, Failure> {

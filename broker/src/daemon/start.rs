@@ -1,11 +1,10 @@
 //! Starting the daemon: the lock, the store, the socket, and a report to whoever started it.
 
-use super::{Daemon, callers, generation, run, translate};
+use super::{Daemon, callers, run, translate};
 use crate::{
     audit::{Act, Actor, Log, Outcome},
     cli::command::up::{DYING, Kind, Report, Up, pause, report},
     failure::{Exit, Failure},
-    generation::Reserve,
     home::Home,
     lifecycle::{self, Backing, Wanted},
     records::Layout,
@@ -50,11 +49,6 @@ fn start(home: &Home, up: &Up) -> Result<(), Failure> {
     let deployment = crate::config::deployment(home)?;
     let lookup_socket = deployment.lookup_socket().map(PathBuf::from);
     let lease = Duration::from_secs(u64::from(deployment.read_lease));
-    let reserve = Reserve::default();
-    if !home.audit().exists() {
-        // No daemon has run here: what is opened now is empty, and opening it leaves the processors idle.
-        generation::begin_pairs(&reserve, &deployment);
-    }
     let layout = Layout::new(deployment.deployment)
         .map_err(|error| Failure::new(Exit::Usage, "cannot use this deployment").because(&error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -65,7 +59,7 @@ fn start(home: &Home, up: &Up) -> Result<(), Failure> {
     runtime.block_on(async {
         let audit = Log::open(&home.audit()).map_err(|error| translate::audit(&error))?;
         let backing = open_store(home, up).await?;
-        let daemon = Arc::new(Daemon::new(home.clone(), layout, audit, backing, reserve, lease));
+        let daemon = Arc::new(Daemon::new(home.clone(), layout, audit, backing, lease));
         let own =
             Actor { uid: rustix::process::geteuid().as_raw(), pid: rustix::process::getpid().as_raw_nonzero().get() };
         daemon.record(own, Act::Up, &[], Outcome::Done)?;

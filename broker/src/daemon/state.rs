@@ -55,7 +55,7 @@ pub enum Ending {
 
 impl Daemon {
     /// A daemon with an open or sealed store. Values that it reads are kept under this lease.
-    pub fn new(home: Home, layout: Layout, audit: Log, backing: Backing, reserve: Reserve, lease: Duration) -> Self {
+    pub fn new(home: Home, layout: Layout, audit: Log, backing: Backing, lease: Duration) -> Self {
         let id = Broker::own();
         let (reader, lease) = match readers::identity(&home) {
             Ok(reader) => (reader, lease.min(readers::LONGEST)),
@@ -75,7 +75,7 @@ impl Daemon {
             audit,
             backing,
             cache,
-            reserve,
+            reserve: Reserve::default(),
             callers: KnownCallers::default(),
             ending,
         }
