@@ -5,6 +5,7 @@
 
 pub mod command;
 pub mod conformance;
+mod described;
 pub mod fence;
 pub mod keystone;
 pub mod mariadb;

@@ -4,10 +4,13 @@ use super::{Command, Settings};
 use crate::{
     options::{Description, Kind, Need},
     registry::{Driver, typed},
-    target::{Node, Sessions, Target, Twins},
+    target::{
+        Node, Sessions, Target, Twins,
+        described::{NAME, each_once},
+    },
 };
 use serde::Deserialize;
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 /// The driver `command`.
 pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
@@ -23,7 +26,7 @@ pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
         Description {
             name: "nodes",
             kind: Kind::Maps(&[
-                Description { name: "name", kind: Kind::Text, need: Need::Required, help: "its name" },
+                NAME,
                 Description { name: "address", kind: Kind::Text, need: Need::Required, help: "where it is" },
             ]),
             need: Need::Required,
@@ -56,10 +59,7 @@ pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
     ],
     open: |target, checked| {
         let options: Options = typed(checked)?;
-        let mut names = BTreeSet::new();
-        if let Some(twice) = options.nodes.iter().find(|node| !names.insert(&node.name)) {
-            return Err(format!("two nodes are called `{}`", twice.name));
-        }
+        each_once("nodes", options.nodes.iter().map(|node| node.name.as_str()))?;
         let settings = Settings {
             target,
             program: options.program,

@@ -4,10 +4,13 @@ use super::{Administration, Keystone, Limits, Lockout, Member, Scope};
 use crate::{
     options::{Description, Kind, Need},
     registry::{Driver, typed},
-    target::Target,
+    target::{
+        Target,
+        described::{NAME, each_once},
+    },
 };
 use serde::Deserialize;
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// The driver `keystone`.
 pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
@@ -77,10 +80,7 @@ pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
     ],
     open: |_, checked| {
         let options: Options = typed(checked)?;
-        let mut names = BTreeSet::new();
-        if let Some(twice) = options.nodes.iter().find(|node| !names.insert(&node.name)) {
-            return Err(format!("two nodes are called `{}`", twice.name));
-        }
+        each_once("nodes", options.nodes.iter().map(|node| node.name.as_str()))?;
         let scope = match options.admin_scope.as_str() {
             "system" => Scope::System,
             _ => Scope::Project { name: options.admin_project, domain: options.admin_project_domain },
@@ -99,7 +99,7 @@ pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
 };
 
 const NODE: &[Description] = &[
-    Description { name: "name", kind: Kind::Text, need: Need::Required, help: "its name" },
+    NAME,
     Description {
         name: "auth_url",
         kind: Kind::Text,

@@ -4,10 +4,13 @@ use super::{Limits, MariaDb, Member};
 use crate::{
     options::{Description, Kind, Need},
     registry::{Driver, typed},
-    target::Target,
+    target::{
+        Target,
+        described::{ADDRESS, CONNECT_TIMEOUT, NAME, STATEMENT_TIMEOUT, each_once},
+    },
 };
 use serde::Deserialize;
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// The driver `mariadb`.
 pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
@@ -20,25 +23,12 @@ pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
             need: Need::Required,
             help: "every node, not the address that a load balancer has for them",
         },
-        Description {
-            name: "connect_timeout",
-            kind: Kind::Number(1, 300),
-            need: Need::Number(5),
-            help: "how long connecting and logging in may take, in seconds",
-        },
-        Description {
-            name: "statement_timeout",
-            kind: Kind::Number(1, 3600),
-            need: Need::Number(15),
-            help: "how long one statement may take, in seconds",
-        },
+        CONNECT_TIMEOUT,
+        STATEMENT_TIMEOUT,
     ],
     open: |_, checked| {
         let options: Options = typed(checked)?;
-        let mut names = BTreeSet::new();
-        if let Some(twice) = options.nodes.iter().find(|node| !names.insert(&node.name)) {
-            return Err(format!("two nodes are called `{}`", twice.name));
-        }
+        each_once("nodes", options.nodes.iter().map(|node| node.name.as_str()))?;
         let limits = Limits {
             connect: Duration::from_secs(options.connect_timeout),
             statement: Duration::from_secs(options.statement_timeout),
@@ -48,13 +38,8 @@ pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
 };
 
 const NODE: &[Description] = &[
-    Description { name: "name", kind: Kind::Text, need: Need::Required, help: "its name" },
-    Description {
-        name: "address",
-        kind: Kind::Text,
-        need: Need::Required,
-        help: "where it listens: a name or address",
-    },
+    NAME,
+    ADDRESS,
     Description { name: "port", kind: Kind::Number(1, 65535), need: Need::Number(3306), help: "its port" },
     Description {
         name: "socket",

@@ -4,10 +4,14 @@ use super::{Member, ProxySql};
 use crate::{
     options::{Description, Kind, Need},
     registry::{Driver, typed},
-    target::{Target, mariadb::Limits},
+    target::{
+        Target,
+        described::{ADDRESS, CONNECT_TIMEOUT, NAME, STATEMENT_TIMEOUT, TLS_CA, each_once},
+        mariadb::Limits,
+    },
 };
 use serde::Deserialize;
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// The driver `proxysql`.
 pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
@@ -26,25 +30,12 @@ pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
             need: Need::Optional,
             help: "whether it accepts a second password of a user (`attributes`, ProxySQL 3)",
         },
-        Description {
-            name: "connect_timeout",
-            kind: Kind::Number(1, 300),
-            need: Need::Number(5),
-            help: "how long connecting and logging in may take, in seconds",
-        },
-        Description {
-            name: "statement_timeout",
-            kind: Kind::Number(1, 3600),
-            need: Need::Number(15),
-            help: "how long one statement may take, in seconds",
-        },
+        CONNECT_TIMEOUT,
+        STATEMENT_TIMEOUT,
     ],
     open: |_, checked| {
         let options: Options = typed(checked)?;
-        let mut names = BTreeSet::new();
-        if let Some(twice) = options.nodes.iter().find(|node| !names.insert(&node.name)) {
-            return Err(format!("two nodes are called `{}`", twice.name));
-        }
+        each_once("nodes", options.nodes.iter().map(|node| node.name.as_str()))?;
         let limits = Limits {
             connect: Duration::from_secs(options.connect_timeout),
             statement: Duration::from_secs(options.statement_timeout),
@@ -55,13 +46,8 @@ pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
 };
 
 const NODE: &[Description] = &[
-    Description { name: "name", kind: Kind::Text, need: Need::Required, help: "its name" },
-    Description {
-        name: "address",
-        kind: Kind::Text,
-        need: Need::Required,
-        help: "where it listens: a name or address",
-    },
+    NAME,
+    ADDRESS,
     Description { name: "port", kind: Kind::Number(1, 65535), need: Need::Number(6033), help: "its port for clients" },
     Description {
         name: "admin_port",
@@ -69,12 +55,7 @@ const NODE: &[Description] = &[
         need: Need::Number(6032),
         help: "the port of its admin interface",
     },
-    Description {
-        name: "tls_ca",
-        kind: Kind::Path,
-        need: Need::Optional,
-        help: "the authority that signed its certificate; without it, connections are in clear",
-    },
+    TLS_CA,
 ];
 
 #[derive(Deserialize)]

@@ -4,10 +4,13 @@ use super::{Limits, Member, RabbitMq};
 use crate::{
     options::{Description, Kind, Need},
     registry::{Driver, typed},
-    target::Target,
+    target::{
+        Target,
+        described::{ADDRESS, NAME, each_once},
+    },
 };
 use serde::Deserialize;
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// The driver `rabbitmq`.
 pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
@@ -36,10 +39,7 @@ pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
     ],
     open: |_, checked| {
         let options: Options = typed(checked)?;
-        let mut names = BTreeSet::new();
-        if let Some(twice) = options.nodes.iter().find(|node| !names.insert(&node.name)) {
-            return Err(format!("two nodes are called `{}`", twice.name));
-        }
+        each_once("nodes", options.nodes.iter().map(|node| node.name.as_str()))?;
         let limits = Limits {
             answer: Duration::from_secs(options.answer_timeout),
             statistics: Duration::from_secs(options.statistics_timeout),
@@ -49,13 +49,8 @@ pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
 };
 
 const NODE: &[Description] = &[
-    Description { name: "name", kind: Kind::Text, need: Need::Required, help: "its name" },
-    Description {
-        name: "address",
-        kind: Kind::Text,
-        need: Need::Required,
-        help: "where it listens: a name or address",
-    },
+    NAME,
+    ADDRESS,
     Description { name: "port", kind: Kind::Number(1, 65535), need: Need::Number(5672), help: "its port for AMQP" },
     Description {
         name: "management_port",

@@ -4,10 +4,13 @@ use super::{Limits, Member, Redis, Sentinel};
 use crate::{
     options::{Description, Kind, Need},
     registry::{Driver, typed},
-    target::Target,
+    target::{
+        Target,
+        described::{ADDRESS, NAME, TLS_CA, each_once},
+    },
 };
 use serde::Deserialize;
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// The driver `redis`.
 pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
@@ -35,14 +38,8 @@ pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
     ],
     open: |_, checked| {
         let options: Options = typed(checked)?;
-        let mut names = BTreeSet::new();
-        if let Some(twice) = options.nodes.iter().find(|node| !names.insert(&node.name)) {
-            return Err(format!("two nodes are called `{}`", twice.name));
-        }
-        names.clear();
-        if let Some(twice) = options.sentinels.iter().find(|sentinel| !names.insert(&sentinel.node.name)) {
-            return Err(format!("two sentinels are called `{}`", twice.node.name));
-        }
+        each_once("nodes", options.nodes.iter().map(|node| node.name.as_str()))?;
+        each_once("sentinels", options.sentinels.iter().map(|sentinel| sentinel.node.name.as_str()))?;
         let limits = Limits { answer: Duration::from_secs(options.answer_timeout) };
         let sentinel = |watcher: Watcher| Sentinel { member: watcher.node.member(), master: watcher.master };
         let redis = Redis::new(options.nodes.into_iter().map(Node::member).collect(), limits);
@@ -51,30 +48,15 @@ pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
 };
 
 const NODE: &[Description] = &[
-    Description { name: "name", kind: Kind::Text, need: Need::Required, help: "its name" },
-    Description {
-        name: "address",
-        kind: Kind::Text,
-        need: Need::Required,
-        help: "where it listens: a name or address",
-    },
+    NAME,
+    ADDRESS,
     Description { name: "port", kind: Kind::Number(1, 65535), need: Need::Number(6379), help: "its port" },
-    Description {
-        name: "tls_ca",
-        kind: Kind::Path,
-        need: Need::Optional,
-        help: "the authority that signed its certificate; without it, connections are in clear",
-    },
+    TLS_CA,
 ];
 
 const SENTINEL: &[Description] = &[
-    Description { name: "name", kind: Kind::Text, need: Need::Required, help: "its name" },
-    Description {
-        name: "address",
-        kind: Kind::Text,
-        need: Need::Required,
-        help: "where it listens: a name or address",
-    },
+    NAME,
+    ADDRESS,
     Description { name: "port", kind: Kind::Number(1, 65535), need: Need::Number(26379), help: "its port" },
     Description {
         name: "master",
@@ -82,12 +64,7 @@ const SENTINEL: &[Description] = &[
         need: Need::Optional,
         help: "by which name it watches these nodes; all that it watches where not given",
     },
-    Description {
-        name: "tls_ca",
-        kind: Kind::Path,
-        need: Need::Optional,
-        help: "the authority that signed its certificate; without it, connections are in clear",
-    },
+    TLS_CA,
 ];
 
 #[derive(Deserialize)]

@@ -4,10 +4,13 @@ use super::{Member, Settings, SshKeys};
 use crate::{
     options::{Description, Kind, Need},
     registry::{Driver, typed},
-    target::Target,
+    target::{
+        Target,
+        described::{NAME, each_once},
+    },
 };
 use serde::Deserialize;
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// The driver `sshkeys`.
 pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
@@ -48,10 +51,7 @@ pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
     ],
     open: |name, checked| {
         let options: Options = typed(checked)?;
-        let mut names = BTreeSet::new();
-        if let Some(twice) = options.nodes.iter().find(|node| !names.insert(&node.name)) {
-            return Err(format!("two nodes are called `{}`", twice.name));
-        }
+        each_once("nodes", options.nodes.iter().map(|node| node.name.as_str()))?;
         let settings = Settings {
             mark: format!("donjon:{name}"),
             file: options.file,
@@ -65,7 +65,7 @@ pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
 };
 
 const NODE: &[Description] = &[
-    Description { name: "name", kind: Kind::Text, need: Need::Required, help: "its name" },
+    NAME,
     Description { name: "address", kind: Kind::Text, need: Need::Required, help: "its name, address or alias" },
     Description { name: "port", kind: Kind::Number(1, 65535), need: Need::Number(22), help: "its port" },
 ];
