@@ -60,7 +60,7 @@ pub fn of_reading(error: &ReadError) -> Exit {
 fn of_source(error: &SourceError) -> Exit {
     match error {
         SourceError::Unreachable { .. } | SourceError::Status { .. } => Exit::Unavailable,
-        SourceError::Denied { .. } => Exit::NotAllowed,
+        SourceError::Denied { .. } | SourceError::Forbidden { .. } => Exit::NotAllowed,
         SourceError::Missing { .. } => Exit::NotThere,
         SourceError::Unusable { .. } | SourceError::File(_) | SourceError::Ini { .. } => Exit::Usage,
         SourceError::Store { source, .. } => match source {

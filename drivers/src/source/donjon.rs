@@ -1,12 +1,15 @@
-//! The driver `donjon`: secrets from the broker's socket, all mapped options in one request.
+//! The driver `donjon`: secrets from the broker's socket, or from the reader at an address, all mapped options in one request.
 //!
 //! The Python package `donjon` is the same driver for services; this one tells what they would see.
 
 use super::{
     Given, Many, OptionName, Origin, Outside, Raw, Source, SourceError, Text,
     mapping::{Mapping, Name, Twice},
+    outside::Refusal,
+    reader::{self, Reader},
 };
 use crate::{
+    material::Material,
     options::{Description, Kind, Need},
     registry::{Driver, typed},
 };
@@ -15,7 +18,7 @@ use serde::Deserialize;
 use std::{collections::BTreeMap, path::PathBuf};
 use tokio::sync::OnceCell;
 
-/// Secrets from the broker's socket.
+/// Secrets from the broker's socket, or from a reader.
 pub const DRIVER: Driver<Outside, Box<dyn Source>> = Driver {
     name: "donjon",
     help: "Secrets from the broker: one request for all mapped options, and nothing on disk.",
@@ -31,7 +34,44 @@ pub const DRIVER: Driver<Outside, Box<dyn Source>> = Driver {
             name: "address",
             kind: Kind::Text,
             need: Need::Optional,
-            help: "A reader to ask instead of the broker: for services. It is not asked here.",
+            help: "The reader to ask instead of the broker: https://HOST:PORT, or unix:///PATH of its socket.",
+        },
+        Description {
+            name: "mount",
+            kind: Kind::Text,
+            need: Need::Optional,
+            help: "The mount that the reader serves: donjon.",
+        },
+        Description {
+            name: "deployment",
+            kind: Kind::Text,
+            need: Need::Optional,
+            help: "The deployment: the folder of the secrets' names at the reader.",
+        },
+        Description {
+            name: "ca_file",
+            kind: Kind::Text,
+            need: Need::Optional,
+            help: "The authority that the reader's certificate must be of; the system's where not given.",
+        },
+        Description {
+            name: "cert_file",
+            kind: Kind::Text,
+            need: Need::Optional,
+            help: "This client's certificate, where the reader knows it by its key.",
+        },
+        Description { name: "key_file", kind: Kind::Text, need: Need::Optional, help: "Its private key." },
+        Description {
+            name: "role_id_file",
+            kind: Kind::Text,
+            need: Need::Optional,
+            help: "A file with the role-id of an AppRole.",
+        },
+        Description {
+            name: "secret_id_file",
+            kind: Kind::Text,
+            need: Need::Optional,
+            help: "A file with its secret-id.",
         },
         Description {
             name: "socket",
@@ -83,10 +123,11 @@ struct Options {
     mapping_file: Option<PathBuf>,
     #[serde(default)]
     secrets: Vec<Name>,
-    address: Option<String>,
     socket: Option<PathBuf>,
     #[serde(default)]
     optional: bool,
+    #[serde(flatten)]
+    reader: reader::Options,
 }
 
 struct Donjon {
@@ -101,10 +142,7 @@ impl Donjon {
     }
 
     async fn ask(&self) -> Result<BTreeMap<OptionName, (Name, Text)>, SourceError> {
-        if let Some(address) = &self.options.address {
-            // What the broker's socket says need not be what a reader says.
-            return Err(self.unusable(format!("its service asks the reader at {address}, which is not asked here")));
-        }
+        let reader = Reader::named(&self.options.reader, &self.outside.group)?;
         let mut asked: Vec<(OptionName, Name)> = Vec::new();
         if let Some(path) = &self.options.mapping_file {
             let mapping = Mapping::read(path, Twice::Refused)?;
@@ -120,12 +158,14 @@ impl Donjon {
                 None => Err(self.unusable("neither mapping_file nor secrets is given".to_owned())),
             };
         }
-        let names: Vec<Name> = asked.iter().map(|(_, name)| name.clone()).collect();
-        let asking = self.outside.broker.read(self.options.socket.as_deref(), &names);
-        let materials = match asking.await {
+        let asking = match reader {
+            Some(reader) => reader.read(&asked).await,
+            None => self.ask_broker(&asked).await,
+        };
+        let materials = match asking {
             Ok(materials) => materials,
             Err(_) if self.options.optional => return Ok(BTreeMap::new()),
-            Err(refusal) => return Err(SourceError::Broker { place: refusal.place, source: refusal.source }),
+            Err(error) => return Err(error),
         };
         if materials.len() != asked.len() {
             return Err(self.unusable("the broker answered another number of values than was asked for".to_owned()));
@@ -140,6 +180,18 @@ impl Donjon {
             values.insert(option, (name, text));
         }
         Ok(values)
+    }
+
+    async fn ask_broker(&self, asked: &[(OptionName, Name)]) -> Result<Vec<Material>, SourceError> {
+        let names: Vec<Name> = asked.iter().map(|(_, name)| name.clone()).collect();
+        let refused = |refusal: Refusal| SourceError::Broker { place: refusal.place, source: refusal.source };
+        self.outside.broker.read(self.options.socket.as_deref(), &names).await.map_err(refused)
+    }
+
+    /// Where values come from.
+    fn place(&self) -> String {
+        let socket = || self.options.socket.as_ref().map(|path| path.display().to_string());
+        self.options.reader.address.clone().or_else(socket).unwrap_or_else(|| "the broker".to_owned())
     }
 
     fn unusable(&self, what: String) -> SourceError {
@@ -201,15 +253,7 @@ impl Source for Donjon {
                 Many::Last => Raw::One(text.duplicate()),
                 Many::All => Raw::Several(vec![text.duplicate()]),
             },
-            origin: Origin::Secret {
-                driver: DRIVER.name,
-                place: self
-                    .options
-                    .socket
-                    .as_ref()
-                    .map_or_else(|| "the broker".to_owned(), |p| p.display().to_string()),
-                name: name.clone(),
-            },
+            origin: Origin::Secret { driver: DRIVER.name, place: self.place(), name: name.clone() },
         }))
     }
 

@@ -30,6 +30,16 @@ pub enum SourceError {
         /// Its address.
         place: String,
     },
+    /// It refuses to tell one secret.
+    #[error("{option} is mapped to `{name}`, which may not be read so at {place}")]
+    Forbidden {
+        /// The option.
+        option: OptionName,
+        /// The secret.
+        name: String,
+        /// Where it was asked for.
+        place: String,
+    },
     /// A mapping names a secret that is not there.
     #[error("{option} is mapped to `{name}`, and there is no such secret at {place}")]
     Missing {

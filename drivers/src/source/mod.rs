@@ -22,6 +22,7 @@ pub mod option;
 pub mod option_type;
 pub mod outside;
 mod python;
+mod reader;
 pub mod registry;
 pub mod remote_file;
 pub mod template;

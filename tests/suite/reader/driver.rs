@@ -1,12 +1,12 @@
 //! The Python driver in a real oslo.config process, at the reader: over TLS with a client's certificate or an AppRole, and at
-//! the reader's socket; all options in one request, and no start on defaults.
+//! the reader's socket; all options in one request, and no start on defaults. `donjon config get` tells the same of each.
 
 use super::{
     VALUE,
     deployed::Deployed,
     sides::{flat, prepare},
 };
-use donjon_tests::{openbao::OpenBao, python_driver, tools};
+use donjon_tests::{donjon::Ran, openbao::OpenBao, python_driver, tools};
 use serde_json::Value;
 use std::process::{Command, Output, Stdio};
 
@@ -33,8 +33,8 @@ impl Scene {
         all[self.requests.replace(all.len())..].to_vec()
     }
 
-    /// Starts the service with this in the driver's group.
-    fn start(&self, group: &str, options: &str) -> Output {
+    /// The service's file, with this in the driver's group.
+    fn configuration(&self, group: &str, options: &str) -> String {
         let file = |name: &str, text: &str| {
             let path = self.deployed.at(name);
             donjon_drivers::fs::replace(&path, text.as_bytes()).unwrap();
@@ -46,10 +46,23 @@ impl Scene {
         let service = format!(
             "[DEFAULT]\nconfig_source = s\n[s]\ndriver = donjon\nmapping_file = {mapping}\nmount = kv\ndeployment = kolla\n{group}\n"
         );
+        file("service.conf", &service)
+    }
+
+    /// Starts the service with this in the driver's group.
+    fn start(&self, group: &str, options: &str) -> Output {
+        let configuration = self.configuration(group, options);
         let mut command = Command::new(tools::program("python"));
-        command.arg("-c").arg(SERVICE).arg(format!("--config-file={}", file("service.conf", &service)));
+        command.arg("-c").arg(SERVICE).arg(format!("--config-file={configuration}"));
         command.env_clear().env("PYTHONPATH", self.package.path()).env("PYTHONDONTWRITEBYTECODE", "1");
         command.stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// What `donjon config get` tells of an option of the same service.
+    fn told(&self, group: &str, options: &str, option: &str) -> Ran {
+        let configuration = self.configuration(group, options);
+        let words = ["config", "get", "--reveal", "--config-file", &configuration, "database", option];
+        self.deployed.donjon.run(&words)
     }
 
     fn refused(&self, group: &str, options: &str) -> String {
@@ -104,32 +117,49 @@ async fn a_service_reads_all_its_options_over_tls_in_one_request_or_does_not_sta
         let of = |act: &str| lines.iter().filter(|line| line["line"]["act"] == act).count();
         // A line for each record, before the one answer.
         assert_eq!((of("login"), of("read"), lines.len()), (logins, 2, 2 + logins), "{group}: {lines:?}");
+        let told = scene.told(group, BOTH, "password").ok();
+        let place = group.lines().next().unwrap().trim_start_matches("address = ").split('{').next().unwrap();
+        assert!(told.contains(VALUE) && told.contains(place) && told.contains("database_password"), "{group}: {told}");
+        assert!(scene.told(group, BOTH, "connection").ok().contains(connection), "{group}");
     }
-    for (group, options, wanted) in [
-        (CERTIFICATE, "[database]\nconnection = missing\npassword = database_password\n", "`missing`: not there"),
+    for (group, options, wanted, code) in [
+        (CERTIFICATE, "[database]\nconnection = missing\npassword = database_password\n", "`missing`: not there", 4),
         (
             APPROLE,
             "[database]\npassword = database_password\nconnection = other\n",
             "`other`: this service may not read",
+            3,
         ),
-        (&CERTIFICATE.replace("own.pem", "other.pem"), BOTH, "is not believed"),
+        (&CERTIFICATE.replace("own.pem", "other.pem"), BOTH, "is not believed", 6),
         (
             &APPROLE.replace("approle/keystone/secret-id", "approle/keystone/role-id"),
             BOTH,
             "does not let this AppRole in",
+            3,
         ),
-        ("address = {url}\nca_file = {home}/node/own.pem", BOTH, "may not read"),
-        ("address = http://192.0.2.1:8200", BOTH, "in clear"),
-        ("address = unix://{home}/nowhere", BOTH, "cannot be asked"),
-        (&CERTIFICATE.replace("client.key", "none.key"), BOTH, "cannot be used"),
+        ("address = {url}\nca_file = {home}/node/own.pem", BOTH, "may not read", 3),
+        ("address = http://192.0.2.1:8200", BOTH, "in clear", 2),
+        ("address = ctl1:8200", BOTH, "neither https", 2),
+        ("address = unix://{home}/nowhere", BOTH, "cannot be asked", 6),
+        (&CERTIFICATE.replace("client.key", "none.key"), BOTH, "cannot be used", 2),
+        ("address = {url}\ncert_file = {home}/node/client.pem", BOTH, "go together", 2),
+        ("address = {url}\nrole_id_file = {home}/node/client.pem", BOTH, "go together", 2),
     ] {
         let said = scene.refused(group, options);
         assert!(said.contains(wanted) && !said.contains(VALUE), "{group}: {said}");
+        let told = scene.told(group, options, "connection");
+        assert_eq!(told.code, code, "{group}: {}", told.err);
+        assert!(!told.err.contains(VALUE) && told.out.is_empty(), "{group}: {}{}", told.out, told.err);
+        // It is named where the service's own message names it.
+        let named = wanted.split('`').nth(1).unwrap_or_default();
+        assert!(told.err.contains(named), "{group}: {}", told.err);
     }
     let optional = scene.start("address = unix://{home}/nowhere\noptional = true", BOTH);
     assert_eq!(String::from_utf8_lossy(&optional.stdout).trim(), "[\"sqlite://\", \"none\"]");
     scene.deployed.donjon.kill_daemon();
     let said = scene.refused(CERTIFICATE, BOTH);
     assert!(said.contains("sealed"), "{said}");
+    let told = scene.told(CERTIFICATE, BOTH, "connection");
+    assert_eq!(told.code, 6, "{}", told.err);
     scene.deployed.end();
 }

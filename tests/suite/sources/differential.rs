@@ -98,6 +98,7 @@ fn is_untold(error: &SourceError) -> bool {
         | SourceError::Missing { .. }
         | SourceError::Unusable { .. }
         | SourceError::Denied { .. }
+        | SourceError::Forbidden { .. }
         | SourceError::Store { .. } => true,
         SourceError::Status { .. } | SourceError::Broker { .. } | SourceError::File(_) | SourceError::Ini { .. } => {
             false

@@ -66,6 +66,7 @@ pub struct Connection {
     token: RwLock<Option<Arc<Material>>>,
     at_once: Semaphore,
     within: Duration,
+    identity: Option<Material>,
 }
 
 struct Line {
@@ -82,13 +83,18 @@ impl Connection {
 
     /// As [`Connection::open`], for answers that are wanted within another time.
     pub fn open_within(address: &Address, within: Duration) -> Result<Self, AddressError> {
-        let line = RwLock::new(Arc::new(Line::new(address, within)?));
-        Ok(Self { line, token: RwLock::new(None), at_once: Semaphore::new(AT_ONCE), within })
+        Self::open_as(address, None, within)
+    }
+
+    /// As [`Connection::open_within`], with a client certificate and its key, in PEM, where the server knows its clients by such.
+    pub fn open_as(address: &Address, identity: Option<Material>, within: Duration) -> Result<Self, AddressError> {
+        let line = RwLock::new(Arc::new(Line::new(address, identity.as_ref(), within)?));
+        Ok(Self { line, token: RwLock::new(None), at_once: Semaphore::new(AT_ONCE), within, identity })
     }
 
     /// Sends later requests to another address, as after a restart on another port or with another certificate.
     pub fn move_to(&self, address: &Address) -> Result<(), AddressError> {
-        let line = Arc::new(Line::new(address, self.within)?);
+        let line = Arc::new(Line::new(address, self.identity.as_ref(), self.within)?);
         *self.line.write().unwrap_or_else(PoisonError::into_inner) = line;
         Ok(())
     }
@@ -150,7 +156,7 @@ impl std::fmt::Debug for Connection {
 }
 
 impl Line {
-    fn new(address: &Address, within: Duration) -> Result<Self, AddressError> {
+    fn new(address: &Address, identity: Option<&Material>, within: Duration) -> Result<Self, AddressError> {
         let url = address.url.trim_end_matches('/').to_owned();
         check(&url)?;
         let certificates = |source| AddressError::Certificates { url: url.clone(), source };
@@ -171,6 +177,11 @@ impl Line {
             }
             Trust::System => builder,
             Trust::Socket(path) => builder.tls_certs_only([]).unix_socket(path.clone()),
+        };
+        let builder = match identity {
+            // EXPOSE: the TLS client holds it for as long as the connection
+            Some(pem) => builder.identity(reqwest::Identity::from_pem(pem.expose()).map_err(certificates)?),
+            None => builder,
         };
         let http = builder.build().map_err(certificates)?;
         Ok(Self { http: HttpClient::new(&url, http), url, namespace: address.namespace.clone() })
