@@ -90,8 +90,8 @@ async fn kept_or_nothing(
 ) -> Result<Sent, FrameError> {
     let (role, wanted) = if let Request::Read { names, version: None, epoch } = request {
         (None, Wanted::parse(names, *epoch))
-    } else if let Request::Record { role, name, version: None } = request {
-        (Some(role.clone()), Ok(Wanted::record(name.clone())))
+    } else if let Request::Record { role, names, version: None } = request {
+        (Some(role.clone()), Ok(Wanted::records(names.clone())))
     } else {
         return Ok(Sent::Nothing);
     };
@@ -131,8 +131,8 @@ async fn answer(
                 Some(version) => lookup::read_version(daemon, &caller, &wanted, version).await,
             }
         }
-        Request::Record { role, name, version } => {
-            let (caller, wanted) = (Caller { actor, role: Some(role) }, Wanted::record(name));
+        Request::Record { role, names, version } => {
+            let (caller, wanted) = (Caller { actor, role: Some(role) }, Wanted::records(names));
             match version {
                 None => lookup::read(daemon, &caller, &wanted).await,
                 Some(version) => lookup::read_version(daemon, &caller, &wanted, version).await,

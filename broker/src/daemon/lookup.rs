@@ -58,9 +58,10 @@ impl Wanted {
         Ok(Self { names, parts: asked.iter().map(|asked| asked.part).collect(), pinned })
     }
 
-    /// One whole record.
-    pub fn record(name: SecretName) -> Self {
-        Self { names: vec![name], parts: vec![Part::Record], pinned: None }
+    /// Whole records.
+    pub fn records(names: Vec<SecretName>) -> Self {
+        let parts = vec![Part::Record; names.len()];
+        Self { names, parts, pinned: None }
     }
 
     /// The names.

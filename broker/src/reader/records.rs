@@ -7,10 +7,7 @@ use super::{
     lookup::Lookup,
     witness::Outcome,
 };
-use donjon_drivers::{
-    material::Material,
-    store::{RecordPath, Stored, Which},
-};
+use donjon_drivers::{material::Material, store::RecordPath};
 use donjon_policies::name::RoleName;
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +34,7 @@ struct Places {
     places: Vec<usize>,
 }
 
-/// The newest version of each record that is named, or of none. With it, what the audit log says of each.
+/// The newest version of each record that is named, all of one epoch, or of none. With it, what the audit log says of each.
 pub(super) async fn records(
     lookup: &dyn Lookup,
     grants: &Grants,
@@ -57,13 +54,15 @@ pub(super) async fn records(
         let seen = denied.iter().map(|place| (paths[*place].clone(), Outcome::Refused)).collect();
         return (seen, refused(403, "permission denied", denied));
     }
-    let mut read: Vec<Option<Stored>> = Vec::with_capacity(paths.len());
-    for path in paths.iter().flatten() {
-        match lookup.read(role, path, Which::Latest).await {
-            Ok(stored) => read.push(stored),
-            Err(error) => return (vec![(Some(path.clone()), Outcome::Failed)], kv::failure(&error)),
+    // Each is granted, so each is a path.
+    let granted: Vec<RecordPath> = paths.iter().flatten().cloned().collect();
+    let read = match lookup.read_together(role, &granted).await {
+        Ok(read) => read,
+        Err(error) => {
+            let seen = paths.into_iter().map(|path| (path, Outcome::Failed)).collect();
+            return (seen, kv::failure(&error));
         }
-    }
+    };
     let missing = places(&read, Option::is_none);
     if !missing.is_empty() {
         let seen = missing.iter().map(|place| (paths[*place].clone(), Outcome::Missing)).collect();

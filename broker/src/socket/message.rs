@@ -24,13 +24,13 @@ pub enum Request {
         #[serde(default)]
         epoch: Option<u64>,
     },
-    /// A whole record, for a role that a reader of the daemon's own user has let in.
+    /// Whole records, all of one epoch, for a role that a reader of the daemon's own user has let in.
     Record {
         /// The role, for the audit log.
         role: RoleName,
-        /// The secret or view.
-        name: SecretName,
-        /// One version of it.
+        /// The secrets or views.
+        names: Vec<SecretName>,
+        /// One version, of one of them alone.
         #[serde(default)]
         version: Option<VersionAsked>,
     },

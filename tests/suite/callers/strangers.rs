@@ -21,7 +21,7 @@ fn every_request() -> Vec<Request> {
     let all = vec![
         Request::Status,
         Request::Read { names: vec![x()], version: None, epoch: None },
-        Request::Record { role: "web".parse().unwrap(), name: "x".parse().unwrap(), version: None },
+        Request::Record { role: "web".parse().unwrap(), names: vec!["x".parse().unwrap()], version: None },
         Request::Ready,
         Request::Names,
         Request::Put { name: text("x") },

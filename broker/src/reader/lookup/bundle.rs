@@ -30,6 +30,14 @@ impl Lookup for OfBundle {
         self.bundle.read(path, which).await
     }
 
+    async fn read_together(&self, _: &RoleName, paths: &[RecordPath]) -> Result<Vec<Option<Stored>>, StoreError> {
+        let mut all = Vec::with_capacity(paths.len());
+        for path in paths {
+            all.push(self.bundle.read(path, Which::Latest).await?);
+        }
+        Ok(all)
+    }
+
     async fn versions(&self, path: &RecordPath) -> Result<Vec<VersionInfo>, StoreError> {
         self.bundle.versions(path).await
     }

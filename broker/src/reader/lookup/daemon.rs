@@ -38,8 +38,8 @@ pub struct OfDaemon {
 
 #[derive(Deserialize)]
 struct Read {
-    versions: [Version; 1],
-    created: [i64; 1],
+    versions: Vec<Version>,
+    created: Vec<i64>,
 }
 
 #[derive(Deserialize)]
@@ -112,6 +112,29 @@ impl OfDaemon {
         }
     }
 
+    /// Records in the order of their paths, from one request, which answers with those of one epoch; `None` where one is not there.
+    async fn records(
+        &self,
+        role: &RoleName,
+        paths: &[RecordPath],
+        version: Option<VersionAsked>,
+    ) -> Result<Option<Vec<Stored>>, StoreError> {
+        let (Some(names), Some(path)) = (paths.iter().map(|path| self.name(path)).collect(), paths.first()) else {
+            return Ok(paths.is_empty().then(Vec::new));
+        };
+        let answered = self.ask(&Request::Record { role: role.clone(), names, version }).await?;
+        let Some((reply, materials)) = answered else { return Ok(None) };
+        let damaged = || StoreError::Damaged { path: path.clone(), what: "the daemon's answer cannot be understood" };
+        let Read { versions, created } = serde_json::from_value(reply).map_err(|_| damaged())?;
+        if [versions.len(), created.len(), materials.len()] != [paths.len(); 3] {
+            return Err(damaged());
+        }
+        let stored = |((version, created), text): ((Version, i64), Material)| {
+            Ok(Stored { document: Document::from_json(text).map_err(|_| damaged())?, version, created })
+        };
+        versions.into_iter().zip(created).zip(materials).map(stored).collect::<Result<_, _>>().map(Some)
+    }
+
     /// The secret that lies at a path, where one can.
     fn name(&self, path: &RecordPath) -> Option<SecretName> {
         let folder = self.layout.folder();
@@ -140,18 +163,30 @@ impl Lookup for OfDaemon {
     }
 
     async fn read(&self, role: &RoleName, path: &RecordPath, which: Which) -> Result<Option<Stored>, StoreError> {
-        let Some(name) = self.name(path) else { return Ok(None) };
         let version = match which {
             Which::Latest => None,
             Which::Number(Version(number)) => Some(VersionAsked::Number(number)),
         };
-        let answered = self.ask(&Request::Record { role: role.clone(), name, version }).await?;
-        let Some((reply, materials)) = answered else { return Ok(None) };
-        let damaged = || StoreError::Damaged { path: path.clone(), what: "the daemon's answer cannot be understood" };
-        let Read { versions: [version], created: [created] } = serde_json::from_value(reply).map_err(|_| damaged())?;
-        let [text] = <[Material; 1]>::try_from(materials).map_err(|_| damaged())?;
-        let document = Document::from_json(text).map_err(|_| damaged())?;
-        Ok(Some(Stored { document, version, created }))
+        let read = self.records(role, std::slice::from_ref(path), version).await?;
+        Ok(read.and_then(|mut one| one.pop()))
+    }
+
+    async fn read_together(&self, role: &RoleName, paths: &[RecordPath]) -> Result<Vec<Option<Stored>>, StoreError> {
+        for _ in 0..MOST_RACES {
+            if let Some(all) = self.records(role, paths, None).await? {
+                return Ok(all.into_iter().map(Some).collect());
+            }
+            // The daemon says that one is not there, and not which.
+            let mut each = Vec::with_capacity(paths.len());
+            for path in paths {
+                each.push(self.read(role, path, Which::Latest).await?);
+            }
+            if each.iter().any(Option::is_none) {
+                return Ok(each);
+            }
+        }
+        let place = self.socket.display().to_string();
+        Err(StoreError::Unreachable { place, source: "records come faster than they can be read together".into() })
     }
 
     async fn versions(&self, path: &RecordPath) -> Result<Vec<VersionInfo>, StoreError> {
@@ -185,6 +220,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// For how long it is not asked again how it stands. Values are never answered from what is remembered.
 const REMEMBERED: Duration = Duration::from_millis(250);
 const MOST_IDLE: usize = 64;
+/// How often records are read together again, where one came to be after it had been missed.
+const MOST_RACES: usize = 3;
 
 #[cfg(test)]
 mod tests {
@@ -254,5 +291,48 @@ mod tests {
             assert!(lookup.read(&role, &path, Which::Latest).await.is_err());
         }
         answering.await.unwrap();
+    }
+
+    /// Answers each request by what is to be said of its names, and tells how often it was asked.
+    async fn answering(listener: tokio::net::UnixListener, there: &[&str]) -> usize {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut asked = 0;
+        while let Ok(message) = Message::receive(&mut stream).await {
+            let Request::Record { names, version: None, .. } = message.parse::<Request>().unwrap() else {
+                panic!("records were asked for")
+            };
+            asked += 1;
+            let all = names.iter().all(|name| there.contains(&name.as_str()));
+            let (answer, materials) = match all {
+                true => {
+                    let values = names.iter().map(|name| Material::from(format!(r#"{{"password":"{name}"}}"#)));
+                    let numbers = vec![1; names.len()];
+                    (Answer::Reply(json!({"versions": numbers, "created": numbers})), values.collect())
+                }
+                false => (Answer::Error(Failure::new(Exit::NotThere, "no")), Vec::new()),
+            };
+            Message::new(&answer, materials).unwrap().send(&mut stream).await.unwrap();
+        }
+        asked
+    }
+
+    #[tokio::test]
+    async fn records_that_are_read_together_come_from_one_request() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("s");
+        let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+        let daemon = tokio::spawn(answering(listener, &["a", "b"]));
+        let lookup = lookup(socket);
+        let role: RoleName = "r".parse().unwrap();
+        let paths =
+            |names: &[&str]| -> Vec<RecordPath> { names.iter().map(|n| format!("d/{n}").parse().unwrap()).collect() };
+        let both = lookup.read_together(&role, &paths(&["a", "b"])).await.unwrap();
+        assert!(both.len() == 2 && both.iter().all(Option::is_some));
+        // One request for all; then, since one is not there, one for each.
+        let some = lookup.read_together(&role, &paths(&["a", "none", "b"])).await.unwrap();
+        assert_eq!(some.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, true]);
+        assert!(lookup.read_together(&role, &[]).await.unwrap().is_empty());
+        drop(lookup);
+        assert_eq!(daemon.await.unwrap(), 1 + 4);
     }
 }

@@ -19,6 +19,9 @@ pub trait Lookup: Send + Sync {
     /// One version of a record, for a role that was granted it; `None` where there is none.
     async fn read(&self, role: &RoleName, path: &RecordPath, which: Which) -> Result<Option<Stored>, StoreError>;
 
+    /// The newest version of each record, all of one epoch; `None` for each that is not there.
+    async fn read_together(&self, role: &RoleName, paths: &[RecordPath]) -> Result<Vec<Option<Stored>>, StoreError>;
+
     /// The versions of a record, oldest first; empty where there is no such record.
     async fn versions(&self, path: &RecordPath) -> Result<Vec<VersionInfo>, StoreError>;
 
