@@ -5,6 +5,7 @@ use super::site::{COLLECTIONS, Search};
 use donjon_tests::{donjon::Donjon, process::tied, python_driver, tools};
 use serde_json::Value;
 use std::{
+    collections::BTreeMap,
     fs,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
@@ -12,17 +13,28 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// Prints the URL of the database, or why the service would not start.
+/// Prints what a service would read of its secrets, or why it would not start.
 const SERVICE: &str = "
-import sys
+import json, sys
 from oslo_config import cfg
+secret = lambda name: cfg.StrOpt(name, secret=True)
 conf = cfg.ConfigOpts()
-conf.register_opts([cfg.StrOpt('connection', default='sqlite://', secret=True)], group='database')
-conf.register_opts([cfg.StrOpt('transport_url', secret=True)])
-conf(['--config-file', sys.argv[1]], project='keystone')
-print(conf.database.connection)
-print(conf.transport_url)
+conf.register_opts([secret('transport_url'), secret('metadata_proxy_shared_secret')])
+options = {'database': ['connection'], 'api_database': ['connection'], 'placement_database': ['connection'],
+    'keystone_authtoken': ['password', 'memcache_secret_key'], 'oslo_messaging_notifications': ['transport_url']}
+options |= {group: ['password'] for group in ['placement', 'neutron', 'nova', 'cinder', 'service_user', 'glance']}
+options['neutron'] += ['metadata_proxy_shared_secret']
+for group, names in options.items():
+    conf.register_opts([secret(name) for name in names], group)
+conf(['--config-file', sys.argv[1]], project='x')
+told = {f'{group}.{name}': conf[group][name] for group, names in options.items() for name in names}
+told['transport_url'], told['metadata'] = conf.transport_url, conf.metadata_proxy_shared_secret
+print(json.dumps({name: value for name, value in told.items() if value}))
 ";
+
+/// Roles that render without a container engine (that of nova lists hypervisors in one), and which files are compared.
+const ROLES: &str = "keystone,glance,placement";
+const FILES: [&str; 3] = ["keystone/keystone.conf", "glance-api/glance-api.conf", "placement-api/placement.conf"];
 
 struct Kolla {
     folder: TempDir,
@@ -71,13 +83,13 @@ impl Kolla {
             .env_remove("PYTHONPATH");
     }
 
-    /// Renders what Keystone's role renders.
-    fn genconfig(&self) {
+    /// Renders what these roles render.
+    fn genconfig(&self, roles: &str) {
         let inventory = tools::program("python3");
         let inventory = inventory.parent().and_then(Path::parent).expect("the environment of the tools");
         let inventory = inventory.join("share/kolla-ansible/ansible/inventory/all-in-one").display().to_string();
         let words = ["run", "--deploy", "--", "kolla-ansible", "genconfig", "-i", &inventory, "--configdir"];
-        let mut command = self.donjon.command(&[&words[..], &[&self.text("etc"), "--tags", "keystone"]].concat());
+        let mut command = self.donjon.command(&[&words[..], &[&self.text("etc"), "--tags", roles]].concat());
         self.environment(&mut command);
         let output = command.stdin(Stdio::null()).output().unwrap();
         let said = [output.stdout, output.stderr].concat();
@@ -94,20 +106,21 @@ impl Kolla {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    /// What Keystone would read from what was rendered: its database, and its broker of messages.
-    fn keystone(&self, package: &TempDir) -> Result<(String, String), String> {
+    /// What a service would read of its secrets from a file that was rendered.
+    fn service(&self, file: &str, package: &TempDir) -> Result<BTreeMap<String, String>, String> {
         let output = tied(tools::program("python3"))
-            .args(["-c", SERVICE, &self.text("node/keystone/keystone.conf")])
+            .args(["-c", SERVICE, &self.text(&format!("node/{file}"))])
             .env("PYTHONPATH", package.path())
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        let out = String::from_utf8_lossy(&output.stdout).into_owned();
-        let mut lines = out.lines().map(str::to_owned);
-        match (output.status.success(), lines.next(), lines.next()) {
-            (true, Some(database), Some(messages)) => Ok((database, messages)),
-            _ => Err(said),
+        match output.status.success() {
+            true => Ok(serde_json::from_slice(&output.stdout).unwrap()),
+            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
         }
+    }
+
+    fn keystone(&self, package: &TempDir) -> Result<BTreeMap<String, String>, String> {
+        self.service(FILES[0], package)
     }
 }
 
@@ -134,36 +147,44 @@ impl Drop for Serving {
 }
 
 #[test]
-fn what_genconfig_writes_for_keystone_holds_no_value_and_reads_as_before() {
+fn what_genconfig_writes_holds_no_value_and_reads_as_before() {
     let kolla = Kolla::new();
     let (donjon, socket, lookup) = (&kolla.donjon, kolla.text("s"), kolla.text("lookup.sock"));
     let own = rustix::process::geteuid().as_raw();
-    donjon.describe(&format!(
-        "deployment: site1\nlookup_socket: {lookup}\nroles:\n  keystone: {{reads: [keystone_database_password, rabbitmq_password], users: [{own}]}}\n"
-    ));
+    let describe = |reads: &str| {
+        let role = format!("keystone: {{reads: [{reads}], users: [{own}]}}");
+        donjon.describe(&format!("deployment: site1\nlookup_socket: {lookup}\nroles:\n  {role}\n"));
+    };
+    describe("rabbitmq_password");
     donjon.run(&["up", "--store", "file"]).ok();
     donjon.run(&["generate", "--catalogue", "kolla-ansible"]).ok();
-    donjon.run(&["wire", "kolla", "-o", &kolla.text("etc/passwords.yml")]).ok();
-    let package = python_driver::installed();
-    let value = |name: &str| donjon.run(&["get", name]).ok().trim_end().to_owned();
-    let (database, messages) = (value("keystone_database_password"), value("rabbitmq_password"));
-
-    // The control: as kolla is, both are in the file, and that hides every source.
-    kolla.genconfig();
-    let rendered = || fs::read_to_string(kolla.at("node/keystone/keystone.conf")).unwrap();
-    assert!(rendered().contains(&database) && rendered().contains(&messages));
-    let before = kolla.keystone(&package).unwrap();
-    assert!(before.0.contains(&database) && before.1.contains(&messages), "the control");
-
-    let reader = format!("unix://{socket}");
-    let told = kolla.wire("donjon", &["--reader", &reader]);
-    kolla.genconfig();
     let names: Vec<String> = donjon.run(&["list", "--output", "json"]).json()["secrets"]
         .as_array()
         .unwrap()
         .iter()
         .map(|secret| secret["name"].as_str().unwrap().to_owned())
         .collect();
+    describe(&names.join(", "));
+    donjon.run(&["wire", "kolla", "-o", &kolla.text("etc/passwords.yml")]).ok();
+    let package = python_driver::installed();
+    let value = |name: &str| donjon.run(&["get", name]).ok().trim_end().to_owned();
+    let (database, messages) = (value("keystone_database_password"), value("rabbitmq_password"));
+
+    // The control: as kolla is, both are in the file, and that hides every source.
+    kolla.genconfig(ROLES);
+    let rendered = |file: &str| fs::read_to_string(kolla.at("node").join(file)).unwrap();
+    assert!(rendered(FILES[0]).contains(&database) && rendered(FILES[0]).contains(&messages));
+    let before: Vec<_> = FILES.iter().map(|file| kolla.service(file, &package).unwrap()).collect();
+    let keystone = before[0].clone();
+    assert!(keystone["database.connection"].contains(&database) && keystone["transport_url"].contains(&messages));
+    for (file, read) in FILES.iter().zip(&before) {
+        println!("{file}: {}", read.keys().cloned().collect::<Vec<_>>().join(", "));
+        assert!(read.len() >= 2, "the control: {file} has secrets of its own");
+    }
+
+    let reader = format!("unix://{socket}");
+    let told = kolla.wire("donjon", &["--reader", &reader]);
+    kolla.genconfig(ROLES);
     let values: Vec<String> = names.iter().map(|name| value(name)).collect();
     let search = Search::new(values.iter().map(String::as_str));
     // A public key is in its private one, too, and is no secret.
@@ -176,17 +197,21 @@ fn what_genconfig_writes_for_keystone_holds_no_value_and_reads_as_before() {
         let named = |clear: &Value| matches(clear["place"].as_str().unwrap(), &place);
         assert!(told["clear"].as_array().unwrap().iter().any(named), "{place} is not told: {told}");
     }
-    assert!(!search.finds(rendered()));
+    assert!(FILES.iter().all(|file| !search.finds(rendered(file))));
     for file in told["written"].as_array().unwrap() {
         assert!(!search.finds(fs::read(file.as_str().unwrap()).unwrap()), "{file}");
     }
     let refused = kolla.keystone(&package).unwrap_err();
     assert!(refused.contains("the service does not start"), "without a reader: {refused}");
     let serving = Serving::start(donjon, &socket);
-    assert_eq!(kolla.keystone(&package).unwrap(), before);
+    for (file, before) in FILES.iter().zip(&before) {
+        assert_eq!(&kolla.service(file, &package).unwrap(), before, "{file}");
+    }
     donjon.run_with_input(&["put", "keystone_database_password"], b"rotated$value").ok();
-    let rotated = before.0.replace(&database, "rotated$value");
-    assert_eq!(kolla.keystone(&package).unwrap(), (rotated, before.1.clone()), "from the store, and not from the file");
+    let mut rotated = keystone.clone();
+    let connection = rotated.get_mut("database.connection").unwrap();
+    *connection = connection.replace(&database, "rotated$value");
+    assert_eq!(kolla.keystone(&package).unwrap(), rotated, "from the store, and not from the file");
     donjon.run_with_input(&["put", "keystone_database_password"], database.as_bytes()).ok();
 
     // The same with castellan, unchanged.
@@ -200,9 +225,9 @@ fn what_genconfig_writes_for_keystone_holds_no_value_and_reads_as_before() {
         credential("secret-id")
     );
     kolla.write("etc/donjon/castellan.conf", &castellan);
-    kolla.genconfig();
-    assert!(!search.finds(rendered()) && rendered().contains("config_source = donjon,castellan"));
-    assert_eq!(kolla.keystone(&package).unwrap(), before);
+    kolla.genconfig("keystone");
+    assert!(!search.finds(rendered(FILES[0])) && rendered(FILES[0]).contains("config_source = donjon,castellan"));
+    assert_eq!(kolla.keystone(&package).unwrap(), keystone);
     // A file of the operator's own is left alone.
     kolla.write("etc/config/keystone.conf", "[DEFAULT]\ndebug = true\n");
     let config = kolla.text("etc");
