@@ -159,8 +159,11 @@ impl fmt::Display for Failure {
         write!(f, "error: {}", self.message)?;
         if !self.causes.is_empty() {
             f.write_str("\ncaused by:")?;
-            for (i, cause) in self.causes.iter().enumerate() {
+            for (i, cause) in self.causes.iter().take(MOST_CAUSES).enumerate() {
                 write!(f, "\n  {}: {cause}", i + 1)?;
+            }
+            if let Some(more @ 1..) = self.causes.len().checked_sub(MOST_CAUSES) {
+                write!(f, "\n  and {more} more, which `--output json` lists")?;
             }
         }
         if let Some(state) = &self.state {
@@ -175,9 +178,23 @@ impl fmt::Display for Failure {
 
 impl Error for Failure {}
 
+/// How many causes are for people: what is done and what to do next must not scroll away.
+const MOST_CAUSES: usize = 50;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_very_many_causes_the_first_are_told_and_none_is_lost() {
+        let told = |count: usize| {
+            let failure = (0..count).fold(Failure::new(Exit::Usage, "m"), |failure, n| failure.cause(format!("c{n}")));
+            (failure.to_string().lines().count(), serde_json::to_value(&failure).unwrap())
+        };
+        assert_eq!(told(50).0, 2 + 50);
+        let (lines, json) = told(400);
+        assert_eq!((lines, json["causes"].as_array().unwrap().len()), (2 + 50 + 1, 400));
+    }
 
     #[test]
     fn it_reads_as_designed() {
