@@ -164,7 +164,7 @@ async fn answer(
         Request::Scan { paths, elsewhere } => scan::scan(daemon, actor, &paths, elsewhere, tell).await,
         Request::Witness { names } => scan::witness(daemon, actor, names).await,
         Request::Drill { identities, needed } => transfer::drilled(daemon, actor, identities, needed, materials).await,
-        Request::ExportBundle(asked) => transfer::export(daemon, actor, &asked).await,
+        Request::ExportBundle(asked) => transfer::export(daemon, actor, &asked, tell).await,
         Request::ExportVault(asked) => push::push(daemon, actor, asked, materials, tell).await,
         Request::ExportSnapshot { asked } => snapshot::export(daemon, actor, asked, materials, tell).await,
         Request::ExportKey => transfer::export_key(daemon).await,

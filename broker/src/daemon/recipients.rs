@@ -8,15 +8,21 @@ use crate::{
     socket::message::{RecipientsAsked, RotateAsked},
     transfer::{
         bundle::Recipients,
-        exposure::{self, Exposed, Known},
+        exposure::{self, Exposed, Known, Newest},
         push::{Destination, PushError, Revoked},
         retire, told,
     },
 };
-use donjon_drivers::{material::Material, store::Store};
-use donjon_policies::name::{SecretName, SiteName};
+use donjon_drivers::{
+    material::Material,
+    store::{RecordPath, Store},
+};
+use donjon_policies::{
+    deployment::Deployment,
+    name::{SecretName, SiteName},
+};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Lists, adds or removes.
 pub(super) async fn recipients(
@@ -29,12 +35,13 @@ pub(super) async fn recipients(
     let failed = |error| translate::store("cannot read or write the recipients", &error);
     match asked {
         RecipientsAsked::List => {
-            let mut rows = Vec::new();
+            let (mut rows, mut newest) = (Vec::new(), Newest::default());
             let deployment = daemon.deployment()?;
+            let declared = declared(&deployment);
             for known in exposure::all(&*store, &places).await.map_err(failed)? {
-                let exposed = exposure::exposed(&*store, &places, &known).await.map_err(failed)?;
-                let declared = deployment.sites.iter().filter(|(_, site)| site.recipients.contains(&known.recipient));
-                let sites: Vec<&SiteName> = declared.map(|(name, _)| name).chain(&known.sites).collect();
+                let exposed = exposure::exposed(&*store, &places, &known, &mut newest).await.map_err(failed)?;
+                let declared = declared.get(known.recipient.as_str()).into_iter().flatten().copied();
+                let sites: Vec<&SiteName> = declared.chain(&known.sites).collect();
                 rows.push(json!({
                     "recipient": known.recipient,
                     "name": known.name,
@@ -113,6 +120,17 @@ pub(super) async fn recipients(
     }
 }
 
+/// Each recipient that the deployment file names, with its sites.
+fn declared(deployment: &Deployment) -> BTreeMap<&str, BTreeSet<&SiteName>> {
+    let mut declared: BTreeMap<&str, BTreeSet<&SiteName>> = BTreeMap::new();
+    for (name, site) in &deployment.sites {
+        for recipient in &site.recipients {
+            declared.entry(recipient).or_default().insert(name);
+        }
+    }
+    declared
+}
+
 /// The secrets whose values a recipient could ever open and that nothing newer has replaced, the oldest exposure first.
 /// It is named by its key, or by the name that it was added with.
 pub(super) async fn exposed_to(daemon: &Daemon, who: &str) -> Result<Vec<(SecretName, i64)>, Failure> {
@@ -169,21 +187,22 @@ async fn seen(daemon: &Daemon, store: &dyn Store, whose: &[Known]) -> Result<Val
 
 async fn all_exposed(daemon: &Daemon, store: &dyn Store, whose: &[Known]) -> Result<Vec<Exposed>, Failure> {
     let places = transfer::places(daemon)?;
-    let mut all: Vec<Exposed> = Vec::new();
+    let (mut all, mut newest) = (BTreeMap::<RecordPath, Exposed>::new(), Newest::default());
     for known in whose {
-        let exposed = exposure::exposed(store, &places, known).await;
+        let exposed = exposure::exposed(store, &places, known, &mut newest).await;
         let exposed = exposed.map_err(|error| translate::store("cannot see what was exposed", &error))?;
         for one in exposed {
-            match all.iter_mut().find(|other| other.path == one.path) {
+            match all.get_mut(&one.path) {
                 Some(other) => {
                     other.since = other.since.min(one.since);
                     other.version = other.version.max(one.version);
                     other.in_use |= one.in_use;
                 }
-                None => all.push(one),
+                None => drop(all.insert(one.path.clone(), one)),
             }
         }
     }
+    let mut all: Vec<Exposed> = all.into_values().collect();
     all.sort_by(|a, b| (a.since, &a.path).cmp(&(b.since, &b.path)));
     Ok(all)
 }

@@ -9,7 +9,7 @@ use crate::{
     records::epoch,
     socket::{
         frame::LONGEST_MATERIAL,
-        message::{BundleAsked, ImportAsked, RestoreAsked},
+        message::{BundleAsked, Event, ImportAsked, RestoreAsked},
     },
     transfer::{
         Places,
@@ -38,9 +38,10 @@ use donjon_drivers::{
 use donjon_policies::name::{NameError, SecretName};
 use serde_json::{Value, json};
 use std::str::FromStr;
+use tokio::sync::mpsc::UnboundedSender;
 
 /// Makes a bundle. Its bytes go back in pieces, and whoever asked writes the file.
-pub async fn export(daemon: &Daemon, actor: Actor, asked: &BundleAsked) -> Answered {
+pub async fn export(daemon: &Daemon, actor: Actor, asked: &BundleAsked, tell: &UnboundedSender<Event>) -> Answered {
     let (store, places) = (daemon.store()?, places(daemon)?);
     let refused = "cannot export the bundle";
     let (scope, closure, recipients) = match &asked.site {
@@ -63,7 +64,12 @@ pub async fn export(daemon: &Daemon, actor: Actor, asked: &BundleAsked) -> Answe
         Authority::ensure(&*store, &places, now()).await.map_err(|error| told::authority(refused, &error))?;
     let lifetime = i64::from(asked.days) * 86400;
     let request = Request { scope, closure: &closure, recipients: &recipients, lifetime };
-    let bundle = export::export(&*store, &places, &authority, &request, now()).await;
+    let told = |done: usize, total: usize| {
+        let count = |n: usize| u64::try_from(n).ok();
+        // Whoever asked may have left; the ledger is written all the same.
+        drop(tell.send(Event { text: "records read".to_owned(), done: count(done), total: count(total) }));
+    };
+    let bundle = export::export_telling(&*store, &places, &authority, &request, now(), &told).await;
     let bundle = bundle.map_err(|error| told::export(refused, &error))?;
     daemon.record(actor, Act::Export, &names, Outcome::Done)?;
     let manifest = &bundle.manifest;
@@ -141,7 +147,7 @@ pub async fn import(daemon: &Daemon, actor: Actor, asked: &ImportAsked, material
     let steps: Vec<Value> = plan
         .steps
         .iter()
-        .map(|step| json!({"name": step.path.to_string(), "version": step.version, "change": word(step.change)}))
+        .map(|step| json!({"name": step.path.to_string(), "version": step.version, "change": step.change.word()}))
         .collect();
     let mut reply = json!({
         "scope": opened.manifest().scope.to_string(),
@@ -332,14 +338,6 @@ pub(super) fn public_names<'a>(daemon: &Daemon, paths: impl Iterator<Item = &'a 
 
 pub(super) fn name<T: FromStr<Err = NameError>>(given: &str) -> Result<T, Failure> {
     given.parse().map_err(|error: NameError| Failure::new(Exit::Usage, "this is no name").because(&error))
-}
-
-fn word(change: Change) -> &'static str {
-    match change {
-        Change::Create => "create",
-        Change::Replace => "replace",
-        Change::Keep => "keep",
-    }
 }
 
 pub(super) fn now() -> i64 {

@@ -42,9 +42,23 @@ impl Envelope {
         if envelope.to_json() == json { Ok(envelope) } else { Err(NoEnvelope) }
     }
 
-    /// The JSON text.
+    /// The JSON text, written into room that was made once: a payload may be long.
     pub fn to_json(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("strings in structs always have a JSON text")
+        let Self { payload_type, payload, key, signature } = self;
+        let texts = "strings always have a JSON text";
+        let kind = serde_json::to_string(payload_type).expect(texts);
+        let keyid = serde_json::to_string(key).expect(texts);
+        let mut json = String::with_capacity(payload.len().div_ceil(3) * 4 + kind.len() + 256);
+        json.push_str("{\"payload\":\"");
+        BASE64_STANDARD.encode_string(payload, &mut json);
+        json.push_str("\",\"payloadType\":");
+        json.push_str(&kind);
+        json.push_str(",\"signatures\":[{\"keyid\":");
+        json.push_str(&keyid);
+        json.push_str(",\"sig\":\"");
+        BASE64_STANDARD.encode_string(signature.0, &mut json);
+        json.push_str("\"}]}");
+        json.into_bytes()
     }
 
     /// The payload before anyone checked the signature: to find the key that is to be asked, and for nothing else.
@@ -73,7 +87,9 @@ impl Envelope {
 
 /// DSSE's pre-authentication encoding.
 fn signed_bytes(kind: &str, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = format!("DSSEv1 {} {kind} {} ", kind.len(), payload.len()).into_bytes();
+    let head = format!("DSSEv1 {} {kind} {} ", kind.len(), payload.len());
+    let mut bytes = Vec::with_capacity(head.len() + payload.len());
+    bytes.extend_from_slice(head.as_bytes());
     bytes.extend_from_slice(payload);
     bytes
 }
@@ -138,6 +154,7 @@ mod tests {
         let key = SigningKey::generate().unwrap();
         let json = Envelope::sign(KIND, b"hello world".to_vec(), &key).to_json();
         let good = Envelope::from_json(&json).unwrap();
+        assert_eq!(serde_json::to_vec(&good).unwrap(), json, "a link of a chain is written alike");
         assert!(good.verify(key.public()).is_ok());
         for place in 0..json.len() {
             for flip in [1, 2, 4, 8, 16, 32, 64, 128, 0x20 ^ 0x09] {

@@ -11,6 +11,7 @@ use donjon_drivers::{
     fs::{self, FileError},
     store::{Document, RecordPath, Store, StoreError, Version, VersionState, Which},
 };
+use futures_util::{StreamExt, stream};
 use std::{fmt, path::Path};
 
 /// One record that a scope needs.
@@ -61,7 +62,19 @@ pub async fn export(
     request: &Request<'_>,
     now: i64,
 ) -> Result<Bundle, ExportError> {
-    let records = collect(store, request.closure).await?;
+    export_telling(store, places, authority, request, now, &|_, _| ()).await
+}
+
+/// As [`export`]; `tell` hears how many records of how many have been read.
+pub async fn export_telling(
+    store: &dyn Store,
+    places: &Places,
+    authority: &Authority,
+    request: &Request<'_>,
+    now: i64,
+    tell: &(dyn Fn(usize, usize) + Send + Sync),
+) -> Result<Bundle, ExportError> {
+    let records = collect(store, request.closure, tell).await?;
     let items: Vec<_> =
         records.iter().map(|(path, version, document)| Item { path, version: *version, document }).collect();
     let (last, expected) = ledger::read(store, places, &request.scope).await?;
@@ -98,30 +111,40 @@ pub async fn export(
 }
 
 /// Everything that is needed to become the authority again: each record of the deployment with each version that is
-/// still there, but the signing key and the mark of the authority.
+/// still there and says something, but the signing key, the mark of the authority, and what is made anew from the rest.
 pub async fn everything(store: &dyn Store, places: &Places) -> Result<Vec<Wanted>, StoreError> {
     let mut wanted = Vec::new();
+    let travels = places.travels(&Scope::Custodians {});
     for folder in places.folders() {
         for path in records_below(store, &folder).await? {
-            if places.stays(&path) {
+            if !travels.holds(&path) {
                 continue;
             }
             let versions = store.versions(&path).await?;
             let present = versions.iter().filter(|info| info.state == VersionState::Present);
-            wanted.extend(present.map(|i| Wanted { path: path.clone(), which: Which::Number(i.version) }));
+            let earlier = if places.counts_newest(&path) { present.clone().count().saturating_sub(1) } else { 0 };
+            let numbered = present.skip(earlier).map(|info| Which::Number(info.version));
+            wanted.extend(numbered.map(|which| Wanted { path: path.clone(), which }));
         }
     }
     Ok(wanted)
 }
 
-async fn collect(store: &dyn Store, closure: &[Wanted]) -> Result<Vec<(RecordPath, Version, Document)>, ExportError> {
+async fn collect(
+    store: &dyn Store,
+    closure: &[Wanted],
+    tell: &(dyn Fn(usize, usize) + Send + Sync),
+) -> Result<Vec<(RecordPath, Version, Document)>, ExportError> {
     let mut records = Vec::with_capacity(closure.len());
     let mut missing = Vec::new();
-    for Wanted { path, which } in closure {
-        match store.read(path, *which).await? {
+    let reads: Vec<_> = closure.iter().map(|wanted| store.read(&wanted.path, wanted.which)).collect();
+    let mut reads = stream::iter(reads).buffered(AT_ONCE);
+    for (done, Wanted { path, .. }) in closure.iter().enumerate() {
+        match reads.next().await.transpose()?.flatten() {
             Some(stored) => records.push((path.clone(), stored.version, stored.document)),
             None => missing.push(path.clone()),
         }
+        tell(done + 1, closure.len());
     }
     if missing.is_empty() { Ok(records) } else { Err(ExportError::Missing { paths: Paths(missing) }) }
 }
@@ -156,3 +179,6 @@ impl fmt::Display for Paths {
         f.write_str(&quoted.join(", "))
     }
 }
+
+/// Reads of records that are under way together.
+const AT_ONCE: usize = 16;

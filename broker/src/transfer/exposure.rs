@@ -5,6 +5,7 @@
 
 use super::{
     bundle::{Recipients, Scope},
+    by_site,
     ledger::{self, Content},
     private::{self, Places, records_below},
 };
@@ -73,6 +74,7 @@ pub async fn add(
     site: Option<&SiteName>,
     now: i64,
 ) -> Result<Known, StoreError> {
+    by_site::note(store, places, &digest(recipient), site).await?;
     change(store, places, recipient, now, |known| {
         known.name = name.map(str::to_owned).or_else(|| known.name.take());
         known.sites.extend(site.cloned());
@@ -117,31 +119,71 @@ async fn noted(store: &dyn Store, places: &Places) -> Result<BTreeMap<String, Kn
     Ok(noted)
 }
 
-/// The recipients of a site's bundles: those given, and those added, but none that was removed.
+/// The recipients of a site's bundles: those given, and those added, but none that was removed. What is read does not grow
+/// with the number of sites.
 pub async fn effective(
     store: &dyn Store,
     places: &Places,
     scope: &Scope,
     given: Vec<String>,
 ) -> Result<Vec<String>, StoreError> {
-    // What only the ledger knows of was neither added nor removed.
-    let known = noted(store, places).await?;
-    let removed = |text: &String| known.get(text).is_some_and(|known| known.removed.is_some());
-    let mut effective: Vec<String> = given.into_iter().filter(|text| !removed(text)).collect();
+    let mut effective = Vec::with_capacity(given.len());
+    for text in given {
+        // What only the ledger knows of was neither added nor removed.
+        let (known, _) = read(store, &places.recipient(&digest(&text))).await?;
+        if known.is_none_or(|known| known.removed.is_none()) {
+            effective.push(text);
+        }
+    }
     if let Scope::Site { site, .. } = scope {
-        let added = known.values().filter(|known| known.removed.is_none() && known.sites.contains(site));
-        effective.extend(added.map(|known| known.recipient.clone()));
+        index(store, places).await?;
+        for digest in by_site::of(store, places, site).await? {
+            let (known, _) = read(store, &places.recipient(&digest)).await?;
+            let added = known.filter(|known| known.removed.is_none() && known.sites.contains(site));
+            effective.extend(added.map(|known| known.recipient));
+        }
     }
     Ok(effective)
 }
 
+/// Makes the index of the sites where a store has none yet.
+async fn index(store: &dyn Store, places: &Places) -> Result<(), StoreError> {
+    if by_site::is_whole(store, places).await? {
+        return Ok(());
+    }
+    for known in noted(store, places).await?.values() {
+        by_site::note(store, places, &digest(&known.recipient), &known.sites).await?;
+    }
+    by_site::is_whole_now(store, places).await
+}
+
+/// The newest version of each record, looked up once however many recipients could open it.
+#[derive(Debug, Default)]
+pub struct Newest(BTreeMap<RecordPath, Option<Version>>);
+
+impl Newest {
+    async fn of(&mut self, store: &dyn Store, path: &RecordPath) -> Result<Option<Version>, StoreError> {
+        if let Some(newest) = self.0.get(path) {
+            return Ok(*newest);
+        }
+        let newest = store.versions(path).await?.into_iter().map(|info| info.version).max();
+        self.0.insert(path.clone(), newest);
+        Ok(newest)
+    }
+}
+
 /// What a recipient could ever open of the records that consumers read, the oldest exposure first.
-pub async fn exposed(store: &dyn Store, places: &Places, known: &Known) -> Result<Vec<Exposed>, StoreError> {
+pub async fn exposed(
+    store: &dyn Store,
+    places: &Places,
+    known: &Known,
+    newest: &mut Newest,
+) -> Result<Vec<Exposed>, StoreError> {
     let folder = format!("{}/", places.public_folder());
     let mut exposed = Vec::new();
     for (path, versions) in known.opened.iter().filter(|(path, _)| path.starts_with(&folder)) {
         let Ok(path) = path.parse::<RecordPath>() else { continue };
-        let newest = store.versions(&path).await?.into_iter().map(|info| info.version).max();
+        let newest = newest.of(store, &path).await?;
         let (Some(last), Some(since)) = (versions.keys().max().copied(), versions.values().min().copied()) else {
             continue;
         };
@@ -173,7 +215,7 @@ async fn change(
     now: i64,
     edit: impl Fn(&mut Known),
 ) -> Result<Known, StoreError> {
-    let path = places.recipient(&hex::encode(&Sha256::digest(recipient)[..16]));
+    let path = places.recipient(&digest(recipient));
     for _ in 1..MOST_RACES {
         match once(store, &path, recipient, now, &edit).await {
             Err(StoreError::Conflict { .. }) => {}
@@ -197,6 +239,11 @@ async fn once(
         private::write(store, path, &known, expected).await?;
     }
     Ok(known)
+}
+
+/// What the record of a recipient is named by.
+fn digest(recipient: &str) -> String {
+    hex::encode(&Sha256::digest(recipient)[..16])
 }
 
 async fn read(store: &dyn Store, path: &RecordPath) -> Result<(Option<Known>, Expected), StoreError> {
@@ -245,7 +292,7 @@ mod tests {
         note(&store, &places, &recipients, &both, 200).await.unwrap();
         put(&store, "kolla/a").await;
         let known = remove(&store, &places, NODE, 300).await.unwrap();
-        let told: Vec<_> = exposed(&store, &places, &known).await.unwrap();
+        let told: Vec<_> = exposed(&store, &places, &known, &mut Newest::default()).await.unwrap();
         let told: Vec<_> = told.iter().map(|e| (e.path.as_str(), e.since, e.in_use)).collect();
         assert_eq!(told, [("kolla/b", 100, true), ("kolla/a", 200, false)], "the oldest exposure first");
     }

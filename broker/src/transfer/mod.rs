@@ -10,6 +10,7 @@
 
 pub mod authority;
 pub mod bundle;
+mod by_site;
 pub mod closure;
 pub mod drained;
 pub mod drill;

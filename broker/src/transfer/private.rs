@@ -9,6 +9,8 @@
 //! donjon-private/<deployment>/drill                               the last restore drill
 //! donjon-private/<deployment>/exports/custodians                      the same for the custodians' bundle
 //! donjon-private/<deployment>/recipients/<digest>                     one recipient, and all that it could ever open
+//! donjon-private/<deployment>/sites/<site>/<digest>                   that this recipient may be one of this site; made from those
+//! donjon-private/<deployment>/sites-whole                             that every recipient is among these
 //! donjon-private/<deployment>/pin                                     whose bundles this store takes in; never in a bundle
 //! donjon-private/<deployment>/imports/<site>/<role>/any|host.<host>   the last bundle that this store took in
 //! ```
@@ -19,7 +21,7 @@ use donjon_drivers::{
     material::Material,
     store::{Document, Expected, RecordPath, Store, StoreError, Which, document::NoObject},
 };
-use donjon_policies::name::DeploymentName;
+use donjon_policies::name::{DeploymentName, SiteName};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The paths of one deployment's transfer records.
@@ -53,18 +55,38 @@ impl Places {
     /// bundles it takes in, and who caches what is in it.
     pub(super) fn stays(&self, record: &RecordPath) -> bool {
         let own = [self.authority(), self.pin(), self.handover()];
-        let folders = ["signing", "readers", "authority"].map(|folder| format!("{}/", self.private(folder)));
+        let folders = FOLDERS_THAT_STAY.map(|folder| format!("{}/", self.private(folder)));
         own.contains(record) || folders.iter().any(|folder| record.as_str().starts_with(folder))
     }
 
-    /// Whether a bundle for this scope may hold a record: a site's holds what lies where consumers read and the epoch, the custodians'
-    /// all that a deployment has but what stays. So whoever signs a bundle says what values are, and not who signs.
-    pub(super) fn may_travel(&self, scope: &Scope, record: &RecordPath) -> bool {
-        let below = |folder: &RecordPath| record.as_str().strip_prefix(folder.as_str())?.strip_prefix('/');
+    /// Whether only the newest version of a record says anything: each has all that the ones before had, and nobody names it
+    /// by its number. A ledger of many sites would otherwise go along as often as it was written.
+    pub(super) fn counts_newest(&self, record: &RecordPath) -> bool {
+        [self.exports(), self.recipients()].iter().any(|folder| record.as_str().starts_with(&format!("{folder}/")))
+    }
+
+    /// What a bundle for this scope may hold: a site's what lies where consumers read and the epoch, the custodians' all that
+    /// a deployment has but what stays or is made anew. So whoever signs a bundle says what values are, and not who signs.
+    pub(super) fn travels(&self, scope: &Scope) -> Travels {
+        let below = |folder: RecordPath| format!("{folder}/");
         match scope {
-            Scope::Site { .. } => below(&self.0.folder()).is_some() || *record == self.0.epoch(),
-            Scope::Custodians {} => self.folders().iter().any(|f| below(f).is_some()) && !self.stays(record),
+            Scope::Site { .. } => Travels {
+                folders: vec![below(self.0.folder())],
+                alone: vec![self.0.epoch()],
+                folders_left: Vec::new(),
+                left: Vec::new(),
+            },
+            Scope::Custodians {} => Travels {
+                folders: self.folders().map(below).to_vec(),
+                alone: Vec::new(),
+                folders_left: FOLDERS_LEFT.map(|folder| below(self.private(folder))).to_vec(),
+                left: vec![self.authority(), self.pin(), self.handover(), self.sites_whole()],
+            },
         }
+    }
+
+    pub(super) fn epoch(&self) -> RecordPath {
+        self.0.epoch()
     }
 
     pub(super) fn authority(&self) -> RecordPath {
@@ -91,6 +113,18 @@ impl Places {
 
     pub(super) fn recipient(&self, digest: &str) -> RecordPath {
         self.private(&format!("recipients/{digest}"))
+    }
+
+    pub(super) fn site(&self, site: &SiteName) -> RecordPath {
+        self.private(&format!("sites/{site}"))
+    }
+
+    pub(super) fn of_site(&self, site: &SiteName, digest: &str) -> RecordPath {
+        self.private(&format!("sites/{site}/{digest}"))
+    }
+
+    pub(super) fn sites_whole(&self) -> RecordPath {
+        self.private("sites-whole")
     }
 
     pub(super) fn signing_key(&self) -> RecordPath {
@@ -127,6 +161,24 @@ impl Places {
 
     fn private(&self, name: &str) -> RecordPath {
         self.0.private(name)
+    }
+}
+
+/// What a bundle for one scope may hold, made once for all of its records.
+#[derive(Debug)]
+pub(super) struct Travels {
+    folders: Vec<String>,
+    alone: Vec<RecordPath>,
+    folders_left: Vec<String>,
+    left: Vec<RecordPath>,
+}
+
+impl Travels {
+    /// Whether it may hold this record.
+    pub(super) fn holds(&self, record: &RecordPath) -> bool {
+        let below = |folders: &[String]| folders.iter().any(|folder| record.as_str().starts_with(folder.as_str()));
+        let left = below(&self.folders_left) || self.left.contains(record);
+        !left && (below(&self.folders) || self.alone.contains(record))
     }
 }
 
@@ -199,6 +251,12 @@ fn document<T: Serialize>(value: &T) -> Result<Document, NoObject> {
     let mut json = json::exact(value).map_err(|_| NoObject)?;
     Document::from_json(Material::new(std::mem::take(&mut *json)))
 }
+
+/// What makes a store the authority, and who caches what is in it.
+const FOLDERS_THAT_STAY: [&str; 3] = ["signing", "readers", "authority"];
+/// These, and what is made anew from other records where they arrive: what was added while a bundle was being collected is
+/// in one of them and perhaps not in the other.
+const FOLDERS_LEFT: [&str; 4] = ["signing", "readers", "authority", "sites"];
 
 /// Secret bytes as hexadecimal text inside a private record.
 pub(super) mod secret_hex {

@@ -8,6 +8,7 @@ use super::{
     private::Places,
 };
 use donjon_drivers::store::{Store, StoreError};
+use std::collections::BTreeSet;
 
 /// What was done for a host or a site that left.
 #[derive(Debug)]
@@ -27,10 +28,11 @@ impl Retired {
 
 /// Does all of it in the store. The name is a recipient's, or that of the host or the site of a bundle.
 pub async fn retire(store: &dyn Store, places: &Places, name: &str, now: i64) -> Result<Retired, StoreError> {
-    let mut scopes = Vec::new();
-    let mut addressed = Vec::new();
+    let (mut scopes, mut addressed, mut elsewhere) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
     for exported in ledger::all(store, places).await? {
         if !concerns(&exported.scope, name) {
+            let lives = exported.retired.is_none();
+            elsewhere.extend(exported.recipients.into_iter().filter(|_| lives));
             continue;
         }
         // Read once more with its version: a receipt may have come meanwhile.
@@ -46,22 +48,12 @@ pub async fn retire(store: &dyn Store, places: &Places, name: &str, now: i64) ->
     for known in exposure::all(store, places).await? {
         let named = known.name.as_deref() == Some(name) || known.sites.iter().any(|site| site.as_str() == name);
         // A bundle for one host or site is encrypted to its own recipients; one that others share stays theirs.
-        let own = addressed.contains(&known.recipient) && !elsewhere(store, places, &known.recipient, name).await?;
+        let own = addressed.contains(&known.recipient) && !elsewhere.contains(&known.recipient);
         if known.removed.is_none() && (named || own) {
             recipients.push(exposure::remove(store, places, &known.recipient, now).await?);
         }
     }
     Ok(Retired { recipients, scopes })
-}
-
-/// Whether a bundle of another host or site is encrypted to a recipient, too.
-async fn elsewhere(store: &dyn Store, places: &Places, recipient: &str, name: &str) -> Result<bool, StoreError> {
-    let others = ledger::all(store, places).await?;
-    Ok(others.iter().any(|exported| {
-        !concerns(&exported.scope, name)
-            && exported.retired.is_none()
-            && exported.recipients.iter().any(|other| other == recipient)
-    }))
 }
 
 /// Whether a bundle is for this site, or for this host of any.

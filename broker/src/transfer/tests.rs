@@ -1,6 +1,7 @@
 //! The way of a bundle from an authority to a site and back as a receipt, over a store in memory.
 
 mod closures;
+mod many;
 mod receipts;
 
 use super::{
@@ -302,6 +303,24 @@ async fn another_store_takes_a_bundle_in_once_and_goes_on_where_it_stopped() {
     assert!(matches!(refused, ImportError::Bundle(OpenError::Stale(_))), "{refused}");
 }
 
+#[tokio::test]
+async fn a_store_that_takes_bundles_in_goes_on_with_its_own_count_of_publications() {
+    let site = Site::new().await;
+    put(&site.store, "donjon-public/kolla/epoch", "of the authority").await;
+    let bundle = site.export(edge(), &latest(&["kolla/nova_password", "donjon-public/kolla/epoch"])).await.unwrap();
+    for (own, kept) in [(None, "of the authority"), (Some("its own"), "its own")] {
+        let there = Memory::default();
+        if let Some(own) = own {
+            put(&there, "donjon-public/kolla/epoch", own).await;
+        }
+        take(&there, &site, &bundle, None).await.unwrap();
+        let held = there.read(&path("donjon-public/kolla/epoch"), Which::Latest).await.unwrap().unwrap();
+        let held: serde_json::Value = held.document.parse().unwrap();
+        assert_eq!(held["password"], kept);
+        assert!(there.read(&path("kolla/nova_password"), Which::Latest).await.unwrap().is_some(), "the control");
+    }
+}
+
 fn another_edge() -> Scope {
     Scope::Site { site: "edge2".parse().unwrap(), role: "compute".parse().unwrap(), host: None }
 }
@@ -396,10 +415,13 @@ async fn a_bundle_says_what_values_are_and_not_who_signs_or_reads() {
         (Scope::Custodians {}, "donjon-private/kolla/signing/chain", false),
         (Scope::Custodians {}, "donjon-private/kolla/authority", false),
         (Scope::Custodians {}, "donjon-private/kolla/pin", false),
+        (Scope::Custodians {}, "donjon-private/kolla/sites/edge1/00", false),
+        (Scope::Custodians {}, "donjon-private/kolla/sites-whole", false),
+        (Scope::Custodians {}, "donjon-private/kolla/exports/sites/edge1/compute/any", true),
         (Scope::Custodians {}, "donjon-private/other/labels/x", false),
         (Scope::Custodians {}, "other/database_password", false),
     ] {
-        assert_eq!(site.places.may_travel(&scope, &path(at)), allowed, "{at} for {scope}");
+        assert_eq!(site.places.travels(&scope).holds(&path(at)), allowed, "{at} for {scope}");
     }
 }
 

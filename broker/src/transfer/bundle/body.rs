@@ -5,11 +5,9 @@ use super::{
     seal::Item,
 };
 use aws_lc_rs::hmac;
-use donjon_drivers::{
-    material::Material,
-    store::{Document, RecordPath, Version},
-};
+use donjon_drivers::{material::Material, store::Document};
 use donjon_policies::name::DeploymentName;
+use std::io::{self, Write};
 use zeroize::Zeroizing;
 
 /// The two keys at the head of a body.
@@ -30,61 +28,79 @@ pub(super) fn fresh() -> Result<Material, aws_lc_rs::error::Unspecified> {
     aws_lc_rs::rand::fill(&mut bytes).map(|()| Material::new(bytes))
 }
 
-/// What a digest binds a record to.
-pub(super) struct Binding<'a> {
-    key: hmac::Key,
-    deployment: &'a DeploymentName,
-    scope: &'a Scope,
-}
+/// What a digest binds a record to: everything that is digested before it.
+pub(super) struct Binding(hmac::Context);
 
-impl<'a> Binding<'a> {
-    pub(super) fn new(keys: &Keys, deployment: &'a DeploymentName, scope: &'a Scope) -> Self {
+impl Binding {
+    pub(super) fn new(keys: &Keys, deployment: &DeploymentName, scope: &Scope) -> Self {
         // EXPOSE: made into the key of the HMAC
-        Self { key: hmac::Key::new(hmac::HMAC_SHA256, keys.digest.expose()), deployment, scope }
+        let key = hmac::Key::new(hmac::HMAC_SHA256, keys.digest.expose());
+        let mut context = hmac::Context::with_key(&key);
+        let [site, role, host] = scope.parts();
+        for part in [deployment.as_str(), site, role, host] {
+            context.update(&length(part.as_bytes()));
+            context.update(part.as_bytes());
+        }
+        Self(context)
     }
 
-    pub(super) fn digest(&self, path: &RecordPath, version: Version, document: &Document) -> [u8; 32] {
-        let mut context = hmac::Context::with_key(&self.key);
-        let mut text = |bytes: &[u8]| {
-            context.update(&length(bytes));
-            context.update(bytes);
-        };
-        text(self.deployment.as_str().as_bytes());
-        for part in self.scope.parts() {
-            text(part.as_bytes());
-        }
-        text(path.as_str().as_bytes());
-        context.update(&version.0.to_be_bytes());
-        let document = document.text().expose(); // EXPOSE: digested
-        context.update(&length(document));
-        context.update(document);
+    /// The digest of a record, which is digested as it lies in a body.
+    pub(super) fn digest(&self, record: &[u8]) -> [u8; 32] {
+        let mut context = self.0.clone();
+        context.update(record);
         let mut out = [0; 32];
         out.copy_from_slice(context.sign().as_ref());
         out
     }
 }
 
-/// The body as bytes, in a buffer that never moves and is wiped.
-pub(super) fn write(keys: &Keys, items: &[Item<'_>]) -> Zeroizing<Vec<u8>> {
-    let size = HEAD + items.iter().map(|i| 16 + i.path.as_str().len() + i.document.text().len()).sum::<usize>();
-    let mut body = Zeroizing::new(Vec::with_capacity(size));
-    body.extend_from_slice(MAGIC);
-    body.extend_from_slice(keys.digest.expose()); // EXPOSE: into the part that is encrypted
-    body.extend_from_slice(keys.receipt.expose()); // EXPOSE: into the part that is encrypted
-    for item in items {
-        let path = item.path.as_str().as_bytes();
-        body.extend_from_slice(&length(path));
-        body.extend_from_slice(path);
-        body.extend_from_slice(&item.version.0.to_be_bytes());
-        let document = item.document.text().expose(); // EXPOSE: into the part that is encrypted
-        body.extend_from_slice(&length(document));
-        body.extend_from_slice(document);
-    }
-    body
+/// Writes a body record by record, so that one at a time lies in clear beside those that it is made from, and says what
+/// the digest of each is.
+pub(super) fn write(
+    keys: &Keys,
+    binding: &Binding,
+    items: &[Item<'_>],
+    to: &mut impl Write,
+) -> io::Result<Vec<[u8; 32]>> {
+    to.write_all(MAGIC)?;
+    to.write_all(keys.digest.expose())?; // EXPOSE: into the part that is encrypted
+    to.write_all(keys.receipt.expose())?; // EXPOSE: into the part that is encrypted
+    // It never grows, so nothing is left where it was.
+    let mut one = Zeroizing::new(Vec::with_capacity(items.iter().map(size).max().unwrap_or(0)));
+    let each = items.iter().map(|item| {
+        record(item, &mut one);
+        to.write_all(&one)?;
+        Ok(binding.digest(&one))
+    });
+    each.collect()
 }
 
+/// How long a body is.
+pub(super) fn length_of(items: &[Item<'_>]) -> usize {
+    HEAD + items.iter().map(size).sum::<usize>()
+}
+
+fn size(item: &Item<'_>) -> usize {
+    16 + item.path.as_str().len() + item.document.text().len()
+}
+
+/// One record as it lies in a body.
+pub(super) fn record(item: &Item<'_>, into: &mut Vec<u8>) {
+    into.clear();
+    let path = item.path.as_str().as_bytes();
+    into.extend_from_slice(&length(path));
+    into.extend_from_slice(path);
+    into.extend_from_slice(&item.version.0.to_be_bytes());
+    let document = item.document.text().expose(); // EXPOSE: into the part that is encrypted
+    into.extend_from_slice(&length(document));
+    into.extend_from_slice(document);
+}
+
+/// A record that was read, and its bytes in the body.
+pub(super) type Read<'a> = (Document, &'a [u8]);
+
 /// Reads a body whose records must be the manifest's entries, in their order.
-pub(super) fn read(body: &[u8], entries: &[Entry]) -> Result<(Keys, Vec<Document>), BodyError> {
+pub(super) fn read<'a>(body: &'a [u8], entries: &[Entry]) -> Result<(Keys, Vec<Read<'a>>), BodyError> {
     let mut rest = Rest(body);
     if rest.take(MAGIC.len())? != MAGIC {
         return Err(BodyError("the encrypted part has an unknown beginning"));
@@ -93,13 +109,15 @@ pub(super) fn read(body: &[u8], entries: &[Entry]) -> Result<(Keys, Vec<Document
     let receipt = Material::new(rest.take(KEY)?.to_vec());
     let mut documents = Vec::with_capacity(entries.len());
     for entry in entries {
+        let from = rest.0;
         let path = rest.counted()?;
         let version = rest.take(8)?;
         if path != entry.path.as_str().as_bytes() || version != entry.version.0.to_be_bytes() {
             return Err(BodyError("the encrypted part holds other records than the manifest names"));
         }
         let text = Material::new(rest.counted()?.to_vec());
-        documents.push(Document::from_json(text).map_err(|_| BodyError("a record is no JSON object"))?);
+        let document = Document::from_json(text).map_err(|_| BodyError("a record is no JSON object"))?;
+        documents.push((document, &from[..from.len() - rest.0.len()]));
     }
     if !rest.0.is_empty() {
         return Err(BodyError("the encrypted part is longer than its records"));

@@ -39,6 +39,15 @@ pub struct Manifest {
     pub payload: Payload,
 }
 
+impl Manifest {
+    /// How long its JSON may be, to make room once.
+    pub(super) fn about(&self) -> usize {
+        let entries: usize = self.entries.iter().map(|entry| entry.path.as_str().len() + 128).sum();
+        let keys: usize = self.receipt_keys.iter().map(|SealedKey(file)| file.len() * 4 / 3 + 8).sum();
+        1024 + entries + keys + self.chain.len() * 1024
+    }
+}
+
 /// A small age file, as base64.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedKey(pub(super) Vec<u8>);

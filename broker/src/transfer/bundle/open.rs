@@ -197,8 +197,8 @@ impl Verified<'_> {
         let (keys, documents) = body::read(&body, &self.manifest.entries).map_err(|e| damaged(e.0))?;
         let binding = Binding::new(&keys, &self.manifest.deployment, &self.manifest.scope);
         let mut records = Vec::with_capacity(documents.len());
-        for (entry, document) in self.manifest.entries.iter().zip(documents) {
-            if binding.digest(&entry.path, entry.version, &document) != entry.digest {
+        for (entry, (document, record)) in self.manifest.entries.iter().zip(documents) {
+            if binding.digest(record) != entry.digest {
                 return Err(damaged("a record does not fit its digest"));
             }
             records.push(Record { path: entry.path.clone(), version: entry.version, document });
@@ -312,8 +312,9 @@ fn foreign(manifest: &Manifest, checks: &Checks<'_>) -> Option<Foreign> {
 fn entries_beyond(manifest: &Manifest) -> Result<Option<&RecordPath>, OpenError> {
     let places = Places::new(manifest.deployment.clone())
         .map_err(|_| OpenError::Damaged { what: "it names a deployment that cannot be" })?;
+    let travels = places.travels(&manifest.scope);
     let mut paths = manifest.entries.iter().map(|entry| &entry.path);
-    Ok(paths.find(|path| !places.may_travel(&manifest.scope, path)))
+    Ok(paths.find(|path| !travels.holds(path)))
 }
 
 fn stale(manifest: &Manifest, digest: ManifestDigest, checks: &Checks<'_>) -> Option<Stale> {

@@ -11,14 +11,14 @@ use crate::transfer::{
     private::{Places, secret_hex},
     succession::Link,
 };
-use age::Encryptor;
+use age::{Encryptor, stream::StreamWriter};
 use donjon_drivers::{
     material::Material,
     store::{Document, RecordPath, Version},
 };
 use donjon_policies::name::DeploymentName;
 use serde::{Deserialize, Serialize};
-use std::io::Write;
+use std::io::{self, Write};
 
 /// One record to be sealed.
 #[derive(Debug)]
@@ -83,7 +83,8 @@ pub struct ReceiptKey {
 pub fn seal(sealing: &Sealing<'_>) -> Result<SealedBundle, SealError> {
     check_items(sealing.items)?;
     let places = Places::new(sealing.deployment.clone()).map_err(|_| SealError::Reserved)?;
-    if let Some(item) = sealing.items.iter().find(|item| !places.may_travel(&sealing.scope, item.path)) {
+    let travels = places.travels(&sealing.scope);
+    if let Some(item) = sealing.items.iter().find(|item| !travels.holds(item.path)) {
         return Err(SealError::Beyond { path: item.path.clone() });
     }
     if !sealing.scope.fits() {
@@ -93,21 +94,20 @@ pub fn seal(sealing: &Sealing<'_>) -> Result<SealedBundle, SealError> {
         return Err(SealError::AlreadyStale);
     }
     let keys = Keys::generate().map_err(|_| SealError::Chance)?;
-    let payload = encrypt(sealing.recipients.each(), &body::write(&keys, sealing.items))?;
+    let binding = Binding::new(&keys, sealing.deployment, &sealing.scope);
+    let length = body::length_of(sealing.items);
+    let (payload, digests) =
+        encrypt(sealing.recipients.each(), length, |to| body::write(&keys, &binding, sealing.items, to))?;
     let mut receipt_keys = Vec::with_capacity(sealing.recipients.count());
     let mut sealed_keys = Vec::with_capacity(sealing.recipients.count());
     for (recipient, one) in sealing.recipients.texts().zip(sealing.recipients.each()) {
         let key = body::fresh().map_err(|_| SealError::Chance)?;
         // EXPOSE: sealed to this recipient alone
-        sealed_keys.push(SealedKey(encrypt(std::iter::once(one), key.expose())?));
+        let (sealed, ()) = encrypt(std::iter::once(one), key.len(), |to| to.write_all(key.expose()))?;
+        sealed_keys.push(SealedKey(sealed));
         receipt_keys.push(ReceiptKey { recipient, key });
     }
-    let binding = Binding::new(&keys, sealing.deployment, &sealing.scope);
-    let entry = |item: &Item<'_>| Entry {
-        path: item.path.clone(),
-        version: item.version,
-        digest: binding.digest(item.path, item.version, item.document),
-    };
+    let entry = |(item, digest): (&Item<'_>, _)| Entry { path: item.path.clone(), version: item.version, digest };
     let manifest = Manifest {
         format: FORMAT,
         deployment: sealing.deployment.clone(),
@@ -118,11 +118,12 @@ pub fn seal(sealing: &Sealing<'_>) -> Result<SealedBundle, SealError> {
         authority: *sealing.authority.public(),
         chain: sealing.chain.to_vec(),
         recipients: u32::try_from(sealing.recipients.count()).map_err(|_| SealError::TooLarge)?,
-        entries: sealing.items.iter().map(entry).collect(),
+        entries: sealing.items.iter().zip(digests).map(entry).collect(),
         receipt_keys: sealed_keys,
         payload: Payload { length: payload.len() as u64, sha256: sha256(&payload) },
     };
-    let signed = serde_json::to_vec(&manifest).expect("strings and numbers always have a JSON text");
+    let mut signed = Vec::with_capacity(manifest.about());
+    serde_json::to_writer(&mut signed, &manifest).expect("strings and numbers always have a JSON text");
     let digest = ManifestDigest::of(&signed);
     let envelope = Envelope::sign(KIND, signed, sealing.authority).to_json();
     let bytes = assemble(&envelope, &payload)?;
@@ -141,14 +142,20 @@ fn check_items(items: &[Item<'_>]) -> Result<(), SealError> {
     }
 }
 
-fn encrypt<'a>(recipients: impl Iterator<Item = &'a dyn age::Recipient>, body: &[u8]) -> Result<Vec<u8>, SealError> {
+/// An age file of so many bytes, which are written as they are encrypted.
+fn encrypt<'a, T>(
+    recipients: impl Iterator<Item = &'a dyn age::Recipient>,
+    length: usize,
+    write: impl FnOnce(&mut StreamWriter<Vec<u8>>) -> io::Result<T>,
+) -> Result<(Vec<u8>, T), SealError> {
     let encryptor = Encryptor::with_recipients(recipients).map_err(|e| SealError::Encrypt(Box::new(e)))?;
     let encrypt = |out: Vec<u8>| {
         let mut writer = encryptor.wrap_output(out)?;
-        writer.write_all(body)?;
-        writer.finish()
+        let written = write(&mut writer)?;
+        Ok((writer.finish()?, written))
     };
-    encrypt(Vec::with_capacity(body.len() + body.len() / 1024 + 1024)).map_err(|e| SealError::Encrypt(Box::new(e)))
+    let room = length + length / 1024 + 1024;
+    encrypt(Vec::with_capacity(room)).map_err(|e: io::Error| SealError::Encrypt(Box::new(e)))
 }
 
 pub(super) fn assemble(envelope: &[u8], payload: &[u8]) -> Result<Vec<u8>, SealError> {

@@ -196,7 +196,11 @@ fn a_digest_binds_value_name_site_and_version() {
     let (name, deployment) = (deployment(), "other".parse().unwrap());
     let (here, there) = (site("edge1"), site("edge2"));
     let (p, q) = (path("kolla/a"), path("kolla/b"));
-    let digest = |d, s, p, v, text| body::Binding::new(&keys, d, s).digest(p, Version(v), &document(text));
+    let digest = |d, s, p, v, text| {
+        let mut record = Vec::new();
+        body::record(&Item { path: p, version: Version(v), document: &document(text) }, &mut record);
+        body::Binding::new(&keys, d, s).digest(&record)
+    };
     let this = digest(&name, &here, &p, 1, "x");
     assert_eq!(this, digest(&name, &here, &p, 1, "x"));
     for other in [

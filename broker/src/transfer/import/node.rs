@@ -22,11 +22,13 @@ use crate::transfer::{
 use donjon_drivers::{
     fs::{self, FileError},
     material::Material,
+    store::{RecordPath, Version},
 };
 use donjon_policies::name::DeploymentName;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeMap,
     fs::File,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -148,9 +150,10 @@ impl Node {
         let held = self.current().ok().map(|(file, _)| file);
         let held = held.as_deref().and_then(|file| Sealed::parse(file).ok());
         let entries = held.as_ref().map(Sealed::claimed_entries).unwrap_or_default();
-        let change = |entry: &Entry| match entries.iter().find(|held| held.path == entry.path) {
+        let entries: BTreeMap<&RecordPath, Version> = entries.iter().map(|held| (&held.path, held.version)).collect();
+        let change = |entry: &Entry| match entries.get(&entry.path) {
             None => "create",
-            Some(held) if held.version == entry.version => "keep",
+            Some(version) if *version == entry.version => "keep",
             Some(_) => "replace",
         };
         manifest.entries.iter().map(|entry| (entry, change(entry))).collect()

@@ -1,7 +1,7 @@
 //! Becoming the authority again: a custodians' bundle goes into an empty store, version by version.
 //!
 //! Labels and journals name versions by number, so each record gets its old numbers: versions that are no longer
-//! there are written as an empty object and destroyed at once. The new store signs with a key of its own, and its
+//! there are written as an empty object and destroyed at once; of ledgers, only the newest is needed. The new store signs with a key of its own, and its
 //! epochs begin so far above those it knows of that no bundle of the old authority is taken for a newer one.
 
 use super::ImportError;
@@ -31,6 +31,12 @@ pub async fn restore(store: &dyn Store, places: &Places, opened: &Opened, now: i
     let mut records: BTreeMap<_, BTreeMap<u64, &Record>> = BTreeMap::new();
     for record in opened.records() {
         records.entry(&record.path).or_default().insert(record.version.0, record);
+    }
+    // Nobody names these by number, and a number may be high.
+    for (_, versions) in records.iter_mut().filter(|(path, _)| places.counts_newest(path)) {
+        if let Some((_, newest)) = versions.pop_last() {
+            *versions = BTreeMap::from([(1, newest)]);
+        }
     }
     let wanted = records.len();
     let failed = |written| move |source| ImportError::Store { written, wanted, source };
