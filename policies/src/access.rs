@@ -45,6 +45,11 @@ impl Access {
         access
     }
 
+    /// From what each role was given by canonical name, as in a bundle.
+    pub fn exactly(given: impl IntoIterator<Item = (RoleName, BTreeSet<SecretName>)>) -> Access {
+        Access { grants: given.into_iter().collect(), aliases: BTreeMap::new() }
+    }
+
     /// May this role read that secret? The only place where this is decided.
     pub fn decide(&self, role: &RoleName, secret: &SecretName) -> Decision {
         match self.grants.get(role) {

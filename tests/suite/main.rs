@@ -51,6 +51,7 @@ mod services;
 mod settings;
 mod shared;
 mod site;
+mod site_vault;
 mod snapshot;
 mod sources;
 mod standalone;

@@ -11,7 +11,7 @@ pub mod lifecycle;
 pub mod lookup;
 pub mod metrics;
 pub mod notices;
-mod push;
+pub(crate) mod push;
 mod recipients;
 pub mod renew;
 pub mod rotate;

@@ -7,7 +7,7 @@ use crate::{
     failure::{Exit, Failure},
     socket::message::{Event, VaultAsked},
     transfer::{
-        push::{Change, Destination, GrantChange, Named, Pushing, Stand, WithCredentials, push as carry, stand},
+        push::{Change, Destination, Named, Pushing, Stand, WithCredentials, push as carry, stand},
         told,
     },
 };
@@ -75,7 +75,7 @@ pub(super) async fn push(
     Ok((reply, materials.collect()))
 }
 
-pub(super) fn named(asked: VaultAsked, materials: Vec<Material>) -> Result<Named, Failure> {
+pub(crate) fn named(asked: VaultAsked, materials: Vec<Material>) -> Result<Named, Failure> {
     let token = materials.into_iter().next().ok_or_else(|| {
         Failure::new(Exit::Usage, "no token for the Vault was given")
             .state("nothing was changed")
@@ -99,17 +99,12 @@ fn described(destination: &Destination, stand: &Stand) -> Value {
         };
         json!({"name": path.to_string(), "change": word, "versions": versions})
     };
-    let grant = |change: GrantChange| match change {
-        GrantChange::Create => "create",
-        GrantChange::Replace => "replace",
-        GrantChange::Keep => "keep",
-    };
     json!({
         "place": destination.place(),
         "mount": destination.mount().to_string(),
         "mounted": stand.mounted,
         "moved": stand.done,
         "records": stand.records.iter().map(|r| record(&r.path, &r.change)).collect::<Vec<_>>(),
-        "grants": stand.grants.iter().map(|g| json!({"name": g.name, "change": grant(g.change)})).collect::<Vec<_>>(),
+        "grants": stand.grants.iter().map(|g| json!({"name": g.name, "change": g.change.word()})).collect::<Vec<_>>(),
     })
 }

@@ -75,6 +75,7 @@ pub fn import(message: impl Into<String>, error: &ImportError) -> Failure {
         ImportError::Occupied { .. } => simple(message, Exit::Conflict)
             .state("nothing was changed")
             .hint("restore into a store that is empty: another DONJON_HOME"),
+        ImportError::Vault(error) => push(&message, error),
         ImportError::Authority(error) | ImportError::Pin(PinError::Authority(error)) => authority(message, error),
         ImportError::Pin(PinError::Store(error)) => translate::store(message, error),
         ImportError::Pin(PinError::Several) => simple(message, Exit::Integrity)

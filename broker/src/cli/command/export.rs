@@ -1,7 +1,7 @@
 //! `donjon export`: a sealed, signed bundle for a site and role, or for the custodians; or all of it into a cluster.
 
 pub(super) mod destination;
-mod kept;
+pub(super) mod kept;
 mod snapshot;
 mod vault;
 

@@ -1,7 +1,9 @@
-//! `donjon import`: a bundle into this store, or into a node's folder.
+//! `donjon import`: a bundle into this store, into a node's folder, or into a site's Vault.
+
+mod vault;
 
 use super::{
-    export::{joined, write},
+    export::{destination::At, joined, write},
     serve::{ROLE_FILES, roles_of},
 };
 use crate::{
@@ -21,18 +23,21 @@ use crate::{
 };
 use clap::Args;
 use donjon_drivers::{fs, material::Material};
-use donjon_policies::name::{RoleName, SiteName};
+use donjon_policies::name::{HostName, RoleName, SiteName};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
-/// Take a bundle in: into this store, or with --into a node's folder, which `donjon serve` reads.
+/// Take a bundle in: into this store, with --into a node's folder, which `donjon serve` reads, or with --address a Vault.
+///
+/// In a Vault or OpenBao the records lie as castellan and kolla read them, and the bundle's role gets a policy and an AppRole
+/// that read exactly these; no daemon is needed.
 ///
 /// Everything is checked before anything is changed. A damaged, forged, stale or foreign bundle is refused, each with its
 /// own message and exit code 9. The first bundle pins its authority's key; give that key as a file to be sure of it. What
 /// was imported is confirmed by a receipt, a file to be taken back to the authority.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  donjon import edge1.donjon -i node.identity --plan\n  donjon import edge1.donjon -i node.identity --into /var/lib/donjon/node\n  donjon import edge1.donjon -i node.identity --authority-key authority.pem"
+    after_help = "Examples:\n  donjon import edge1.donjon -i node.identity --plan\n  donjon import edge1.donjon -i node.identity --into /var/lib/donjon/node\n  donjon import edge1.donjon -i node.identity --authority-key authority.pem\n  donjon import edge1.donjon -i node.identity --address https://10.1.0.11:8200 --cacert ca.pem --token-file token --credentials /root/approle"
 )]
 pub struct Import {
     /// The bundle.
@@ -41,8 +46,19 @@ pub struct Import {
     #[arg(long, short, value_name = "FILE")]
     identity: PathBuf,
     /// A node's folder, instead of this store. No daemon is needed.
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", conflicts_with = "addresses")]
     into: Option<PathBuf>,
+    #[command(flatten)]
+    at: At,
+    /// The KV v2 mount of that Vault; it is made where it is missing.
+    #[arg(long, default_value = "donjon", requires = "addresses")]
+    mount: String,
+    /// Make a credential for the bundle's role there and write it below this folder: <role>/role-id and <role>/secret-id.
+    #[arg(long, value_name = "FOLDER", requires = "addresses", conflicts_with = "plan")]
+    credentials: Option<PathBuf>,
+    /// A host that the credential is for, below a folder of its own; `retire-host` can revoke it by that name.
+    #[arg(long = "host", value_name = "HOST", requires = "credentials")]
+    hosts: Vec<HostName>,
     /// Only show what would change.
     #[arg(long)]
     plan: bool,
@@ -66,9 +82,10 @@ impl Import {
         let file = read(&self.bundle)?;
         let identity = private(&self.identity)?;
         let receipt = self.receipt.clone().unwrap_or_else(|| beside(&self.bundle));
-        let (value, written) = match &self.into {
-            Some(folder) => self.node(folder, &file, &identity)?,
-            None => self.store(context, &file, identity)?,
+        let (value, written) = match (&self.into, self.at.asked()?) {
+            (Some(folder), _) => self.node(folder, &file, &identity)?,
+            (None, Some(asked)) => self.vault(asked, &file, &identity)?,
+            (None, None) => self.store(context, &file, identity)?,
         };
         if let Some(content) = &written {
             write(&receipt, content)?;
@@ -133,8 +150,10 @@ fn people(value: &Value, receipt: Option<&str>) -> String {
     let word = |key: &str| value[key].as_str().unwrap_or_default();
     let cell = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let steps = value["steps"].as_array().cloned().unwrap_or_default();
-    let rows: Vec<Vec<String>> =
+    let mut rows: Vec<Vec<String>> =
         steps.iter().map(|step| ["name", "version", "change"].map(|key| cell(&step[key])).to_vec()).collect();
+    let grants = value["grants"].as_array().cloned().unwrap_or_default();
+    rows.extend(grants.iter().map(|grant| vec![cell(&grant["name"]), String::new(), cell(&grant["change"])]));
     let mut told = show::table(&["NAME", "VERSION", "CHANGE"], &rows);
     if word("trust") == "first" {
         told += &format!(
@@ -152,6 +171,9 @@ fn people(value: &Value, receipt: Option<&str>) -> String {
                 word("scope")
             );
         }
+    }
+    if let (Some(place), Some(_)) = (value["place"].as_str(), receipt) {
+        told += &format!("{} records were written at {place}\n", value["written"]);
     }
     if let (Some(folder), Some(_)) = (value["folder"].as_str(), receipt) {
         told += &format!("consumers log in with what is in {folder}/{ROLE_FILES}; `donjon serve` serves it\n");

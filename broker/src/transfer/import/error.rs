@@ -1,6 +1,6 @@
 //! Why a bundle was not taken in.
 
-use crate::transfer::{authority::AuthorityError, bundle::OpenError, key::KeyError, pin::PinError};
+use crate::transfer::{authority::AuthorityError, bundle::OpenError, key::KeyError, pin::PinError, push::PushError};
 use donjon_drivers::{
     fs::FileError,
     store::{RecordPath, StoreError},
@@ -62,6 +62,9 @@ pub enum ImportError {
         /// Which record.
         path: RecordPath,
     },
+    /// The site's Vault did not do it.
+    #[error("the Vault of the site did not do it")]
+    Vault(#[from] PushError),
     /// The new authority's key could not be made.
     #[error(transparent)]
     Authority(#[from] AuthorityError),

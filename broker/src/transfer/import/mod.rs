@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! file ──▶ Verified ──▶ plan (names and versions) ──▶ Opened ──▶ node::Node::accept     a node's folder
-//!                                                          ├──▶ store::apply            another Donjon or Vault
+//!                                                          ├──▶ store::apply            another Donjon
+//!                                                          ├──▶ vault::apply            a site's Vault, with who may read there
 //!                                                          └──▶ restore::restore        the new authority
 //! ```
 
@@ -10,5 +11,6 @@ mod error;
 pub mod node;
 pub mod restore;
 pub mod store;
+pub mod vault;
 
 pub use error::ImportError;

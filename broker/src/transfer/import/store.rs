@@ -52,6 +52,30 @@ struct Known {
     at: i64,
 }
 
+impl Plan {
+    /// What an import does where there is nothing yet.
+    pub(super) fn into_nothing(opened: &Opened) -> Self {
+        let step = |record: &Record| Step {
+            path: record.path.clone(),
+            version: record.version,
+            change: Change::Create,
+            expected: Expected::Absent,
+        };
+        Self { steps: opened.records().iter().map(step).collect() }
+    }
+}
+
+impl Change {
+    /// How a program is told.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Replace => "replace",
+            Self::Keep => "keep",
+        }
+    }
+}
+
 /// Checks a file against what the store remembers, and what is asked for besides.
 pub async fn verify<'a>(store: &dyn Store, file: &'a [u8], asked: &Checks<'_>) -> Result<Verified<'a>, ImportError> {
     let sealed = Sealed::parse(file)?;
@@ -69,11 +93,14 @@ pub async fn verify<'a>(store: &dyn Store, file: &'a [u8], asked: &Checks<'_>) -
 /// Compares each record with what the store holds. Nothing is written.
 pub async fn plan(store: &dyn Store, opened: &Opened) -> Result<Plan, ImportError> {
     let unwritten = ImportError::unwritten(opened.records().len());
+    let epoch = places(&opened.manifest().deployment)?.epoch();
     let mut steps = Vec::with_capacity(opened.records().len());
     for record in opened.records() {
         let held = store.read(&record.path, Which::Latest).await.map_err(&unwritten)?;
         let (change, expected) = match held {
             Some(held) if held.document.matches(&record.document) => (Change::Keep, Expected::Newest(held.version)),
+            // Its readers go by its own count of publications, which must not be seen to come back to an earlier one.
+            Some(held) if record.path == epoch => (Change::Keep, Expected::Newest(held.version)),
             Some(held) => (Change::Replace, Expected::Newest(held.version)),
             None => (Change::Create, private::next(store, &record.path).await.map_err(&unwritten)?),
         };

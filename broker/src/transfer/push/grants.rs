@@ -180,6 +180,17 @@ pub(super) async fn credentials(
     Ok(credentials)
 }
 
+impl GrantChange {
+    /// How a program is told.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Replace => "replace",
+            Self::Keep => "keep",
+        }
+    }
+}
+
 impl Settings {
     fn of(policy: &str) -> Self {
         Self {
@@ -205,6 +216,29 @@ impl Destination {
         write_each(self, &grants).await?;
         match with {
             WithCredentials::Yes(hosts) => credentials(self, &grants, hosts).await,
+            WithCredentials::No => Ok(Vec::new()),
+        }
+    }
+
+    /// What roles are granted there, and whether they are already. Nothing is written.
+    pub(in crate::transfer) async fn granted(
+        &self,
+        access: &Access,
+        roles: impl Iterator<Item = RoleName>,
+        deployment: &DeploymentName,
+    ) -> Result<Vec<Grant>, PushError> {
+        compare_each(self, wanted(self, access, roles, deployment)?.into_iter()).await
+    }
+
+    /// Writes that, with AppRole logins where there are none; with a credential for each role where that is asked for.
+    pub(in crate::transfer) async fn give(
+        &self,
+        grants: &[Grant],
+        with: &WithCredentials,
+    ) -> Result<Vec<Credential>, PushError> {
+        write(self, grants).await?;
+        match with {
+            WithCredentials::Yes(hosts) => credentials(self, grants, hosts).await,
             WithCredentials::No => Ok(Vec::new()),
         }
     }

@@ -6,7 +6,11 @@ use serde_json::Value;
 use std::path::Path;
 
 /// Writes `<role>/role-id` and `<role>/secret-id`, below a folder of its own for each host where any was named.
-pub(super) fn credentials(folder: &Path, value: &Value, materials: &[Material]) -> Result<(), Failure> {
+pub(in crate::cli::command) fn credentials(
+    folder: &Path,
+    value: &Value,
+    materials: &[Material],
+) -> Result<(), Failure> {
     let made = value["credentials"].as_array().cloned().unwrap_or_default();
     for (made, pair) in made.iter().zip(materials.chunks(2)) {
         let role = made["role"].as_str().unwrap_or_default();
