@@ -2,14 +2,15 @@
 //! that was told, and the real oslo.config reads from it what it read before, out of the store.
 
 use super::site::{COLLECTIONS, Search};
-use donjon_tests::{donjon::Donjon, process::tied, python_driver, tools};
+use donjon_tests::{donjon::Donjon, podman::Podman, process::tied, python_driver, tools};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
     fs,
     io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
 };
 use tempfile::TempDir;
 
@@ -35,6 +36,10 @@ print(json.dumps({name: value for name, value in told.items() if value}))
 /// Roles that render without a container engine (that of nova lists hypervisors in one), and which files are compared.
 const ROLES: &str = "keystone,glance,placement";
 const FILES: [&str; 3] = ["keystone/keystone.conf", "glance-api/glance-api.conf", "placement-api/placement.conf"];
+
+/// Keystone's user in kolla's images, and where their packages are.
+const KEYSTONE: &str = "42425";
+const PACKAGES: &str = "/var/lib/kolla/venv/lib/python3.11/site-packages";
 
 struct Kolla {
     folder: TempDir,
@@ -113,14 +118,44 @@ impl Kolla {
             .env("PYTHONPATH", package.path())
             .output()
             .unwrap();
-        match output.status.success() {
-            true => Ok(serde_json::from_slice(&output.stdout).unwrap()),
-            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-        }
+        told(output)
+    }
+
+    /// What Keystone would read in a container of its own, as this user: with the volumes that kolla was told to give it, and
+    /// no other way to the reader.
+    fn in_a_container(&self, user: &str, package: &TempDir) -> Result<BTreeMap<String, String>, String> {
+        let globals = fs::read_to_string(self.at("etc/globals.d/donjon.yml")).unwrap();
+        let listed = globals.lines().skip_while(|line| *line != "donjon_volumes:").skip(1);
+        let volumes: Vec<String> = listed
+            .map_while(|line| line.trim().strip_prefix("- \"")?.strip_suffix('"'))
+            .map(|volume| volume.replace("{{ donjon_packages }}", PACKAGES))
+            .map(|volume| volume.replace("/usr/share/donjon/python", &package.path().display().to_string()))
+            .map(|volume| format!("--volume={volume}"))
+            .collect();
+        assert_eq!(volumes.len(), 3, "the package, its description, and the reader's folder: {globals}");
+        // The image's own environment has oslo.config.
+        let own = tools::folder().join("venv/lib/python3.11/site-packages").display().to_string();
+        let image = format!("--volume={own}:{own}:ro");
+        let arguments = volumes.iter().map(String::as_str).chain([image.as_str(), "--user", user]).collect::<Vec<_>>();
+        let container = Podman::start(&arguments, &["sleep", "600"]);
+        let everybody = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        fs::copy(self.at("node").join(FILES[0]), container.folder().join("keystone.conf")).unwrap();
+        everybody(&container.folder().join("keystone.conf"), 0o644);
+        everybody(container.folder(), 0o755);
+        let path = format!("PYTHONPATH={PACKAGES}:{own}");
+        told(container.exec(&["env", &path, "python3", "-B", "-c", SERVICE, "/test/keystone.conf"]))
     }
 
     fn keystone(&self, package: &TempDir) -> Result<BTreeMap<String, String>, String> {
         self.service(FILES[0], package)
+    }
+}
+
+/// What a service read, or why it does not start.
+fn told(output: Output) -> Result<BTreeMap<String, String>, String> {
+    match output.status.success() {
+        true => Ok(serde_json::from_slice(&output.stdout).unwrap()),
+        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
     }
 }
 
@@ -149,10 +184,11 @@ impl Drop for Serving {
 #[test]
 fn what_genconfig_writes_holds_no_value_and_reads_as_before() {
     let kolla = Kolla::new();
-    let (donjon, socket, lookup) = (&kolla.donjon, kolla.text("s"), kolla.text("lookup.sock"));
+    let (donjon, socket, lookup) = (&kolla.donjon, kolla.text("reader/s"), kolla.text("lookup.sock"));
+    fs::create_dir(kolla.at("reader")).unwrap();
     let own = rustix::process::geteuid().as_raw();
     let describe = |reads: &str| {
-        let role = format!("keystone: {{reads: [{reads}], users: [{own}]}}");
+        let role = format!("keystone: {{reads: [{reads}], users: [{own}, {KEYSTONE}]}}");
         donjon.describe(&format!("deployment: site1\nlookup_socket: {lookup}\nroles:\n  {role}\n"));
     };
     describe("rabbitmq_password");
@@ -207,6 +243,9 @@ fn what_genconfig_writes_holds_no_value_and_reads_as_before() {
     for (file, before) in FILES.iter().zip(&before) {
         assert_eq!(&kolla.service(file, &package).unwrap(), before, "{file}");
     }
+    assert_eq!(kolla.in_a_container(KEYSTONE, &package).unwrap(), keystone);
+    let stranger = kolla.in_a_container("42424", &package).unwrap_err();
+    assert!(stranger.contains("does not start") && stranger.contains("may not read"), "{stranger}");
     donjon.run_with_input(&["put", "keystone_database_password"], b"rotated$value").ok();
     let mut rotated = keystone.clone();
     let connection = rotated.get_mut("database.connection").unwrap();
