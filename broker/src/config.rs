@@ -9,31 +9,65 @@ use donjon_policies::{
     catalogue::{Catalogue, CatalogueError, EMBEDDED},
     deployment::Deployment,
 };
-use std::{io::ErrorKind, path::Path};
+use std::{
+    io::ErrorKind,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// Reads the deployment file. Where none is there and none was named, an empty deployment called `default`.
 pub fn deployment(home: &Home) -> Result<Deployment, Failure> {
-    let path = home.deployment_file();
-    let bytes = match donjon_drivers::fs::read(&path) {
-        Ok(bytes) => bytes,
+    read(&home.deployment_file(), text(home)?.as_deref())
+}
+
+/// What a file held, where there was one, and what that means.
+type Known = (Option<Vec<u8>>, Arc<Deployment>);
+
+/// The deployment file, which is understood once for as long as it says the same: a file of many sites takes longer to
+/// understand than an export to one of them takes.
+#[derive(Debug, Default)]
+pub struct Understood(Mutex<Option<Known>>);
+
+impl Understood {
+    /// The file as it is now.
+    pub fn deployment(&self, home: &Home) -> Result<Arc<Deployment>, Failure> {
+        let text = text(home)?;
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, deployment)) = known.as_ref().filter(|(then, _)| *then == text) {
+            return Ok(deployment.clone());
+        }
+        let deployment = Arc::new(read(&home.deployment_file(), text.as_deref())?);
+        *known = Some((text, deployment.clone()));
+        Ok(deployment)
+    }
+}
+
+/// What the file holds; nothing where none is there and none was named.
+fn text(home: &Home) -> Result<Option<Vec<u8>>, Failure> {
+    match donjon_drivers::fs::read(&home.deployment_file()) {
+        Ok(bytes) => Ok(Some(bytes)),
         Err(FileError::Io { source, .. })
             if source.kind() == ErrorKind::NotFound && std::env::var_os("DONJON_CONFIG").is_none() =>
         {
-            return Ok(Deployment::empty("default".parse().expect("a fixed good name")));
+            Ok(None)
         }
-        Err(error) => {
-            return Err(Failure::new(Exit::Usage, "cannot read the deployment file")
-                .because(&error)
-                .hint("DONJON_CONFIG names it"));
-        }
+        Err(error) => Err(Failure::new(Exit::Usage, "cannot read the deployment file")
+            .because(&error)
+            .hint("DONJON_CONFIG names it")),
+    }
+}
+
+fn read(path: &Path, bytes: Option<&[u8]>) -> Result<Deployment, Failure> {
+    let Some(bytes) = bytes else {
+        return Ok(Deployment::empty("default".parse().expect("a fixed good name")));
     };
     let refused = |mistakes: Vec<String>| {
         let mut failure = Failure::new(Exit::Usage, format!("the deployment file {} has mistakes", path.display()));
         failure.causes = mistakes;
         failure.state("nothing was done")
     };
-    let text = String::from_utf8(bytes).map_err(|_| refused(vec!["it is not UTF-8 text".to_owned()]))?;
-    Deployment::parse(&path.display().to_string(), &text)
+    let text = std::str::from_utf8(bytes).map_err(|_| refused(vec!["it is not UTF-8 text".to_owned()]))?;
+    Deployment::parse(&path.display().to_string(), text)
         .map_err(|mistakes| refused(mistakes.iter().map(ToString::to_string).collect()))
 }
 
@@ -89,4 +123,26 @@ pub fn catalogue_text(file: &str, text: &str) -> Result<Catalogue, Failure> {
 pub fn is_file(word: &str) -> bool {
     let built_in = EMBEDDED.iter().any(|(name, _)| *name == word);
     !built_in && (word.contains('/') || word.ends_with(".yaml") || Path::new(word).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_understood_anew_when_it_says_something_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let (home, known) = (Home::at(folder.path().to_path_buf()), Understood::default());
+        let describe = |text: &str| donjon_drivers::fs::replace(&home.deployment_file(), text.as_bytes()).unwrap();
+        describe("deployment: one\n");
+        let first = known.deployment(&home).unwrap();
+        assert!(Arc::ptr_eq(&first, &known.deployment(&home).unwrap()), "the same text is not read twice");
+        // As long as the other, and perhaps written in the same instant.
+        describe("deployment: two\n");
+        assert_eq!(known.deployment(&home).unwrap().deployment.as_str(), "two");
+        describe("deployment: [\n");
+        assert!(known.deployment(&home).is_err());
+        describe("deployment: two\n");
+        assert_eq!(known.deployment(&home).unwrap().deployment.as_str(), "two");
+    }
 }

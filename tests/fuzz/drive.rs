@@ -78,7 +78,9 @@ pub(super) fn receipt(data: &[u8]) {
 /// Assignments come with lines that are there, in their order, and with a key.
 pub(super) fn ini(data: &[u8]) {
     let Ok(entries) = ini::parse(data) else { return };
-    let lines = data.iter().filter(|byte| **byte == b'\n').count() + 1;
+    // As Python counts them: a carriage return ends a line, too, and one with a line feed behind it once.
+    let ends = |pair: &[u8]| pair[0] == b'\n' || pair[0] == b'\r' && pair.get(1) != Some(&b'\n');
+    let lines = (0..data.len()).filter(|at| ends(&data[*at..])).count() + 1;
     let mut last = 0;
     for entry in entries {
         assert!(!entry.key.is_empty() && !entry.section.is_empty(), "an assignment without a name");

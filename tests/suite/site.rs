@@ -147,7 +147,7 @@ fn a_service_reads_its_url_from_a_bundle_after_the_vault_is_gone() {
     let imported = place.import("edge1.donjon", &["--site", "edge1", "--role", "keystone"]).ok();
     assert!(imported.contains("pinned now because its bundle came first"), "{imported}");
     let receipt = place.receipt("edge1.donjon.receipt").json();
-    assert_eq!(receipt["standing"]["sites"][0]["receipts"], 1);
+    assert_eq!(receipt["taken"]["imported"], 1);
     // The site has what it reads. What it does not read would be gone, and nobody could rotate any more.
     let refused = place.donjon.run(&["down"]).failed(13);
     assert!(refused.contains("the only copy of") && refused.contains("there is no custodians' bundle"), "{refused}");
@@ -274,7 +274,12 @@ fn a_rotation_waits_for_a_site_that_has_the_old_value() {
     place.donjon.run(&["rotate", "resume"]).ok();
 
     place.donjon.run(&apply).failed(13);
-    place.donjon.run(&["rotate", "resume", "--leave", "edge1"]).ok();
+    let audit = || std::fs::read_to_string(place.donjon.home().join("audit.jsonl")).unwrap();
+    assert!(!audit().contains("left_site"), "the control");
+    let left = place.donjon.run(&["rotate", "resume", "--leave", "edge1"]);
+    assert!(left.err.contains("edge1") && left.err.contains("its consumers are cut off"), "{left:#?}");
+    left.ok();
+    assert!(audit().lines().any(|line| line.contains("left_site") && line.contains("edge1")), "{}", audit());
     place.donjon.run(&["rotate", "status"]).ok();
 }
 

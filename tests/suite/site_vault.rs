@@ -67,7 +67,10 @@ impl Place {
 
     #[track_caller]
     fn export(&self, role: &str, file: &str) {
-        self.donjon.run(&["export", "bundle", "--site", "edge1", "--role", role, "-o", &self.text(file)]).ok();
+        let words = ["export", "bundle", "--site", "edge1", "--role", role, "-o", &self.text(file)];
+        let ran = self.donjon.run(&words);
+        assert!(ran.err.contains("records read"), "it says how far it is: {ran:#?}");
+        ran.ok();
     }
 
     fn import(&self, file: &str, more: &[&str]) -> Ran {
@@ -139,6 +142,7 @@ async fn a_bundle_goes_into_the_vault_of_a_site_and_its_role_reads_it_and_no_mor
     // The receipt counts, and a role of another bundle reads its own alone.
     let receipt = place.donjon.run(&["receipt", &place.text("one.donjon.receipt"), "--output", "json"]).json();
     assert_eq!(receipt["taken"]["act"], "imported");
+    assert_eq!([&receipt["taken"]["recipients"], &receipt["taken"]["imported"]], [1, 1]);
     place.export("nova", "nova.donjon");
     place.import("nova.donjon", &["--credentials", &approle]).ok();
     let (nova, keystone) = (place.log_in("nova").await, place.log_in("keystone").await);

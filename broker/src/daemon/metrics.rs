@@ -14,7 +14,7 @@ pub async fn shown(daemon: &Daemon) -> Answered {
 pub async fn write(daemon: &Daemon) {
     let written = async {
         let text = now(daemon).await?;
-        let (path, mode) = match daemon.deployment()?.metrics {
+        let (path, mode) = match daemon.deployment()?.metrics.clone() {
             // Another user's collector reads it, and it holds no value.
             Some(path) => (PathBuf::from(path), 0o644),
             None => (daemon.home.metrics(), 0o600),

@@ -52,7 +52,7 @@ fn tell(daemon: &Daemon, notice: Notice) {
             return;
         }
     };
-    for told in deployment.notifications.into_iter().filter(|told| told.wants(notice.event, &notice.secrets)) {
+    for told in deployment.notifications.iter().filter(|told| told.wants(notice.event, &notice.secrets)).cloned() {
         let text = notice.told(&told.name, &deployment.deployment);
         tokio::spawn(async move {
             if let Err(error) = notify::send(&told, &text).await {

@@ -307,7 +307,7 @@ fn describe(journal: &crate::rotation::Journal) -> Value {
 pub(super) async fn described(daemon: &Daemon) -> Result<(Deployment, Catalogue), Failure> {
     let deployment = daemon.deployment()?;
     let catalogue = crate::config::catalogue(&deployment.catalogue)?;
-    Ok((crate::config::with_inventory(deployment).await?, catalogue))
+    Ok((crate::config::with_inventory(Arc::unwrap_or_clone(deployment)).await?, catalogue))
 }
 
 /// One rotation at a time in one broker, and none while a deployer sets passwords of its own.

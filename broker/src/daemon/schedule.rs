@@ -79,7 +79,7 @@ pub async fn apply(daemon: &Arc<Daemon>, actor: Actor, asked: RotateAsked, tell:
 
 /// When every secret is due, with the journals there are.
 pub async fn dated(daemon: &Daemon) -> Result<(Vec<Dated>, Vec<Journal>), Failure> {
-    let deployment = crate::config::with_inventory(daemon.deployment()?).await?;
+    let deployment = crate::config::with_inventory(Arc::unwrap_or_clone(daemon.deployment()?)).await?;
     let catalogue = crate::config::catalogue(&deployment.catalogue)?;
     let store = daemon.store()?;
     let failed = |error| translate::store("cannot tell what is due", &error);

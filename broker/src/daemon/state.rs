@@ -4,6 +4,7 @@ use super::{callers::KnownCallers, translate};
 use crate::{
     audit::{About, Act, Actor, Log, Outcome},
     cache::{Announcing, Cache, readers, watch::Behind},
+    config::Understood,
     failure::{Exit, Failure},
     generation::Reserve,
     home::Home,
@@ -40,6 +41,8 @@ pub struct Daemon {
     pub callers: KnownCallers,
     /// Whether it is to end.
     pub ending: watch::Sender<Ending>,
+    /// The deployment file.
+    understood: Understood,
 }
 
 /// Whether the daemon is to end, and what becomes of what it has started.
@@ -78,6 +81,7 @@ impl Daemon {
             reserve: Reserve::default(),
             callers: KnownCallers::default(),
             ending,
+            understood: Understood::default(),
         }
     }
 
@@ -96,8 +100,8 @@ impl Daemon {
     }
 
     /// The deployment file as it is now.
-    pub fn deployment(&self) -> Result<Deployment, Failure> {
-        let deployment = crate::config::deployment(&self.home)?;
+    pub fn deployment(&self) -> Result<Arc<Deployment>, Failure> {
+        let deployment = self.understood.deployment(&self.home)?;
         if deployment.deployment == *self.layout.deployment() {
             return Ok(deployment);
         }

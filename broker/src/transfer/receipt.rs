@@ -13,7 +13,7 @@ use super::{
     drained::Drained,
     envelope::{Envelope, PayloadType},
     key::{PublicKey, SigningKey},
-    ledger::{self, Exported, Receipted},
+    ledger::{self, Answered, Exported, Receipted},
     private::Places,
 };
 use aws_lc_rs::hmac;
@@ -148,9 +148,22 @@ pub struct Accepted {
     recipient: Option<String>,
 }
 
+/// A receipt that was recorded, and how its bundle stands with it.
+#[derive(Debug)]
+pub struct Recorded {
+    /// What it says.
+    pub receipt: Receipt,
+    /// How many recipients the bundle has.
+    pub recipients: usize,
+    /// How many of them have shown to have opened it.
+    pub imported: usize,
+    /// How many of them run on it with all their consumers.
+    pub drained: usize,
+}
+
 /// Checks a receipt against the ledger and records it.
 pub async fn accept(store: &dyn Store, places: &Places, file: &[u8], now: i64) -> Result<Receipt, ReceiptError> {
-    check(store, places, file).await?.record(store, places, now).await
+    Ok(check(store, places, file).await?.record(store, places, now).await?.receipt)
 }
 
 /// Checks a receipt against the ledger, and changes nothing.
@@ -196,7 +209,7 @@ fn opened_by(receipt: &Receipt, entry: &Exported) -> Result<Option<String>, Rece
 
 impl Accepted {
     /// Records it, if nothing else was since it was checked.
-    pub async fn record(self, store: &dyn Store, places: &Places, now: i64) -> Result<Receipt, ReceiptError> {
+    pub async fn record(self, store: &dyn Store, places: &Places, now: i64) -> Result<Recorded, ReceiptError> {
         let Self { receipt, mut entry, expected, recipient } = self;
         let node = receipt.node.id();
         let known = entry.receipts.iter().find(|known| known.node == node);
@@ -207,7 +220,8 @@ impl Accepted {
         entry.receipts.retain(|known| known.node != node);
         entry.receipts.push(Receipted { node, recipient, at, recorded: now, drained });
         ledger::write(store, places, &entry, expected).await?;
-        Ok(receipt)
+        let Answered { imported, drained } = entry.answered();
+        Ok(Recorded { receipt, recipients: entry.recipients.len(), imported, drained })
     }
 }
 

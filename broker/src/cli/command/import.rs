@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 /// Take a bundle in: into this store, with --into a node's folder, which `donjon serve` reads, or with --address a Vault.
 ///
 /// In a Vault or OpenBao the records lie as castellan and kolla read them, and the bundle's role gets a policy and an AppRole
-/// that read exactly these; no daemon is needed.
+/// that read exactly these; no daemon is needed, and the Vault's own audit log has each write.
 ///
 /// Everything is checked before anything is changed. A damaged, forged, stale or foreign bundle is refused, each with its
 /// own message and exit code 9. The first bundle pins its authority's key; give that key as a file to be sure of it. What

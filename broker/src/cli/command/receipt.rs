@@ -32,15 +32,29 @@ impl Receipt {
             return listen(context, address);
         }
         let mut client = context.client()?;
-        let mut value = Value::Null;
+        if self.files.is_empty() {
+            let value = client.ask_quietly(&Request::Receipt, Vec::new())?.value;
+            return show::answer(context.output, &value, || people(&value["standing"]));
+        }
         let files = self.files.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
-        for file in &files {
-            value = client.ask_quietly(&Request::Receipt, vec![Material::new(file.clone())])?.value;
+        let (mut value, mut told) = (Value::Null, String::new());
+        for file in files {
+            value = client.ask_quietly(&Request::Receipt, vec![Material::new(file)])?.value;
+            told += &taken(&value["taken"]);
         }
-        if files.is_empty() {
-            value = client.ask_quietly(&Request::Receipt, Vec::new())?.value;
-        }
-        show::answer(context.output, &value, || people(&value["standing"]))
+        show::answer(context.output, &value, || told)
+    }
+}
+
+/// What one receipt says, and how its bundle stands with it.
+fn taken(taken: &Value) -> String {
+    let (scope, epoch) = (taken["scope"].as_str().unwrap_or_default(), &taken["epoch"]);
+    match taken["act"].as_str() {
+        Some("reopened") => format!("{scope}: the bundle of epoch {epoch} was reopened\n"),
+        _ => format!(
+            "{scope}: of {} recipients of epoch {epoch}, {} have imported and {} have drained it\n",
+            taken["recipients"], taken["imported"], taken["drained"]
+        ),
     }
 }
 

@@ -60,18 +60,21 @@ pub enum Fault {
 /// Reads a file's bytes.
 pub fn parse(bytes: &[u8]) -> Result<Vec<Entry>, IniError> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
-        let before = &bytes[..error.valid_up_to()];
-        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
-        IniError { line, fault: Fault::NotText }
+        let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+        IniError { line: lines(&before).split('\n').count(), fault: Fault::NotText }
     })?;
-    // Python reads text with universal line ends.
-    let text = Zeroizing::new(text.replace("\r\n", "\n").replace('\r', "\n"));
+    let text = lines(text);
     let mut reading = Reading::default();
     for (index, line) in text.split('\n').enumerate() {
         reading.line(index + 1, strip_end(line))?;
     }
     reading.flush()?;
     Ok(reading.entries)
+}
+
+/// Python reads text with universal line ends.
+fn lines(text: &str) -> Zeroizing<String> {
+    Zeroizing::new(text.replace("\r\n", "\n").replace('\r', "\n"))
 }
 
 #[derive(Default)]
@@ -192,7 +195,9 @@ mod tests {
         assert_eq!(fault("[]"), (1, Fault::NamelessSection));
         assert_eq!(fault("["), (1, Fault::OpenSection));
         assert_eq!(fault("a = 1\n[x]"), (1, Fault::NoSection));
-        assert_eq!(parse(b"[a]\nb=\xff").unwrap_err(), IniError { line: 2, fault: Fault::NotText });
+        for text in [&b"[a]\nb=\xff"[..], b"[a]\rb=\xff", b"[a]\r\nb=\xff"] {
+            assert_eq!(parse(text).unwrap_err(), IniError { line: 2, fault: Fault::NotText });
+        }
     }
 
     proptest! {
