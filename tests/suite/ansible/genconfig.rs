@@ -34,8 +34,8 @@ print(json.dumps({name: value for name, value in told.items() if value}))
 ";
 
 /// Roles that render without a container engine (that of nova lists hypervisors in one), and which files are compared.
-const ROLES: &str = "keystone,glance,placement";
-const FILES: [&str; 3] = ["keystone/keystone.conf", "glance-api/glance-api.conf", "placement-api/placement.conf"];
+const ROLES: &str = "keystone,manila";
+const FILES: [&str; 3] = ["keystone/keystone.conf", "manila-api/manila.conf", "manila-share/manila.conf"];
 
 /// Keystone's user in kolla's images, and where their packages are.
 const KEYSTONE: &str = "42425";
@@ -54,7 +54,7 @@ impl Kolla {
         }
         let globals = format!(
             "kolla_base_distro: debian\nkolla_internal_vip_address: 192.0.2.10\nnetwork_interface: lo\n\
-             neutron_external_interface: none\napi_interface_address: 127.0.0.1\nenable_fluentd: false\n\
+             neutron_external_interface: none\napi_interface_address: 127.0.0.1\nenable_fluentd: false\nenable_manila: true\n\
              node_config_directory: {}\nnode_config: {}\nansible_become: false\nansible_python_interpreter: {}\n",
             kolla.at("node").display(),
             kolla.at("etc").display(),

@@ -13,7 +13,8 @@ pub struct Role {
     pub volumes: Vec<String>,
 }
 
-/// A file that a role writes from a template of its own and from files of the operator.
+/// A file that a role writes from a template of its own and from files of the operator. Where it is written from several
+/// templates, there is one of these for each, with the same file of the operator: what that file refers to must all stand in it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Merged {
     /// The template, as it is found from the playbook.
@@ -27,16 +28,22 @@ pub fn role(name: &str, tasks: &[String], defaults: &str, oslo: impl Fn(&str) ->
     let mut merged = BTreeSet::new();
     for sources in tasks.iter().flat_map(|text| sources(text)) {
         let templates: Vec<&str> = sources.iter().filter_map(|source| literal(source, "role_path")).collect();
-        // Several templates in one file are no service's main one.
-        let [template] = templates.as_slice() else { continue };
-        let Some(file) = template.strip_prefix("templates/").and_then(|file| file.strip_suffix(".j2")) else {
+        // Of several, the last one is what makes this service's file its own.
+        let Some(last) = templates.last() else { continue };
+        let Some(file) = last.strip_prefix("templates/").and_then(|file| file.strip_suffix(".j2")) else {
             continue;
         };
+        // Such a task is one service's, and says its name by a loop.
+        let looped = templates.len() > 1;
+        let item = |source: &str| source.replace("{{ item }}", file.strip_suffix(".conf").unwrap_or(file));
+        let sources: Vec<String> = sources.iter().map(|s| if looped { item(s) } else { (*s).to_owned() }).collect();
         let custom = || sources.iter().filter_map(|source| literal(source, "node_custom_config"));
         // The first is every service's of the role; `global.conf` is everybody's.
         let own = custom().find(|path| *path == file).or_else(|| custom().find(|path| base(path) == file));
-        if let Some(path) = own.filter(|_| oslo(template) && !IN_GUESTS.contains(&file)) {
-            merged.insert(Merged { template: format!("roles/{name}/{template}"), path: path.to_owned() });
+        let is_oslo = templates.iter().any(|template| oslo(template)) && !IN_GUESTS.contains(&file);
+        if let Some(path) = own.filter(|_| is_oslo) {
+            let merge = |template| Merged { template: format!("roles/{name}/{template}"), path: path.to_owned() };
+            merged.extend(templates.iter().map(merge));
         }
     }
     let variable = |line: &str| {
@@ -100,9 +107,12 @@ mod tests {
     dest: "x"
 - merge_configs:
     sources:
-      - "{{ role_path }}/templates/a.conf.j2"
-      - "{{ role_path }}/templates/b.conf.j2"
-      - "{{ node_custom_config }}/a.conf"
+      - "{{ role_path }}/templates/manila.conf.j2"
+      - "{{ role_path }}/templates/manila-share.conf.j2"
+      - "{{ node_custom_config }}/global.conf"
+      - "{{ node_custom_config }}/manila.conf"
+      - "{{ node_custom_config }}/{{ item }}.conf"
+      - "{{ node_custom_config }}/manila/{{ item }}.conf"
 - merge_configs:
     sources:
       - "{{ role_path }}/templates/nova.conf.j2"
@@ -124,7 +134,12 @@ mod tests {
         };
         assert_eq!(
             read.merged,
-            [merged("glance-api.conf", "glance/glance-api.conf"), merged("nova.conf", "nova.conf")]
+            [
+                merged("glance-api.conf", "glance/glance-api.conf"),
+                merged("manila-share.conf", "manila-share.conf"),
+                merged("manila.conf", "manila-share.conf"),
+                merged("nova.conf", "nova.conf"),
+            ]
         );
         assert_eq!(read.volumes, ["glance_extra_volumes"]);
     }
