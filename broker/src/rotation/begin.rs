@@ -203,6 +203,7 @@ pub async fn begin(
         state: State::Planned,
         history: vec![(State::Planned, now)],
         broker: broker.to_owned(),
+        former: Vec::new(),
         marks: BTreeMap::new(),
         epoch: None,
         restarted: Vec::new(),

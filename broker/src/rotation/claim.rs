@@ -155,6 +155,7 @@ mod tests {
             state: State::Restoring,
             history: Vec::new(),
             broker: "a".to_owned(),
+            former: Vec::new(),
             marks: BTreeMap::new(),
             epoch: None,
             restarted: Vec::new(),

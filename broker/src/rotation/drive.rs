@@ -81,7 +81,8 @@ impl Rotation<'_> {
 
     /// Takes over a rotation that another process left. From now on that one can no longer move the journal.
     pub async fn take_over(&mut self, broker: &str) -> Result<(), Failure> {
-        self.held.journal.broker = broker.to_owned();
+        let until = (self.clock)();
+        self.held.journal.succeed(broker, until);
         self.held.journal.waiting = None;
         self.taken_over = true;
         self.save().await?;

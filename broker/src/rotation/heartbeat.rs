@@ -53,6 +53,26 @@ impl Broker {
         Self { number: rand::random(), host, pid, started: started(pid).unwrap_or_default(), boot: boot() }
     }
 
+    /// The name that its host has for itself.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Its process there.
+    pub fn process(&self) -> i32 {
+        self.pid
+    }
+
+    /// Whether it is of this host: the same boot, and the same namespace of processes.
+    pub fn is_here(&self) -> bool {
+        self.boot == boot()
+    }
+
+    /// Whether it is certain that its process has ended, and with it what it had open.
+    pub fn has_ended(&self) -> bool {
+        self.seen() == Seen::Dead
+    }
+
     fn seen(&self) -> Seen {
         match (self.boot == boot(), started(self.pid)) {
             (false, _) => Seen::Elsewhere,
@@ -194,6 +214,7 @@ mod tests {
             state: State::Staged,
             history: Vec::new(),
             broker: broker.to_string(),
+            former: Vec::new(),
             marks: BTreeMap::new(),
             epoch: None,
             restarted: Vec::new(),

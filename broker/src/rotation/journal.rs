@@ -37,6 +37,9 @@ pub struct Journal {
     pub history: Vec<(State, i64)>,
     /// The process that drives it; another that takes over writes itself here first.
     pub broker: String,
+    /// Those from which it was taken over, the latest last: one that stands still may have sessions open.
+    #[serde(default)]
+    pub former: Vec<Former>,
     /// Nodes' marks before the first consumer restarted, by target.
     pub marks: Marks,
     /// The epoch of the publication.
@@ -91,6 +94,15 @@ pub struct Credential {
     pub vouched: Vec<Account>,
 }
 
+/// A process that drove a rotation until another took it over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Former {
+    /// The process, as [`Journal::broker`] has it.
+    pub broker: String,
+    /// When it was taken over, in microseconds since 1970.
+    pub until: i64,
+}
+
 /// A consumer that was restarted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restarted {
@@ -130,6 +142,16 @@ impl Journal {
     /// What is rotated, for messages: "`a`, `b`".
     pub fn named(&self) -> String {
         self.secrets.iter().map(|item| format!("`{}`", item.secret)).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Names another process as the one that drives it, and remembers the one before, of which only the last few matter.
+    pub fn succeed(&mut self, broker: &str, until: i64) {
+        let before = std::mem::replace(&mut self.broker, broker.to_owned());
+        self.former.retain(|former| former.broker != before && former.broker != broker);
+        if before != broker {
+            self.former.push(Former { broker: before, until });
+        }
+        self.former.drain(..self.former.len().saturating_sub(FORMER));
     }
 
     /// What is valid where it stands, for a person.
@@ -198,6 +220,9 @@ async fn write(
         Document::plain(journal).map_err(|_| StoreError::Damaged { path: path.clone(), what: "no JSON object" })?;
     store.write(&path, &document, expected).await
 }
+
+/// How many of those that drove a rotation before are remembered.
+const FORMER: usize = 8;
 
 /// The version of the journal's format.
 pub const FORMAT: u32 = 1;

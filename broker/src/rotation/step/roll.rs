@@ -3,6 +3,7 @@
 mod away;
 mod drained;
 pub mod fed;
+mod former;
 
 use crate::{
     failure::{Exit, Failure},
@@ -223,12 +224,17 @@ type Names = BTreeMap<String, Vec<String>>;
 /// address.
 async fn seen_as(session: &Session, names: &mut Names) -> Vec<String> {
     let name = session.from.rsplit_once(':').map_or(session.from.as_str(), |(name, _)| name);
+    [session.from.clone()].into_iter().chain(addresses(name, names).await.iter().cloned()).collect()
+}
+
+/// The addresses of a name.
+async fn addresses<'n>(name: &str, names: &'n mut Names) -> &'n [String] {
     if !names.contains_key(name) {
         let found = tokio::time::timeout(RESOLVING, tokio::net::lookup_host((name, 0))).await;
         let found = found.ok().and_then(Result::ok).into_iter().flatten().map(|address| address.ip().to_string());
         names.insert(name.to_owned(), found.collect());
     }
-    [session.from.clone()].into_iter().chain(names[name].iter().cloned()).collect()
+    &names[name]
 }
 
 /// The proxies that stand before the target of a credential.
@@ -319,6 +325,11 @@ fn remember(rotation: &mut Rotation<'_>, restarted: Restarted) {
         Some(same) => *same = restarted,
         None => known.push(restarted),
     }
+}
+
+/// A point in time, as people are told it.
+fn time(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
 }
 
 const POLL: Duration = Duration::from_millis(25);

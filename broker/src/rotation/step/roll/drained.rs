@@ -1,6 +1,10 @@
 //! Waiting until no session that was opened with an old value is left, or saying whose they are and since when.
 
-use super::{Names, POLL, known, marks, proxies_of, seen_as, sessions};
+use super::{
+    Names, POLL,
+    former::{BROKER, Former},
+    known, marks, proxies_of, seen_as, sessions, time,
+};
 use crate::{
     failure::{Exit, Failure, WaitsFor},
     rotation::{
@@ -19,16 +23,22 @@ use tokio::time::Instant;
 pub(super) async fn wait(rotation: &mut Rotation<'_>, both: &Values) -> Result<(), Failure> {
     let deadline = Instant::now() + rotation.subject.drain;
     let mut names = Names::new();
+    let former = Former::of(rotation, &mut names).await;
     loop {
-        let named = left(rotation, both, &mut names).await?;
+        let named = left(rotation, both, &mut names, &former).await?;
         if named.is_empty() {
             return Ok(());
         }
         if Instant::now() >= deadline {
             let what = format!("sessions from before the rotation of {} are still open", rotation.subject.names());
             let mut failure = Failure::new(Exit::Waiting, what).waits_for(WaitsFor::Stragglers);
+            let hint = if named.iter().any(|cause| cause.starts_with(BROKER)) {
+                "restart what holds them, end a broker that stands still by its process there, then `donjon rotate resume`"
+            } else {
+                "restart what holds them, then `donjon rotate resume`"
+            };
             failure.causes = named;
-            let failure = failure.hint("restart what holds them, then `donjon rotate resume`");
+            let failure = failure.hint(hint);
             rotation.held.journal.waiting =
                 Some(format!("sessions from before are open: {}", failure.causes.join(", ")));
             rotation.save().await?;
@@ -39,7 +49,12 @@ pub(super) async fn wait(rotation: &mut Rotation<'_>, both: &Values) -> Result<(
 }
 
 /// The sessions that are left, each as people are told of it.
-async fn left(rotation: &Rotation<'_>, both: &Values, names: &mut Names) -> Result<Vec<String>, Failure> {
+async fn left(
+    rotation: &Rotation<'_>,
+    both: &Values,
+    names: &mut Names,
+    former: &Former,
+) -> Result<Vec<String>, Failure> {
     let mut named = Vec::new();
     let mut now = None;
     for (item, credential) in accept::credentials(rotation) {
@@ -72,7 +87,11 @@ async fn left(rotation: &Rotation<'_>, both: &Values, names: &mut Names) -> Resu
             if old(rotation, credential, &node, &session, among, &here) {
                 let whose = here.iter().filter(|i| i.uses.contains(&item.secret));
                 let whose: Vec<String> = whose.map(|i| i.place()).collect();
-                let whose = if whose.is_empty() { "of nobody that is known".to_owned() } else { whose.join(" or ") };
+                let whose = match (whose.as_slice(), former.whose(&seen)) {
+                    ([_, ..], _) => whose.join(" or "),
+                    ([], Some(broker)) => broker,
+                    ([], None) => "of nobody that is known".to_owned(),
+                };
                 let since = since(rotation, target_mark(&rotation.journal().marks, credential, &node), &session);
                 named.push(format!(
                     "{whose}: a session of {} at `{target}` from {}, open {since} (number {} on {node})",
@@ -132,8 +151,4 @@ fn since(rotation: &Rotation<'_>, rolling: Option<Mark>, session: &Session) -> S
         (Some(began), _) => format!("since after {}", time(began)),
         (None, _) => "since nobody knows when".to_owned(),
     }
-}
-
-fn time(seconds: i64) -> String {
-    jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
 }
