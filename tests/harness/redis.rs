@@ -106,6 +106,7 @@ impl Redis {
 pub struct Sentinel {
     /// Its port on 127.0.0.1.
     pub port: u16,
+    own: Option<String>,
     folder: TempDir,
     process: Guard,
 }
@@ -113,18 +114,28 @@ pub struct Sentinel {
 impl Sentinel {
     /// Starts one that logs in as `default` with a value.
     pub fn start(watched: &Redis, quorum: u8, value: &str) -> Self {
+        Self::start_as(watched, quorum, value, None)
+    }
+
+    /// As [`Self::start`], of one that asks everybody, other sentinels too, for a password of its own.
+    pub fn start_asking(watched: &Redis, quorum: u8, value: &str, own: &str) -> Self {
+        Self::start_as(watched, quorum, value, Some(own.to_owned()))
+    }
+
+    fn start_as(watched: &Redis, quorum: u8, value: &str, asks: Option<String>) -> Self {
         let folder = tempfile::Builder::new().prefix("sentinel.").tempdir().unwrap();
         let port = port::free();
         let own = folder.path().display().to_string();
         let settings = format!(
             "bind 127.0.0.1\nport {port}\ndir {own}\nlogfile {own}/log\n\
              sentinel monitor kolla 127.0.0.1 {} {quorum}\nsentinel auth-pass kolla {value}\n\
-             sentinel down-after-milliseconds kolla 20000\n",
-            watched.port
+             sentinel down-after-milliseconds kolla 20000\n{}",
+            watched.port,
+            asks.as_ref().map_or_else(String::new, |own| format!("requirepass {own}\nsentinel sentinel-pass {own}\n"))
         );
         donjon_drivers::fs::replace(&folder.path().join("sentinel.conf"), settings.as_bytes()).unwrap();
         let process = watch(folder.path());
-        let sentinel = Self { port, folder, process };
+        let sentinel = Self { port, own: asks, folder, process };
         sentinel.ready();
         sentinel
     }
@@ -132,13 +143,17 @@ impl Sentinel {
     /// It as the sentinel of a target.
     pub fn described(&self, name: &str) -> driver::Sentinel {
         let member = Member { name: name.to_owned(), address: "127.0.0.1".to_owned(), port: self.port, tls_ca: None };
-        driver::Sentinel { member, master: None }
+        driver::Sentinel { member, master: None, secret: None }
     }
 
     /// Says a command; what it answers.
     pub fn say(&self, words: &[&str]) -> String {
         let mut command = Command::new("redis-cli");
-        command.args(["-p", &self.port.to_string()]).args(words);
+        command.args(["-p", &self.port.to_string()]);
+        if let Some(own) = &self.own {
+            command.args(["--no-auth-warning", "-a", own]);
+        }
+        command.args(words);
         String::from_utf8(command.output().expect("redis-tools is installed").stdout).unwrap().trim_end().to_owned()
     }
 

@@ -89,7 +89,7 @@ async fn a_database_password_changes_under_two_keystones_and_no_token_request_fa
     let driver = Driver::new(vec![database.member("db1")], Limits::default());
     let (keeper, old, new) =
         ["keeper-value-1", DATABASE_VALUE, "keystone-database-2"].map(|v| Material::from(v.to_owned())).into();
-    let admin = Admin { user: "keeper", values: &[&keeper], fence: None };
+    let admin = Admin { user: "keeper", values: &[&keeper], fence: None, passes: &[] };
     let account = Account { user: DATABASE_USER.into(), host: "%".into() };
 
     let clients = Clients::start(&proxy);

@@ -19,7 +19,7 @@ use donjon_drivers::{
         Store, StoreError, Version, Which,
         secret::{SecretRecord, SecretValue},
     },
-    target::{Admin, fence::Fence},
+    target::{Admin, Pass, fence::Fence},
 };
 use donjon_policies::{
     name::{SecretName, TargetName},
@@ -49,6 +49,7 @@ pub struct Both {
 pub struct Login {
     user: String,
     values: Vec<Material>,
+    passes: Vec<Pass>,
 }
 
 /// Which of the two values.
@@ -100,7 +101,7 @@ impl Login {
 
     /// It, as targets take it. Who only looks needs no fence.
     pub fn admin<'a>(&'a self, values: &'a [&'a Material], fence: Option<&'a dyn Fence>) -> Admin<'a> {
-        Admin { user: &self.user, values, fence }
+        Admin { user: &self.user, values, fence, passes: &self.passes }
     }
 }
 
@@ -112,7 +113,10 @@ pub async fn values(rotation: &Rotation<'_>) -> Result<Values, Failure> {
     let mut administrators = BTreeMap::new();
     for (name, reached) in &rotation.subject.targets {
         let login = match values.get(&reached.administrator.secret) {
-            Some(own) => rotated(rotation, name, own).await?,
+            Some(own) => Login {
+                passes: passes(rotation.store, rotation.layout, rotation.subject, name).await?,
+                ..rotated(rotation, name, own).await?
+            },
             None => administrator(rotation.store, rotation.layout, rotation.subject, name).await?,
         };
         administrators.insert(name.clone(), login);
@@ -150,7 +154,8 @@ async fn rotated(rotation: &Rotation<'_>, target: &TargetName, own: &Both) -> Re
     });
     let (old, new) = (own.side(Side::Old), own.side(Side::New));
     let Some(credential) = twinned else {
-        return Ok(Login { user: administrator.user.clone(), values: vec![new.duplicate(), old.duplicate()] });
+        let values = vec![new.duplicate(), old.duplicate()];
+        return Ok(Login { user: administrator.user.clone(), values, passes: Vec::new() });
     };
     let side = match (rotation.journal().path, rotation.journal().state) {
         (_, State::Aborting | State::Restoring) => Side::Old,
@@ -167,7 +172,7 @@ async fn rotated(rotation: &Rotation<'_>, target: &TargetName, own: &Both) -> Re
     };
     let (record, value) = if side == Side::New { (&own.new, new) } else { (&own.old, old) };
     let user = record.user.clone().unwrap_or_else(|| administrator.user.clone());
-    Ok(Login { user, values: vec![value.duplicate()] })
+    Ok(Login { user, values: vec![value.duplicate()], passes: Vec::new() })
 }
 
 /// What the administrator of a target may log in with: what the store serves for it, and what it served before.
@@ -182,24 +187,60 @@ pub async fn administrator(
     let failed = |error: StoreError| {
         translate::store(format!("cannot read `{secret}`, which the administrator of `{target}` logs in with"), &error)
     };
-    let current = secrets::read(store, layout, secret, Which::Latest).await.map_err(failed)?;
-    let current = current.ok_or_else(|| {
-        Failure::new(
+    let held = latest(store, layout, secret).await.map_err(failed)?;
+    let [current, ..] = held.as_slice() else {
+        return Err(Failure::new(
             Exit::NotThere,
             format!("there is no secret `{secret}`, which the administrator of `{target}` logs in with"),
         )
         .state("nothing was changed")
-        .hint("`donjon put` or `donjon adopt` stores the value that works now")
-    })?;
+        .hint("`donjon put` or `donjon adopt` stores the value that works now"));
+    };
     let user = current.record.user.clone().unwrap_or_else(|| administrator.user.clone());
+    let values = held.iter().map(|held| held.record.value.material().duplicate()).collect();
+    Ok(Login { user, values, passes: passes(store, layout, subject, target).await? })
+}
+
+/// What the store serves of a secret, and what it served before, as far as they are there.
+async fn latest(store: &dyn Store, layout: &Layout, secret: &SecretName) -> Result<Vec<Held>, StoreError> {
+    let Some(current) = secrets::read(store, layout, secret, Which::Latest).await? else { return Ok(Vec::new()) };
     let before = match current.version {
         Version(1) => None,
-        Version(number) => {
-            secrets::read(store, layout, secret, Which::Number(Version(number - 1))).await.map_err(failed)?
-        }
+        Version(number) => secrets::read(store, layout, secret, Which::Number(Version(number - 1))).await?,
     };
-    let values = [Some(current), before].into_iter().flatten();
-    Ok(Login { user, values: values.map(|held: Held| held.record.value.material().duplicate()).collect() })
+    Ok([Some(current), before].into_iter().flatten().collect())
+}
+
+/// What the secrets hold that a target's options name.
+async fn passes(
+    store: &dyn Store,
+    layout: &Layout,
+    subject: &Subject,
+    target: &TargetName,
+) -> Result<Vec<Pass>, Failure> {
+    let mut passes = Vec::new();
+    for secret in subject.targets[target].target.named() {
+        if subject.secrets.iter().any(|item| item.secret == secret) {
+            return Err(Failure::new(Exit::Refused, format!("cannot rotate `{secret}` on `{target}`"))
+                .cause(format!("the options of `{target}` name it too, as what a server beside its nodes asks for, and that one would keep the old value"))
+                .hint("give that server a password of its own, store it by `donjon put NAME`, and name it there"));
+        }
+        let failed = |error: StoreError| {
+            translate::store(format!("cannot read `{secret}`, which the options of `{target}` name"), &error)
+        };
+        let held = latest(store, layout, &secret).await.map_err(failed)?;
+        if held.is_empty() {
+            return Err(Failure::new(
+                Exit::NotThere,
+                format!("there is no secret `{secret}`, which the options of `{target}` name"),
+            )
+            .state("nothing was changed")
+            .hint("`donjon put` stores the value that works now"));
+        }
+        let pass = |held: &Held| Pass { secret: secret.clone(), value: held.record.value.material().duplicate() };
+        passes.extend(held.iter().map(pass));
+    }
+    Ok(passes)
 }
 
 /// Whether two versions hold the same value for the same account.

@@ -18,6 +18,7 @@ mod stream;
 
 use crate::material::Material;
 use async_trait::async_trait;
+use donjon_policies::name::SecretName;
 use fence::{Fence, Fenced, Fencing};
 use std::{fmt, time::SystemTime};
 
@@ -29,6 +30,11 @@ pub trait Target: Send + Sync {
 
     /// The nodes, in the order of the deployment file.
     fn nodes(&self) -> &[Node];
+
+    /// The secrets that its options name: what they hold is needed beside the administrator's value ([`Admin::passes`]).
+    fn named(&self) -> Vec<SecretName> {
+        Vec::new()
+    }
 
     /// Who asks [`Admin::fence`] before a change.
     fn fencing(&self) -> Fencing {
@@ -120,6 +126,17 @@ pub struct Admin<'a> {
     pub values: &'a [&'a Material],
     /// Whether it may still change what it is about to; without one, nobody else does.
     pub fence: Option<&'a dyn Fence>,
+    /// The values of the secrets that the target's options name ([`Target::named`]), the likeliest of each first.
+    pub passes: &'a [Pass],
+}
+
+/// A value of a secret that a target's options name.
+#[derive(Debug)]
+pub struct Pass {
+    /// The secret.
+    pub secret: SecretName,
+    /// Its value.
+    pub value: Material,
 }
 
 impl fmt::Debug for Admin<'_> {

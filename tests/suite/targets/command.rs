@@ -48,7 +48,7 @@ async fn the_example_conforms_and_its_twins_have_the_same_rights() {
     let keeper = material(KEEPER.0);
     let scene = conformance::Scene {
         target: &driver,
-        admin: Admin { user: KEEPER.1, values: &[&keeper], fence: None },
+        admin: Admin { user: KEEPER.1, values: &[&keeper], fence: None, passes: &[] },
         user: "app",
         current: &material("current-1"),
         next: &material("next\n-1 \u{1F511}"),

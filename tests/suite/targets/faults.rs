@@ -27,7 +27,7 @@ async fn whatever_reply_is_lost_a_stored_value_works_and_repeating_ends_well() {
     let server = start(&[]).await;
     let (socket, _tcp, driver) = behind_proxies(&server).await;
     let (old, new, keeper) = (material("old-1"), material("new-1"), material(ADMIN_VALUE));
-    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None };
+    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None, passes: &[] };
     let app = account("app", "%");
     let login = async |value| driver.login(&driver.nodes()[0], &app, std::slice::from_ref(&app), value).await.unwrap();
     // What one declaration says, without faults.
@@ -63,7 +63,7 @@ async fn what_is_there_already_is_not_said_again() {
     let (socket, _tcp, driver) = behind_proxies(&server).await;
     server.account("app", "%", "old-1").await;
     let (old, new, keeper) = (material("old-1"), material("new-1"), material(ADMIN_VALUE));
-    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None };
+    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None, passes: &[] };
     for _ in 0..3 {
         driver.declare(&admin, &account("app", "%"), &[&new, &old]).await.unwrap();
     }
@@ -92,7 +92,7 @@ async fn a_statement_that_arrives_late_changes_nothing_that_was_changed_since() 
     let server = start(&[]).await;
     let (socket, _tcp, driver) = behind_proxies(&server).await;
     let (old, new, keeper) = (material("old-1"), material("new-1"), material(ADMIN_VALUE));
-    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None };
+    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None, passes: &[] };
     let app = account("app", "%");
     server.account("app", "%", "old-1").await;
     socket.set("ALTER USER", 0, Act::HoldStatement);

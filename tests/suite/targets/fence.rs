@@ -62,8 +62,8 @@ async fn a_statement_that_comes_late_changes_nothing() {
 
     // One broker is about to leave the new value alone; another one aborts the rotation meanwhile.
     let stalled = Stalled::default();
-    let late = Admin { user: ADMIN, values: &[&keeper], fence: Some(&stalled) };
-    let took_over = Admin { user: ADMIN, values: &[&keeper], fence: Some(&Own) };
+    let late = Admin { user: ADMIN, values: &[&keeper], fence: Some(&stalled), passes: &[] };
+    let took_over = Admin { user: ADMIN, values: &[&keeper], fence: Some(&Own), passes: &[] };
     let alone = [&new];
     let (refused, ()) = tokio::join!(driver.declare(&late, &app, &alone), async {
         stalled.asked.notified().await;

@@ -34,7 +34,7 @@ async fn a_change_reaches_every_node_and_a_lost_one_is_named() {
     let limits = Limits { connect: Duration::from_secs(2), statement: Duration::from_secs(2) };
     let driver = Driver::new(members, limits);
     let (keeper, old, new) = (material(ADMIN_VALUE), material("OldCanary-1"), material("NewCanary-1"));
-    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None };
+    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None, passes: &[] };
     let survey = driver.survey(&admin, "app", &[&old]).await.unwrap();
     assert!(survey.hazards.is_empty(), "{:?}", survey.hazards);
     assert_eq!(survey.accounts, [account("app", "%"), account("app", "localhost")]);

@@ -48,7 +48,10 @@ impl Scenery {
     }
 
     async fn survey(&self, user: &str, known: &[&Material]) -> Survey {
-        self.driver.survey(&Admin { user: ADMIN, values: &[&self.keeper], fence: None }, user, known).await.unwrap()
+        self.driver
+            .survey(&Admin { user: ADMIN, values: &[&self.keeper], fence: None, passes: &[] }, user, known)
+            .await
+            .unwrap()
     }
 
     async fn hazards(&self, user: &str, known: &[&Material]) -> Vec<String> {
@@ -56,16 +59,20 @@ impl Scenery {
     }
 
     async fn declare(&self, user: &str, values: &[&Material]) -> Result<(), TargetError> {
-        self.driver.declare(&Admin { user: ADMIN, values: &[&self.keeper], fence: None }, &account(user), values).await
+        self.driver
+            .declare(&Admin { user: ADMIN, values: &[&self.keeper], fence: None, passes: &[] }, &account(user), values)
+            .await
     }
 
     async fn twin(&self, user: &str, twin: &str, value: &Material) -> Result<(), TargetError> {
-        let admin = Admin { user: ADMIN, values: &[&self.keeper], fence: None };
+        let admin = Admin { user: ADMIN, values: &[&self.keeper], fence: None, passes: &[] };
         self.driver.twin(&admin, &account(user), &account(twin), value).await
     }
 
     async fn remove(&self, user: &str) -> Result<(), TargetError> {
-        self.driver.remove(&Admin { user: ADMIN, values: &[&self.keeper], fence: None }, &account(user)).await
+        self.driver
+            .remove(&Admin { user: ADMIN, values: &[&self.keeper], fence: None, passes: &[] }, &account(user))
+            .await
     }
 
     async fn login(&self, at: usize, user: &str, value: &Material) -> Login {
@@ -87,7 +94,7 @@ async fn users_conform_and_the_administrator_changes_itself() {
     scenery.keystone.user("app", "current-1").await;
     let scene = conformance::Scene {
         target: &scenery.driver,
-        admin: Admin { user: ADMIN, values: &[&scenery.keeper], fence: None },
+        admin: Admin { user: ADMIN, values: &[&scenery.keeper], fence: None, passes: &[] },
         user: "app",
         current: &material("current-1"),
         next: &material("next-1"),
@@ -98,7 +105,7 @@ async fn users_conform_and_the_administrator_changes_itself() {
     }
 
     let (old, new) = (material(ADMIN_VALUE), material("admin-value-2"));
-    let admin = Admin { user: ADMIN, values: &[&new, &old], fence: None };
+    let admin = Admin { user: ADMIN, values: &[&new, &old], fence: None, passes: &[] };
     // Back and forth, within the second in which tokens of before are counted dead.
     for (from, to) in [(&old, &new), (&new, &old), (&old, &new)] {
         scenery.driver.declare(&admin, &account(ADMIN), &[to]).await.unwrap();
@@ -106,7 +113,7 @@ async fn users_conform_and_the_administrator_changes_itself() {
         assert_eq!(logins, [Login::Accepted, Login::Refused]);
         assert!(scenery.driver.survey(&admin, ADMIN, &[&new, &old]).await.unwrap().hazards.is_empty());
     }
-    let stale = Admin { user: ADMIN, values: &[&old], fence: None };
+    let stale = Admin { user: ADMIN, values: &[&old], fence: None, passes: &[] };
     let refused = scenery.driver.survey(&stale, ADMIN, &[]).await;
     assert!(matches!(refused, Err(TargetError::AdminRefused { .. })), "{refused:?}");
     let own = scenery.driver.remove(&admin, &account(ADMIN)).await;

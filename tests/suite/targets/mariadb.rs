@@ -18,7 +18,7 @@ async fn conforms(server: &MariaDb, user: &str) {
     let (driver, keeper) = (driver(server), material(ADMIN_VALUE));
     let scene = conformance::Scene {
         target: &driver,
-        admin: Admin { user: ADMIN, values: &[&keeper], fence: None },
+        admin: Admin { user: ADMIN, values: &[&keeper], fence: None, passes: &[] },
         user,
         current: &material("current-1"),
         next: &material("next-1"),
@@ -156,7 +156,7 @@ async fn root_changes_itself_with_whichever_stored_value_works() {
     }
     let driver = driver(&server);
     let (old, new) = (material("old-1"), material("new-1"));
-    let admin = Admin { user: "root", values: &[&new, &old], fence: None };
+    let admin = Admin { user: "root", values: &[&new, &old], fence: None, passes: &[] };
     let found = driver.survey(&admin, "root", &[&old]).await.unwrap();
     assert!(found.hazards.is_empty(), "{:?}", found.hazards);
     for account in &found.accounts {
@@ -165,7 +165,7 @@ async fn root_changes_itself_with_whichever_stored_value_works() {
     for account in &found.accounts {
         driver.declare(&admin, account, &[&new]).await.unwrap();
     }
-    let stale = Admin { user: "root", values: &[&old], fence: None };
+    let stale = Admin { user: "root", values: &[&old], fence: None, passes: &[] };
     assert!(matches!(driver.survey(&stale, "root", &[]).await, Err(TargetError::AdminRefused { .. })));
 }
 
@@ -250,7 +250,8 @@ async fn no_more_than_three_logins_are_denied_per_call() {
     let before = denied().await;
     let wrong: Vec<Material> = (0..8).map(|n| material(&format!("wrong-{n}"))).collect();
     let values: Vec<&Material> = wrong.iter().collect();
-    let refused = driver.mark(&Admin { user: ADMIN, values: &values, fence: None }, &driver.nodes()[0]).await;
+    let refused =
+        driver.mark(&Admin { user: ADMIN, values: &values, fence: None, passes: &[] }, &driver.nodes()[0]).await;
     assert!(matches!(refused, Err(TargetError::AdminRefused { .. })), "{refused:?}");
     assert_eq!(denied().await - before, 3);
 }
@@ -261,7 +262,7 @@ async fn sessions_of_before_a_restart_are_gone() {
     server.account("app", "%", "value-1").await;
     let driver = driver(&server);
     let keeper = material(ADMIN_VALUE);
-    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None };
+    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None, passes: &[] };
     let node = &driver.nodes()[0];
     let old = session(&server, "app", "value-1").await;
     let mut mark = driver.mark(&admin, node).await.unwrap();
@@ -282,7 +283,7 @@ async fn a_brokers_own_logins_are_no_sessions_of_anybody_elses() {
     server.account(ADMIN, "%", ADMIN_VALUE).await;
     let (own, another) = (driver(&server), driver(&server));
     let keeper = material(ADMIN_VALUE);
-    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None };
+    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None, passes: &[] };
     let (node, account) = (&own.nodes()[0], account(ADMIN, "%"));
     let over = std::sync::atomic::AtomicBool::new(false);
     let listed = async |by: &Driver| {
@@ -322,7 +323,7 @@ async fn a_server_that_is_silent_or_gone_is_unreachable_in_time() {
     let limits = Limits { connect: Duration::from_millis(300), statement: Duration::from_millis(300) };
     let driver = Driver::new(vec![server.member("db1")], limits);
     let keeper = material(ADMIN_VALUE);
-    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None };
+    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None, passes: &[] };
     let app = account("app", "%");
     let both = async || {
         let begun = Instant::now();

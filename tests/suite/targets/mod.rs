@@ -12,5 +12,6 @@ mod proxysql;
 mod rabbitmq;
 mod redis;
 mod scene;
+mod sentinels;
 mod sshkeys;
 mod twins;

@@ -59,7 +59,7 @@ async fn with_tls_only_the_right_server_is_asked() {
     server.sql("ALTER USER app@'%' REQUIRE SSL").await;
     server.account(ADMIN, "%", ADMIN_VALUE).await;
     let (app, value, keeper) = (account("app", "%"), material("value-1"), material(ADMIN_VALUE));
-    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None };
+    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None, passes: &[] };
     let with = |ca: Option<&Path>| {
         let member = Member { tls_ca: ca.map(|ca| ca.join("authority.pem")), socket: None, ..server.member("db1") };
         Driver::new(vec![member], Limits::default())

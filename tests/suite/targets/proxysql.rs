@@ -61,7 +61,7 @@ async fn users_conform_to_the_documented_interface_with_one_password_and_with_tw
         let driver = driver(&proxy, values_at_once);
         let scene = conformance::Scene {
             target: &driver,
-            admin: Admin { user: ADMIN, values: &[&keeper], fence: None },
+            admin: Admin { user: ADMIN, values: &[&keeper], fence: None, passes: &[] },
             user: "app",
             current: &material("current-1"),
             next: &material("next-1"),
@@ -96,7 +96,7 @@ async fn users_conform_to_the_documented_interface_with_one_password_and_with_tw
 async fn what_is_unsafe_by_the_documented_interface_is_named_and_a_restart_keeps_what_was_declared() {
     let (_server, mut proxy) = start().await;
     let (keeper, current, next) = (material(ADMIN_VALUE), material("current-1"), material("next-1"));
-    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None };
+    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None, passes: &[] };
     let driver = driver(&proxy, 1);
     let hazards = async |proxy: &StandIn, user: &str| -> Vec<String> {
         let driver = self::driver(proxy, 1);

@@ -50,7 +50,7 @@ async fn rights(server: &RabbitMq, user: &str) -> Value {
 async fn users_conform_and_twins_have_the_same_rights() {
     let (server, driver) = start().await;
     let (keeper, current, next) = (material(ADMIN_VALUE), material("current-1"), material("next-1"));
-    let admin = || Admin { user: ADMIN, values: &[], fence: None };
+    let admin = || Admin { user: ADMIN, values: &[], fence: None, passes: &[] };
     let scene = conformance::Scene {
         target: &driver,
         admin: Admin { values: &[&keeper], ..admin() },
@@ -100,7 +100,7 @@ async fn no_value_is_on_disk(server: &RabbitMq, driver: &Driver) {
     })
     .await;
     let keeper = material(ADMIN_VALUE);
-    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None };
+    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None, passes: &[] };
     let texts = ["OldValueCanary0815", "NewValueCanary2342"];
     let (old, new) = (material(texts[0]), material(texts[1]));
     driver.declare(&admin, &app(), &[&old]).await.unwrap();
@@ -132,7 +132,7 @@ async fn no_value_is_on_disk(server: &RabbitMq, driver: &Driver) {
 async fn what_is_unsafe_is_named_and_old_connections_end_with_their_user() {
     let (server, driver) = start().await;
     let (keeper, value) = (material(ADMIN_VALUE), material("current-1"));
-    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None };
+    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None, passes: &[] };
     let node = &driver.nodes()[0];
     let hazards = async |user: &str| -> Vec<String> {
         let survey = driver.survey(&admin, user, &[&value]).await.unwrap();

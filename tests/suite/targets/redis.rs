@@ -31,7 +31,7 @@ async fn conforms(servers: &[&Redis], admin: (&str, &str), user: &str) {
     let (driver, keeper) = (driver(servers), material(admin.1));
     let scene = conformance::Scene {
         target: &driver,
-        admin: Admin { user: admin.0, values: &[&keeper], fence: None },
+        admin: Admin { user: admin.0, values: &[&keeper], fence: None, passes: &[] },
         user,
         current: &material("current-1"),
         next: &material("next-1"),
@@ -61,7 +61,7 @@ async fn a_restart_brings_back_what_was_declared() {
     let with_settings = Redis::start(&[KEEPER, APP]);
     let with_requirepass = Redis::start(&[KEEPER, "requirepass current-1"]);
     let (keeper, current, next) = (material(ADMIN_VALUE), material("current-1"), material("next-1"));
-    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None };
+    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None, passes: &[] };
     for (mut server, user) in [(with_users, "app"), (with_settings, "app"), (with_requirepass, "default")] {
         let (driver, account) = (driver(&[&server]), account(user, ""));
         let login = async |value: &Material| {
@@ -83,7 +83,7 @@ async fn what_is_unsafe_is_named() {
     let server = Redis::start(&[KEEPER, APP]);
     let driver = driver(&[&server]);
     let (keeper, value) = (material(ADMIN_VALUE), material("current-1"));
-    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None };
+    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None, passes: &[] };
     let hazards = async |driver: &Driver, user: &str| -> Vec<String> {
         let survey = driver.survey(&admin, user, &[&value]).await.unwrap();
         survey.hazards.into_iter().map(|hazard| hazard.what).collect()
@@ -141,7 +141,7 @@ async fn replicas_log_in_with_what_their_master_accepts() {
     linked(&replica);
     let driver = driver(&[&master, &replica]);
     let (keeper, current, next) = (material(ADMIN_VALUE), material("current-1"), material("next-1"));
-    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None };
+    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None, passes: &[] };
     let user = account("sync", "");
     let survey = driver.survey(&admin, "sync", &[&current]).await.unwrap();
     assert!(survey.hazards.is_empty(), "{survey:?}");
@@ -181,7 +181,7 @@ async fn each_sentinel_is_told_what_it_logs_in_with_and_has_logged_in_with_it() 
     };
     linked("current-1");
     let (keeper, current, next) = (material(ADMIN_VALUE), material("current-1"), material("next-1"));
-    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None };
+    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None, passes: &[] };
     let hazards = async |driver: &Driver| -> Vec<String> {
         let survey = driver.survey(&admin, "default", &[&current]).await.unwrap();
         survey.hazards.iter().map(ToString::to_string).collect()
@@ -248,7 +248,7 @@ async fn values_stand_in_no_file_of_the_server() {
 
     let driver = driver(&[&server]);
     let keeper = material(ADMIN_VALUE);
-    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None };
+    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None, passes: &[] };
     let texts = ["OldValueCanary0815", "NewValueCanary2342"];
     let (old, new) = (material(texts[0]), material(texts[1]));
     for values in [&[&old][..], &[&new, &old], &[&new], &[&new, &old]] {

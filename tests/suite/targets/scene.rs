@@ -34,12 +34,12 @@ pub(super) async fn start(extra: &[&str]) -> MariaDb {
 
 pub(super) async fn survey(driver: &Driver, user: &str, known: &[&Material]) -> Survey {
     let value = material(ADMIN_VALUE);
-    driver.survey(&Admin { user: ADMIN, values: &[&value], fence: None }, user, known).await.unwrap()
+    driver.survey(&Admin { user: ADMIN, values: &[&value], fence: None, passes: &[] }, user, known).await.unwrap()
 }
 
 pub(super) async fn declare(driver: &Driver, account: &Account, values: &[&Material]) -> Result<(), TargetError> {
     let value = material(ADMIN_VALUE);
-    driver.declare(&Admin { user: ADMIN, values: &[&value], fence: None }, account, values).await
+    driver.declare(&Admin { user: ADMIN, values: &[&value], fence: None, passes: &[] }, account, values).await
 }
 
 /// A session that stays open.

@@ -47,7 +47,7 @@ async fn keys_conform_and_every_other_line_stays() {
     let (keeper, current, next) = (material(&keeper), material(&current), material(&next));
     let scene = conformance::Scene {
         target: &driver,
-        admin: Admin { user: "root", values: &[&keeper], fence: None },
+        admin: Admin { user: "root", values: &[&keeper], fence: None, passes: &[] },
         user: USER,
         current: &current,
         next: &next,
@@ -65,10 +65,10 @@ async fn keys_conform_and_every_other_line_stays() {
     assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 1, "nothing is left beside it");
 
     // The administrator changes its own keys too.
-    let own = Admin { user: "root", values: &[&next, &keeper], fence: None };
+    let own = Admin { user: "root", values: &[&next, &keeper], fence: None, passes: &[] };
     driver.declare(&own, &account("root", ""), &[&next, &keeper]).await.unwrap();
     driver.declare(&own, &account("root", ""), &[&next]).await.unwrap();
-    let stale = Admin { user: "root", values: &[&keeper], fence: None };
+    let stale = Admin { user: "root", values: &[&keeper], fence: None, passes: &[] };
     let refused = driver.survey(&stale, USER, &[&current]).await;
     assert!(matches!(refused, Err(TargetError::AdminRefused { .. })), "{refused:?}");
 
@@ -89,7 +89,7 @@ async fn what_is_unsafe_is_named_or_refused() {
     let file = server.user(USER, &format!("{current_public}\n"));
     let driver = driver(&server);
     let (keeper, current, next) = (material(&keeper), material(&current), material(&next));
-    let admin = Admin { user: "root", values: &[&keeper], fence: None };
+    let admin = Admin { user: "root", values: &[&keeper], fence: None, passes: &[] };
     let hazards = async |user: &str| -> Vec<String> {
         let survey = driver.survey(&admin, user, &[&current]).await.unwrap();
         survey.hazards.into_iter().map(|hazard| hazard.what).collect()

@@ -77,7 +77,7 @@ async fn a_twin_has_every_kind_of_right_and_no_other() {
     server.sql("ALTER USER app@'%' REQUIRE NONE").await;
     let scene = conformance::Scene {
         target: &driver,
-        admin: Admin { user: ADMIN, values: &[&keeper], fence: None },
+        admin: Admin { user: ADMIN, values: &[&keeper], fence: None, passes: &[] },
         user: "app",
         current: &current,
         next: &next,
@@ -125,7 +125,7 @@ async fn who_defines_something_has_no_twin_and_is_not_removed() {
     server.sql("CREATE DATABASE d").await;
     let driver = driver(&server);
     let (keeper, next) = (material(ADMIN_VALUE), material("next-1"));
-    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None };
+    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None, passes: &[] };
     let (app, twin) = (account("app", "%"), account("app_b", "%"));
     for (make, undo) in [
         ("CREATE DEFINER = app@'%' VIEW d.v AS SELECT 1", "DROP VIEW d.v"),
@@ -153,7 +153,7 @@ async fn a_twin_of_any_name_is_that_one_and_no_value_is_on_disk() {
     server.sql("CREATE DATABASE d").await;
     server.sql("GRANT SELECT ON d.* TO app@localhost").await;
     let (keeper, new) = (material(ADMIN_VALUE), material(texts[1]));
-    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None };
+    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None, passes: &[] };
     let app = account("app", "localhost");
     let accounts = async || server.sql("SELECT User, Host FROM mysql.global_priv ORDER BY 1, 2").await;
     let before = accounts().await;

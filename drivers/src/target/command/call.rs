@@ -157,7 +157,7 @@ mod tests {
         };
         let node = Node { name: "n".into(), address: "a:1".into() };
         let (keeper, value) = (Material::from("k\n1".to_owned()), Material::new(vec![0xff, b'\n']));
-        let admin = Admin { user: "root", values: &[&keeper], fence: None };
+        let admin = Admin { user: "root", values: &[&keeper], fence: None, passes: &[] };
         let account = Account { user: "app".into(), host: String::new() };
         let question = Question { operation: "declare", account: Some(&account), ..Question::default() };
         let input = input(&settings, &node, Some(&admin), &[&value], &question);

@@ -221,7 +221,7 @@ impl Kit<'_> {
         let nobody = Account { user: format!("{user}-who-is-not-there"), host: account.host.clone() };
         let missing = target.declare(admin, &nobody, &[next]).await;
         expect("an account that is not there", missing.is_err(), &missing)?;
-        let stranger = Admin { user: admin.user, values: &[self.wrong], fence: None };
+        let stranger = Admin { user: admin.user, values: &[self.wrong], fence: None, passes: &[] };
         let refused = target.declare(&stranger, account, &[next]).await;
         expect("a wrong administrator", matches!(refused, Err(TargetError::AdminRefused { .. })), &refused)?;
         self.accepts("after refusals", &[current], &[next]).await

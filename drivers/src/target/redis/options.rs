@@ -9,6 +9,7 @@ use crate::{
         described::{ADDRESS, NAME, TLS_CA, each_once},
     },
 };
+use donjon_policies::name::SecretName;
 use serde::Deserialize;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -41,7 +42,11 @@ pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
         each_once("nodes", options.nodes.iter().map(|node| node.name.as_str()))?;
         each_once("sentinels", options.sentinels.iter().map(|sentinel| sentinel.node.name.as_str()))?;
         let limits = Limits { answer: Duration::from_secs(options.answer_timeout) };
-        let sentinel = |watcher: Watcher| Sentinel { member: watcher.node.member(), master: watcher.master };
+        let sentinel = |watcher: Watcher| Sentinel {
+            member: watcher.node.member(),
+            master: watcher.master,
+            secret: watcher.secret,
+        };
         let redis = Redis::new(options.nodes.into_iter().map(Node::member).collect(), limits);
         Ok(Arc::new(redis.watched_by(options.sentinels.into_iter().map(sentinel).collect())))
     },
@@ -63,6 +68,12 @@ const SENTINEL: &[Description] = &[
         kind: Kind::Text,
         need: Need::Optional,
         help: "by which name it watches these nodes; all that it watches where not given",
+    },
+    Description {
+        name: "secret",
+        kind: Kind::Text,
+        need: Need::Optional,
+        help: "the secret that holds its own password (requirepass), where it asks for one",
     },
     TLS_CA,
 ];
@@ -88,6 +99,7 @@ struct Watcher {
     #[serde(flatten)]
     node: Node,
     master: Option<String>,
+    secret: Option<SecretName>,
 }
 
 impl Node {

@@ -1,6 +1,9 @@
 //! Sentinels: each keeps for itself what it logs in with at the nodes that it watches (`auth-pass`), and is told it as it is.
 //!
 //! None tells what that is, so what counts is its link to the nodes. Told another value it makes a new one: a login of its own.
+//!
+//! One may itself ask for a password (`requirepass`), which is no business of the nodes: the deployment file names the secret
+//! that holds it.
 
 use super::{
     connection::{Connection, Fault},
@@ -13,6 +16,7 @@ use crate::{
     material::Material,
     target::{Account, Admin, Hazard, Node, TargetError},
 };
+use donjon_policies::name::SecretName;
 use std::{collections::BTreeSet, time::Duration};
 use tokio::time::Instant;
 
@@ -23,6 +27,8 @@ pub struct Sentinel {
     pub member: Member,
     /// By which name it watches the nodes; all that it watches where none is given.
     pub master: Option<String>,
+    /// The secret that holds its own password, where it asks for one.
+    pub secret: Option<SecretName>,
 }
 
 /// What a sentinel says of itself.
@@ -46,7 +52,7 @@ struct Link {
 pub(super) async fn survey(target: &Redis, admin: &Admin<'_>) -> Result<(Vec<Hazard>, Vec<String>), TargetError> {
     let (mut hazards, mut called) = (Vec::new(), Vec::new());
     for sentinel in &target.sentinels {
-        let (_, watching) = ask(target, sentinel).await?;
+        let (_, watching) = ask(target, sentinel, admin).await?;
         let mut say = |what: String| hazards.push(Hazard { node: sentinel.member.name.clone(), what });
         if watching.masters.is_empty() {
             say("this sentinel watches no such master".to_owned());
@@ -68,7 +74,7 @@ pub(super) async fn follow(
     value: &Material,
 ) -> Result<(), TargetError> {
     for sentinel in &target.sentinels {
-        let (mut connection, watching) = ask(target, sentinel).await?;
+        let (mut connection, watching) = ask(target, sentinel, admin).await?;
         let before = links(target, admin, &watching.called).await?;
         let seen_as = |user: &str| before.iter().any(|link| link.user == user);
         // One that is refused everywhere is seen as nobody; most log in as the user of those who name none.
@@ -80,20 +86,50 @@ pub(super) async fn follow(
     Ok(())
 }
 
-async fn ask(target: &Redis, sentinel: &Sentinel) -> Result<(Connection, Watching), TargetError> {
+async fn ask(target: &Redis, sentinel: &Sentinel, admin: &Admin<'_>) -> Result<(Connection, Watching), TargetError> {
     let Member { name, address, port, .. } = &sentinel.member;
     let node = Node { name: name.clone(), address: format!("{address}:{port}") };
-    let asking = async {
-        let mut connection = Connection::greet(&sentinel.member, target.limits).await?;
-        let own = connection.ask(&[b"SENTINEL", b"MYID"]).await?.text().unwrap_or_default();
-        let watched = connection.ask(&[b"SENTINEL", b"MASTERS"]).await?.list();
-        Ok((connection, own, watched))
+    let silent = |fault: Fault| fault.at(&node);
+    let mut connection = Connection::greet(&sentinel.member, target.limits).await.map_err(silent)?;
+    let own = match connection.ask(MYID).await {
+        Err(Fault::Answered(kind)) if kind == ASKS => {
+            enter(&mut connection, sentinel, &node, admin).await?;
+            connection.ask(MYID).await
+        }
+        answered => answered,
     };
-    let (connection, own, watched) = asking.await.map_err(|fault: Fault| fault.at(&node))?;
+    let own = own.map_err(silent)?.text().unwrap_or_default();
+    let watched = connection.ask(&[b"SENTINEL", b"MASTERS"]).await.map_err(silent)?.list();
     let names = watched.into_iter().filter_map(|master| master.list().into_iter().nth(1)?.text());
     let masters = names.filter(|name| sentinel.master.as_ref().is_none_or(|only| only == name)).collect();
     let called = format!("sentinel-{}-", own.get(..8).unwrap_or(&own));
     Ok((connection, Watching { node, called, masters }))
+}
+
+/// Shows a sentinel the password that it asks for. One that asks for none is shown none.
+async fn enter(
+    connection: &mut Connection,
+    sentinel: &Sentinel,
+    node: &Node,
+    admin: &Admin<'_>,
+) -> Result<(), TargetError> {
+    let unable = |what: String| Err(TargetError::Unable { node: node.name.clone(), what });
+    let Some(secret) = &sentinel.secret else {
+        return unable(
+            "this sentinel asks for a password of its own (requirepass); say which secret holds it: `secret: NAME` \
+             beside its address"
+                .to_owned(),
+        );
+    };
+    for pass in admin.passes.iter().filter(|pass| pass.secret == *secret) {
+        // EXPOSE: sent as every client of this sentinel sends it
+        match connection.ask(&[b"AUTH", pass.value.expose()]).await {
+            Ok(_) => return Ok(()),
+            Err(Fault::Answered(_)) => {}
+            Err(silent @ Fault::Silent(_)) => return Err(silent.at(node)),
+        }
+    }
+    unable(format!("this sentinel refuses every value of `{secret}` that is stored; its requirepass is another one"))
 }
 
 /// It keeps what it is told in its own file.
@@ -144,6 +180,9 @@ async fn linked(
     })
 }
 
+const MYID: &[&[u8]] = &[b"SENTINEL", b"MYID"];
+/// The answer of one that asks for a password first.
+const ASKS: &str = "NOAUTH";
 /// It looks after its links once a second.
 const PATIENCE: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(100);

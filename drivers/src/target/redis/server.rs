@@ -11,6 +11,7 @@ use crate::{
     },
 };
 use async_trait::async_trait;
+use donjon_policies::name::SecretName;
 use std::{path::PathBuf, time::Duration};
 
 /// A Redis or Valkey server, or several that hold the same.
@@ -101,6 +102,13 @@ impl Target for Redis {
 
     fn nodes(&self) -> &[Node] {
         &self.nodes
+    }
+
+    fn named(&self) -> Vec<SecretName> {
+        let mut named: Vec<SecretName> = self.sentinels.iter().filter_map(|one| one.secret.clone()).collect();
+        named.sort();
+        named.dedup();
+        named
     }
 
     async fn survey(&self, admin: &Admin<'_>, user: &str, known: &[&Material]) -> Result<Survey, TargetError> {
