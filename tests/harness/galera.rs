@@ -1,6 +1,9 @@
 //! A real Galera cluster of three on loopback. The others begin as copies of the first, so that none needs a full transfer.
 
-use crate::{mariadb::MariaDb, port, wait};
+use crate::{
+    mariadb::{MariaDb, User, template},
+    port, wait,
+};
 use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
 /// The nodes, the first of which began the cluster.
@@ -25,6 +28,46 @@ pub async fn start(setup: &[&str]) -> [MariaDb; 3] {
     let third = MariaDb::start_on(&data, port::free(), &words(&arguments("n3", group[2], &everyone))).await;
     ready(&third).await;
     [first, second, third]
+}
+
+/// A cluster of one that gives full copies of itself by `mariadb-backup`; whoever joins begins empty and fetches one. The
+/// nodes run as the system's user of servers.
+#[derive(Debug)]
+pub struct Growing {
+    /// Those that have joined.
+    pub nodes: Vec<MariaDb>,
+    group: [u16; 3],
+}
+
+impl Growing {
+    /// The first node.
+    pub async fn start() -> Self {
+        let group = [port::free(), port::free(), port::free()];
+        let nodes = vec![join(settings(0, group[0], "gcomm://")).await];
+        Self { nodes, group }
+    }
+
+    /// Another node, with what its configuration has as `wsrep_sst_auth`; what gives it the copy has that set already. It is
+    /// no part of this until it is added.
+    pub fn newcomer(&self, authentication: &str) -> impl Future<Output = MariaDb> + use<> {
+        let everyone = format!("gcomm://{}", self.group.map(|port| format!("127.0.0.1:{port}")).join(","));
+        let mut settings = settings(self.nodes.len(), self.group[self.nodes.len()], &everyone);
+        settings.push(format!("--wsrep-sst-auth={authentication}"));
+        join(settings)
+    }
+}
+
+fn settings(number: usize, group: u16, cluster: &str) -> Vec<String> {
+    let mut settings = arguments(&format!("n{}", number + 1), group, cluster);
+    settings.retain(|setting| !setting.starts_with("--wsrep-sst-method="));
+    settings.push("--wsrep-sst-method=mariabackup".into());
+    settings
+}
+
+async fn join(settings: Vec<String>) -> MariaDb {
+    let node = MariaDb::start_by(User::System, &template(), port::free(), settings).await;
+    ready(&node).await;
+    node
 }
 
 /// Waits until a node takes part.

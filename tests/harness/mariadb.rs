@@ -25,7 +25,17 @@ pub struct MariaDb {
     pub port: u16,
     folder: TempDir,
     extra: Vec<String>,
+    user: User,
     process: Guard,
+}
+
+/// Who runs a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum User {
+    /// Whoever runs the tests.
+    Own,
+    /// The system's user of servers, `mysql`, with all settings in a configuration file, as a deployer leaves it.
+    System,
 }
 
 impl MariaDb {
@@ -41,13 +51,18 @@ impl MariaDb {
 
     /// Starts one on a copy of a data folder, at a port.
     pub(crate) async fn start_on(data: &Path, port: u16, extra: &[&str]) -> Self {
+        let extra = extra.iter().map(|&argument| argument.to_owned()).collect();
+        Self::start_by(User::Own, data, port, extra).await
+    }
+
+    /// As [`Self::start_on`], by somebody.
+    pub(crate) async fn start_by(user: User, data: &Path, port: u16, extra: Vec<String>) -> Self {
         let folder = tempfile::Builder::new().prefix("mariadb.").tempdir().unwrap();
         // The server's socket must be reachable for other users, as it is in real life.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         run(Command::new("cp").arg("-a").arg(data).arg(folder.path().join("data")));
-        let extra: Vec<String> = extra.iter().map(|&argument| argument.to_owned()).collect();
-        let process = spawn(folder.path(), port, &extra);
-        let mut server = Self { port, folder, extra, process };
+        let process = spawn(user, folder.path(), port, &extra);
+        let mut server = Self { port, folder, extra, user, process };
         server.ready().await;
         server
     }
@@ -161,12 +176,12 @@ impl MariaDb {
     /// Starts it again on what it has on disk, at the same port.
     pub async fn restart(&mut self) {
         self.process.kill();
-        self.process = spawn(self.folder.path(), self.port, &self.extra);
+        self.process = spawn(self.user, self.folder.path(), self.port, &self.extra);
         self.ready().await;
     }
 
     async fn ready(&mut self) {
-        wait::until("MariaDB to answer", Duration::from_secs(30), async || {
+        wait::until("MariaDB to answer", Duration::from_secs(60), async || {
             if let Some(status) = self.process.ended().unwrap() {
                 let log = fs::read_to_string(self.folder.path().join("error.log")).unwrap_or_default();
                 panic!("mariadbd ended with {status}: {log}");
@@ -197,33 +212,50 @@ impl Session {
 const HARNESS: &str = "harness";
 const HARNESS_VALUE: &str = "value-of-the-harness";
 
-fn spawn(folder: &Path, port: u16, extra: &[String]) -> Guard {
+fn spawn(user: User, folder: &Path, port: u16, extra: &[String]) -> Guard {
     let log = fs::OpenOptions::new().create(true).append(true).open(folder.join("error.log")).unwrap();
     let own = |name: &str| folder.join(name).display().to_string();
     // A starting server deletes every temporary table that lies in its temporary folder: in a shared one, other servers' too.
     fs::create_dir_all(folder.join("tmp")).unwrap();
-    let mut command = tied("mariadbd");
-    command
-        .arg("--no-defaults")
-        .args(as_root())
-        .arg(format!("--datadir={}", own("data")))
-        .arg(format!("--tmpdir={}", own("tmp")))
-        .arg(format!("--socket={}", own("socket")))
-        .arg(format!("--pid-file={}", own("pid")))
-        .arg(format!("--general-log-file={}", own("general.log")))
-        .arg(format!("--log-bin={}", own("binlog")))
-        .arg(format!("--port={port}"))
-        .args(["--bind-address=127.0.0.1", "--server-id=1", "--general-log=1", "--skip-stack-trace"])
-        .args(["--innodb-buffer-pool-size=16M", "--innodb-log-file-size=8M", "--innodb-flush-log-at-trx-commit=0"])
-        .args(extra)
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().unwrap())
-        .stderr(log);
+    let mut settings = vec![
+        format!("--datadir={}", own("data")),
+        format!("--tmpdir={}", own("tmp")),
+        format!("--socket={}", own("socket")),
+        format!("--pid-file={}", own("pid")),
+        format!("--general-log-file={}", own("general.log")),
+        format!("--log-bin={}", own("binlog")),
+        format!("--port={port}"),
+    ];
+    let common = ["--bind-address=127.0.0.1", "--server-id=1", "--general-log=1", "--skip-stack-trace"].into_iter();
+    let small = ["--innodb-buffer-pool-size=16M", "--innodb-log-file-size=8M", "--innodb-flush-log-at-trx-commit=0"]
+        .into_iter();
+    settings.extend(common.chain(small).map(str::to_owned));
+    settings.extend_from_slice(extra);
+    let mut command = match user {
+        User::Own => {
+            let mut command = tied("mariadbd");
+            command.arg("--no-defaults").args(as_root()).args(settings);
+            command
+        }
+        User::System => {
+            let lines: Vec<&str> = settings.iter().map(|setting| setting.trim_start_matches('-')).collect();
+            // Without a syslog, what a state transfer says is lost, and the transfer with it.
+            let file = format!("[mysqld]\n{}\n[sst]\nsst-syslog=-1\n", lines.join("\n"));
+            donjon_drivers::fs::replace(&folder.join("my.cnf"), file.as_bytes()).unwrap();
+            run(Command::new("chown").args(["-R", "mysql:mysql"]).arg(folder));
+            // It is tied last: whoever changes its user is no longer tied.
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid", "mysql", "--regid", "mysql", "--clear-groups", "--pdeathsig", "KILL", "--"]);
+            command.arg("mariadbd").arg(format!("--defaults-file={}", own("my.cnf")));
+            command
+        }
+    };
+    command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
     Guard::start(&mut command).unwrap()
 }
 
 /// A data folder as `mariadb-install-db` makes it, made once.
-fn template() -> PathBuf {
+pub(crate) fn template() -> PathBuf {
     let cache = crate::cache_folder();
     let version = Command::new("mariadbd").arg("--version").output().expect("mariadb-server is installed").stdout;
     let name = format!("mariadb-{}", hex::encode(&Sha1::digest(version)[..6]));

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that the tests use, where they are missing. Needs root.
 set -eu
-wanted="mariadb-server mariadb-client galera-4 rabbitmq-server redis-server memcached haproxy rsync podman docker.io runc crun debootstrap openssh-client openssh-server python3-venv iproute2 age curl git gcc libc6-dev procps strace"
+wanted="mariadb-server mariadb-client mariadb-backup galera-4 rabbitmq-server redis-server memcached haproxy rsync socat podman docker.io runc crun debootstrap openssh-client openssh-server python3-venv iproute2 age curl git gcc libc6-dev procps strace"
 missing=""
 for package in $wanted; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"

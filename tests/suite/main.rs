@@ -55,6 +55,7 @@ mod site_vault;
 mod snapshot;
 mod sources;
 mod standalone;
+mod state_transfer;
 mod stores;
 mod targets;
 mod teardown;

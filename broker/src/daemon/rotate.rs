@@ -22,10 +22,11 @@ use serde_json::{Value, json};
 use std::{collections::BTreeSet, sync::Arc};
 use tokio::sync::mpsc::UnboundedSender;
 
-/// What would change. Nothing is looked at but the catalogue, the deployment file and its inventory.
+/// What would change. Looked at are the catalogue, the deployment file and its inventory alone; and of what nodes of a
+/// database fetch full copies with, whether there is a value at all.
 pub async fn plan(daemon: &Daemon, asked: &RotateAsked) -> Answered {
     let (deployment, catalogue) = described(daemon).await?;
-    Ok((json!(bulk::plan(daemon, &catalogue, &deployment, asked).await?), Vec::new()))
+    Ok((json!(bulk::shown(daemon, &catalogue, &deployment, asked).await?), Vec::new()))
 }
 
 /// Rotates what was asked, one rotation after the other.

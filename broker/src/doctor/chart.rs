@@ -23,6 +23,12 @@ pub struct Chart {
     pub troubles: Vec<String>,
     /// Where every value of the administrator is refused.
     pub administrator_refused: Vec<TargetName>,
+    /// Its accounts that a target lets in by a node's own socket, and by no value.
+    #[serde(serialize_with = "named")]
+    pub by_socket: Vec<(TargetName, Vec<Account>)>,
+    /// Where nodes fetch a full copy from each other with its value, and no account is there that needs none.
+    #[serde(skip)]
+    pub transfers: Option<TargetName>,
 }
 
 /// A rotation that has not ended.
@@ -134,6 +140,10 @@ impl fmt::Display for Label {
             Self::Previous => "previous",
         })
     }
+}
+
+fn named<S: Serializer>(accounts: &[(TargetName, Vec<Account>)], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(accounts.iter().flat_map(|(_, accounts)| accounts).map(ToString::to_string))
 }
 
 fn shown<S: Serializer>(account: &Account, to: S) -> Result<S::Ok, S::Error> {

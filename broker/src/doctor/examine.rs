@@ -16,6 +16,7 @@ use crate::{
         journal::Credential,
         open,
         plan::{self, PlannedCredential, PlannedRotation},
+        state_transfer,
         subject::Way,
         values::{self, Side},
     },
@@ -27,7 +28,7 @@ use donjon_drivers::{
     target::{Account, TargetError},
 };
 use donjon_policies::{
-    catalogue::{Catalogue, TargetKind},
+    catalogue::{Catalogue, Entry, TargetKind},
     deployment::Deployment,
     name::SecretName,
     transition::{Path, State},
@@ -97,6 +98,8 @@ impl<'a> Looker<'a> {
             logins: Vec::new(),
             troubles: Vec::new(),
             administrator_refused: Vec::new(),
+            by_socket: Vec::new(),
+            transfers: None,
         };
         if let (None, Some(id)) = (journal, &holder) {
             chart.troubles.push(format!("its labels name the rotation {id}, which has no journal that goes on"));
@@ -206,7 +209,7 @@ impl<'a> Looker<'a> {
         };
         let known: Vec<&Material> =
             stored.all().into_iter().map(|(_, record)| record.record.value.material()).collect();
-        let (mut accounts, mut entries) = (Vec::new(), Vec::new());
+        let (mut accounts, mut entries, mut by_socket) = (Vec::new(), Vec::new(), Vec::new());
         if let Some(login) = &login {
             let values = login.values();
             for user in &users {
@@ -216,6 +219,7 @@ impl<'a> Looker<'a> {
                     Ok(found) => {
                         accounts.extend(found.accounts);
                         entries.extend(found.entries);
+                        by_socket.extend(found.by_socket);
                         let told = found.hazards.iter().map(|hazard| format!("`{name}`: {hazard}"));
                         for told in told.collect::<Vec<_>>() {
                             if !chart.troubles.contains(&told) {
@@ -232,6 +236,17 @@ impl<'a> Looker<'a> {
                     Err(error) => chart.troubles.push(format!("`{name}`: {error}")),
                 }
             }
+            let of_transfer = self.catalogue.entry(&chart.secret).is_some_and(Entry::is_of_state_transfer);
+            if of_transfer && !accounts.is_empty() && target.nodes().len() > 1 {
+                let other = target.survey(&login.admin(&values, None), state_transfer::USER, &[]).await;
+                if other.is_ok_and(|other| other.by_socket.is_empty()) {
+                    chart.transfers = Some(name.clone());
+                }
+            }
+        }
+        if begun.is_none() && accounts.is_empty() && !by_socket.is_empty() {
+            chart.by_socket.push((name.clone(), by_socket));
+            return Ok(());
         }
         if let Some(begun) = begun {
             (accounts, entries) = (begun.accounts.clone(), begun.entries.clone());

@@ -7,6 +7,7 @@
 mod chart;
 mod examine;
 mod rescue;
+mod socket_account;
 mod tries;
 mod verdict;
 

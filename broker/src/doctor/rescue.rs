@@ -62,7 +62,8 @@ fn by_socket(tried: &Try) -> bool {
     tried.account.user == "root" && tried.account.host == "localhost"
 }
 
-fn socket(nodes: Option<&Setting>, name: &str) -> Option<String> {
+/// Where a node's own socket lies, by the deployment file.
+pub(super) fn socket(nodes: Option<&Setting>, name: &str) -> Option<String> {
     let Some(Setting::List(nodes)) = nodes else { return None };
     nodes.iter().find_map(|node| match node {
         Setting::Map(map) if map.get("name") == Some(&Setting::Text(name.to_owned())) => match map.get("socket") {
@@ -74,7 +75,7 @@ fn socket(nodes: Option<&Setting>, name: &str) -> Option<String> {
 }
 
 /// A word of a shell line.
-fn word(text: &str) -> String {
+pub(super) fn word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:".contains(c);
     if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }

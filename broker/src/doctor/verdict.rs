@@ -1,6 +1,7 @@
 //! What a chart means, and what to type next. Pure.
 
-use super::{Answer, Chart, Label, Standing, Try, examine::expected, rescue};
+use super::{Answer, Chart, Label, Standing, Try, examine::expected, rescue, socket_account};
+use crate::rotation::state_transfer;
 use donjon_drivers::target::Account;
 use donjon_policies::{
     deployment::Deployment,
@@ -55,6 +56,9 @@ pub fn judge(chart: &Chart) -> Verdict {
         Some(standing) => unfinished(chart, standing, &mut verdict),
         None => idle(chart, &mut verdict),
     }
+    for (target, accounts) in &chart.by_socket {
+        verdict.findings.push(state_transfer::nothing_to_rotate(target, accounts));
+    }
     if chart.logins.is_empty() && verdict.findings.is_empty() {
         verdict.findings.push("no login was tried: it has no account on a server that is described here".to_owned());
     }
@@ -78,6 +82,11 @@ pub fn judge(chart: &Chart) -> Verdict {
 /// As [`judge`], with the commands for the nodes themselves where no stored value gets in.
 pub fn advise(deployment: &Deployment, chart: &Chart) -> Verdict {
     let mut verdict = judge(chart);
+    // While something is amiss, that comes first.
+    if let (Some(target), Health::Healthy) = (&chart.transfers, verdict.health) {
+        verdict.findings.push(state_transfer::found(target));
+        verdict.next.extend(socket_account::commands(deployment, target));
+    }
     let commands = rescue::commands(deployment, &chart.secret, chart.version(Label::Current), &verdict.rescue);
     if chart.rotation.is_some() {
         verdict.next.splice(0..0, commands);

@@ -4,6 +4,7 @@ use super::{
     Journal, Subject, checkpoint, claim,
     journal::{Credential, FORMAT, Held, Item},
     probe::{self, Found},
+    state_transfer,
     step::roll::fed,
     subject::{self, Way},
     values::{Login, administrator},
@@ -92,6 +93,29 @@ pub async fn absent(
         }
     }
     Ok(absent)
+}
+
+/// Why a secret has nothing to rotate, where each of its targets lets its accounts in by a node's own socket alone.
+pub async fn by_socket(store: &dyn Store, layout: &Layout, subject: &Subject, item: &subject::Item) -> Option<String> {
+    let mut told = Vec::new();
+    for credential in &item.credentials {
+        let login = administrator(store, layout, subject, &credential.target).await.ok()?;
+        let values = login.values();
+        let target = &subject.targets[&credential.target].target;
+        let mut accounts = Vec::new();
+        for user in &credential.users {
+            let found = target.survey(&login.admin(&values, None), user, &[]).await.ok()?;
+            if !found.accounts.is_empty() {
+                return None;
+            }
+            accounts.extend(found.by_socket);
+        }
+        if accounts.is_empty() {
+            return None;
+        }
+        told.push(state_transfer::nothing_to_rotate(&credential.target, &accounts));
+    }
+    (!told.is_empty()).then(|| told.join("; "))
 }
 
 async fn stored(store: &dyn Store, layout: &Layout, item: &subject::Item) -> Result<Stored, Failure> {

@@ -1,6 +1,6 @@
 //! What logs in where: fresh logins on every node and account. What a server said of itself is not believed.
 
-use super::{Subject, journal::Credential, values::Login};
+use super::{Subject, journal::Credential, state_transfer, values::Login};
 use crate::failure::{Exit, Failure};
 use donjon_drivers::{
     material::Material,
@@ -70,7 +70,7 @@ pub async fn survey(
 ) -> Result<Survey, Failure> {
     let values = login.values();
     let admin = login.admin(&values, None);
-    let mut survey = Survey { accounts: Vec::new(), entries: Vec::new(), hazards: Vec::new() };
+    let mut survey = Survey { accounts: Vec::new(), entries: Vec::new(), by_socket: Vec::new(), hazards: Vec::new() };
     for user in users {
         let found = subject.targets[target].target.survey(&admin, user, known).await;
         let found = found.map_err(|error| failed(subject, target, &error))?;
@@ -80,9 +80,13 @@ pub async fn survey(
         }
         survey.accounts.extend(found.accounts);
         survey.entries.extend(found.entries);
+        survey.by_socket.extend(found.by_socket);
         survey
             .hazards
             .extend(found.hazards.into_iter().filter(|hazard| !survey.hazards.contains(hazard)).collect::<Vec<_>>());
+    }
+    if survey.accounts.is_empty() && !survey.by_socket.is_empty() {
+        return Err(Failure::new(Exit::NotThere, state_transfer::nothing_to_rotate(target, &survey.by_socket)));
     }
     if survey.accounts.is_empty() {
         return Err(Failure::new(

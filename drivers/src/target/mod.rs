@@ -179,6 +179,8 @@ pub struct Survey {
     pub accounts: Vec<Account>,
     /// Every account that a login of the user could match, those without a value included.
     pub entries: Vec<Account>,
+    /// Those that a node lets in by its own socket, for what the system says of them, and by no value.
+    pub by_socket: Vec<Account>,
     /// Why a change would not be safe now. Empty where it is.
     pub hazards: Vec<Hazard>,
 }

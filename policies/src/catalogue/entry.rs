@@ -193,6 +193,11 @@ impl Entry {
     pub fn in_bulk(&self) -> bool {
         self.outage().is_some() && self.credentials.iter().all(|credential| credential.phase != Phase::Alone)
     }
+
+    /// Whether nodes of a Galera cluster fetch a full copy from each other with it: it stands in each node's configuration.
+    pub fn is_of_state_transfer(&self) -> bool {
+        self.sinks.iter().any(|sink| sink.option.as_deref() == Some("wsrep_sst_auth"))
+    }
 }
 
 impl Class {

@@ -16,7 +16,7 @@
 //! services:                          # consumers, and what restarts for each
 //!   aodh: [aodh_api, aodh_listener]
 //! sinks:                             # files that hold a value in clear, by name
-//!   galera: { path: /etc/kolla/mariadb/galera.cnf, mode: 660, medium: disk, writer: deployer }
+//!   galera: { path: /etc/kolla/mariadb/galera.cnf, mode: 660, medium: disk, writer: deployer, option: wsrep_sst_auth }
 //! classes:                           # what the secrets of a class have in common: recipe, credentials, sinks
 //!   database-user: { credentials: [{ target: mariadb, strategy: dual-password, phase: 2 }] }
 //! secrets:                           # one entry each; `restart` is that of its consumers unless given

@@ -115,8 +115,8 @@ impl Reader {
 
     fn sink(&mut self, line: u64, name: &str, node: &Node) -> Option<Sink> {
         let of = format!("the sink `{name}`");
-        let keys = ["path", "mode", "medium", "writer"];
-        let Given([path, mode, medium, writer]) = self.fields.given(node, "a sink", name, keys)?;
+        let keys = ["path", "mode", "medium", "writer", "option"];
+        let Given([path, mode, medium, writer, option]) = self.fields.given(node, "a sink", name, keys)?;
         let path = self.required(line, "path", &of, path).and_then(|(line, word)| {
             let absolute = word.starts_with('/') && !word.split('/').any(|part| part == "..");
             self.read(line, "absolute path", word, absolute.then(|| word.to_owned()))
@@ -131,7 +131,8 @@ impl Reader {
             let known = [("deployer", Writer::Deployer), ("donjon", Writer::Donjon), ("service", Writer::Service)];
             self.fields.one_of(line, word, "writer", known)
         });
-        Some(Sink { path: path?, mode: mode?, medium: medium?, writer: writer? })
+        let option = option.and_then(|node| self.fields.word(node, "`option`")).map(str::to_owned);
+        Some(Sink { path: path?, mode: mode?, medium: medium?, writer: writer?, option })
     }
 
     pub(super) fn classes(&mut self, node: &Node) {

@@ -14,6 +14,9 @@ pub struct Sink {
     pub medium: Medium,
     /// Who writes it.
     pub writer: Writer,
+    /// The option in it that holds the value, where that matters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub option: Option<String>,
 }
 
 /// Unix permissions, at most 0777.

@@ -166,6 +166,7 @@ fn show_plan(context: &Context, plan: &Value, detailed: bool) -> Result<(), Fail
         }
         let mut shown = show::table(&["ROTATION", "SECRET", "STRATEGY", "OUTAGE", "ACCOUNTS"], &rows);
         shown += &rotations.iter().flat_map(|r| items(&r["secrets"])).filter_map(because).collect::<String>();
+        shown += &rotations.iter().flat_map(|r| items(&r["secrets"])).filter_map(advice).collect::<String>();
         let rows: Vec<_> =
             rotations.iter().enumerate().flat_map(|(n, rotation)| restart_rows(n + 1, rotation)).collect();
         if !rows.is_empty() {
@@ -209,6 +210,11 @@ fn because(secret: &Value) -> Option<String> {
     let credential = items(&secret["credentials"]).iter().find(|c| c["because"].is_string())?;
     let (strategy, because) = (text(&credential["strategy"]), text(&credential["because"]));
     Some(format!("{}: {strategy}, since {because}\n", text(&secret["secret"])))
+}
+
+/// What would be better than a value.
+fn advice(secret: &Value) -> Option<String> {
+    Some(format!("{}: {}\n", text(&secret["secret"]), secret["advice"].as_str()?))
 }
 
 fn restart_rows(number: usize, rotation: &Value) -> Vec<Vec<String>> {

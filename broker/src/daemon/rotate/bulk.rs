@@ -9,7 +9,8 @@ use crate::{
 };
 use donjon_drivers::store::Store;
 use donjon_policies::{catalogue::Catalogue, deployment::Deployment, name::SecretName};
-use plan::{Left, Plan, PlannedRotation};
+use plan::{Left, Plan, Planned, PlannedRotation};
+use std::{collections::BTreeMap, time::Duration};
 
 /// A plan without what the store has no value of, where nobody named it.
 pub(super) async fn plan(
@@ -29,6 +30,41 @@ pub(super) async fn plan(
     let why = |secret: &SecretName| (!stored.contains(secret)).then(|| "the store has no value of it".to_owned());
     without(catalogue, deployment, asked, planned, why)
 }
+
+/// A plan as it is shown: without the secrets that nodes fetch full copies with where their accounts need no value. A server
+/// that does not answer at once tells nothing: its plan is still a plan. Whoever applies it meets the same by himself.
+pub(super) async fn shown(
+    daemon: &Daemon,
+    catalogue: &Catalogue,
+    deployment: &Deployment,
+    asked: &RotateAsked,
+) -> Result<Plan, Failure> {
+    let planned = plan(daemon, catalogue, deployment, asked).await?;
+    let Ok(store) = daemon.store() else { return Ok(planned) };
+    let mut found = BTreeMap::new();
+    for rotation in planned.rotations.iter().filter(|rotation| rotation.secrets.iter().any(is_of_transfer)) {
+        // What restarts does not matter here.
+        let alone = PlannedRotation { restarts: Vec::new(), ..rotation.clone() };
+        let Ok(subject) = open::subject(catalogue, deployment, &alone, &daemon.home.connections()) else { continue };
+        let of_transfer: Vec<&SecretName> =
+            rotation.secrets.iter().filter(|one| is_of_transfer(one)).map(|one| &one.secret).collect();
+        for item in subject.secrets.iter().filter(|item| of_transfer.contains(&&item.secret)) {
+            let asking = tokio::time::timeout(AT_ONCE, begin::by_socket(&*store, &daemon.layout, &subject, item)).await;
+            if let Ok(Some(why)) = asking {
+                found.insert(item.secret.clone(), why);
+            }
+        }
+    }
+    without(catalogue, deployment, asked, planned, |secret| found.get(secret).cloned())
+}
+
+/// Whether nodes fetch full copies from each other with it, so that something would be better than its value.
+fn is_of_transfer(planned: &Planned) -> bool {
+    planned.advice.is_some()
+}
+
+/// How long a plan asks a server.
+const AT_ONCE: Duration = Duration::from_secs(3);
 
 /// What a planned rotation touches, without those of its secrets that the servers have no account of, where nobody named
 /// them: these are added to `left`. `None` where nothing remains.

@@ -3,11 +3,12 @@
 use super::credential::{PlannedCredential, Unplannable, credentials};
 use crate::{
     failure::{Exit, Failure},
+    rotation::state_transfer,
     socket::message::RotateAsked,
 };
 use donjon_policies::{
-    catalogue::{Catalogue, Entry, Phase},
-    deployment::Deployment,
+    catalogue::{Catalogue, Entry, Phase, TargetKind},
+    deployment::{Deployment, Setting},
     name::{SecretName, SiteName},
     restart::{self, Step},
     strategy::Outage,
@@ -55,6 +56,9 @@ pub struct Planned {
     pub outage: Outage,
     /// Where its value must be accepted; empty where its consumers share it among themselves.
     pub credentials: Vec<PlannedCredential>,
+    /// What would be better than a value, where something would.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
 }
 
 /// A secret that a bulk rotation leaves alone.
@@ -233,5 +237,13 @@ fn one(deployment: &Deployment, entry: &Entry, compromised: bool) -> Result<(Pla
         path,
         alone: (!entry.in_bulk()).then(|| entry.name.clone()),
     };
-    Ok((place, Planned { secret: entry.name.clone(), outage, credentials }))
+    let clustered = credentials.iter().any(|planned| is_clustered(deployment, planned));
+    let advice = (clustered && entry.is_of_state_transfer()).then(|| state_transfer::advice(&entry.name));
+    Ok((place, Planned { secret: entry.name.clone(), outage, credentials, advice }))
+}
+
+/// Whether a target has several nodes, which fetch copies from each other.
+fn is_clustered(deployment: &Deployment, planned: &PlannedCredential) -> bool {
+    let nodes = deployment.targets.get(&planned.target).and_then(|driven| driven.options.get("nodes"));
+    matches!(nodes, Some(Setting::List(nodes)) if planned.kind == TargetKind::Mariadb && nodes.len() > 1)
 }

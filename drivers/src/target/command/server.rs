@@ -132,7 +132,7 @@ impl Target for Command {
             hazards.extend(answer.hazards.into_iter().map(|what| Hazard { node: node.name.clone(), what }));
         }
         let accounts: Vec<Account> = accounts.into_iter().collect();
-        Ok(Survey { entries: accounts.clone(), accounts, hazards })
+        Ok(Survey { entries: accounts.clone(), accounts, by_socket: Vec::new(), hazards })
     }
 
     async fn declare(&self, admin: &Admin<'_>, account: &Account, values: &[&Material]) -> Result<(), TargetError> {

@@ -48,7 +48,7 @@ pub(super) async fn survey(
             Login::Unprovable(why) | Login::Shadowed(why) => say(why),
         }
     }
-    Ok(Survey { entries: accounts.clone(), accounts, hazards })
+    Ok(Survey { entries: accounts.clone(), accounts, by_socket: Vec::new(), hazards })
 }
 
 fn unsafe_to_change(account: &Account, user: &User) -> Vec<String> {

@@ -109,6 +109,11 @@ impl Privilege {
         self.chain.iter().any(|entry| matches!(entry, Entry::Value(..) | Entry::Empty(_)))
     }
 
+    /// Whether the node's own socket lets someone in.
+    pub(super) fn by_socket(&self) -> bool {
+        self.chain.iter().any(|entry| matches!(entry, Entry::Socket(_)))
+    }
+
     /// The plugins of its values, each once.
     pub(super) fn plugins(&self) -> Vec<Plugin> {
         let mut plugins = Vec::new();
@@ -231,7 +236,7 @@ mod tests {
         let row = parse(
             r#"{"plugin":"mysql_native_password","authentication_string":"invalid","auth_or":[{},{"plugin":"unix_socket"}]}"#,
         );
-        assert!(!row.by_value());
+        assert!(!row.by_value() && row.by_socket());
         assert_eq!(row.accepting(&[&Material::from("x".to_owned())]), Err(Unchangeable::NoValue));
     }
 

@@ -19,7 +19,7 @@ pub(super) async fn survey(
     known: &[&Material],
 ) -> Result<Survey, TargetError> {
     let mut hazards = Vec::new();
-    let mut entries = BTreeSet::new();
+    let (mut entries, mut by_socket) = (BTreeSet::new(), BTreeSet::new());
     let mut accounts: BTreeMap<Account, Vec<&str>> = BTreeMap::new();
     for node in target.nodes() {
         let mut say = |what: String| hazards.push(Hazard { node: node.name.clone(), what });
@@ -44,6 +44,8 @@ pub(super) async fn survey(
             if row.by_value() {
                 unsafe_to_change(row, known, &state, encrypted).into_iter().for_each(&mut say);
                 accounts.entry(row.account.clone()).or_default().push(&node.name);
+            } else if row.by_socket() {
+                by_socket.insert(row.account.clone());
             }
         }
     }
@@ -55,11 +57,17 @@ pub(super) async fn survey(
             });
         }
     }
-    if accounts.is_empty() {
+    by_socket.retain(|account| !accounts.contains_key(account));
+    if accounts.is_empty() && by_socket.is_empty() {
         let node = target.nodes().first().map_or_else(String::new, |node| node.name.clone());
         hazards.push(Hazard { node, what: format!("no account of `{user}` authenticates by a value") });
     }
-    Ok(Survey { accounts: accounts.into_keys().collect(), entries: entries.into_iter().collect(), hazards })
+    Ok(Survey {
+        accounts: accounts.into_keys().collect(),
+        entries: entries.into_iter().collect(),
+        by_socket: by_socket.into_iter().collect(),
+        hazards,
+    })
 }
 
 /// Every account of a node.

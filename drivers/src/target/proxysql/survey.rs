@@ -32,7 +32,7 @@ pub(super) async fn survey(
     }
     let accounts: Vec<Account> =
         is_there.then(|| Account { user: user.to_owned(), host: String::new() }).into_iter().collect();
-    Ok(Survey { entries: accounts.clone(), accounts, hazards })
+    Ok(Survey { entries: accounts.clone(), accounts, by_socket: Vec::new(), hazards })
 }
 
 fn of_user(user: &str, memory: Option<&Known>, runtime: Option<&Known>, known: &[Hash]) -> Vec<String> {

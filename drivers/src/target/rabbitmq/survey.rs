@@ -45,7 +45,7 @@ pub(super) async fn survey(
     }
     let accounts: Vec<_> =
         is_there.then(|| Account { user: user.to_owned(), host: String::new() }).into_iter().collect();
-    Ok(Survey { entries: accounts.clone(), accounts, hazards })
+    Ok(Survey { entries: accounts.clone(), accounts, by_socket: Vec::new(), hazards })
 }
 
 fn unsafe_to_change(user: &str, found: &User, known: &[&Material]) -> Option<String> {

@@ -111,7 +111,7 @@ impl Target for SshKeys {
             }
         }
         let accounts: Vec<_> = is_there.then_some(account).into_iter().collect();
-        Ok(Survey { entries: accounts.clone(), accounts, hazards })
+        Ok(Survey { entries: accounts.clone(), accounts, by_socket: Vec::new(), hazards })
     }
 
     async fn declare(&self, admin: &Admin<'_>, account: &Account, values: &[&Material]) -> Result<(), TargetError> {

@@ -96,7 +96,7 @@ impl Target for Server {
         let hazards = inner.accounts.iter().filter(|(account, values)| whose(account) && strange(values));
         let hazards = hazards.map(|(account, _)| Hazard { node: "db1".into(), what: format!("{account} is strange") });
         let accounts: Vec<Account> = inner.accounts.keys().filter(whose).cloned().collect();
-        Ok(Survey { accounts: accounts.clone(), entries: accounts, hazards: hazards.collect() })
+        Ok(Survey { accounts: accounts.clone(), entries: accounts, by_socket: Vec::new(), hazards: hazards.collect() })
     }
 
     async fn declare(&self, admin: &Admin<'_>, account: &Account, values: &[&Material]) -> Result<(), TargetError> {
