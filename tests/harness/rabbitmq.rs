@@ -13,6 +13,7 @@ use std::{
     net::TcpStream,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    sync::Arc,
     time::Duration,
 };
 use tempfile::TempDir;
@@ -20,15 +21,21 @@ use tempfile::TempDir;
 /// The harness's own account, which no rotation touches, and its password.
 const HARNESS: &str = "harness";
 
-/// A node called `rabbit` on this host. Its port mapper is not the system's, so that any number may be called so.
+/// A node called `rabbit` on this host, or one of a cluster. Its port mapper is not the system's, so that any number may be called so.
 #[derive(Debug)]
 pub struct RabbitMq {
     folder: TempDir,
     environment: BTreeMap<&'static str, String>,
     management_port: u16,
     // Dropped in this order: the node first.
-    _node: Guard,
-    _mapper: Guard,
+    node: Guard,
+    _mapper: Arc<Guard>,
+}
+
+/// How a node is called, and the mapper that it shares with the others of its cluster.
+struct Called {
+    name: Option<&'static str>,
+    mapper: Option<(u16, Arc<Guard>)>,
 }
 
 /// What is started anew where it ended at once, twice at most.
@@ -39,25 +46,47 @@ fn within_three(start: impl Fn() -> Result<RabbitMq, String>) -> RabbitMq {
 impl RabbitMq {
     /// Starts one, and waits until it serves.
     pub fn start() -> Self {
-        within_three(|| Self::start_with("[].", ""))
+        within_three(|| Self::start_with("[].", "", ALONE))
     }
 
     /// Starts one with the management plugin, which the harness administers by an account of its own.
     pub fn start_managed() -> Self {
-        within_three(|| {
-            let port = port::free();
-            let configuration = format!(
-                "management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {port}\n\
-                 default_user = {HARNESS}\ndefault_pass = {HARNESS}\n"
+        within_three(|| Self::managed("", ALONE))
+    }
+
+    /// Starts a cluster of three with the management plugin: `n1`, `n2` and `n3`.
+    pub fn cluster() -> [Self; 3] {
+        // Others read more often, but a test waits for each reading.
+        const OFTEN: &str = "collect_statistics_interval = 1000\n";
+        let first = within_three(|| Self::managed(OFTEN, || Called { name: Some(NAMES[0]), mapper: None }));
+        let mapper = (first.environment["ERL_EPMD_PORT"].parse().expect("a port"), Arc::clone(&first._mapper));
+        let joins = |number: usize| {
+            let together = format!(
+                "{OFTEN}cluster_formation.peer_discovery_backend = classic_config\n\
+                 cluster_formation.classic_config.nodes.1 = {}\ncluster_formation.classic_config.nodes.2 = {}\n",
+                NAMES[0], NAMES[number]
             );
-            let mut server = Self::start_with("[rabbitmq_management].", &configuration)?;
-            server.management_port = port;
-            Ok(server)
-        })
+            let called = || Called { name: Some(NAMES[number]), mapper: Some(mapper.clone()) };
+            within_three(|| Self::managed(&together, called))
+        };
+        let (second, third) = (joins(1), joins(2));
+        [first, second, third]
+    }
+
+    fn managed(more: &str, called: impl FnOnce() -> Called) -> Result<Self, String> {
+        let port = port::free();
+        let configuration = format!(
+            "management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {port}\n\
+             default_user = {HARNESS}\ndefault_pass = {HARNESS}\n{more}"
+        );
+        let mut server = Self::start_with("[rabbitmq_management].", &configuration, called)?;
+        server.management_port = port;
+        Ok(server)
     }
 
     /// Why it ended, where it did so at once: it has four ports, and another test may have been faster at one.
-    fn start_with(plugins: &str, configuration: &str) -> Result<Self, String> {
+    fn start_with(plugins: &str, configuration: &str, called: impl FnOnce() -> Called) -> Result<Self, String> {
+        let Called { name, mapper } = called();
         let folder = tempfile::Builder::new().prefix("rabbitmq-").tempdir().expect("a temporary folder can be made");
         let own = |name: &str| folder.path().join(name).display().to_string();
         let cookie = folder.path().join(".erlang.cookie");
@@ -65,8 +94,9 @@ impl RabbitMq {
         for (name, content) in [("plugins", plugins), ("rabbitmq.conf", configuration)] {
             donjon_drivers::fs::replace(&folder.path().join(name), content.as_bytes()).expect("it is our folder");
         }
-        let environment = BTreeMap::from([
-            ("ERL_EPMD_PORT", port::free().to_string()),
+        let mut environment = BTreeMap::from([
+            ("ERL_CRASH_DUMP", own("crash")),
+            ("ERL_EPMD_PORT", mapper.as_ref().map_or_else(port::free, |(port, _)| *port).to_string()),
             ("HOME", folder.path().display().to_string()),
             ("RABBITMQ_CONFIG_FILE", own("rabbitmq.conf")),
             ("RABBITMQ_DIST_PORT", port::free().to_string()),
@@ -79,27 +109,64 @@ impl RabbitMq {
             // Otherwise the script stays in between, and what ends it leaves the node.
             ("RUNNING_UNDER_SYSTEMD", "true".to_owned()),
         ]);
-        let start = |command: &mut Command| {
-            let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-            Guard::start(quiet).expect("rabbitmq-server is installed")
+        environment.extend(name.map(|name| ("RABBITMQ_NODENAME", name.to_owned())));
+        let mapper = match mapper {
+            Some((_, mapper)) => mapper,
+            None => {
+                let port: u16 = environment["ERL_EPMD_PORT"].parse().expect("a port is a number");
+                let mapper = quietly(tied("epmd").args(["-address", "127.0.0.1", "-port", &port.to_string()]));
+                // Erlang starts a mapper itself, one that nobody ends, where it finds none.
+                wait_for("the port mapper", Duration::from_secs(10), || {
+                    TcpStream::connect(("127.0.0.1", port)).is_ok()
+                });
+                Arc::new(mapper)
+            }
         };
-        let mapper = start(tied("epmd").args(["-address", "127.0.0.1", "-port", &environment["ERL_EPMD_PORT"]]));
-        // Erlang starts a mapper itself, one that nobody ends, where it finds none.
-        let mapped: u16 = environment["ERL_EPMD_PORT"].parse().expect("a port is a number");
-        wait_for("the port mapper", Duration::from_secs(10), || TcpStream::connect(("127.0.0.1", mapped)).is_ok());
-        let mut node = start(tied(programs().join("rabbitmq-server")).envs(&environment));
-        let log = folder.path().join("log");
+        let node = quietly(tied(programs().join("rabbitmq-server")).envs(&environment));
+        let mut server = Self { folder, environment, management_port: 0, node, _mapper: mapper };
+        server.serves(1)?;
+        Ok(server)
+    }
+
+    /// Waits until it has begun to serve so often, or says why it ended.
+    fn serves(&mut self, often: usize) -> Result<(), String> {
+        let log = self.folder.path().join("log");
         let mut ended = None;
-        wait_for("RabbitMQ to serve", Duration::from_secs(120), || {
-            ended = node.ended().expect("a child can be asked");
-            ended.is_some() || fs::read_to_string(&log).unwrap_or_default().contains("Server startup complete")
+        wait_for("RabbitMQ to serve", Duration::from_secs(180), || {
+            ended = self.node.ended().expect("a child can be asked");
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            ended.is_some() || said.matches("Server startup complete").count() >= often
         });
         match ended {
             Some(status) => {
                 Err(format!("RabbitMQ ended with {status}: {}", fs::read_to_string(&log).unwrap_or_default()))
             }
-            None => Ok(Self { folder, environment, management_port: 0, _node: node, _mapper: mapper }),
+            None => Ok(()),
         }
+    }
+
+    /// Kills it, as a power failure would.
+    pub fn kill(&mut self) {
+        self.node.kill();
+    }
+
+    /// Kills it where it runs, and starts it on what it has on disk, at the same ports.
+    pub fn restart(&mut self) {
+        self.node.kill();
+        let before = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+        self.node = quietly(tied(programs().join("rabbitmq-server")).envs(&self.environment));
+        self.serves(before.matches("Server startup complete").count() + 1).unwrap_or_else(|why| panic!("{why}"));
+    }
+
+    /// Cuts it off from others of its cluster, which clients still reach: they no longer know each other's cookie.
+    pub fn part_from(&self, others: &[&Self]) {
+        let cut = |other: &&Self| {
+            let name = &other.environment["RABBITMQ_NODENAME"];
+            format!("erlang:set_cookie('{name}', other), erlang:disconnect_node('{name}')")
+        };
+        let cut: Vec<String> = others.iter().map(cut).collect();
+        let done = self.control(&["eval", &format!("{}.", cut.join(", "))]);
+        assert!(done.status.success(), "{done:?}");
     }
 
     /// What a process needs to administer it, besides [`Self::programs`] on its PATH and the cookie in its HOME.
@@ -211,6 +278,16 @@ impl Drop for Session {
         // The server may have closed it before.
         let _ = self.0.shutdown(std::net::Shutdown::Both);
     }
+}
+
+/// The names of a cluster's nodes; their host has the same address wherever the tests run.
+const NAMES: [&str; 3] = ["n1@localhost", "n2@localhost", "n3@localhost"];
+
+const ALONE: fn() -> Called = || Called { name: None, mapper: None };
+
+fn quietly(command: &mut Command) -> Guard {
+    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    Guard::start(quiet).expect("rabbitmq-server is installed")
 }
 
 fn programs() -> PathBuf {

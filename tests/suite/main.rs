@@ -37,6 +37,7 @@ mod paths;
 mod pooled;
 mod prober;
 mod push;
+mod rabbit_cluster;
 mod reader;
 mod recipients;
 mod render;

@@ -14,7 +14,8 @@ use crate::{
     rotation::{
         Rotation, accept, checkpoint, claim,
         journal::Item,
-        values::{Side, values},
+        probe,
+        values::{Side, Values, values},
     },
 };
 use donjon_drivers::store::{StoreError, VersionState};
@@ -26,6 +27,7 @@ pub async fn remove_old(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
     let values = values(rotation).await?;
     // An account that was added meanwhile with the old value must not keep it, and one that was dropped cannot be told.
     look_again(rotation, &values, Strangers::Taken).await?;
+    twins_are_safe(rotation, &values).await?;
     sites::answered(rotation).await?;
     accept::only(rotation, &values, Side::New, "rotation.old-removed").await?;
     accept::alone(rotation, &values, Side::New).await?;
@@ -33,6 +35,20 @@ pub async fn remove_old(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
     // After the broker's own proofs of refusal, which are knocks as well.
     rotation.held.journal.watched = watch::points(rotation).await?;
     Ok(Event::OldRefused)
+}
+
+/// Before an account goes whose twin stays: is every server in a state in which that can be? A node that is away, or parted
+/// from the others, could come back with the one and without the other.
+async fn twins_are_safe(rotation: &Rotation<'_>, values: &Values) -> Result<(), Failure> {
+    for (item, credential) in accept::credentials(rotation) {
+        let Some(twin) = &credential.twin else { continue };
+        let pair = values.of(&item.secret);
+        let known = [pair.side(Side::New), pair.side(Side::Old)];
+        let (target, users) = (&credential.target, std::slice::from_ref(twin));
+        let login = values.administrator(target);
+        probe::survey(rotation.subject, &item.secret, target, users, login, &known).await?;
+    }
+    Ok(())
 }
 
 /// Labels the versions, removes what is pending, and lets the secrets go.
