@@ -14,4 +14,5 @@ mod redis;
 mod scene;
 mod sentinels;
 mod sshkeys;
+mod traces;
 mod twins;
