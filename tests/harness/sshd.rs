@@ -42,8 +42,10 @@ impl Sshd {
         let public = fs::read_to_string(own("host_key.pub")).unwrap();
         let known = format!("[127.0.0.1]:{port} {public}");
         donjon_drivers::fs::replace(Path::new(&own("known_hosts")), known.as_bytes()).unwrap();
-        // Its children part with their rights there; the package makes this folder when its service starts.
+        // Its children part with their rights there; the package makes this folder when its service starts. Another test of the
+        // same process may have cleared the umask, and sshd refuses to start where others may write.
         fs::create_dir_all("/run/sshd").unwrap();
+        fs::set_permissions("/run/sshd", fs::Permissions::from_mode(0o755)).unwrap();
         let log = fs::OpenOptions::new().create(true).append(true).open(own("log")).unwrap();
         let mut command = tied("/usr/sbin/sshd");
         command.args(["-D", "-e", "-f", &own("sshd_config")]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
