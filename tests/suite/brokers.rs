@@ -1,9 +1,16 @@
 //! Two brokers on one Vault: one that is alive is left alone, and one that stalled changes nothing when it wakes.
 
 use super::existing;
-use donjon_tests::{donjon::Donjon, mariadb::MariaDb, openbao::OpenBao, process::wait_for};
+use donjon_tests::{
+    donjon::Donjon,
+    mariadb::MariaDb,
+    openbao::OpenBao,
+    process::wait_for,
+    proxy::{Act, Proxy},
+};
 use rustix::process::Signal;
 use std::{
+    net::Ipv4Addr,
     process::{Child, Stdio},
     time::Duration,
 };
@@ -79,4 +86,57 @@ async fn one_that_lives_is_left_alone_and_one_that_stalled_changes_nothing_late(
     second.run(&["rotate", "status"]).ok();
     let applied = second.run(&["rotate", "apply", "database_password", "--output", "json"]).json();
     assert_eq!(applied["rotations"][0]["state"], "retired");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_session_of_a_broker_that_stands_still_is_named_as_that_brokers() {
+    let (vault, folder) = (OpenBao::start().await, tempfile::tempdir().unwrap());
+    let server = MariaDb::start_with(&["--skip-name-resolve"]).await;
+    server.account("root", "127.0.0.1", OLD).await;
+    let (proxy, port) = Proxy::tcp((Ipv4Addr::LOCALHOST, server.port).into()).await;
+    let site = || {
+        let mut donjon = Donjon::new();
+        existing::uses(&mut donjon, &vault, &folder);
+        let node = format!("{{name: db1, address: 127.0.0.1, port: {port}}}");
+        donjon.describe(&format!(
+            "deployment: site1\ndrain: 1\ntargets:\n  mariadb: {{driver: mariadb, nodes: [{node}]}}\n"
+        ));
+        donjon.up();
+        donjon
+    };
+    let (first, second) = (site(), site());
+    second.run_with_input(&["put", "database_password"], OLD.as_bytes()).ok();
+
+    // After the first look at the two users that the secret may have, the next one, once the new value is stored: no lock is
+    // held yet by which others could end it.
+    proxy.set("FROM mysql.global_priv", 2, Act::HoldReply);
+    let mut apply = first.command(&["rotate", "apply", "database_password"]);
+    let mut rotation = apply.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    under_way(&second, "staged");
+    wait_for("it to be held", Duration::from_secs(30), || proxy.has_acted());
+    let daemon = first.daemon().expect("it runs");
+    let stopped = rustix::process::Pid::from_raw(daemon).expect("it is a process");
+    rustix::process::kill_process(stopped, Signal::STOP).expect("it is ours");
+
+    let waits = second.run(&["rotate", "resume", "--take-over"]);
+    let status = second.run(&["rotate", "status"]);
+    // Before anything is asserted: a process that stands still would be waited for.
+    donjon_tests::donjon::end(daemon, Signal::KILL);
+    rotation.wait().expect("it ends with its daemon");
+    proxy.drop_held();
+    let waits = waits.failed(13);
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let named = format!("the broker on {host} (process {daemon}), from which this rotation was taken over at 20");
+    assert!(
+        waits.contains(&named) && waits.contains(": a session of root, root_shard_0 at `mariadb` from "),
+        "{waits}"
+    );
+    assert!(waits.contains("end a broker that stands still by its process"), "{waits}");
+    assert!(status.code == 13 && status.out.contains(&named), "who asks later is told as well: {status:?}");
+
+    second.run(&["rotate", "resume"]).ok();
+    let new = second.run(&["get", "database_password"]).ok();
+    assert_ne!(new, OLD);
+    assert!(server.logs_in("root", &new).await, "the new value");
+    assert!(!server.logs_in("root", OLD).await, "the old value");
 }
