@@ -18,7 +18,7 @@ use crate::{
     registry::{Driver, typed},
     store::{
         RecordPath, Store, StoreError, Which,
-        vault::{Address, Call, CallError, Connection, Reason, Trust, Vault},
+        vault::{Address, CallError, Connection, Reason, Trust, Vault},
     },
 };
 use async_trait::async_trait;
@@ -76,16 +76,6 @@ enum Login {
     Token,
     /// A post to this path of this body.
     Post(String, Material),
-}
-
-#[derive(Deserialize)]
-struct LoggedIn {
-    auth: Auth,
-}
-
-#[derive(Deserialize)]
-struct Auth {
-    client_token: Material,
 }
 
 /// A record as castellan wants it: every key must be there, if only with a null.
@@ -177,10 +167,7 @@ impl Opened {
             Some(Reason::Denied | Reason::BadRequest) => SourceError::Denied { place: self.connection.place() },
             Some(_) | None => SourceError::Unreachable { place: self.connection.place(), source: Box::new(error) },
         };
-        let answer = self.connection.call(Call::post(path, body.duplicate())).await.map_err(refused)?;
-        let LoggedIn { auth } = answer.parse().map_err(refused)?;
-        self.connection.use_token(auth.client_token);
-        Ok(())
+        self.connection.log_in(path, body.duplicate()).await.map_err(refused)
     }
 }
 

@@ -39,16 +39,6 @@ pub(super) struct Reader<'a> {
 }
 
 #[derive(Deserialize)]
-struct LoggedIn {
-    auth: Auth,
-}
-
-#[derive(Deserialize)]
-struct Auth {
-    client_token: Material,
-}
-
-#[derive(Deserialize)]
 struct Answered {
     data: Records,
 }
@@ -160,14 +150,11 @@ impl<'a> Reader<'a> {
         let (role, secret) = (read(role)?, read(secret)?);
         // EXPOSE: framed into a body that is sent over TLS, on loopback or to a socket
         let body = serde_json::json!({"role_id": role.as_str(), "secret_id": secret.as_str()}).to_string();
-        let answer = connection.call(Call::post("auth/approle/login", Material::from(body))).await;
         let refused = |error: CallError| match error.reason() {
             Some(Reason::Denied | Reason::BadRequest) => SourceError::Denied { place: self.place.to_owned() },
             Some(_) | None => self.unanswered(error),
         };
-        let LoggedIn { auth } = answer.and_then(|answer| answer.parse()).map_err(refused)?;
-        connection.use_token(auth.client_token);
-        Ok(())
+        connection.log_in("auth/approle/login", Material::from(body)).await.map_err(refused)
     }
 
     async fn records(&self, connection: &Connection, asked: &[(OptionName, Name)]) -> Result<Vec<Material>, CallError> {

@@ -1,8 +1,9 @@
 //! One Vault server: its address, whom to trust there, the token, and how much is asked of it at once.
 
-use super::call::{Answer, CallError};
+use super::call::{Answer, Call, CallError};
 use crate::material::Material;
 use rustify::{clients::reqwest::Client as HttpClient, endpoint::Endpoint};
+use serde::Deserialize;
 use std::{
     net::IpAddr,
     path::PathBuf,
@@ -69,6 +70,16 @@ pub struct Connection {
     identity: Option<Material>,
 }
 
+#[derive(Deserialize)]
+struct LoggedIn {
+    auth: Auth,
+}
+
+#[derive(Deserialize)]
+struct Auth {
+    client_token: Material,
+}
+
 struct Line {
     http: HttpClient,
     url: String,
@@ -96,6 +107,13 @@ impl Connection {
     pub fn move_to(&self, address: &Address) -> Result<(), AddressError> {
         let line = Arc::new(Line::new(address, self.identity.as_ref(), self.within)?);
         *self.line.write().unwrap_or_else(PoisonError::into_inner) = line;
+        Ok(())
+    }
+
+    /// Posts what logs in to a path, and sends later requests with the token that comes back.
+    pub async fn log_in(&self, path: &str, body: Material) -> Result<(), CallError> {
+        let LoggedIn { auth } = self.call(Call::post(path, body)).await?.parse()?;
+        self.use_token(auth.client_token);
         Ok(())
     }
 
