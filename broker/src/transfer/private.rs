@@ -54,9 +54,13 @@ impl Places {
     /// Whether a record stays where it is, even when everything is exported: what makes this store the authority, whose
     /// bundles it takes in, and who caches what is in it.
     pub(super) fn stays(&self, record: &RecordPath) -> bool {
-        let own = [self.authority(), self.pin(), self.handover()];
+        let own = self.alone_that_stay();
         let folders = FOLDERS_THAT_STAY.map(|folder| format!("{}/", self.private(folder)));
         own.contains(record) || folders.iter().any(|folder| record.as_str().starts_with(folder))
+    }
+
+    fn alone_that_stay(&self) -> [RecordPath; 3] {
+        [self.authority(), self.pin(), self.handover()]
     }
 
     /// Whether only the newest version of a record says anything: each has all that the ones before had, and nobody names it
@@ -79,8 +83,10 @@ impl Places {
             Scope::Custodians {} => Travels {
                 folders: self.folders().map(below).to_vec(),
                 alone: Vec::new(),
-                folders_left: FOLDERS_LEFT.map(|folder| below(self.private(folder))).to_vec(),
-                left: vec![self.authority(), self.pin(), self.handover(), self.sites_whole()],
+                // What stays, and the index of the sites, which is made anew where its recipients arrive: one that was added
+                // while a bundle was being collected is in one of them and perhaps not in the other.
+                folders_left: FOLDERS_THAT_STAY.iter().chain(&["sites"]).map(|f| below(self.private(f))).collect(),
+                left: self.alone_that_stay().into_iter().chain([self.sites_whole()]).collect(),
             },
         }
     }
@@ -254,9 +260,6 @@ fn document<T: Serialize>(value: &T) -> Result<Document, NoObject> {
 
 /// What makes a store the authority, and who caches what is in it.
 const FOLDERS_THAT_STAY: [&str; 3] = ["signing", "readers", "authority"];
-/// These, and what is made anew from other records where they arrive: what was added while a bundle was being collected is
-/// in one of them and perhaps not in the other.
-const FOLDERS_LEFT: [&str; 4] = ["signing", "readers", "authority", "sites"];
 
 /// Secret bytes as hexadecimal text inside a private record.
 pub(super) mod secret_hex {

@@ -109,18 +109,17 @@ impl Import {
         Ok((reply.value, receipt))
     }
 
+    /// What a file is checked against beside what the place that it goes to remembers.
+    fn checks<'a>(&'a self, key: Option<&'a PublicKey>) -> Checks<'a> {
+        Checks { pin: key, site: self.site.as_ref(), role: self.role.as_ref(), now: now(), ..Checks::default() }
+    }
+
     fn node(&self, folder: &Path, file: &[u8], identity: &Material) -> Result<(Value, Option<Vec<u8>>), Failure> {
         let refused = format!("cannot import {}", self.bundle.display());
         let identities = identities(&self.identity, identity)?;
         let key = self.authority_key.as_deref().map(authority_key).transpose()?;
         let mut node = Node::open_in_turn(folder).map_err(|error| told::import(&refused, &error))?;
-        let checks = Checks {
-            pin: key.as_ref(),
-            site: self.site.as_ref(),
-            role: self.role.as_ref(),
-            now: now(),
-            ..Checks::default()
-        };
+        let checks = self.checks(key.as_ref());
         let verified = node.verify(file, &checks).map_err(|error| told::import(&refused, &error))?;
         let opened = verified.open(&identities).map_err(|error| told::bundle(&refused, &error))?;
         let manifest = opened.manifest();

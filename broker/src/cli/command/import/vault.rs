@@ -7,7 +7,7 @@ use crate::{
     failure::Failure,
     socket::message::VaultAsked,
     transfer::{
-        bundle::{Checks, Opened},
+        bundle::Opened,
         import::vault,
         push::{Destination, WithCredentials},
         told,
@@ -28,13 +28,7 @@ impl Import {
         let identities = identities(&self.identity, identity)?;
         let key = self.authority_key.as_deref().map(authority_key).transpose()?;
         let asked = named(VaultAsked { mount: self.mount.clone(), ..asked }, vec![self.at.token()?])?;
-        let checks = Checks {
-            pin: key.as_ref(),
-            site: self.site.as_ref(),
-            role: self.role.as_ref(),
-            now: now(),
-            ..Checks::default()
-        };
+        let checks = self.checks(key.as_ref());
         runtime()?.block_on(async {
             let there = Destination::open(asked).await.map_err(|error| told::push(&refused, &error))?;
             let verified = vault::verify(&there, file, &checks).await;
