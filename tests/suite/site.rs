@@ -13,8 +13,8 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-const CONNECTION: &str = "mysql+pymysql://keystone:s3cret-4711@10.0.0.11/keystone";
-const DEPLOYMENT: &str = "
+pub(super) const CONNECTION: &str = "mysql+pymysql://keystone:s3cret-4711@10.0.0.11/keystone";
+pub(super) const DEPLOYMENT: &str = "
 deployment: site1
 catalogue: kolla-ansible
 views:

@@ -1,5 +1,6 @@
 //! A site that has a Vault of its own: a bundle goes into it, castellan and kolla read there, and the role reads no more.
 
+use super::site::{CONNECTION, DEPLOYMENT};
 use donjon_drivers::{
     material::Material,
     store::{
@@ -14,19 +15,6 @@ use donjon_tests::{
     tools,
 };
 use std::{path::PathBuf, process::Command, sync::Arc};
-
-const CONNECTION: &str = "mysql+pymysql://keystone:s3cret-4711@10.0.0.11/keystone";
-const DEPLOYMENT: &str = "
-deployment: site1
-catalogue: kolla-ansible
-views:
-  keystone.database.connection: 'mysql+pymysql://keystone:{keystone_database_password:url}@10.0.0.11/keystone'
-roles:
-  keystone: {reads: [keystone.database.connection, keystone_database_password]}
-  nova: {reads: [nova_database_password]}
-sites:
-  edge1: {roles: [keystone, nova], recipients: [RECIPIENT]}
-";
 
 /// The deployment host, the Vault of the site, and the files that travel.
 struct Place {
