@@ -17,6 +17,7 @@ pub mod config;
 pub mod daemon;
 mod descriptors;
 pub mod doctor;
+mod edition;
 pub mod failure;
 pub mod generation;
 pub mod home;

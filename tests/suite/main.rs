@@ -63,3 +63,4 @@ mod teardown;
 mod transfer;
 mod uninterrupted;
 mod vault_policies;
+mod versions;

@@ -5,7 +5,7 @@ use super::{
     grants::{Decision, Grants},
     peer::Peer,
 };
-use crate::absence;
+use crate::{absence, edition};
 use aws_lc_rs::digest::{SHA256, digest};
 use donjon_drivers::{
     fs::{self, FileError},
@@ -115,6 +115,9 @@ impl Roles {
     /// Reads a node's roles; none where there is no such file.
     pub fn read(file: &Path) -> Result<Self, RolesError> {
         let Some(text) = absence::read_private(file)? else { return Ok(Self::default()) };
+        if edition::is_newer(&text, FORMAT) {
+            return Err(RolesError::Newer { file: file.into() });
+        }
         let read = serde_json::from_slice::<OnDisk>(&text).ok().filter(|r| r.format == FORMAT);
         read.map(|read| Self(read.roles)).ok_or_else(|| RolesError::Damaged { file: file.into() })
     }
@@ -198,6 +201,12 @@ pub enum RolesError {
     /// The file cannot be understood.
     #[error("{} is damaged", file.display())]
     Damaged {
+        /// Which file.
+        file: PathBuf,
+    },
+    /// The file is of a version that this program does not know.
+    #[error("{} was written by a newer donjon", file.display())]
+    Newer {
         /// Which file.
         file: PathBuf,
     },

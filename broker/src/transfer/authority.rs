@@ -3,7 +3,7 @@
 use super::{
     bundle::Epoch,
     key::{KeyError, PublicKey, SigningKey},
-    private::{self, Places},
+    private::{self, Places, Recorded},
     succession::Link,
 };
 use donjon_drivers::{
@@ -36,6 +36,14 @@ struct ChainRecord {
     links: Vec<Link>,
 }
 
+impl Recorded for KeyRecord {
+    const FORMAT: u32 = 1;
+}
+
+impl Recorded for ChainRecord {
+    const FORMAT: u32 = 1;
+}
+
 impl Authority {
     /// Reads the key, or makes one where there is none yet. Two at once end with one key.
     pub async fn ensure(store: &dyn Store, places: &Places, now: i64) -> Result<Self, AuthorityError> {
@@ -52,7 +60,8 @@ impl Authority {
         if let Some(authority) = Self::read(store, places).await? {
             return Ok(authority);
         }
-        let record = KeyRecord { format: FORMAT, seed: SigningKey::generate()?.seed()?, created: now, floor };
+        let record =
+            KeyRecord { format: KeyRecord::FORMAT, seed: SigningKey::generate()?.seed()?, created: now, floor };
         match private::write(store, &places.signing_key(), &record, Expected::Absent).await {
             Ok(()) | Err(StoreError::Conflict { .. }) => {}
             Err(other) => return Err(other.into()),
@@ -90,7 +99,7 @@ impl Authority {
     pub async fn adopt_chain(store: &dyn Store, places: &Places, links: Vec<Link>) -> Result<(), AuthorityError> {
         let path = places.signing_chain();
         let (_, expected) = private::read::<ChainRecord>(store, &path).await?;
-        Ok(private::write(store, &path, &ChainRecord { format: FORMAT, links }, expected).await?)
+        Ok(private::write(store, &path, &ChainRecord { format: ChainRecord::FORMAT, links }, expected).await?)
     }
 }
 
@@ -107,8 +116,6 @@ pub enum AuthorityError {
     #[error("the authority's key vanished while it was being made")]
     Vanished,
 }
-
-const FORMAT: u32 = 1;
 
 #[cfg(test)]
 mod tests {

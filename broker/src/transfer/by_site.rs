@@ -5,7 +5,7 @@
 //! never one too few. A store from before there was an index gets it with its first export; brokers of before that write
 //! none, so all that share a store are renewed before the next recipient is added.
 
-use super::private::{self, Places};
+use super::private::{self, Places, Recorded};
 use donjon_drivers::store::{Expected, RecordPath, Store, StoreError};
 use donjon_policies::name::SiteName;
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Serialize, Deserialize)]
 struct Mark {
     format: u32,
+}
+
+impl Recorded for Mark {
+    const FORMAT: u32 = 1;
 }
 
 /// Says that a recipient, by the digest that its record is named by, may be one of these sites.
@@ -35,12 +39,7 @@ pub(super) async fn of(store: &dyn Store, places: &Places, site: &SiteName) -> R
 
 /// Whether every recipient that the store knows is in the index.
 pub(super) async fn is_whole(store: &dyn Store, places: &Places) -> Result<bool, StoreError> {
-    let path = places.sites_whole();
-    match private::read::<Mark>(store, &path).await?.0 {
-        Some(mark) if mark.format > FORMAT => Err(StoreError::Damaged { path, what: "written by a newer donjon" }),
-        Some(_) => Ok(true),
-        None => Ok(false),
-    }
+    Ok(private::read::<Mark>(store, &places.sites_whole()).await?.0.is_some())
 }
 
 /// Says so, once they all are.
@@ -50,10 +49,8 @@ pub(super) async fn is_whole_now(store: &dyn Store, places: &Places) -> Result<(
 
 /// Writes a record that says that it is there. Where another broker was faster, it is there.
 async fn once(store: &dyn Store, path: &RecordPath) -> Result<(), StoreError> {
-    match private::write(store, path, &Mark { format: FORMAT }, Expected::Absent).await {
+    match private::write(store, path, &Mark { format: Mark::FORMAT }, Expected::Absent).await {
         Ok(()) | Err(StoreError::Conflict { .. }) => Ok(()),
         Err(other) => Err(other),
     }
 }
-
-const FORMAT: u32 = 1;

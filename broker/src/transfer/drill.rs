@@ -3,7 +3,7 @@
 use super::{
     authority::Authority,
     bundle::{Checks, Foreign, Identities, OpenError, Opened, Scope},
-    private::{self, Places},
+    private::{self, Places, Recorded},
     receipt::{self, Act, Receipt, ReceiptError},
 };
 use donjon_drivers::store::{Store, StoreError};
@@ -80,11 +80,13 @@ pub async fn drill(
     }
     let path = places.drill();
     let expected = private::next(store, &path).await?;
-    private::write(store, &path, &LastDrill { format: FORMAT, at: now, opened_by }, expected).await?;
+    private::write(store, &path, &LastDrill { format: LastDrill::FORMAT, at: now, opened_by }, expected).await?;
     Ok(drilled)
 }
 
-const FORMAT: u32 = 1;
+impl Recorded for LastDrill {
+    const FORMAT: u32 = 1;
+}
 
 /// Why the drill failed.
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,7 @@ use super::{
     bundle::{Epoch, Item, Manifest, ManifestDigest, Recipients, Scope, SealError, Sealing, seal},
     exposure,
     ledger::{self, Content},
-    private::{Places, records_below},
+    private::{Places, Recorded, records_below},
 };
 use donjon_drivers::{
     fs::{self, FileError},
@@ -92,7 +92,7 @@ pub async fn export_telling(
     })?;
     let content = |item: &Item<'_>| Content { path: item.path.to_string(), version: item.version };
     let entry = ledger::Exported {
-        format: ledger::FORMAT,
+        format: ledger::Exported::FORMAT,
         scope: request.scope.clone(),
         epoch: sealed.manifest.epoch,
         digest: sealed.digest,

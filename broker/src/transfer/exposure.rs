@@ -7,7 +7,7 @@ use super::{
     bundle::{Recipients, Scope},
     by_site,
     ledger::{self, Content},
-    private::{self, Places, records_below},
+    private::{self, Places, Recorded, records_below},
 };
 use donjon_drivers::store::{Expected, RecordPath, Store, StoreError, Version};
 use donjon_policies::name::SiteName;
@@ -194,10 +194,14 @@ pub async fn exposed(
     Ok(exposed)
 }
 
+impl Recorded for Known {
+    const FORMAT: u32 = 1;
+}
+
 impl Known {
     fn new(recipient: &str, added: i64) -> Self {
         Self {
-            format: FORMAT,
+            format: Self::FORMAT,
             recipient: recipient.to_owned(),
             name: None,
             sites: BTreeSet::new(),
@@ -247,16 +251,9 @@ fn digest(recipient: &str) -> String {
 }
 
 async fn read(store: &dyn Store, path: &RecordPath) -> Result<(Option<Known>, Expected), StoreError> {
-    let (known, expected) = private::read::<Known>(store, path).await?;
-    match known {
-        Some(known) if known.format != FORMAT => {
-            Err(StoreError::Damaged { path: path.clone(), what: "written by a newer donjon" })
-        }
-        known => Ok((known, expected)),
-    }
+    private::read(store, path).await
 }
 
-const FORMAT: u32 = 1;
 const MOST_RACES: usize = 20;
 
 #[cfg(test)]

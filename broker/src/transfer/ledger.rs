@@ -3,7 +3,7 @@
 use super::{
     bundle::{Epoch, ManifestDigest, ReceiptKey, Scope},
     key::KeyId,
-    private::{self, Places},
+    private::{self, Places, Recorded},
 };
 use donjon_drivers::{
     material::Material,
@@ -69,6 +69,11 @@ pub struct Receipted {
     pub drained: Option<i64>,
 }
 
+impl Recorded for Exported {
+    /// Version 1 has no receipt keys of recipients.
+    const FORMAT: u32 = 2;
+}
+
 /// How many recipients have answered for a bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Answered {
@@ -104,13 +109,7 @@ pub(super) async fn read(
 }
 
 async fn read_at(store: &dyn Store, path: &RecordPath) -> Result<(Option<Exported>, Expected), StoreError> {
-    let (entry, expected) = private::read::<Exported>(store, path).await?;
-    match entry {
-        Some(entry) if entry.format > FORMAT => {
-            Err(StoreError::Damaged { path: path.clone(), what: "written by a newer donjon" })
-        }
-        entry => Ok((entry, expected)),
-    }
+    private::read(store, path).await
 }
 
 /// Writes the entry of a scope.
@@ -131,6 +130,3 @@ pub(super) async fn all(store: &dyn Store, places: &Places) -> Result<Vec<Export
     }
     Ok(entries)
 }
-
-/// Version 1 has no receipt keys of recipients.
-pub(super) const FORMAT: u32 = 2;

@@ -9,7 +9,7 @@
 
 use super::{
     key::KeyId,
-    private::{self, Places},
+    private::{self, Places, Recorded},
 };
 use donjon_drivers::store::{Expected, Store, StoreError};
 use serde::{Deserialize, Serialize};
@@ -60,6 +60,10 @@ struct Record {
     at: i64,
 }
 
+impl Recorded for Record {
+    const FORMAT: u32 = 1;
+}
+
 impl Mark {
     /// Whether it is the mark of the store that rotates and signs.
     pub fn is_here(&self) -> bool {
@@ -81,10 +85,7 @@ impl Mark {
 pub async fn read(store: &dyn Store, places: &Places) -> Result<Marked, StoreError> {
     let path = places.authority();
     let (record, expected) = private::read::<Record>(store, &path).await?;
-    match record {
-        Some(record) if record.format != FORMAT => Err(StoreError::Damaged { path, what: "written by a newer donjon" }),
-        record => Ok(Marked { mark: record.map(|record| record.mark), expected }),
-    }
+    Ok(Marked { mark: record.map(|record| record.mark), expected })
 }
 
 /// Writes the next mark, if nobody wrote one since.
@@ -95,7 +96,7 @@ pub async fn write(
     mark: Mark,
     now: i64,
 ) -> Result<(), StoreError> {
-    private::write(store, &places.authority(), &Record { format: FORMAT, mark, at: now }, marked.expected).await
+    private::write(store, &places.authority(), &Record { format: Record::FORMAT, mark, at: now }, marked.expected).await
 }
 
 /// Why this store neither rotates nor signs, if it does not.
@@ -124,8 +125,6 @@ pub enum Elsewhere {
     #[error("the authority is on its way here and has not arrived")]
     Arriving,
 }
-
-const FORMAT: u32 = 1;
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,7 @@ use super::{
     authority::{Authority, AuthorityError},
     bundle::Opened,
     key::PublicKey,
-    private::{self, Places, records_below},
+    private::{self, Places, Recorded, records_below},
     succession::Trust,
 };
 use donjon_drivers::store::{Store, StoreError};
@@ -24,6 +24,14 @@ struct Pinned {
 #[derive(Debug, Deserialize)]
 struct OfScope {
     pin: PublicKey,
+}
+
+impl Recorded for Pinned {
+    const FORMAT: u32 = 1;
+}
+
+impl Recorded for OfScope {
+    const FORMAT: u32 = 1;
 }
 
 /// The key that a bundle is checked against; `None` where the first one may be trusted.
@@ -59,7 +67,7 @@ pub(super) async fn keep(store: &dyn Store, places: &Places, opened: &Opened, no
         Some(_) if opened.trust() == Trust::First => return Err(StoreError::Conflict { path: places.pin() }),
         Some(_) | None => {}
     }
-    private::write(store, &places.pin(), &Pinned { format: 1, key, at: now }, expected).await
+    private::write(store, &places.pin(), &Pinned { format: Pinned::FORMAT, key, at: now }, expected).await
 }
 
 /// Why it is not known whose bundles are to be taken in.

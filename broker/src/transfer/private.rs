@@ -16,7 +16,10 @@
 //! ```
 
 use super::{bundle::Scope, json};
-use crate::records::{Layout, layout::Reserved};
+use crate::{
+    edition::Edition,
+    records::{Layout, layout::Reserved},
+};
 use donjon_drivers::{
     material::Material,
     store::{Document, Expected, RecordPath, Store, StoreError, Which, document::NoObject},
@@ -220,16 +223,26 @@ pub(super) async fn records_below(store: &dyn Store, folder: &RecordPath) -> Res
     Ok(found)
 }
 
+/// A record of ours. Each holds its `format`.
+pub(super) trait Recorded: DeserializeOwned {
+    /// The newest version of it; those before are read.
+    const FORMAT: u32;
+}
+
 /// Reads a record of ours, and what to expect when it is written next.
-pub(super) async fn read<T: DeserializeOwned>(
+pub(super) async fn read<T: Recorded>(
     store: &dyn Store,
     path: &RecordPath,
 ) -> Result<(Option<T>, Expected), StoreError> {
     match store.read(path, Which::Latest).await? {
         None => Ok((None, next(store, path).await?)),
         Some(stored) => {
-            let unreadable =
-                |_| StoreError::Damaged { path: path.clone(), what: "not a record that this donjon reads" };
+            let damaged = |what| StoreError::Damaged { path: path.clone(), what };
+            let unreadable = |_| damaged("not a record that this donjon reads");
+            let edition: Edition = stored.document.parse().map_err(unreadable)?;
+            if edition.is_above(T::FORMAT) {
+                return Err(damaged("written by a newer donjon"));
+            }
             Ok((Some(stored.document.parse().map_err(unreadable)?), Expected::Newest(stored.version)))
         }
     }

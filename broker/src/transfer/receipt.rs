@@ -113,7 +113,10 @@ impl Receipt {
     /// Reads a file and checks the node's signature. Whether the bundle was opened is not known yet.
     fn from_file(file: &[u8]) -> Result<Self, ReceiptError> {
         let damaged = || ReceiptError::Damaged;
-        let json = file.strip_prefix(MAGIC).filter(|json| json.len() <= LONGEST).ok_or_else(damaged)?;
+        let Some(json) = file.strip_prefix(MAGIC) else { return Err(unknown_beginning(file)) };
+        if json.len() > LONGEST {
+            return Err(damaged());
+        }
         let envelope = Envelope::from_json(json).map_err(|_| damaged())?;
         let receipt: Self = serde_json::from_slice(envelope.unverified_payload()).map_err(|_| damaged())?;
         if receipt.format != FORMAT || !receipt.scope.fits() {
@@ -126,6 +129,13 @@ impl Receipt {
     fn proves(&self, receipt_key: &Material) -> bool {
         let statement = statement(&self.node, self.bundle, self.at, self.act);
         hmac::verify(&proof_key(receipt_key), &statement, &self.proof).is_ok()
+    }
+}
+
+fn unknown_beginning(file: &[u8]) -> ReceiptError {
+    match file.strip_prefix(b"donjon-receipt/").and_then(|version| version.first()) {
+        Some(b'2'..=b'9') => ReceiptError::Newer,
+        Some(_) | None => ReceiptError::Damaged,
     }
 }
 
@@ -231,6 +241,9 @@ pub enum ReceiptError {
     /// Cut short or altered.
     #[error("the receipt is damaged: it cannot be read")]
     Damaged,
+    /// Of a version that this program does not know.
+    #[error("the receipt is of a format that a newer donjon writes")]
+    Newer,
     /// Not from someone who opened the bundle.
     #[error("the receipt is forged: {what}")]
     Forged {

@@ -61,6 +61,9 @@ pub fn import(message: impl Into<String>, error: &ImportError) -> Failure {
         ImportError::NodeDamaged { .. } => simple(message, Exit::Failed)
             .state("nothing was changed")
             .hint("give another folder and import the bundle there"),
+        ImportError::NodeNewer { .. } => simple(message, Exit::Failed)
+            .state("nothing was changed")
+            .hint("install the donjon that wrote it, or a newer one"),
         ImportError::Empty { .. } => simple(message, Exit::NotThere).hint("`donjon import BUNDLE --into FOLDER`"),
         ImportError::NoPrevious { .. } => simple(message, Exit::NotThere)
             .state("nothing was changed")
@@ -118,6 +121,10 @@ pub fn receipt(message: impl Into<String>, error: &ReceiptError) -> Failure {
     let message = message.into();
     match error {
         ReceiptError::Store(error) => translate::store(message, error),
+        ReceiptError::Newer => Failure::new(Exit::Integrity, message)
+            .because(error)
+            .state("nothing was recorded")
+            .hint("install the donjon that wrote it, or a newer one, here first"),
         ReceiptError::Damaged
         | ReceiptError::Forged { .. }
         | ReceiptError::Older { .. }

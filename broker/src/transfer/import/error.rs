@@ -28,6 +28,12 @@ pub enum ImportError {
         /// Which file.
         file: PathBuf,
     },
+    /// A file of the node is of a version that this program does not know.
+    #[error("{} was written by a newer donjon", file.display())]
+    NodeNewer {
+        /// Which file.
+        file: PathBuf,
+    },
     /// The node has taken in no bundle yet.
     #[error("{} holds no bundle yet", folder.display())]
     Empty {

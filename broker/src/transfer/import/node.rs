@@ -10,7 +10,6 @@
 //! ```
 
 use super::ImportError;
-use crate::absence;
 use crate::transfer::{
     bundle::{
         Accepted, Checks, Entry, Epoch, Foreign, Manifest, ManifestDigest, OpenError, Opened, Scope, Sealed, Verified,
@@ -19,6 +18,7 @@ use crate::transfer::{
     key::{PublicKey, SigningKey},
     receipt::{Act, Receipt},
 };
+use crate::{absence, edition};
 use donjon_drivers::{
     fs::{self, FileError},
     material::Material,
@@ -329,6 +329,9 @@ fn lock(folder: &Path) -> Result<File, ImportError> {
 fn read_state(folder: &Path) -> Result<Option<State>, ImportError> {
     let file = folder.join("node.json");
     let Some(text) = absence::read_private(&file)? else { return Ok(None) };
+    if edition::is_newer(&text, FORMAT) {
+        return Err(ImportError::NodeNewer { file });
+    }
     let state = serde_json::from_slice::<State>(&text).ok().filter(|s| s.format == FORMAT);
     state.map(Some).ok_or(ImportError::NodeDamaged { file })
 }

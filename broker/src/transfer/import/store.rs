@@ -5,7 +5,7 @@ use crate::transfer::{
     bundle::{Accepted, Checks, Epoch, ManifestDigest, OpenError, Opened, Record, Sealed, Verified},
     key::PublicKey,
     pin,
-    private::{self, Places},
+    private::{self, Places, Recorded},
 };
 use donjon_drivers::store::{Expected, RecordPath, Store, StoreError, Version, Which};
 use donjon_policies::name::DeploymentName;
@@ -50,6 +50,10 @@ struct Known {
     epoch: Epoch,
     digest: ManifestDigest,
     at: i64,
+}
+
+impl Recorded for Known {
+    const FORMAT: u32 = 1;
 }
 
 impl Plan {
@@ -123,7 +127,8 @@ pub async fn apply(store: &dyn Store, opened: &Opened, plan: &Plan, now: i64) ->
         write(store, step, record).await.map_err(|source| ImportError::Store { written, wanted, source })?;
         written += 1;
     }
-    let known = Known { format: 1, pin: manifest.authority, epoch: manifest.epoch, digest: opened.digest(), at: now };
+    let (pin, epoch) = (manifest.authority, manifest.epoch);
+    let known = Known { format: Known::FORMAT, pin, epoch, digest: opened.digest(), at: now };
     let path = places.import(&manifest.scope);
     let remember = async {
         let (_, expected) = private::read::<Known>(store, &path).await?;

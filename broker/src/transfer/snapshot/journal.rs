@@ -1,6 +1,6 @@
 //! How far a database was carried: one record in the source's store, moved by compare-and-set.
 
-use crate::transfer::private::{self, Places, secret_hex};
+use crate::transfer::private::{self, Places, Recorded, secret_hex};
 use donjon_drivers::{
     material::Material,
     store::{Expected, Store, StoreError},
@@ -68,24 +68,22 @@ pub(super) struct Held {
     expected: Expected,
 }
 
+impl Recorded for Journal {
+    const FORMAT: u32 = 1;
+}
+
 impl Journal {
     /// Of a snapshot that was just taken.
     pub(super) fn taken(digest: String, login: Material, accessor: String) -> Self {
-        Self { format: FORMAT, step: Step::Taken, digest, login, accessor, empty: None, custodians: None }
+        Self { format: Self::FORMAT, step: Step::Taken, digest, login, accessor, empty: None, custodians: None }
     }
 }
 
 impl Held {
     /// Reads it.
     pub(super) async fn read(store: &dyn Store, places: &Places) -> Result<Option<Self>, StoreError> {
-        let path = places.handover();
-        let (journal, expected) = private::read::<Journal>(store, &path).await?;
-        match journal {
-            Some(journal) if journal.format != FORMAT => {
-                Err(StoreError::Damaged { path, what: "written by a newer donjon" })
-            }
-            journal => Ok(journal.map(|journal| Self { journal, expected })),
-        }
+        let (journal, expected) = private::read::<Journal>(store, &places.handover()).await?;
+        Ok(journal.map(|journal| Self { journal, expected }))
     }
 
     /// Writes one, whatever was there.
@@ -111,5 +109,3 @@ impl Held {
         Ok(())
     }
 }
-
-const FORMAT: u32 = 1;
