@@ -120,6 +120,42 @@ async fn everything_comes_back_in_a_real_vault_with_its_version_numbers() {
     assert_ne!(restored.authority.public(), authority.public());
 }
 
+/// A ledger is written with each bundle and each receipt, and the record of a recipient with each bundle.
+#[tokio::test]
+async fn a_real_vault_keeps_no_more_than_the_last_few_of_what_is_written_with_each_bundle() {
+    let server = OpenBao::start().await;
+    let (store, places, reader) = (server.store(), Places::new("kolla".parse().unwrap()).unwrap(), Reader::new());
+    put(store.as_ref(), "kolla/database_password", "one", Expected::Absent).await;
+    let authority = Authority::ensure(store.as_ref(), &places, 100).await.unwrap();
+    let at = path("kolla/database_password");
+    for number in 1..=WRITTEN {
+        let closure = [Wanted { path: at.clone(), which: Which::Latest }];
+        let request = Request { scope: edge(), closure: &closure, recipients: &reader.recipients, lifetime: 1000 };
+        export(store.as_ref(), &places, &authority, &request, 200 + i64::from(number)).await.unwrap();
+        // What was exported is new each time, so that the recipient's record is, too.
+        put(store.as_ref(), at.as_str(), "next", Expected::Newest(Version(number.into()))).await;
+    }
+    let digest = store.list(&path("donjon-private/kolla/recipients")).await.unwrap().remove(0);
+    for name in ["exports/sites/edge1/compute/any".to_owned(), format!("recipients/{digest}")] {
+        let record = path(&format!("donjon-private/kolla/{name}"));
+        let versions = store.versions(&record).await.unwrap();
+        assert_eq!(
+            versions.last().unwrap().version,
+            Version(WRITTEN.into()),
+            "{name}: the control, that it was written"
+        );
+        let mut held = 0;
+        for info in &versions {
+            let read = store.read(&record, Which::Number(info.version)).await.unwrap();
+            held += usize::from(read.is_some());
+        }
+        assert!((1..=4).contains(&held), "{name}: {held} of {WRITTEN} are kept");
+        assert!(store.read(&record, Which::Latest).await.unwrap().is_some());
+    }
+}
+
+const WRITTEN: u8 = 23;
+
 fn fixtures(version: u32) -> PathBuf {
     PathBuf::from(format!("{}/fixtures/bundle-v{version}", env!("CARGO_MANIFEST_DIR")))
 }

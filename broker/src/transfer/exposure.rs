@@ -240,7 +240,7 @@ async fn once(
     let mut known = held.clone().unwrap_or_else(|| Known::new(recipient, now));
     edit(&mut known);
     if held.as_ref() != Some(&known) {
-        private::write(store, path, &known, expected).await?;
+        private::write_newest(store, path, &known, expected).await?;
     }
     Ok(known)
 }

@@ -9,6 +9,7 @@ use donjon_drivers::{
     material::Material,
     store::{Expected, RecordPath, Store, StoreError, Version},
 };
+use donjon_policies::name::SiteName;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -119,13 +120,22 @@ pub(super) async fn write(
     entry: &Exported,
     expected: Expected,
 ) -> Result<(), StoreError> {
-    private::write(store, &places.export(&entry.scope), entry, expected).await
+    private::write_newest(store, &places.export(&entry.scope), entry, expected).await
 }
 
 /// Every entry.
 pub(super) async fn all(store: &dyn Store, places: &Places) -> Result<Vec<Exported>, StoreError> {
+    below(store, &places.exports()).await
+}
+
+/// Every entry of one site.
+pub(super) async fn of_site(store: &dyn Store, places: &Places, site: &SiteName) -> Result<Vec<Exported>, StoreError> {
+    below(store, &places.exports_of(site)).await
+}
+
+async fn below(store: &dyn Store, folder: &RecordPath) -> Result<Vec<Exported>, StoreError> {
     let mut entries = Vec::new();
-    for path in private::records_below(store, &places.exports()).await? {
+    for path in private::records_below(store, folder).await? {
         entries.extend(read_at(store, &path).await?.0);
     }
     Ok(entries)

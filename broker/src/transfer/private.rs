@@ -22,7 +22,7 @@ use crate::{
 };
 use donjon_drivers::{
     material::Material,
-    store::{Document, Expected, RecordPath, Store, StoreError, Which, document::NoObject},
+    store::{Document, Expected, RecordPath, Store, StoreError, Version, Which, document::NoObject},
 };
 use donjon_policies::name::{DeploymentName, SiteName};
 use serde::{Serialize, de::DeserializeOwned};
@@ -158,6 +158,10 @@ impl Places {
     pub(super) fn pin(&self) -> RecordPath {
         self.private("pin")
     }
+    pub(super) fn exports_of(&self, site: &SiteName) -> RecordPath {
+        self.private(&format!("exports/sites/{site}"))
+    }
+
 
     pub(super) fn imports(&self) -> RecordPath {
         self.private("imports")
@@ -275,12 +279,32 @@ fn document<T: Serialize>(value: &T) -> Result<Document, NoObject> {
 const FOLDERS_THAT_STAY: [&str; 3] = ["signing", "readers", "authority"];
 
 /// Secret bytes as hexadecimal text inside a private record.
+/// Writes a record of which only the newest version [counts](Places::counts_newest), and destroys those before it, four at a
+/// time: so at most four hold anything, whatever the store keeps. One that could not be destroyed is in nobody's way.
+pub(super) async fn write_newest<T: Serialize>(
+    store: &dyn Store,
+    path: &RecordPath,
+    value: &T,
+    expected: Expected,
+) -> Result<(), StoreError> {
+    let unwritable = |_| StoreError::Damaged { path: path.clone(), what: "cannot be written as JSON" };
+    let Version(written) = store.write(path, &document(value).map_err(unwritable)?, expected).await?;
+    if written % DESTROYED_AT_ONCE == 0 {
+        let before: Vec<_> = (written.saturating_sub(DESTROYED_AT_ONCE).max(1)..written).map(Version).collect();
+        let _ = store.destroy(path, &before).await;
+    }
+    Ok(())
+}
+
 pub(super) mod secret_hex {
     use donjon_drivers::material::Material;
     use serde::{Deserialize, Deserializer, Serializer, de};
     use zeroize::Zeroizing;
 
     pub(crate) fn serialize<S: Serializer>(secret: &Material, to: S) -> Result<S::Ok, S::Error> {
+/// How many versions of a record that counts by its newest are destroyed together.
+const DESTROYED_AT_ONCE: u64 = 4;
+
         // EXPOSE: written into a private record, which is held as Material again
         to.serialize_str(&Zeroizing::new(hex::encode(secret.expose())))
     }

@@ -162,16 +162,28 @@ impl fmt::Display for Behind {
     }
 }
 
-/// The scopes of sites that hold any of these records and have not shown that all their consumers run on the newest
-/// version. Hosts and sites that left are not waited for.
-pub async fn behind(store: &dyn Store, places: &Places, records: &[RecordPath]) -> Result<Vec<Behind>, StoreError> {
+/// The scopes of these sites that hold any of these records and have not shown that all their consumers run on the newest
+/// version. Hosts and sites that left are not waited for. What is read does not grow with the number of other sites.
+pub async fn behind(
+    store: &dyn Store,
+    places: &Places,
+    sites: impl IntoIterator<Item = &SiteName>,
+    records: &[RecordPath],
+) -> Result<Vec<Behind>, StoreError> {
+    let mut entries = Vec::new();
+    for site in sites {
+        entries.extend(ledger::of_site(store, places, site).await?);
+    }
+    if entries.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut newest = BTreeMap::new();
     for path in records {
         let version = store.versions(path).await?.iter().map(|info| info.version.0).max().unwrap_or(0);
         newest.insert(path.as_str(), version);
     }
     let mut behind = Vec::new();
-    for entry in ledger::all(store, places).await? {
+    for entry in entries {
         let Scope::Site { site, .. } = &entry.scope else { continue };
         let held = entry.contents.iter().filter_map(|c| Some((c.version.0, newest.get(c.path.as_str())?)));
         let mut held = held.peekable();

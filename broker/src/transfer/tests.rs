@@ -196,7 +196,7 @@ async fn one_identity_counts_once_however_often_it_answers() {
     let bundle = export(&site.store, &site.places, &site.authority, &request, 200).await.unwrap();
     let paths = [path("kolla/database_password")];
     let waiting = async |site: &Site| {
-        let behind = behind(&site.store, &site.places, &paths).await.unwrap();
+        let behind = behind(&site.store, &site.places, [&"edge1".parse().unwrap()], &paths).await.unwrap();
         behind.first().map(|behind| match &behind.missing {
             Missing::Drained { imported, drained, recipients, .. } => (*imported, *drained, *recipients),
             Missing::Bundle => panic!("it has the newest"),

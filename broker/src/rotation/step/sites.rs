@@ -18,10 +18,10 @@ pub async fn answered(rotation: &mut Rotation<'_>) -> Result<(), Failure> {
     let views = subject.views.iter().map(|(view, _)| view);
     let paths: Vec<_> =
         subject.secrets.iter().map(|item| &item.secret).chain(views).map(|name| rotation.layout.secret(name)).collect();
-    let behind = standing::behind(rotation.store, &places, &paths).await;
+    let behind = standing::behind(rotation.store, &places, &subject.sites, &paths).await;
     let behind = behind.map_err(|error| translate::store("cannot read what sites have answered", &error))?;
     let mut waiting = Vec::new();
-    for one in behind.into_iter().filter(|one| subject.sites.contains(&one.site)) {
+    for one in behind {
         if rotation.leave.contains(one.site.as_str()) {
             rotation.told(format!("{one}; its consumers are cut off once the old value goes, as asked"));
         } else {

@@ -7,6 +7,7 @@ use crate::transfer::{
     exposure,
     import::restore::restore,
     private::records_below,
+    standing::behind,
 };
 use async_trait::async_trait;
 use donjon_drivers::store::{
@@ -122,6 +123,26 @@ async fn what_an_export_asks_of_the_store_does_not_grow_with_the_sites() {
     }
     assert_eq!((asked[0], asked[59]), (asked[1], asked[1]), "{asked:?}");
     assert!(asked[0] > 4, "the control: what is asked is counted");
+}
+
+#[tokio::test]
+async fn what_a_rotation_asks_of_the_store_does_not_grow_with_the_sites_that_it_is_not_about() {
+    let site = Site::new().await;
+    let store = Counting::new(&site.store, usize::MAX);
+    let records = ["kolla/database_password".parse().unwrap()];
+    let mut asked = Vec::new();
+    for number in 0..40 {
+        export_one(&store, &site, number, &node()).await;
+        store.asked();
+        let behind = behind(&store, &site.places, [&name(0)], &records).await.unwrap();
+        assert_eq!(behind.iter().map(|one| one.site.clone()).collect::<Vec<_>>(), [name(0)]);
+        asked.push(store.asked());
+    }
+    assert_eq!(asked[39], asked[0], "{asked:?}");
+    let all: Vec<SiteName> = (0..40).map(name).collect();
+    let both = behind(&store, &site.places, &all[..2], &records).await.unwrap();
+    assert_eq!((both.len(), store.asked() > asked[0]), (2, true), "the control: each site in scope is asked for");
+    assert!(behind(&store, &site.places, [&name(77)], &records).await.unwrap().is_empty());
 }
 
 #[tokio::test]
