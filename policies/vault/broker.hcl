@@ -102,7 +102,8 @@ path "sys/storage/raft/snapshot" {
   capabilities = ["read"]
 }
 
-# The same, where the database has arrived: a login that is good there, which audit devices and voters there are.
+# The same, where the database has arrived: a login that is good there, which audit devices there are and which each
+# server is configured with, and which voters.
 path "auth/approle/role/donjon-successor/role-id" {
   capabilities = ["read"]
 }
@@ -117,6 +118,10 @@ path "auth/approle/role/donjon-successor/secret-id-accessor/destroy" {
 
 path "sys/audit" {
   capabilities = ["read", "sudo"]
+}
+
+path "sys/config/state/sanitized" {
+  capabilities = ["read"]
 }
 
 path "sys/storage/raft/configuration" {

@@ -31,6 +31,7 @@ struct Node {
     process: Option<Guard>,
     host: Host,
     port: u16,
+    audited: bool,
 }
 
 #[derive(Deserialize)]
@@ -49,7 +50,7 @@ impl Cluster {
         for (name, content) in [("authority.pem", &authority), ("certificate.pem", &certificate), ("key.pem", &key)] {
             donjon_drivers::fs::replace(&folder.path().join(name), content.as_bytes()).unwrap();
         }
-        let node = |host: &Host| Node { process: None, host: host.clone(), port: port::free() };
+        let node = |host: &Host| Node { process: None, host: host.clone(), port: port::free(), audited: true };
         let nodes = hosts.all().iter().map(node).collect();
         let mut cluster = Self { nodes, authority, root: None, shares: Vec::new(), folder, _hosts: hosts };
         for number in 0..3 {
@@ -84,6 +85,13 @@ impl Cluster {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(path.with_extension("log")).unwrap();
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         node.process = Some(Guard::start(&mut command).expect("bao can be started"));
+    }
+
+    /// Starts a server again, with an audit device in its configuration or with none.
+    pub fn audited(&mut self, number: usize, audited: bool) {
+        self.kill(number);
+        self.nodes[number].audited = audited;
+        self.start(number);
     }
 
     /// Ends a server, as a power failure would.
@@ -243,7 +251,7 @@ impl Cluster {
         let storage = at(format!("storage-{number}"));
         donjon_drivers::fs::private_folder(&storage).unwrap();
         let cluster = if node.host.address.starts_with("127.") { node.port.wrapping_add(1) } else { 8201 };
-        let configuration = json!({
+        let mut configuration = json!({
             "storage": {"raft": {"path": storage, "node_id": format!("n{number}"), "performance_multiplier": "1"}},
             "listener": [{"tcp": {
                 "address": format!("{}:{}", node.host.address, node.port),
@@ -259,6 +267,9 @@ impl Cluster {
                 "options": {"file_path": "audit.log", "mode": "0600"},
             }}}],
         });
+        if !node.audited {
+            configuration.as_object_mut().unwrap().remove("audit");
+        }
         let path = at(format!("node-{number}.json"));
         donjon_drivers::fs::replace(&path, configuration.to_string().as_bytes()).unwrap();
         path

@@ -33,6 +33,7 @@ mod knocks;
 mod lifecycle;
 mod lookup;
 mod nova;
+mod overcloud;
 mod paths;
 mod pooled;
 mod prober;

@@ -1,5 +1,6 @@
 //! `export vault` into a real cluster of three: shown, resumed, read back, the authority moved and the old store fenced.
 
+use super::overcloud::{DEPLOYMENT, Overcloud};
 use donjon::transfer::push::POINTS;
 use donjon_drivers::{
     material::Material,
@@ -9,7 +10,6 @@ use donjon_drivers::{
     },
 };
 use donjon_tests::{
-    castellan::Castellan,
     cluster::Cluster,
     donjon::{Donjon, Ran, end, runs},
     openbao::OpenBao,
@@ -17,56 +17,27 @@ use donjon_tests::{
     tools,
 };
 use serde_json::Value;
-use std::{path::PathBuf, process::Command, time::Duration};
+use std::{process::Command, time::Duration};
 
-const DEPLOYMENT: &str = "
-deployment: site1
-catalogue: kolla-ansible
-views:
-  keystone.database.connection: 'mysql+pymysql://keystone:{keystone_database_password:url}@10.0.0.11/keystone'
-roles:
-  keystone: {reads: [keystone.database.connection]}
-  nova: {reads: [nova_database_password]}
-";
-
-/// The deployment host and the overcloud's own cluster.
-struct Place {
-    donjon: Donjon,
-    cluster: Cluster,
-    files: tempfile::TempDir,
+/// As [`DEPLOYMENT`], with a second reader.
+fn deployment() -> String {
+    format!("{DEPLOYMENT}  nova: {{reads: [nova_database_password]}}\n")
 }
 
-impl Place {
-    async fn new() -> Self {
-        let donjon = Donjon::new();
-        donjon.describe(DEPLOYMENT);
-        donjon.up();
-        donjon.run(&["generate", "heat_database_password", "glance_database_password"]).ok();
-        for (name, value) in [("keystone_database_password", "s3cret-4711"), ("nova_database_password", "for-nova")] {
-            donjon.run_with_input(&["put", name], value.as_bytes()).ok();
+impl Overcloud {
+    async fn serving() -> Self {
+        let place = Self::new(&deployment(), &[], Cluster::serving().await);
+        for value in ["for-nova", "for-nova-2"] {
+            place.donjon.run_with_input(&["put", "nova_database_password"], value.as_bytes()).ok();
         }
-        donjon.run_with_input(&["put", "nova_database_password"], b"for-nova-2").ok();
-        let (cluster, files) = (Cluster::serving().await, tempfile::tempdir().unwrap());
         // EXPOSE: the token of a server that lives for one test
-        donjon_drivers::fs::replace(&files.path().join("token"), cluster.root().expose()).unwrap();
-        Self { donjon, cluster, files }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.files.path().join(name)
-    }
-
-    fn command(&self, node: usize, more: &[&str]) -> Vec<String> {
-        let text = |path: PathBuf| path.display().to_string();
-        let (url, authority, token) =
-            (self.cluster.url(node), text(self.cluster.authority_file()), text(self.path("token")));
-        let all = ["export", "vault", "--address", &url, "--cacert", &authority, "--token-file", &token];
-        all.iter().chain(more).map(|word| (*word).to_owned()).collect()
+        donjon_drivers::fs::replace(&place.path("token"), place.cluster.root().expose()).unwrap();
+        place
     }
 
     fn push(&self, node: usize, more: &[&str]) -> Ran {
-        let command = self.command(node, more);
-        self.donjon.run(&command.iter().map(String::as_str).collect::<Vec<_>>())
+        let token = self.path("token").display().to_string();
+        self.run(&["export", "vault", "--token-file", &token], &[node], more)
     }
 
     /// What one of the standbys answers; it follows the leader a moment behind.
@@ -83,14 +54,8 @@ impl Place {
     }
 }
 
-/// What an unchanged service reads through one node of the cluster.
-fn service(place: &Place, node: usize) -> String {
-    let (url, authority) = (place.cluster.url(node), Some(place.cluster.authority_file()));
-    Castellan { url, authority, approle: place.path("approle/keystone") }.connection(place.files.path())
-}
-
 /// What kolla's own program writes back from one node of the cluster.
-fn kolla(place: &Place, node: usize) -> String {
+fn kolla(place: &Overcloud, node: usize) -> String {
     let passwords = place.path("passwords.yml");
     donjon_drivers::fs::replace(&passwords, b"nova_database_password:\n").unwrap();
     // EXPOSE: the token of a server that lives for one test
@@ -104,7 +69,7 @@ fn kolla(place: &Place, node: usize) -> String {
 
 #[tokio::test]
 async fn everything_goes_into_a_cluster_and_the_old_store_is_fenced() {
-    let mut place = Place::new().await;
+    let mut place = Overcloud::serving().await;
     let planned = place.push(0, &["--plan"]).ok();
     for word in ["site1/keystone.database.connection  create", "donjon-reader-nova", "the mount `donjon` would be made"]
     {
@@ -118,7 +83,11 @@ async fn everything_goes_into_a_cluster_and_the_old_store_is_fenced() {
     assert_eq!(pushed["vault"]["verified"], pushed["vault"]["records"].as_array().unwrap().len());
     assert_eq!(place.holds("site1/nova_database_password").await.unwrap()["password"], "for-nova-2");
     for node in 0..3 {
-        assert_eq!(service(&place, node), "mysql+pymysql://keystone:s3cret-4711@10.0.0.11/keystone", "node {node}");
+        assert_eq!(
+            place.service(node, "approle/keystone"),
+            "mysql+pymysql://keystone:s3cret-4711@10.0.0.11/keystone",
+            "node {node}"
+        );
     }
     assert!(kolla(&place, 0).contains("nova_database_password: for-nova-2"), "{}", kolla(&place, 0));
 
@@ -140,7 +109,7 @@ async fn everything_goes_into_a_cluster_and_the_old_store_is_fenced() {
 
     // The broker of the overcloud goes on: it signs, and its key comes from the old one.
     let mut overcloud = Donjon::new();
-    overcloud.describe(DEPLOYMENT);
+    overcloud.describe(&deployment());
     overcloud.set("BAO_ADDR", &place.cluster.url(0));
     overcloud.set("BAO_CACERT", &place.cluster.authority_file().display().to_string());
     // EXPOSE: the token of a server that lives for one test
@@ -168,13 +137,15 @@ async fn everything_goes_into_a_cluster_and_the_old_store_is_fenced() {
     .await;
     println!("first read {} ms after the leader was killed", began.elapsed().as_millis());
     // A login is a write, and castellan falls back to the default while there is no leader.
-    wait_for("a service that starts", Duration::from_secs(60), || service(&place, other).ends_with("/keystone"));
+    wait_for("a service that starts", Duration::from_secs(60), || {
+        place.service(other, "approle/keystone").ends_with("/keystone")
+    });
     println!("a service starts again {} ms after the leader was killed", began.elapsed().as_millis());
 }
 
 #[tokio::test]
 async fn a_push_that_was_killed_is_ended_by_the_same_command() {
-    let mut place = Place::new().await;
+    let mut place = Overcloud::serving().await;
     for point in POINTS {
         place.donjon.kill_daemon();
         place.donjon.set("FAILPOINTS", &format!("{point}=return"));
@@ -204,7 +175,7 @@ struct Single {
 impl Single {
     async fn new() -> Self {
         let (donjon, server, files) = (Donjon::new(), OpenBao::start().await, tempfile::tempdir().unwrap());
-        donjon.describe(DEPLOYMENT);
+        donjon.describe(&deployment());
         donjon.run(&["up", "--store", "file"]).ok();
         donjon.run(&["generate", "heat_database_password", "keystone_ssh_key"]).ok();
         donjon.run_with_input(&["put", "nova_database_password"], b"<for> & nova").ok();
@@ -297,7 +268,7 @@ async fn a_host_has_left_a_vault_only_where_the_token_may_see_it_go() {
 
 #[tokio::test]
 async fn other_records_there_are_left_as_they_are() {
-    let place = Place::new().await;
+    let place = Overcloud::serving().await;
     let connection = place.cluster.connection(0);
     let mount = r#"{"type":"kv","options":{"version":"2"}}"#.to_owned();
     connection.call(Call::post("sys/mounts/donjon", Material::from(mount))).await.unwrap();

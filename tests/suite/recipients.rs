@@ -1,17 +1,11 @@
 //! Recipients come and go, and what those who go have seen is told and rotated.
 
+use super::overcloud::DEPLOYMENT;
 use donjon_tests::donjon::Donjon;
 use serde_json::Value;
 use std::path::PathBuf;
 
-const DEPLOYMENT: &str = "
-deployment: site1
-catalogue: kolla-ansible
-views:
-  keystone.database.connection: 'mysql+pymysql://keystone:{keystone_database_password:url}@10.0.0.11/keystone'
-roles:
-  keystone: {reads: [keystone.database.connection]}
-  cache: {reads: [memcache_secret_key]}
+const SITES: &str = "  cache: {reads: [memcache_secret_key]}
 sites:
   edge1: {roles: [keystone, cache], recipients: []}
   edge2: {roles: [cache], recipients: []}
@@ -25,7 +19,7 @@ struct Place {
 impl Place {
     fn new() -> Self {
         let place = Self { donjon: Donjon::new(), files: tempfile::tempdir().unwrap() };
-        place.donjon.describe(DEPLOYMENT);
+        place.donjon.describe(&format!("{DEPLOYMENT}{SITES}"));
         place.donjon.up();
         for (name, value) in [("keystone_database_password", "s3cret-4711"), ("memcache_secret_key", "shared-4711")] {
             place.donjon.run_with_input(&["put", name], value.as_bytes()).ok();

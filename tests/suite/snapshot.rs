@@ -1,5 +1,6 @@
 //! `export snapshot` into three real servers: the database itself, re-keyed; what opened it before opens nothing there.
 
+use super::overcloud::{DEPLOYMENT, Overcloud, Person};
 use donjon::{
     transfer::snapshot::{NoSnapshot, POINTS, Snapshot},
     vault::{place::Place, shares},
@@ -12,86 +13,25 @@ use donjon_drivers::{
     },
 };
 use donjon_tests::{
-    castellan::Castellan,
     cluster::Cluster,
     donjon::{Donjon, Ran, runs},
     process::wait_for,
     wait,
 };
 use serde_json::{Value, json};
-use std::{
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-const DEPLOYMENT: &str = "
-deployment: site1
-catalogue: kolla-ansible
-views:
-  keystone.database.connection: 'mysql+pymysql://keystone:{keystone_database_password:url}@10.0.0.11/keystone'
-roles:
-  keystone: {reads: [keystone.database.connection]}
-";
 const URL: &str = "mysql+pymysql://keystone:s3cret-4711@10.0.0.11/keystone";
 
-/// A person with an age identity in a file.
-struct Person {
-    identity: age::x25519::Identity,
-    path: String,
-}
-
-impl Person {
-    fn new(files: &tempfile::TempDir, name: &str) -> Self {
-        use age::secrecy::ExposeSecret;
-        let identity = age::x25519::Identity::generate();
-        let path = files.path().join(name);
-        donjon_drivers::fs::replace(&path, identity.to_string().expose_secret().as_bytes()).unwrap();
-        Self { identity, path: path.display().to_string() }
-    }
-
-    fn key(&self) -> String {
-        self.identity.to_public().to_string()
-    }
-}
-
-/// The deployment host, three controllers with empty servers, and who is to open them.
-struct Place3 {
-    donjon: Donjon,
-    cluster: Cluster,
-    files: tempfile::TempDir,
-    people: Vec<Person>,
-}
-
-impl Place3 {
-    fn new(up: &[&str]) -> Self {
-        let (donjon, files) = (Donjon::new(), tempfile::tempdir().unwrap());
-        donjon.describe(DEPLOYMENT);
-        donjon.run(&[&["up"], up].concat()).ok();
-        donjon.run_with_input(&["put", "keystone_database_password"], b"s3cret-4711").ok();
-        donjon.run(&["generate", "heat_database_password", "glance_database_password"]).ok();
-        let people = ["a", "b", "c"].map(|name| Person::new(&files, name)).into();
-        let place = Self { donjon, cluster: Cluster::empty(), files, people };
-        wait_for("three servers that answer", Duration::from_secs(60), || place.run(&["--plan"]).code == 0);
+impl Overcloud {
+    fn empty(up: &[&str]) -> Self {
+        let place = Self::new(DEPLOYMENT, up, Cluster::empty());
+        wait_for("three servers that answer", Duration::from_secs(60), || place.carry(&["--plan"]).code == 0);
         place
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.files.path().join(name)
-    }
-
-    fn arguments(&self, more: &[&str]) -> Vec<String> {
-        let mut all: Vec<String> = ["export", "snapshot", "--cacert"].map(str::to_owned).into();
-        all.push(self.cluster.authority_file().display().to_string());
-        for node in 0..3 {
-            all.extend(["--address".to_owned(), self.cluster.url(node)]);
-        }
-        all.extend(more.iter().map(|word| (*word).to_owned()));
-        all
-    }
-
-    fn run(&self, more: &[&str]) -> Ran {
-        let arguments = self.arguments(more);
-        self.donjon.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    fn carry(&self, more: &[&str]) -> Ran {
+        self.run(&["export", "snapshot"], &[0, 1, 2], more)
     }
 
     /// The whole of it, with the new custodians.
@@ -101,7 +41,7 @@ impl Place3 {
         let out = self.path("out").display().to_string();
         all.extend(["--out", &out, "--credentials"]);
         all.extend(more);
-        self.run(&all)
+        self.carry(&all)
     }
 
     /// The new share that one of the new custodians opens.
@@ -112,12 +52,6 @@ impl Place3 {
 
     fn token(&self) -> Material {
         Material::new(std::fs::read(self.path("out/broker.token")).unwrap())
-    }
-
-    /// What an unchanged service reads through one of the servers.
-    fn service(&self, node: usize) -> String {
-        let (url, authority) = (self.cluster.url(node), Some(self.cluster.authority_file()));
-        Castellan { url, authority, approle: self.path("out/keystone") }.connection(self.files.path())
     }
 }
 
@@ -178,9 +112,9 @@ impl Kept {
 
 #[tokio::test]
 async fn the_database_goes_into_a_cluster_and_what_opened_it_opens_nothing_there() {
-    let mut place = Place3::new(&[]);
+    let mut place = Overcloud::empty(&[]);
     let kept = Kept::from(&place.donjon).await;
-    let planned = place.run(&["--plan"]).ok();
+    let planned = place.carry(&["--plan"]).ok();
     assert!(
         planned.contains("empty") && planned.contains("to do") && planned.contains("nothing was changed"),
         "{planned}"
@@ -201,7 +135,7 @@ async fn the_database_goes_into_a_cluster_and_what_opened_it_opens_nothing_there
         assert_eq!(kept.works(&place.cluster.connection(node)).await, (true, true), "node {node}");
     }
     place.donjon.up();
-    assert!(place.run(&["--plan"]).ok().contains("open"), "it says how far it is");
+    assert!(place.carry(&["--plan"]).ok().contains("open"), "it says how far it is");
     let fenced = place.donjon.run_with_input(&["put", "keystone_database_password"], b"stray").failed(5);
     assert!(fenced.contains("on its way to a cluster, by snapshot"), "{fenced}");
 
@@ -209,7 +143,7 @@ async fn the_database_goes_into_a_cluster_and_what_opened_it_opens_nothing_there
     assert_eq!((&done["snapshot"]["threshold"], &done["snapshot"]["shares"]), (&json!(2), &json!(3)));
     for node in 0..3 {
         assert_eq!(kept.works(&place.cluster.connection(node)).await, (false, false), "node {node}");
-        assert_eq!(place.service(node), URL, "node {node}");
+        assert_eq!(place.service(node, "out/keystone"), URL, "node {node}");
     }
     assert!(!place.donjon.home().join("overcloud/snapshot.donjon").exists(), "the file is destroyed");
     let again = place.export(&[]).ok();
@@ -256,7 +190,7 @@ async fn the_database_goes_into_a_cluster_and_what_opened_it_opens_nothing_there
 }
 
 /// Every server once: restarted, tried with the old share, opened with the new ones.
-async fn old_shares_open_nothing(place: &mut Place3, kept: &Kept) {
+async fn old_shares_open_nothing(place: &mut Overcloud, kept: &Kept) {
     let new = [place.new_share(0), place.new_share(2)];
     for node in 0..3 {
         place.cluster.kill(node);
@@ -276,11 +210,13 @@ async fn old_shares_open_nothing(place: &mut Place3, kept: &Kept) {
         place.cluster.leader().await;
     }
     for node in 0..3 {
-        wait_for("a service that starts", Duration::from_secs(60), || place.service(node).contains("s3cret-4712"));
+        wait_for("a service that starts", Duration::from_secs(60), || {
+            place.service(node, "out/keystone").contains("s3cret-4712")
+        });
     }
 }
 
-async fn a_killed_leader_is_noticed_for_an_election(place: &mut Place3) {
+async fn a_killed_leader_is_noticed_for_an_election(place: &mut Overcloud) {
     let leader = place.cluster.leader().await;
     place.cluster.kill(leader);
     let (began, other) = (Instant::now(), (leader + 1) % 3);
@@ -290,7 +226,9 @@ async fn a_killed_leader_is_noticed_for_an_election(place: &mut Place3) {
     })
     .await;
     println!("first read {} ms after the leader was killed", began.elapsed().as_millis());
-    wait_for("a service that starts", Duration::from_secs(60), || place.service(other).contains("s3cret-4712"));
+    wait_for("a service that starts", Duration::from_secs(60), || {
+        place.service(other, "out/keystone").contains("s3cret-4712")
+    });
     println!("a service starts again {} ms after the leader was killed", began.elapsed().as_millis());
 }
 
@@ -298,9 +236,9 @@ async fn a_killed_leader_is_noticed_for_an_election(place: &mut Place3) {
 async fn killed_anywhere_it_is_ended_by_the_same_command() {
     let files = tempfile::tempdir().unwrap();
     let (one, two) = (Person::new(&files, "one"), Person::new(&files, "two"));
-    let mut place = Place3::new(&["--custodian", &one.key(), "--custodian", &two.key(), "--threshold", "2"]);
+    let mut place = Overcloud::empty(&["--custodian", &one.key(), "--custodian", &two.key(), "--threshold", "2"]);
     let identities = ["-i", &one.path, "-i", &two.path];
-    let open = |place: &Place3| {
+    let open = |place: &Overcloud| {
         place.donjon.run(&["up"]);
         place.donjon.run(&[&["unseal"][..], &identities].concat()).ok();
     };
@@ -321,14 +259,14 @@ async fn killed_anywhere_it_is_ended_by_the_same_command() {
     assert!(ended.contains("in the cluster already"), "{ended}");
     place.cluster.use_root(place.token());
     for node in 0..3 {
-        assert_eq!(place.service(node), URL, "node {node}");
+        assert_eq!(place.service(node, "out/keystone"), URL, "node {node}");
     }
     place.donjon.run(&["down", "--no-search"]).ok();
 }
 
 #[tokio::test]
 async fn servers_of_others_and_other_storage_are_left_as_they_are() {
-    let mut place = Place3::new(&[]);
+    let mut place = Overcloud::empty(&[]);
     let first = place.cluster.connection(0);
     wait::until("a server that is initialised", Duration::from_secs(30), async || {
         let one = r#"{"secret_shares":1,"secret_threshold":1}"#.to_owned();
@@ -347,4 +285,26 @@ async fn servers_of_others_and_other_storage_are_left_as_they_are() {
     let bad = place.donjon.run(&["export", "snapshot", "--file", &file, "--recipient", "ssh-ed25519 AAAA"]).failed(2);
     assert!(bad.contains("an SSH key"), "{bad}");
     place.cluster.kill(0);
+}
+
+/// OpenBao: a server that leads removes the devices that its own configuration does not name, so each is asked for its own.
+#[tokio::test]
+async fn a_server_without_an_audit_device_of_its_own_is_named() {
+    let mut place = Overcloud::empty(&[]);
+    place.cluster.audited(2, false);
+    wait_for("three servers that answer", Duration::from_secs(60), || place.carry(&["--plan"]).code == 0);
+    let refused = place.export(&[]).failed(2);
+    let named = |node: usize| refused.contains(&format!("configuration of {}", place.cluster.url(node)));
+    assert!(named(2) && !named(0) && !named(1), "{refused}");
+    assert!(refused.contains("nothing is rotated or signed here"), "{refused}");
+    // It is given one. The new custodians open it, as it says.
+    place.cluster.audited(2, true);
+    let shares = [0, 1].map(|number| {
+        let kept = place.donjon.home().join(format!("overcloud/shares/{}.age", number + 1));
+        Material::new(age::decrypt(&place.people[number].identity, &std::fs::read(kept).unwrap()).unwrap())
+    });
+    place.cluster.unseal_with(2, &shares).await;
+    place.export(&[]).ok();
+    assert_eq!(place.service(2, "out/keystone"), URL);
+    place.donjon.run(&["down", "--no-search"]).ok();
 }

@@ -254,7 +254,7 @@ pub fn snapshot(message: &str, error: &SnapshotError) -> Failure {
             "its custodians open it with their new shares, which lie in overcloud/shares in DONJON_HOME: \
              `age -d -i IDENTITY N.age`, then `bao operator unseal`; then the same command again",
         ),
-        SnapshotError::NoAudit => told(Exit::Usage).state(CARRIED_ON).hint(
+        SnapshotError::NoAudit { .. } => told(Exit::Usage).state(CARRIED_ON).hint(
             "declare an audit device in each server's configuration, under another name than `donjon`, restart or reload \
              them, and give the same command again",
         ),

@@ -238,6 +238,33 @@ impl Controller {
         devices.map_err(VaultError::call("look at the cluster's audit devices"))
     }
 
+    /// The names of the audit devices in this very server's configuration, leader or not, asked with the token of another
+    /// one. `None`: the database was made by an earlier donjon, whose logins may not ask.
+    pub async fn configured_audit_devices(&self, logged_in: &Self) -> Result<Option<Vec<String>>, VaultError> {
+        #[derive(Deserialize)]
+        struct Configuration {
+            #[serde(default)]
+            audits: Vec<Device>,
+        }
+        #[derive(Deserialize)]
+        struct Device {
+            path: String,
+        }
+        let token = logged_in.connection.token().unwrap_or_else(|| Arc::new(Material::new(Vec::new())));
+        let end = Instant::now() + SERVES_WITHIN;
+        loop {
+            let asked = Call::new(Method::Get, "sys/config/state/sanitized");
+            let told = self.connection.call_with(&token, asked).await;
+            match told.and_then(|answer| answer.parse::<Data<Configuration>>()) {
+                Ok(told) => return Ok(Some(told.data.audits.into_iter().map(|device| device.path).collect())),
+                Err(CallError::Refused { reason: Reason::Denied, .. }) => return Ok(None),
+                // A standby that has not seen the token yet.
+                Err(CallError::Refused { .. }) if Instant::now() < end => tokio::time::sleep(PAUSE).await,
+                Err(source) => return Err(VaultError::Call { act: "look at a server's configuration", source }),
+            }
+        }
+    }
+
     /// Gives the cluster new shares, which are kept for their custodians before they hold. `false`: the old ones do not
     /// hold any more, so those that an earlier run has kept do.
     pub async fn renew_shares(&self, old: &[Material], new: &Custody, keep_in: &Path) -> Result<bool, VaultError> {

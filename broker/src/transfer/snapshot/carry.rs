@@ -104,10 +104,7 @@ pub async fn carry(carrying: &Carrying<'_>, tell: Tell<'_>) -> Result<Arrived, S
     reached("snapshot.joined");
     rekey(carrying, first, &mut held, tell).await?;
     reached("snapshot.rekeyed");
-    // One that keeps nothing was there for the snapshot alone; the cluster has its own by its configuration.
-    if first.audit_devices().await?.iter().all(|name| name == "handover/") {
-        return Err(SnapshotError::NoAudit);
-    }
+    audited(first, servers, tell).await?;
     let revoked = first.revoke_inherited(&held.journal.accessor).await?;
     tell(format!("{} logins and {} tokens that came along are revoked", revoked.logins, revoked.tokens));
     reached("snapshot.revoked");
@@ -284,6 +281,28 @@ async fn join(
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// Whether each server has an audit device in a configuration of its own. One that has none is no concern while another
+/// leads; once it leads, it removes the devices of all of them.
+async fn audited(first: &Controller, servers: &[Controller], tell: Tell<'_>) -> Result<(), SnapshotError> {
+    // One that keeps nothing was there for the snapshot alone; the cluster has its own by its configuration.
+    let keeps = |devices: &[String]| devices.iter().any(|name| name != "handover/");
+    let mut without = Vec::new();
+    for server in servers {
+        match server.configured_audit_devices(first).await? {
+            Some(devices) if keeps(&devices) => {}
+            Some(_) => without.push(server.place()),
+            None => {
+                tell(format!("which audit device {} is configured with cannot be asked: look yourself", server.place()))
+            }
+        }
+    }
+    if !without.is_empty() {
+        return Err(SnapshotError::NoAudit { places: without.join(", ") });
+    }
+    let named = first.audit_devices().await?;
+    if keeps(&named) { Ok(()) } else { Err(SnapshotError::NoAudit { places: first.place() }) }
 }
 
 /// New shares for the custodians there, then a new key for what is written from now on.

@@ -84,9 +84,14 @@ pub enum SnapshotError {
         /// How many there are.
         servers: usize,
     },
-    /// No server of the cluster keeps an audit log of its own.
-    #[error("the cluster has no audit device of its own")]
-    NoAudit,
+    /// Servers of the cluster keep no audit log of their own.
+    #[error(
+        "no audit device is in the configuration of {places}: as soon as such a server leads, the cluster has none"
+    )]
+    NoAudit {
+        /// Which ones.
+        places: String,
+    },
     /// The custodians are others than those of the run that is gone on with.
     #[error("new shares were made for other custodians already")]
     OtherCustodians,
