@@ -144,11 +144,7 @@ pub async fn import(daemon: &Daemon, actor: Actor, asked: &ImportAsked, material
     }
     let opened = verified.open(&identities).map_err(|error| told::bundle(refused, &error))?;
     let plan = into_store::plan(&*store, &opened).await.map_err(|error| told::import(refused, &error))?;
-    let steps: Vec<Value> = plan
-        .steps
-        .iter()
-        .map(|step| json!({"name": step.path.to_string(), "version": step.version, "change": step.change.word()}))
-        .collect();
+    let steps: Vec<Value> = plan.steps.iter().map(into_store::Step::told).collect();
     let mut reply = json!({
         "scope": opened.manifest().scope.to_string(),
         "epoch": opened.manifest().epoch,

@@ -16,7 +16,7 @@ use crate::{
     },
     transfer::{
         bundle::{Checks, Identities},
-        import::node::Node,
+        import::{node::Node, store},
         key::PublicKey,
         told,
     },
@@ -124,10 +124,8 @@ impl Import {
         let opened = verified.open(&identities).map_err(|error| told::bundle(&refused, &error))?;
         let manifest = opened.manifest();
         let steps = node.changes(manifest);
-        let steps: Vec<Value> = steps
-            .iter()
-            .map(|(entry, change)| json!({"name": entry.path.to_string(), "version": entry.version, "change": change}))
-            .collect();
+        let steps: Vec<Value> =
+            steps.iter().map(|(entry, change)| store::told(&entry.path, entry.version, change)).collect();
         let value = json!({
             "scope": manifest.scope.to_string(),
             "epoch": manifest.epoch,

@@ -10,6 +10,7 @@ use crate::transfer::{
 use donjon_drivers::store::{Expected, RecordPath, Store, StoreError, Version, Which};
 use donjon_policies::name::DeploymentName;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 /// What an import would do.
 #[derive(Debug)]
@@ -67,6 +68,18 @@ impl Plan {
         };
         Self { steps: opened.records().iter().map(step).collect() }
     }
+}
+
+impl Step {
+    /// How a program is told.
+    pub fn told(&self) -> Value {
+        told(&self.path, self.version, self.change.word())
+    }
+}
+
+/// How a program is told what an import does with one record.
+pub fn told(path: &RecordPath, version: Version, change: &str) -> Value {
+    json!({"name": path.to_string(), "version": version, "change": change})
 }
 
 impl Change {

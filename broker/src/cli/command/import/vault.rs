@@ -8,7 +8,7 @@ use crate::{
     socket::message::VaultAsked,
     transfer::{
         bundle::Opened,
-        import::vault,
+        import::{store::Step, vault},
         push::{Destination, WithCredentials},
         told,
     },
@@ -60,9 +60,7 @@ impl Import {
 /// What would be done, and where; names and versions, and no value.
 fn described(opened: &Opened, there: &Destination, planned: &vault::Planned) -> Value {
     let manifest = opened.manifest();
-    let steps = planned.records.steps.iter();
-    let steps =
-        steps.map(|step| json!({"name": step.path.to_string(), "version": step.version, "change": step.change.word()}));
+    let steps = planned.records.steps.iter().map(Step::told);
     let grants = planned.grants.iter().map(|grant| json!({"name": grant.name, "change": grant.change.word()}));
     json!({
         "scope": manifest.scope.to_string(),
