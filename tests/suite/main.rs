@@ -52,6 +52,7 @@ mod schedules;
 mod services;
 mod settings;
 mod shared;
+mod signing_key;
 mod site;
 mod site_vault;
 mod snapshot;

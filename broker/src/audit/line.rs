@@ -37,6 +37,8 @@ pub enum Act {
     Rotate,
     /// What opens the temporary Vault was renewed.
     RenewBroker,
+    /// The key that signs bundles was renewed.
+    RenewSigningKey,
     /// Stored values were tried by fresh logins.
     Doctor,
     /// Files were searched for values.

@@ -244,6 +244,7 @@ fn durability(act: Act, outcome: Outcome) -> Durability {
         | Act::Deploy
         | Act::Rotate
         | Act::RenewBroker
+        | Act::RenewSigningKey
         | Act::Doctor
         | Act::Scan
         | Act::Export

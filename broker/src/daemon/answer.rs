@@ -5,7 +5,7 @@ use super::{
     kept::{self, Sent},
     lifecycle,
     lookup::{self, Answered, Caller, Wanted},
-    metrics, push, recipients, renew, rotate, scan, schedule, snapshot, transfer,
+    metrics, push, recipients, renew, rotate, scan, schedule, signing_key, snapshot, transfer,
 };
 use crate::{
     audit::Actor,
@@ -153,6 +153,7 @@ async fn answer(
         Request::RotateAbort(asked) => rotate::abort(daemon, actor, &asked, tell).await,
         Request::RotateStatus => rotate::status(daemon).await,
         Request::RotateBroker => renew::renew(daemon, actor, materials, tell).await,
+        Request::RotateSigningKey { plan } => signing_key::renew(daemon, actor, plan).await,
         Request::Schedule => schedule::shown(daemon).await,
         Request::Metrics => metrics::shown(daemon).await,
         Request::Doctor(asked) => doctor::doctor(daemon, actor, &asked, tell).await,

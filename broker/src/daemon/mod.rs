@@ -18,6 +18,7 @@ pub mod rotate;
 pub mod run;
 pub mod scan;
 pub mod schedule;
+mod signing_key;
 mod snapshot;
 pub mod start;
 pub mod state;

@@ -18,7 +18,7 @@ use crate::{
         closure::closure,
         drill,
         export::{self, Request, Wanted},
-        exposure,
+        exposure, heir,
         import::{
             restore,
             store::{self as into_store, Change},
@@ -47,7 +47,10 @@ pub async fn export(daemon: &Daemon, actor: Actor, asked: &BundleAsked, tell: &U
     let (scope, closure, recipients) = match &asked.site {
         Some((site, role)) => for_site(daemon, &*store, asked, site, role).await?,
         None => {
-            let wanted = export::everything(&*store, &places).await;
+            let wanted = match asked.heir {
+                true => export::everything_and_heir(&*store, &places).await,
+                false => export::everything(&*store, &places).await,
+            };
             let wanted = wanted.map_err(|error| super::translate::store(refused, &error))?;
             (Scope::Custodians {}, wanted, asked.recipients.clone())
         }
@@ -62,6 +65,9 @@ pub async fn export(daemon: &Daemon, actor: Actor, asked: &BundleAsked, tell: &U
     daemon.record(actor, Act::Export, &names, Outcome::Intent)?;
     let authority =
         Authority::ensure(&*store, &places, now()).await.map_err(|error| told::authority(refused, &error))?;
+    if asked.heir {
+        heir::ensure(&*store, &places, &authority, now()).await.map_err(|error| told::authority(refused, &error))?;
+    }
     let lifetime = i64::from(asked.days) * 86400;
     let request = Request { scope, closure: &closure, recipients: &recipients, lifetime };
     let told = |done: usize, total: usize| {
@@ -282,6 +288,7 @@ pub async fn restore(daemon: &Daemon, actor: Actor, asked: &RestoreAsked, materi
         "authority": restored.authority.public().id(),
         "signed_by": opened.manifest().authority.id(),
         "trust": opened.trust().word(),
+        "continues": restored.authority.earlier() > 0,
     });
     Ok((reply, vec![Material::new(restored.receipt)]))
 }

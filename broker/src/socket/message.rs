@@ -86,6 +86,11 @@ pub enum Request {
     RotateStatus,
     /// Renews what opens the temporary Vault; custodians' shares are its materials.
     RotateBroker,
+    /// Renews the key that signs bundles.
+    RotateSigningKey {
+        /// Only say what that would mean.
+        plan: bool,
+    },
     /// When secrets are due, and why.
     Schedule,
     /// Figures for Prometheus.
@@ -164,6 +169,7 @@ impl Request {
             | Self::RotatePlan(_)
             | Self::RotateStatus
             | Self::RotateBroker
+            | Self::RotateSigningKey { .. }
             | Self::Schedule
             | Self::Metrics
             | Self::Doctor(_)
@@ -214,6 +220,9 @@ pub struct BundleAsked {
     pub recipients: Vec<String>,
     /// For how many days it is good.
     pub days: u32,
+    /// With a key that the authority's has named, for the custodians.
+    #[serde(default)]
+    pub heir: bool,
 }
 
 /// What is to be done with recipients.

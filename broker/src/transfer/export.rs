@@ -107,17 +107,22 @@ pub async fn export_telling(
     };
     exposure::note(store, places, request.recipients, &entry.contents, now).await?;
     ledger::write(store, places, &entry, expected).await?;
+    // A bundle by a key that was renewed meanwhile comes too late for sites that have seen the new one.
+    if !authority.is_newest(store, places).await? {
+        return Err(StoreError::Conflict { path: places.signing_key() }.into());
+    }
     Ok(Bundle { bytes: sealed.bytes, manifest: sealed.manifest, digest: sealed.digest })
 }
 
 /// Everything that is needed to become the authority again: each record of the deployment with each version that is
-/// still there and says something, but the signing key, the mark of the authority, and what is made anew from the rest.
+/// still there and says something, but the signing key and its heir, the mark of the authority, and what is made anew from
+/// the rest.
 pub async fn everything(store: &dyn Store, places: &Places) -> Result<Vec<Wanted>, StoreError> {
     let mut wanted = Vec::new();
-    let travels = places.travels(&Scope::Custodians {});
+    let (travels, heir) = (places.travels(&Scope::Custodians {}), places.heir());
     for folder in places.folders() {
         for path in records_below(store, &folder).await? {
-            if !travels.holds(&path) {
+            if !travels.holds(&path) || path == heir {
                 continue;
             }
             let versions = store.versions(&path).await?;
@@ -127,6 +132,13 @@ pub async fn everything(store: &dyn Store, places: &Places) -> Result<Vec<Wanted
             wanted.extend(numbered.map(|which| Wanted { path: path.clone(), which }));
         }
     }
+    Ok(wanted)
+}
+
+/// As [`everything`], and with it the heir, which whoever opens the bundle signs with.
+pub async fn everything_and_heir(store: &dyn Store, places: &Places) -> Result<Vec<Wanted>, StoreError> {
+    let mut wanted = everything(store, places).await?;
+    wanted.push(Wanted { path: places.heir(), which: Which::Latest });
     Ok(wanted)
 }
 

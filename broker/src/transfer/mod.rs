@@ -18,6 +18,7 @@ pub mod envelope;
 pub mod export;
 pub mod exposure;
 pub mod fence;
+pub mod heir;
 pub mod import;
 pub mod inbox;
 pub(crate) mod json;

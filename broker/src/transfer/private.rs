@@ -3,6 +3,7 @@
 //! ```text
 //! donjon-private/<deployment>/signing/key                             the authority's key; never in a bundle
 //! donjon-private/<deployment>/signing/chain                           the links from earlier keys
+//! donjon-private/<deployment>/heir                                    a key that the authority's has named; in a bundle where asked for
 //! donjon-private/<deployment>/authority                               which store rotates and signs; never in a bundle
 //! donjon-private/<deployment>/handover                            how far the database was carried into a cluster; never in a bundle
 //! donjon-private/<deployment>/exports/sites/<site>/<role>/any|host.<host>   the last bundle for a scope, and its receipts
@@ -59,7 +60,9 @@ impl Places {
     pub(super) fn stays(&self, record: &RecordPath) -> bool {
         let own = self.alone_that_stay();
         let folders = FOLDERS_THAT_STAY.map(|folder| format!("{}/", self.private(folder)));
-        own.contains(record) || folders.iter().any(|folder| record.as_str().starts_with(folder))
+        own.contains(record)
+            || *record == self.heir()
+            || folders.iter().any(|folder| record.as_str().starts_with(folder))
     }
 
     fn alone_that_stay(&self) -> [RecordPath; 3] {
@@ -69,7 +72,10 @@ impl Places {
     /// Whether only the newest version of a record says anything: each has all that the ones before had, and nobody names it
     /// by its number. A ledger of many sites would otherwise go along as often as it was written.
     pub(super) fn counts_newest(&self, record: &RecordPath) -> bool {
-        [self.exports(), self.recipients()].iter().any(|folder| record.as_str().starts_with(&format!("{folder}/")))
+        *record == self.heir()
+            || [self.exports(), self.recipients()]
+                .iter()
+                .any(|folder| record.as_str().starts_with(&format!("{folder}/")))
     }
 
     /// What a bundle for this scope may hold: a site's what lies where consumers read and the epoch, the custodians' all that
@@ -92,6 +98,10 @@ impl Places {
                 left: self.alone_that_stay().into_iter().chain([self.sites_whole()]).collect(),
             },
         }
+    }
+
+    pub(super) fn heir(&self) -> RecordPath {
+        self.private("heir")
     }
 
     pub(super) fn epoch(&self) -> RecordPath {
@@ -148,6 +158,10 @@ impl Places {
         self.private("exports")
     }
 
+    pub(super) fn exports_of(&self, site: &SiteName) -> RecordPath {
+        self.private(&format!("exports/sites/{site}"))
+    }
+
     pub(super) fn export(&self, scope: &Scope) -> RecordPath {
         match scope_name(scope) {
             Some(name) => self.private(&format!("exports/sites/{name}")),
@@ -158,10 +172,6 @@ impl Places {
     pub(super) fn pin(&self) -> RecordPath {
         self.private("pin")
     }
-    pub(super) fn exports_of(&self, site: &SiteName) -> RecordPath {
-        self.private(&format!("exports/sites/{site}"))
-    }
-
 
     pub(super) fn imports(&self) -> RecordPath {
         self.private("imports")
@@ -269,16 +279,6 @@ pub(super) async fn write<T: Serialize>(
     store.write(path, &document(value).map_err(unwritable)?, expected).await.map(drop)
 }
 
-/// A record with secrets in it.
-fn document<T: Serialize>(value: &T) -> Result<Document, NoObject> {
-    let mut json = json::exact(value).map_err(|_| NoObject)?;
-    Document::from_json(Material::new(std::mem::take(&mut *json)))
-}
-
-/// What makes a store the authority, and who caches what is in it.
-const FOLDERS_THAT_STAY: [&str; 3] = ["signing", "readers", "authority"];
-
-/// Secret bytes as hexadecimal text inside a private record.
 /// Writes a record of which only the newest version [counts](Places::counts_newest), and destroys those before it, four at a
 /// time: so at most four hold anything, whatever the store keeps. One that could not be destroyed is in nobody's way.
 pub(super) async fn write_newest<T: Serialize>(
@@ -296,15 +296,25 @@ pub(super) async fn write_newest<T: Serialize>(
     Ok(())
 }
 
+/// A record with secrets in it.
+fn document<T: Serialize>(value: &T) -> Result<Document, NoObject> {
+    let mut json = json::exact(value).map_err(|_| NoObject)?;
+    Document::from_json(Material::new(std::mem::take(&mut *json)))
+}
+
+/// How many versions of a record that counts by its newest are destroyed together.
+const DESTROYED_AT_ONCE: u64 = 4;
+
+/// What makes a store the authority, and who caches what is in it.
+const FOLDERS_THAT_STAY: [&str; 3] = ["signing", "readers", "authority"];
+
+/// Secret bytes as hexadecimal text inside a private record.
 pub(super) mod secret_hex {
     use donjon_drivers::material::Material;
     use serde::{Deserialize, Deserializer, Serializer, de};
     use zeroize::Zeroizing;
 
     pub(crate) fn serialize<S: Serializer>(secret: &Material, to: S) -> Result<S::Ok, S::Error> {
-/// How many versions of a record that counts by its newest are destroyed together.
-const DESTROYED_AT_ONCE: u64 = 4;
-
         // EXPOSE: written into a private record, which is held as Material again
         to.serialize_str(&Zeroizing::new(hex::encode(secret.expose())))
     }

@@ -49,6 +49,11 @@ impl Link {
         self.0.to_json()
     }
 
+    /// Which key says to have signed it; in a store's own chain only links that were checked are kept.
+    pub(super) fn old(&self) -> Option<KeyId> {
+        serde_json::from_slice::<Payload>(self.0.unverified_payload()).ok().map(|payload| payload.old)
+    }
+
     /// The key that `old` names, if `old` did sign this link for this deployment.
     fn successor(&self, deployment: &DeploymentName, old: &PublicKey) -> Option<PublicKey> {
         if !self.0.is(KIND) || self.0.verify(old).is_err() {

@@ -38,6 +38,7 @@ fn every_request() -> Vec<Request> {
         Request::RotateAbort(resumed()),
         Request::RotateStatus,
         Request::RotateBroker,
+        Request::RotateSigningKey { plan: false },
         Request::Schedule,
         Request::Metrics,
         Request::Doctor(DoctorAsked { all: true, ..Default::default() }),
@@ -56,7 +57,7 @@ fn every_request() -> Vec<Request> {
         Request::Receipt,
     ];
     let kinds: BTreeSet<usize> = all.iter().map(kind).collect();
-    assert!(kinds.into_iter().eq(0..=32), "a kind of request is missing here");
+    assert!(kinds.into_iter().eq(0..=33), "a kind of request is missing here");
     all
 }
 
@@ -96,6 +97,7 @@ fn kind(request: &Request) -> usize {
         Request::Recipients { .. } => 30,
         Request::Receipt => 31,
         Request::Witness { .. } => 32,
+        Request::RotateSigningKey { .. } => 33,
     }
 }
 

@@ -37,7 +37,7 @@ enum What {
 /// everything that is needed to become the authority again (`donjon up --from`).
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  donjon export bundle --site edge1 --role compute -o edge1.donjon\n  donjon export bundle --site edge1 --role compute --recipient age1… -o edge1.donjon\n  donjon export bundle --custodians --recipient age1… -o everything.donjon"
+    after_help = "Examples:\n  donjon export bundle --site edge1 --role compute -o edge1.donjon\n  donjon export bundle --site edge1 --role compute --recipient age1… -o edge1.donjon\n  donjon export bundle --custodians --recipient age1… -o everything.donjon\n  donjon export bundle --custodians --with-heir --recipient age1… -o everything.donjon"
 )]
 struct Bundle {
     /// The site, as the deployment file names it.
@@ -52,6 +52,10 @@ struct Bundle {
     /// Everything, to become the authority again.
     #[arg(long, conflicts_with_all = ["site", "role", "host"], requires = "recipients")]
     custodians: bool,
+    /// With an heir: a key that this authority's has named. Whoever comes up from the bundle signs what sites take without
+    /// a new pin, and so could each of these custodians. `donjon rotate signing-key` takes its worth away.
+    #[arg(long, requires = "custodians")]
+    with_heir: bool,
     /// Who can open it: an age X25519 public key; the site's in the deployment file where none is given.
     #[arg(long = "recipient", value_name = "AGE1…")]
     recipients: Vec<String>,
@@ -90,6 +94,7 @@ impl Bundle {
             host: self.host,
             recipients: self.recipients,
             days: self.days,
+            heir: self.with_heir,
         };
         let mut progress = Progress::new(context.output);
         let reply =

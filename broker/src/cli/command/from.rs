@@ -79,10 +79,16 @@ impl From {
             let signer = value["signed_by"].as_str().unwrap_or_default();
             let trusted =
                 if value["trust"] == "first" { "trusted as you said, unseen before" } else { "the key that was given" };
+            let sites = match value["continues"] == true {
+                true => {
+                    "sites take its bundles by themselves: an heir of the old key was in the bundle and has named it"
+                }
+                false => "sites that pinned the old key need it: `donjon export key`",
+            };
             format!(
                 "donjon is up, and the authority now: {} records are back, and it signs with a new key {authority}\n\
                  the bundle was signed by {signer}: {trusted}\n\
-                 sites that pinned the old key need it: `donjon export key`, or a link by the old authority\n\
+                 {sites}\n\
                  if the old authority still runs, tell it: `donjon receipt {receipt}` there, then `donjon down`\n",
                 value["records"]
             )

@@ -1,4 +1,6 @@
-//! `donjon rotate`: plan, apply, resume, abort, status.
+//! `donjon rotate`: plan, apply, resume, abort, status; and what opens the Vault, and what signs.
+
+mod signing_key;
 
 use crate::{
     cli::{Context, command::unseal, progress::Progress, show},
@@ -47,6 +49,7 @@ enum What {
         #[arg(short, long, value_name = "IDENTITY")]
         identity: Vec<PathBuf>,
     },
+    SigningKey(signing_key::SigningKey),
 }
 
 #[derive(Debug, Args)]
@@ -116,6 +119,7 @@ impl Rotate {
             What::Resume(asked) => (Request::RotateResume(asked.try_into()?), Shown::Rotations),
             What::Abort(asked) => (Request::RotateAbort(asked.try_into()?), Shown::Rotations),
             What::Status => (Request::RotateStatus, Shown::Status),
+            What::SigningKey(asked) => return asked.run(context),
             What::Broker { identity } => return broker(context, &identity),
         };
         let mut progress = Progress::new(context.output);

@@ -135,6 +135,11 @@ impl<'a> Sealed<'a> {
         &self.manifest.deployment
     }
 
+    /// Whose key it says to be signed by: to find what is known of that one, and for nothing else.
+    pub fn claimed_authority(&self) -> PublicKey {
+        self.manifest.authority
+    }
+
     /// What it says to hold: to compare with, and for nothing else.
     pub fn claimed_entries(&self) -> &[Entry] {
         &self.manifest.entries

@@ -8,6 +8,7 @@ use super::ImportError;
 use crate::transfer::{
     authority::Authority,
     bundle::{Epoch, Opened, Record},
+    heir::Heir,
     ledger, pin,
     private::{self, Places},
     receipt::{Act, Receipt},
@@ -28,8 +29,10 @@ pub struct Restored {
 
 /// Writes everything, then makes the new authority's key. A second run goes on where the first one ended.
 pub async fn restore(store: &dyn Store, places: &Places, opened: &Opened, now: i64) -> Result<Restored, ImportError> {
+    let heir = Heir::of(places, opened)?;
     let mut records: BTreeMap<_, BTreeMap<u64, &Record>> = BTreeMap::new();
-    for record in opened.records() {
+    // The heir names the new key, and stays nowhere.
+    for record in opened.records().iter().filter(|record| record.path != places.heir()) {
         records.entry(&record.path).or_default().insert(record.version.0, record);
     }
     // Nobody names these by number, and a number may be high.
@@ -53,7 +56,11 @@ pub async fn restore(store: &dyn Store, places: &Places, opened: &Opened, now: i
     }
     let known = ledger::all(store, places).await.map_err(failed(wanted))?;
     let last = known.iter().map(|entry| entry.epoch.0).max().unwrap_or(0).max(opened.manifest().epoch.0);
-    let authority = Authority::ensure_above(store, places, Epoch(last + EPOCHS_LEFT_OUT), now).await?;
+    let mut authority = Authority::ensure_above(store, places, Epoch(last + EPOCHS_LEFT_OUT), now).await?;
+    if let Some(heir) = heir.filter(|_| authority.earlier() == 0) {
+        Authority::adopt_chain(store, places, heir.succeed(places, authority.public(), now)).await?;
+        authority = Authority::ensure(store, places, now).await?;
+    }
     let receipt = Receipt::of(opened, Act::Reopened, &authority.key, now).to_file(&authority.key);
     Ok(Restored { records: wanted, authority, receipt })
 }

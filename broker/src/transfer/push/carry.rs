@@ -179,8 +179,9 @@ async fn begun(pushing: &Pushing<'_>, there: &Vault) -> Result<Begun, PushError>
     let Pushing { here, places, .. } = pushing;
     let ours = mark::read(*here, places).await.map_err(Side::Here.failed())?.mark;
     let theirs = mark::read(there, places).await.map_err(Side::There.failed())?.mark;
-    let own = Authority::read(*here, places).await?.map(|authority| authority.public().id());
-    let from_here = |from: &KeyId| own.as_ref() == Some(from);
+    let own = Authority::read(*here, places).await?;
+    // Its key may have been renewed since.
+    let from_here = |from: &KeyId| own.as_ref().is_some_and(|own| own.has_signed_with(from));
     match (ours, theirs) {
         (Some(ours @ Mark::Arriving { .. }), _) => Err(elsewhere(&ours)),
         (None | Some(Mark::Here { .. }), None) => Ok(Begun::Nothing),

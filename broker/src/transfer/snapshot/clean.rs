@@ -40,6 +40,7 @@ async fn forget(store: &dyn Store, places: &Places) -> Result<(), StoreError> {
             store.remove(&record).await?;
         }
     }
+    store.remove(&places.heir()).await?;
     store.remove(&places.handover()).await
 }
 
