@@ -4,7 +4,7 @@
 //! Catalogue ──plan──▶ Plan ──run──▶ value::make ──▶ Store (Expected::Absent, read back)
 //!                                      │
 //!                                      ├─ text     letters, hex, UUIDs, Fernet, cephx, …
-//!                                      └─ ssh      ed25519, RSA ◀─ rsa (all cores), or begun before: reserve
+//!                                      └─ ssh      ed25519, RSA ◀─ rsa (a search for primes), or begun before: reserve
 //! ```
 //!
 //! Every bit of chance comes from the operating system by way of [`Chance`], so that tests can fix it.

@@ -1,4 +1,4 @@
-//! RSA pairs that are begun before anybody asks: one takes a good part of a second, and after `up` an operator types first.
+//! RSA pairs that are begun before anybody asks: each takes a moment, and after `up` an operator types first.
 //!
 //! Nobody else is slowed down by it: it has the lowest priority. A request that comes early waits for its pair as long as
 //! pairs are finished now and then, so that no work is lost on an idle host, and no time on a busy one.

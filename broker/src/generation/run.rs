@@ -193,8 +193,8 @@ fn weight(making: &Making) -> u32 {
     }
 }
 
-/// For how long no pair may be finished before one is made here: on an idle core one takes a good part of a second, and now
-/// and then twice that.
+/// For how long no pair may be finished before one is made here: on an idle core one takes a good quarter of a second, and
+/// now and then thrice that.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How many values are written at once: with more OpenBao is no faster, with half as many it is slower by a seventh.
 pub const AT_ONCE: usize = 32;

@@ -15,15 +15,15 @@ use zeroize::Zeroizing;
 /// A key pair. RSA keys are written as PKCS#8, as the deployers' own generators do; ed25519 keys as OpenSSH writes them.
 pub fn pair(kind: SshKey, chance: &dyn Chance) -> Result<SecretValue, GenerationError> {
     match kind {
-        SshKey::Rsa2048 => rsa_pair(rsa::Size::Bits2048),
-        SshKey::Rsa4096 => rsa_pair(rsa::Size::Bits4096),
+        SshKey::Rsa2048 => rsa_pair(rsa::Size::Bits2048, chance),
+        SshKey::Rsa4096 => rsa_pair(rsa::Size::Bits4096, chance),
         SshKey::Ed25519 => ed25519_pair(chance),
     }
 }
 
-fn rsa_pair(size: rsa::Size) -> Result<SecretValue, GenerationError> {
+fn rsa_pair(size: rsa::Size, chance: &dyn Chance) -> Result<SecretValue, GenerationError> {
     let refused = |_| GenerationError::Key("RSA key");
-    let key = rsa::generate(size)?;
+    let key = rsa::generate(size, chance)?;
     let pem = key.private.to_pem("PRIVATE KEY", LineEnding::LF).map_err(|_| GenerationError::Encoding)?;
     let number = |bytes: &[u8]| Mpint::from_positive_bytes(bytes).map_err(refused);
     let public = KeyData::Rsa(RsaPublicKey { e: number(&key.exponent)?, n: number(&key.modulus)? });

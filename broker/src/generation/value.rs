@@ -19,6 +19,9 @@ pub enum GenerationError {
     /// The cryptographic library refused to make or to read back a key.
     #[error("the cryptographic library made no usable {0}")]
     Key(&'static str),
+    /// Random numbers without end held no two primes, so they are not random.
+    #[error("no two primes were found in so many random numbers that these cannot be random")]
+    NoPrimes,
     /// The thread that made a key ended before it had one.
     #[error("the thread that made the key ended early")]
     Interrupted,
@@ -29,7 +32,7 @@ pub enum GenerationError {
 
 /// Makes a value. `now` is in seconds since 1970; a cephx key carries it.
 ///
-/// An RSA pair takes a good part of a second: do not call this on an asynchronous thread.
+/// An RSA pair takes a good quarter of a second: do not call this on an asynchronous thread.
 pub fn make(recipe: Recipe, chance: &dyn Chance, now: i64) -> Result<SecretValue, GenerationError> {
     Ok(SecretValue::Whole(match recipe.shape() {
         Shape::Symbols { alphabet, length } => text::symbols(chance, alphabet, usize::from(length))?,

@@ -1,4 +1,6 @@
-//! The process's memory: what is freed is wiped, and a few pages that nobody else can read. The one place with `unsafe`.
+//! The process's memory: what is freed is wiped, and a few pages that nobody else can read.
+//!
+//! One of two places with `unsafe`; the other calls the cryptographic library (`broker/src/generation/rsa/power.rs`).
 
 #![expect(
     unsafe_code,
