@@ -25,6 +25,7 @@ use donjon_policies::{
     name::{SecretName, TargetName},
     transition::{self, Event, State},
 };
+use futures_util::future::{try_join, try_join_all};
 use std::collections::BTreeMap;
 
 /// What a look at the targets found before anything was changed.
@@ -45,13 +46,15 @@ pub async fn preflight(store: &dyn Store, layout: &Layout, subject: &Subject) ->
             .state("nothing was changed")
             .hint("`donjon up` without `--store file` brings up a temporary Vault"));
     }
-    let mut logins: BTreeMap<TargetName, Login> = BTreeMap::new();
-    for target in subject.targets.keys() {
-        logins.insert(target.clone(), administrator(store, layout, subject, target).await?);
-    }
+    let logins = subject.targets.keys().map(async |target| {
+        let login = administrator(store, layout, subject, target).await?;
+        Ok::<_, Failure>((target.clone(), login))
+    });
+    let held = subject.secrets.iter().map(|item| stored(store, layout, item));
+    let (held, logins) = try_join(try_join_all(held), try_join_all(logins)).await?;
+    let logins: BTreeMap<TargetName, Login> = logins.into_iter().collect();
     let (mut secrets, mut unprovable) = (Vec::new(), Vec::new());
-    for item in &subject.secrets {
-        let held = stored(store, layout, item).await?;
+    for (item, held) in subject.secrets.iter().zip(held) {
         let mut credentials = Vec::new();
         for credential in &item.credentials {
             let looked = look(subject, item, credential, &held, &logins[&credential.target]).await;
@@ -121,10 +124,11 @@ pub async fn by_socket(store: &dyn Store, layout: &Layout, subject: &Subject, it
 async fn stored(store: &dyn Store, layout: &Layout, item: &subject::Item) -> Result<Stored, Failure> {
     let secret = &item.secret;
     let failed = |error: StoreError| translate::store(format!("cannot rotate `{secret}`"), &error);
-    if let Some(id) = labels::read(store, layout, secret).await.map_err(failed)?.labels.rotation {
+    let (labels, held) = (labels::read(store, layout, secret), secrets::read(store, layout, secret, Which::Latest));
+    let (labels, held) = try_join(labels, held).await.map_err(failed)?;
+    if let Some(id) = labels.labels.rotation {
         return Err(claim::taken(secret, &id));
     }
-    let held = secrets::read(store, layout, secret, Which::Latest).await.map_err(failed)?;
     held.ok_or_else(|| {
         Failure::new(Exit::NotThere, format!("there is no secret `{secret}`"))
             .state("nothing was changed")

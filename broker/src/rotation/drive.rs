@@ -5,6 +5,7 @@ use super::{
     journal::{Held, Item},
     probe, step,
     turn::Turn,
+    values::Seen,
 };
 use crate::{
     daemon::translate,
@@ -17,6 +18,7 @@ use donjon_policies::{
     name::SecretName,
     transition::{self, Event, Path, State},
 };
+use futures_util::future::join;
 use std::collections::BTreeSet;
 
 /// A rotation that is being driven.
@@ -41,6 +43,8 @@ pub struct Rotation<'a> {
     pub taken_over: bool,
     /// Which of its secrets it holds, as of the last look at their labels.
     mine: BTreeSet<SecretName>,
+    /// The values that were read so far.
+    pub(super) seen: Seen,
 }
 
 /// What a rotation is driven with, beside its journal.
@@ -65,13 +69,26 @@ impl<'a> Rotation<'a> {
     /// A rotation as its journal says.
     pub fn new(means: Means<'a>, held: Held) -> Self {
         let Means { store, layout, subject, make, clock, tell, leave } = means;
-        Self { store, layout, subject, make, clock, tell, leave, held, taken_over: false, mine: BTreeSet::new() }
+        Self {
+            store,
+            layout,
+            subject,
+            make,
+            clock,
+            tell,
+            leave,
+            held,
+            taken_over: false,
+            mine: BTreeSet::new(),
+            seen: Seen::default(),
+        }
     }
 }
 
 impl Rotation<'_> {
     /// Moves on until the rotation has ended or cannot go on. What it cannot do now, `resume` can do later.
     pub async fn drive(&mut self) -> Result<&Journal, Failure> {
+        self.look().await?;
         while !self.journal().state.ended() {
             let event = self.step().await.map_err(|failure| self.explain(failure))?;
             self.moved(event).await?;
@@ -174,7 +191,6 @@ impl Rotation<'_> {
 
     async fn step(&mut self) -> Result<Event, Failure> {
         let (path, state) = (self.journal().path, self.journal().state);
-        self.look().await?;
         if state != State::Planned && self.mine.len() < self.journal().secrets.len() {
             // Only the last step of a path lets secrets go, so some that are gone mean that it was begun.
             let Some(event) = last(path, state) else {
@@ -247,8 +263,14 @@ impl Rotation<'_> {
         self.held.journal.waiting = None;
         self.held.journal.history.push((state, (self.clock)()));
         checkpoint::reached(&format!("rotation.moving.{state}"));
-        self.save().await?;
+        // The look is for the next step, and as good as one after the write: what a step changes is held back from a broker
+        // that was overtaken by the journal's version, the records' versions and the targets' locks.
+        let journal = self.journal().clone();
+        let (store, layout) = (self.store, self.layout);
+        let (saved, mine) = join(self.save(), claim::held(store, layout, &journal)).await;
+        saved?;
         checkpoint::reached(&format!("rotation.moved.{state}"));
+        self.mine = mine?;
         self.told(format!("{}: {state}", self.subject.names()));
         Ok(())
     }

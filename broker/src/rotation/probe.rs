@@ -71,8 +71,12 @@ pub async fn survey(
     let values = login.values();
     let admin = login.admin(&values, None);
     let mut survey = Survey { accounts: Vec::new(), entries: Vec::new(), by_socket: Vec::new(), hazards: Vec::new() };
-    for user in users {
-        let found = subject.targets[target].target.survey(&admin, user, known).await;
+    let reached = &subject.targets[target].target;
+    let mut looks = Vec::new();
+    for some in users.chunks(AT_ONCE) {
+        looks.extend(join_all(some.iter().map(|user| reached.survey(&admin, user, known))).await);
+    }
+    for found in looks {
         let found = found.map_err(|error| failed(subject, target, &error))?;
         // The catalogue names users that only some deployments have.
         if found.entries.is_empty() && users.len() > 1 {

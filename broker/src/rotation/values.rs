@@ -26,13 +26,36 @@ use donjon_policies::{
     transition::{Path, State},
 };
 use futures_util::future::{try_join, try_join_all};
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 /// The old and the new value of every secret of a rotation, and what administrators log in with.
 #[derive(Debug)]
 pub struct Values {
-    values: BTreeMap<SecretName, Both>,
+    values: BTreeMap<SecretName, Arc<Both>>,
     administrators: BTreeMap<TargetName, Login>,
+}
+
+/// The values that a rotation has read: the version that was current when it began and the one that it made are the same in
+/// each of its steps.
+#[derive(Debug, Default)]
+pub struct Seen(Mutex<BTreeMap<SecretName, Arc<Both>>>);
+
+impl Seen {
+    fn of(&self, secret: &SecretName) -> Option<Arc<Both>> {
+        self.0.lock().ok()?.get(secret).cloned()
+    }
+
+    /// Keeps the two values of a secret.
+    pub(super) fn keep(&self, secret: &SecretName, both: Both) -> Arc<Both> {
+        let both = Arc::new(both);
+        if let Ok(mut seen) = self.0.lock() {
+            seen.insert(secret.clone(), both.clone());
+        }
+        both
+    }
 }
 
 /// The two values of a secret.
@@ -109,9 +132,8 @@ impl Login {
 pub async fn values(rotation: &Rotation<'_>) -> Result<Values, Failure> {
     let items = rotation.items();
     let read = try_join_all(items.iter().map(|item| both(rotation, item))).await?;
-    let values: BTreeMap<SecretName, Both> = items.iter().map(|item| item.secret.clone()).zip(read).collect();
-    let mut administrators = BTreeMap::new();
-    for (name, reached) in &rotation.subject.targets {
+    let values: BTreeMap<SecretName, Arc<Both>> = items.iter().map(|item| item.secret.clone()).zip(read).collect();
+    let logins = rotation.subject.targets.iter().map(async |(name, reached)| {
         let login = match values.get(&reached.administrator.secret) {
             Some(own) => Login {
                 passes: passes(rotation.store, rotation.layout, rotation.subject, name).await?,
@@ -119,12 +141,16 @@ pub async fn values(rotation: &Rotation<'_>) -> Result<Values, Failure> {
             },
             None => administrator(rotation.store, rotation.layout, rotation.subject, name).await?,
         };
-        administrators.insert(name.clone(), login);
-    }
+        Ok::<_, Failure>((name.clone(), login))
+    });
+    let administrators = try_join_all(logins).await?.into_iter().collect();
     Ok(Values { values, administrators })
 }
 
-async fn both(rotation: &Rotation<'_>, item: &Item) -> Result<Both, Failure> {
+async fn both(rotation: &Rotation<'_>, item: &Item) -> Result<Arc<Both>, Failure> {
+    if let Some(seen) = rotation.seen.of(&item.secret) {
+        return Ok(seen);
+    }
     let (store, layout, journal) = (rotation.store, rotation.layout, rotation.journal());
     let secret = &item.secret;
     let failed = |error: StoreError| translate::store(format!("cannot read the values of `{secret}`"), &error);
@@ -141,7 +167,8 @@ async fn both(rotation: &Rotation<'_>, item: &Item) -> Result<Both, Failure> {
     };
     let old = secrets::read(store, layout, secret, Which::Number(item.old));
     let (old, new) = try_join(old, new).await.map_err(failed)?;
-    Ok(Both { old: old.ok_or_else(|| lost("old"))?.record, new: new.ok_or_else(|| lost("new"))?.record })
+    let both = Both { old: old.ok_or_else(|| lost("old"))?.record, new: new.ok_or_else(|| lost("new"))?.record };
+    Ok(rotation.seen.keep(secret, both))
 }
 
 /// An administrator that is itself rotated. Of two twins it is the one that stays on in this state; where a step makes the
@@ -154,7 +181,24 @@ async fn rotated(rotation: &Rotation<'_>, target: &TargetName, own: &Both) -> Re
     });
     let (old, new) = (own.side(Side::Old), own.side(Side::New));
     let Some(credential) = twinned else {
-        let values = vec![new.duplicate(), old.duplicate()];
+        // The likelier first: each that is refused is a login for nothing, and a line in the server's log.
+        let values = match rotation.journal().state {
+            State::Planned | State::Staged | State::Aborting => vec![old.duplicate(), new.duplicate()],
+            State::Added
+            | State::Verified
+            | State::Published
+            | State::Switched
+            | State::Rolling
+            | State::Wave
+            | State::Promoted
+            | State::Drained
+            | State::Trial
+            | State::Restoring
+            | State::Retired
+            | State::Settled
+            | State::Aborted
+            | State::Restored => vec![new.duplicate(), old.duplicate()],
+        };
         return Ok(Login { user: administrator.user.clone(), values, passes: Vec::new() });
     };
     let side = match (rotation.journal().path, rotation.journal().state) {

@@ -101,7 +101,8 @@ pub async fn write(
 
 /// Why this store neither rotates nor signs, if it does not.
 pub async fn elsewhere(store: &dyn Store, places: &Places) -> Result<Option<Elsewhere>, StoreError> {
-    Ok(read(store, places).await?.mark.and_then(|mark| mark.refusal()))
+    let record = private::look::<Record>(store, &places.authority()).await?;
+    Ok(record.and_then(|record| record.mark.refusal()))
 }
 
 /// This store neither rotates nor signs.

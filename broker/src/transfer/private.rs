@@ -23,7 +23,7 @@ use crate::{
 };
 use donjon_drivers::{
     material::Material,
-    store::{Document, Expected, RecordPath, Store, StoreError, Version, Which, document::NoObject},
+    store::{Document, Expected, RecordPath, Store, StoreError, Stored, Version, Which, document::NoObject},
 };
 use donjon_policies::name::{DeploymentName, SiteName};
 use serde::{Serialize, de::DeserializeOwned};
@@ -250,16 +250,24 @@ pub(super) async fn read<T: Recorded>(
 ) -> Result<(Option<T>, Expected), StoreError> {
     match store.read(path, Which::Latest).await? {
         None => Ok((None, next(store, path).await?)),
-        Some(stored) => {
-            let damaged = |what| StoreError::Damaged { path: path.clone(), what };
-            let unreadable = |_| damaged("not a record that this donjon reads");
-            let edition: Edition = stored.document.parse().map_err(unreadable)?;
-            if edition.is_above(T::FORMAT) {
-                return Err(damaged("written by a newer donjon"));
-            }
-            Ok((Some(stored.document.parse().map_err(unreadable)?), Expected::Newest(stored.version)))
-        }
+        Some(stored) => Ok((Some(parse(path, &stored)?), Expected::Newest(stored.version))),
     }
+}
+
+/// Reads a record of ours that is not to be written here.
+pub(super) async fn look<T: Recorded>(store: &dyn Store, path: &RecordPath) -> Result<Option<T>, StoreError> {
+    let stored = store.read(path, Which::Latest).await?;
+    stored.map(|stored| parse(path, &stored)).transpose()
+}
+
+fn parse<T: Recorded>(path: &RecordPath, stored: &Stored) -> Result<T, StoreError> {
+    let damaged = |what| StoreError::Damaged { path: path.clone(), what };
+    let unreadable = |_| damaged("not a record that this donjon reads");
+    let edition: Edition = stored.document.parse().map_err(unreadable)?;
+    if edition.is_above(T::FORMAT) {
+        return Err(damaged("written by a newer donjon"));
+    }
+    stored.document.parse().map_err(unreadable)
 }
 
 /// What to expect of a record whose newest version may have been destroyed.

@@ -10,7 +10,8 @@ use donjon_drivers::store::{
     secret::{Origin, SecretRecord, SecretValue},
 };
 use donjon_policies::{deployment::placeholders, name::SecretName};
-use std::collections::BTreeMap;
+use futures_util::future::{try_join, try_join_all};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Why a view could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
@@ -65,19 +66,18 @@ async fn once(
         None => Expected::Absent,
         Some(version) => Expected::Newest(version),
     };
-    let mut values = BTreeMap::new();
-    for placeholder in placeholders(template).filter_map(Result::ok) {
-        if let Some(held) = secrets::read(store, layout, &placeholder.secret, Which::Latest).await? {
-            values.insert(placeholder.secret, held.record);
-        }
-    }
+    let wanted: BTreeSet<SecretName> =
+        placeholders(template).filter_map(Result::ok).map(|placeholder| placeholder.secret).collect();
+    let read = |name| secrets::read(store, layout, name, Which::Latest);
+    let (held, found) = try_join(read(view), try_join_all(wanted.iter().map(read))).await?;
+    let values = wanted.into_iter().zip(found).filter_map(|(name, held)| Some((name, held?.record)));
+    let values: BTreeMap<_, _> = values.collect();
     let mut parts = BTreeMap::new();
     for (name, record) in &values {
         let user = record.user.as_deref();
         parts.insert(name.clone(), Ingredient { value: record.value.material(), user });
     }
     let assembled = assemble(template, &parts)?;
-    let held = secrets::read(store, layout, view, Which::Latest).await?;
     if held.is_some_and(|held| held.record.value.material().matches(&assembled)) {
         return Ok(Refreshed::Unchanged);
     }

@@ -19,7 +19,7 @@ use donjon_policies::{
     name::SecretName,
     transition::{Event, Path},
 };
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join_all};
 
 /// Publishes the new values.
 pub async fn publish(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
@@ -35,16 +35,19 @@ pub async fn publish(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
 /// Makes the new values what consumers read.
 pub async fn records(rotation: &mut Rotation<'_>, values: &Values) -> Result<(), Failure> {
     // All are looked at before any is written: one that was changed meanwhile must not leave others published.
-    for item in rotation.items() {
+    let items = rotation.items();
+    let standing = try_join_all(items.iter().map(|item| newest(rotation, &item.secret))).await?;
+    for (item, held) in items.iter().zip(&standing) {
         let new = &values.of(&item.secret).new;
-        let held = newest(rotation, &item.secret).await?;
-        if !held.is_some_and(|h| h.version == item.old || same(&h.record, &new.value, new.user.as_deref())) {
+        let known =
+            |held: &secrets::Held| held.version == item.old || same(&held.record, &new.value, new.user.as_deref());
+        if !held.as_ref().is_some_and(known) {
             return Err(changed(&item.secret));
         }
     }
     let mut published = Vec::new();
-    for item in rotation.items() {
-        let version = record(rotation, values, item, Side::New, Origin::Rotated, item.old).await?;
+    for (item, standing) in items.iter().zip(standing) {
+        let version = over(rotation, values, item, Side::New, Origin::Rotated, (item.old, standing)).await?;
         published.push((item.secret.clone(), version));
     }
     assemble(rotation).await?;
@@ -93,9 +96,22 @@ pub async fn record(
     origin: Origin,
     expected: Version,
 ) -> Result<Version, Failure> {
+    let standing = newest(rotation, &item.secret).await?;
+    over(rotation, values, item, side, origin, (expected, standing)).await
+}
+
+/// As [`record`], over the newest version as it was just read.
+async fn over(
+    rotation: &Rotation<'_>,
+    values: &Values,
+    item: &Item,
+    side: Side,
+    origin: Origin,
+    (expected, standing): (Version, Option<secrets::Held>),
+) -> Result<Version, Failure> {
     let (secret, pair) = (&item.secret, values.of(&item.secret));
     let wanted = if side == Side::New { &pair.new } else { &pair.old };
-    let version = match newest(rotation, secret).await? {
+    let version = match standing {
         Some(held) if same(&held.record, &wanted.value, wanted.user.as_deref()) => held.version,
         Some(held) if held.version == expected => write(rotation, wanted, origin, expected).await?,
         Some(_) | None => {

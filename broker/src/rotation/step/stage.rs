@@ -1,6 +1,6 @@
 //! Staged: the new values are stored where no consumer can read them, and read back, before anything outside is told of them.
 
-use super::keys;
+use super::{keys, publish};
 use crate::{
     daemon::translate,
     failure::{Exit, Failure},
@@ -8,7 +8,7 @@ use crate::{
     rotation::{
         Rotation, checkpoint,
         journal::Item,
-        values::{Side, values},
+        values::{Both, Side, values},
     },
 };
 use donjon_drivers::store::{
@@ -16,11 +16,16 @@ use donjon_drivers::store::{
     secret::{Origin, SecretRecord},
 };
 use donjon_policies::transition::Event;
+use futures_util::future::{join_all, try_join};
 
 /// Stores the new values, or finds those that an interrupted run of this rotation has stored.
 pub async fn stage(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
-    for item in rotation.items() {
-        if let Some(why) = store(rotation, item).await? {
+    let items = rotation.items();
+    for some in items.chunks(publish::AT_ONCE) {
+        // All of them come to an end, also where one does not work.
+        let stored = join_all(some.iter().map(|item| store(rotation, item))).await;
+        let stored = stored.into_iter().collect::<Result<Vec<_>, Failure>>()?;
+        if let Some(why) = stored.into_iter().flatten().next() {
             rotation.held.journal.undone = Some(why);
             return Ok(Event::AbortAsked);
         }
@@ -41,11 +46,15 @@ async fn store(rotation: &Rotation<'_>, item: &Item) -> Result<Option<String>, F
     let path = rotation.layout.pending(&rotation.journal().id, secret);
     let failed = |error: StoreError| translate::store(format!("cannot store the new value of `{secret}`"), &error);
     // Between the first look and the claim, another rotation or a person may have given it another value.
-    let newest = secrets::read(rotation.store, rotation.layout, secret, Which::Latest).await.map_err(failed)?;
+    let newest = secrets::read(rotation.store, rotation.layout, secret, Which::Latest);
+    let pending = secrets::read_at(rotation.store, &path, secret, Which::Latest);
+    let (newest, pending) = try_join(newest, pending).await.map_err(failed)?;
     let Some(held) = newest.filter(|held| held.version == item.old) else {
         return Ok(Some(format!("`{secret}` was changed in the store before it was rotated")));
     };
-    if secrets::read_at(rotation.store, &path, secret, Which::Latest).await.map_err(failed)?.is_none() {
+    let new = if let Some(pending) = pending {
+        pending.record
+    } else {
         let fresh = (rotation.make)(secret)?;
         let value = match rotation.subject.keyrings.get(secret) {
             None => fresh,
@@ -60,6 +69,8 @@ async fn store(rotation: &Rotation<'_>, item: &Item) -> Result<Option<String>, F
         };
         secrets::write_at(rotation.store, &path, &record, Expected::Absent).await.map_err(failed)?;
         checkpoint::reached("rotation.pending-written");
-    }
+        record
+    };
+    rotation.seen.keep(secret, Both { old: held.record, new });
     Ok(None)
 }
