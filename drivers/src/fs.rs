@@ -152,6 +152,21 @@ pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
     std::fs::read(path).map_err(io_error("read", path))
 }
 
+/// Reads a file of whoever it may be, with its standing, both of what was opened: a link, and what is no file, is refused.
+pub fn read_standing(path: &Path) -> Result<(Vec<u8>, Standing), FileError> {
+    // Whoever owns the folder could put a pipe there, which would be waited for.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let opened = rustix::fs::open(path, flags, Mode::empty());
+    let mut file = File::from(opened.map_err(|e| io_error("read", path)(e.into()))?);
+    let found = file.metadata().map_err(io_error("look at", path))?;
+    if !found.is_file() {
+        return Err(io_error("read", path)(io::ErrorKind::InvalidInput.into()));
+    }
+    let mut content = Vec::new();
+    file.read_to_end(&mut content).map_err(io_error("read", path))?;
+    Ok((content, Standing { mode: found.permissions().mode() & 0o777, uid: found.uid(), gid: found.gid() }))
+}
+
 /// Makes renames and removals in a folder durable.
 pub fn sync_folder(folder: &Path) -> Result<(), FileError> {
     File::open(folder).and_then(|f| f.sync_all()).map_err(io_error("sync", folder))
@@ -191,6 +206,21 @@ mod tests {
         replace(&path, b"one").unwrap();
         std::os::unix::fs::symlink(&path, &link).unwrap();
         assert!(read_private(&link).is_err());
+    }
+
+    #[test]
+    fn a_file_is_read_with_its_standing_and_nothing_else_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("x"), folder.path().join("link"));
+        replace_with_mode(&path, b"one", 0o640).unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        assert_eq!(read_standing(&path).unwrap(), (b"one".to_vec(), Standing { mode: 0o640, uid, gid }));
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, Mode::RUSR | Mode::WUSR).unwrap();
+        for wrong in [&link, &pipe, &folder.path().to_path_buf()] {
+            assert!(read_standing(wrong).is_err(), "{}", wrong.display());
+        }
     }
 
     #[test]

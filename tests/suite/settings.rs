@@ -156,8 +156,23 @@ fn a_services_secrets_leave_its_file_and_come_back() {
     assert!(scene.donjon.run(&wire).failed(5).contains("do not agree"));
     assert_eq!(read(), text, "nothing was done");
     scene.donjon.run_with_input(&["put", "keystone.transport_url"], b"rabbit://u:canary-1@h//").ok();
+    // A link could lead elsewhere a moment later, and this runs as root in folders of others.
+    let link = scene.file("elsewhere.conf", "") + ".link";
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    let said = scene.donjon.run(&["wire", "oslo", "--service", "keystone", "--config", &link]).failed(2);
+    assert!(said.contains("nothing was done"), "{said}");
+    assert_eq!(read(), text);
+    // Who cannot open the daemon's own socket is sent to the lookup socket.
+    let socket = || scene.donjon.run(&[&wire[..], &["--plan", "--output", "json"]].concat()).json()["socket"].clone();
+    let own = scene.donjon.home().join("run/donjon.sock").display().to_string();
+    assert_eq!(socket(), own);
+    let role = |users: &str| format!("deployment: default\nroles: {{keystone: {{reads: [{names}]{users}}}}}\n");
+    scene.donjon.describe(&role(", users: [nobody]"));
+    assert_eq!(socket(), "/run/donjon/lookup.sock");
+    scene.donjon.describe(&role(""));
     let done = scene.donjon.run(&wire).ok();
     assert!(!done.contains("canary") && done.contains("(not shown)"), "{done}");
+    assert!(done.contains("roles: {keystone: {users: [USER]}}"), "{done}");
     let rewritten = read();
     assert!(
         rewritten.starts_with("# by hand\n[DEFAULT]\nconfig_source = donjon\n[database]\nmax_pool_size = 5\n"),

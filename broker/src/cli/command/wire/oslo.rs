@@ -26,7 +26,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    os::unix::fs::{MetadataExt, PermissionsExt, chown},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -103,12 +102,13 @@ impl Oslo {
                 .state("nothing was done")
                 .hint("`--confirm` keeps it so, `--undo` puts it back"));
         }
-        let bytes = Zeroizing::new(fs::read(&self.config).map_err(|error| left_alone().because(&error))?);
+        let (bytes, standing) = fs::read_standing(&self.config).map_err(|error| left_alone().because(&error))?;
+        let bytes = Zeroizing::new(bytes);
         let text = std::str::from_utf8(&bytes).map_err(|error| left_alone().because(&error))?;
         let mapping = self.mapping_file();
         let deployment = config::deployment(&context.home)?;
         let (mapped, settings) = (mapping.display().to_string(), self.castellan_file()?.display().to_string());
-        let socket = context.home.socket().display().to_string();
+        let socket = self.socket(context, &deployment);
         let driver = match self.driver {
             Reads::Donjon => Driver::Donjon { socket: &socket },
             Reads::Castellan => Driver::Castellan { settings: &settings, deployment: deployment.deployment.as_str() },
@@ -129,15 +129,33 @@ impl Oslo {
             let undo = serde_json::to_vec_pretty(&undo).map_err(|error| left_alone().because(&error))?;
             fs::replace_with_mode(&mapping, done.mapping.as_bytes(), 0o644).map_err(failed)?;
             fs::replace(&kept, &undo).map_err(failed)?;
-            replace(&self.config, done.text.as_bytes()).map_err(failed)?;
+            fs::replace_as(&self.config, done.text.as_bytes(), standing).map_err(failed)?;
             if let Err(failure) = self.prove(context, &done.moved) {
-                replace(&self.config, text.as_bytes()).map_err(failed)?;
+                let wired = |error: fs::FileError| {
+                    Failure::new(Exit::Failed, "cannot put the service's file back")
+                        .because(&error)
+                        .state("it reads its secrets from the store, which was not proven to work")
+                        .hint("`--undo` puts it back once the cause is mended")
+                };
+                fs::replace_as(&self.config, text.as_bytes(), standing).map_err(wired)?;
                 remove(&kept)?;
                 remove(&mapping)?;
                 return Err(failure.state("the service's file is as it was; its secrets are in the store"));
             }
         }
-        self.tell(context, &done, &views)
+        self.tell(context, &done, &views, &socket)
+    }
+
+    /// The socket that the service opens: the lookup socket where its role names users or groups, who cannot open the daemon's own.
+    fn socket(&self, context: &Context, deployment: &Deployment) -> String {
+        let role: Option<RoleName> = self.service.as_str().parse().ok();
+        let others = role
+            .and_then(|role| deployment.roles.get(&role))
+            .is_some_and(|role| !role.users.is_empty() || !role.groups.is_empty());
+        match deployment.lookup_socket().filter(|_| others) {
+            Some(path) => path.to_owned(),
+            None => context.home.socket().display().to_string(),
+        }
     }
 
     /// castellan's own file: it has the credential of the service, which is not made here.
@@ -217,7 +235,8 @@ impl Oslo {
             }
         }
         let failed = |error: fs::FileError| Failure::new(Exit::Failed, "cannot put the file back").because(&error);
-        replace(&self.config, &text).map_err(failed)?;
+        let (_, standing) = fs::read_standing(&self.config).map_err(failed)?;
+        fs::replace_as(&self.config, &text, standing).map_err(failed)?;
         remove(&kept.mapping)?;
         remove(&self.kept())?;
         let path = self.config.display().to_string();
@@ -243,12 +262,12 @@ impl Oslo {
         if kept.format == FORMAT { Ok(kept) } else { Err(none().cause("it was kept by another version")) }
     }
 
-    fn tell(&self, context: &Context, done: &Rewrite, views: &Views) -> Result<(), Failure> {
+    fn tell(&self, context: &Context, done: &Rewrite, views: &Views, socket: &str) -> Result<(), Failure> {
         let row = |m: &Moved| json!({"option": m.option.to_string(), "secret": m.name.as_str(), "line": m.line});
         let stays: Vec<_> =
             done.stays.iter().map(|(option, why)| json!({"option": option.to_string(), "why": why})).collect();
         let moved: Vec<_> = done.moved.iter().map(row).collect();
-        let all = json!({"file": self.config.display().to_string(), "planned": self.plan, "moved": moved, "stays": stays, "views": templates(views)});
+        let all = json!({"file": self.config.display().to_string(), "planned": self.plan, "socket": socket, "moved": moved, "stays": stays, "views": templates(views)});
         show::answer(context.output, &all, || {
             let mut text = String::new();
             for Moved { option, name, line, .. } in &done.moved {
@@ -260,6 +279,12 @@ impl Oslo {
             }
             for (option, why) in &done.stays {
                 text += &format!("! {option} stays in the file: {why}\n");
+            }
+            if self.driver == Reads::Donjon && Path::new(socket) == context.home.socket() {
+                text += &format!(
+                    "! it reads at {socket}, which only this user and root can open; for a service of another user, name it in donjon.yaml: `roles: {{{}: {{users: [USER]}}}}`, then wire it anew\n",
+                    self.service
+                );
             }
             text + match (self.plan, done.moved.is_empty()) {
                 (_, true) => "nothing to move\n",
@@ -354,18 +379,6 @@ fn store(context: &Context, moved: &[Moved]) -> Result<(), Failure> {
         client.ask_quietly(&Request::Put { name: name.to_string() }, vec![material])?;
     }
     Ok(())
-}
-
-/// Replaces a file, which keeps its mode and owner.
-fn replace(path: &Path, content: &[u8]) -> Result<(), fs::FileError> {
-    let failed = |act| move |source| fs::FileError::Io { act, path: path.into(), source };
-    let found = std::fs::metadata(path).map_err(failed("look at"))?;
-    fs::replace_with_mode(path, content, found.permissions().mode() & 0o777)?;
-    let own = std::fs::metadata(path).map_err(failed("look at"))?;
-    match (own.uid(), own.gid()) == (found.uid(), found.gid()) {
-        true => Ok(()),
-        false => chown(path, Some(found.uid()), Some(found.gid())).map_err(failed("give back to its owner")),
-    }
 }
 
 fn remove(path: &Path) -> Result<(), Failure> {
