@@ -7,6 +7,7 @@ mod edge;
 mod host;
 mod node;
 mod parity;
+mod rogue;
 mod sides;
 mod unit;
 mod wired;

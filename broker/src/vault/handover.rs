@@ -117,7 +117,7 @@ impl Temporary {
             );
         }
         self.configure(with_device.to_string().as_bytes(), Device::There).await?;
-        let taken = self.connection.call(Call::new(Method::Get, "sys/storage/raft/snapshot")).await;
+        let taken = self.connection.fetch("sys/storage/raft/snapshot").await;
         // Without it again, whatever came of it: a device that keeps nothing must not stand in for one that does.
         self.configure(&before, Device::Gone).await?;
         Ok(taken.map_err(VaultError::call("take the snapshot"))?.into_bytes())

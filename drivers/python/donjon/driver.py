@@ -82,9 +82,10 @@ class Driver(sources.ConfigurationSourceDriver):
             if optional:
                 LOG.warning("[%s] is optional, and its secrets cannot be read: %s", group_name, error)
                 return Source({})
-            raise Refused(
-                f"donjon: the secrets of [{group_name}] cannot be read, so the service does not start: {error}"
-            ) from None
+            raise _unread(group_name, error) from None
+        except Exception as error:  # noqa: BLE001: oslo.config would go on without the source
+            # What nobody thought of is no answer either, and no reason to start on defaults where that is allowed.
+            raise _unread(group_name, f"{type(error).__name__}: {error}") from None
 
 
 class Names(sources.ConfigurationSourceDriver):
@@ -120,6 +121,10 @@ class Source(sources.ConfigurationSource):
         # oslo.config would take the letters of a text for the values of an option that takes several.
         value = [text] if opt.multi else text
         return (value, cfg.LocationInfo(cfg.Locations.user, name))
+
+
+def _unread(group, error):
+    return Refused(f"donjon: the secrets of [{group}] cannot be read, so the service does not start: {error}")
 
 
 def _declared(conf, group, names):

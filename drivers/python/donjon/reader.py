@@ -38,6 +38,11 @@ class Reader:
             raise ValueError(f"{address} is not on this machine, and secrets would cross the network in clear: use https")
         if self.place.scheme not in ("http", "https", "unix"):
             raise ValueError(f"{address} is neither https://HOST:PORT nor unix:///PATH")
+        try:
+            # Without one, that of the scheme, as everywhere.
+            self.port = self.place.port or {"https": 443, "http": 80}.get(self.place.scheme)
+        except ValueError:
+            raise ValueError(f"{address} has no port that is a number") from None
 
     def read(self, names, timeout):
         """The values of these names, in their order, as bytes: one request, within ``timeout`` seconds as a whole."""
@@ -64,7 +69,7 @@ class Reader:
             connection.close()
         if status != 200:
             raise BrokerError(self._refused(status, answer, names))
-        records = answer.get("data", {}).get("records")
+        records = _map(answer, "data").get("records")
         if not isinstance(records, list) or len(records) != len(names):
             raise BrokerError(f"what listens at {self.address} is no reader of this version")
         return [_value(name, record) for name, record in zip(names, records)]
@@ -73,12 +78,12 @@ class Reader:
         if self.place.scheme == "unix":
             return _Unix(self.place.path, timeout)
         if self.place.scheme == "http":
-            return http.client.HTTPConnection(self.place.hostname, self.place.port or 8200, timeout=timeout)
+            return http.client.HTTPConnection(self.place.hostname, self.port, timeout=timeout)
         context = ssl.create_default_context(cafile=self.ca_file)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if self.cert_file:
             context.load_cert_chain(self.cert_file, self.key_file)
-        return http.client.HTTPSConnection(self.place.hostname, self.place.port or 8200, timeout=timeout, context=context)
+        return http.client.HTTPSConnection(self.place.hostname, self.port, timeout=timeout, context=context)
 
     def _login(self, connection, deadline):
         try:
@@ -86,15 +91,19 @@ class Reader:
                 body = {"role_id": role.read().strip(), "secret_id": secret.read().strip()}
         except OSError as error:
             raise BrokerError(f"{error.filename}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise BrokerError(f"{self.role_id_file} and {self.secret_id_file}: one of them is not text") from None
         status, answer = _ask(connection, "/v1/auth/approle/login", body, {}, deadline)
-        token = (answer.get("auth") or {}).get("client_token")
-        if status != 200 or not isinstance(token, str):
+        token = _map(answer, "auth").get("client_token")
+        # A line break would end the header that it goes into.
+        if status != 200 or not isinstance(token, str) or not (token.isascii() and token.isprintable()):
             raise BrokerError(f"{self.address} does not let this AppRole in ({status}: {_errors(answer)})")
         return token
 
     def _refused(self, status, answer, names):
         # The reader repeats nothing that it was asked: it says which by their places.
-        places = (answer.get("data") or {}).get("places") or []
+        places = _map(answer, "data").get("places")
+        places = places if isinstance(places, list) else []
         which = [names[place] for place in places if isinstance(place, int) and 0 <= place < len(names)]
         about = ", ".join(f"`{name}`" for name in which[:10]) or "the secrets"
         if status == 404:
@@ -143,9 +152,15 @@ def _ask(connection, path, body, headers, deadline):
     response.close()
     try:
         answer = json.loads(bytes(taken))
-    except ValueError:
+    except (ValueError, RecursionError):
         answer = {}
     return response.status, answer if isinstance(answer, dict) else {}
+
+
+def _map(answer, field):
+    """A field that is to be an object, whatever the other side has put there."""
+    found = answer.get(field)
+    return found if isinstance(found, dict) else {}
 
 
 def _errors(answer):

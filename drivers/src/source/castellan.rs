@@ -18,7 +18,7 @@ use crate::{
     registry::{Driver, typed},
     store::{
         RecordPath, Store, StoreError, Which,
-        vault::{Address, CallError, Connection, Reason, Trust, Vault},
+        vault::{Address, CallError, Connection, Reason, Trust, Vault, is_encrypted},
     },
 };
 use async_trait::async_trait;
@@ -269,7 +269,7 @@ impl Settings {
 
     fn connect(&self) -> Result<Connection, SourceError> {
         let trust = match &self.trust {
-            Some(path) if self.url.starts_with("https:") => Trust::Only(fs::read(path.as_ref())?),
+            Some(path) if is_encrypted(&self.url) => Trust::Only(fs::read(path.as_ref())?),
             Some(_) | None => Trust::System,
         };
         let address = Address { url: self.url.clone(), trust, namespace: self.namespace.clone() };

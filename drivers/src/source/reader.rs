@@ -5,15 +5,16 @@ use super::{OptionName, SourceError, mapping::Name};
 use crate::{
     fs,
     material::Material,
-    store::vault::{Address, AddressError, Call, CallError, Connection, Reason, Trust},
+    store::vault::{Address, AddressError, Call, CallError, Connection, Reason, Trust, is_encrypted},
 };
-use rustix::net::sockopt;
+use rustix::fs::{Mode, OFlags};
 use serde::Deserialize;
 use std::{
-    os::unix::net::UnixStream,
+    os::fd::{AsRawFd, OwnedFd},
     path::{Path, PathBuf},
     time::Duration,
 };
+use tokio::net::UnixStream;
 use zeroize::Zeroizing;
 
 /// Where a reader is, and what it is asked with.
@@ -75,9 +76,22 @@ impl<'a> Reader<'a> {
         Ok(Some(Self { options, group, place, folder }))
     }
 
-    /// The values of options' secrets, in their order.
+    /// The values of options' secrets, in their order, all within the time that an answer may take.
     pub(super) async fn read(&self, asked: &[(OptionName, Name)]) -> Result<Vec<Material>, SourceError> {
-        let connection = self.connect()?;
+        let within = Duration::from_secs(self.options.timeout);
+        let late = |_| SourceError::Unreachable {
+            place: self.place.to_owned(),
+            source: format!("it did not answer within {} s", within.as_secs()).into(),
+        };
+        tokio::time::timeout(within, self.answered(asked)).await.map_err(late)?
+    }
+
+    async fn answered(&self, asked: &[(OptionName, Name)]) -> Result<Vec<Material>, SourceError> {
+        let socket = match self.place.strip_prefix("unix://") {
+            Some(path) => Some(self.socket(Path::new(path)).await?),
+            None => None,
+        };
+        let connection = self.connect(socket.as_ref().map(Listener::path))?;
         if let (Some(role), Some(secret)) = (&self.options.role_id_file, &self.options.secret_id_file) {
             self.log_in(&connection, role, secret).await?;
         }
@@ -96,16 +110,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn connect(&self) -> Result<Connection, SourceError> {
-        let socket = self.place.strip_prefix("unix://").map(Path::new);
+    fn connect(&self, socket: Option<PathBuf>) -> Result<Connection, SourceError> {
         let (url, trust) = match (socket, &self.options.ca_file) {
-            (Some(path), _) => {
-                self.check_peer(path)?;
-                ("http://localhost".to_owned(), Trust::Socket(path.to_owned()))
-            }
-            (None, Some(file)) if self.place.starts_with("https:") => {
-                (self.place.to_owned(), Trust::Only(fs::read(file)?))
-            }
+            (Some(path), _) => ("http://localhost".to_owned(), Trust::Socket(path)),
+            (None, Some(file)) if is_encrypted(self.place) => (self.place.to_owned(), Trust::Only(fs::read(file)?)),
             (None, Some(_) | None) => (self.place.to_owned(), Trust::System),
         };
         let address = Address { url, trust, namespace: None };
@@ -123,18 +131,20 @@ impl<'a> Reader<'a> {
         Connection::open_as(&address, identity, within).map_err(wrong)
     }
 
-    /// Takes values from root and from this user only, as the service does: whoever may write into the folder could listen there.
-    fn check_peer(&self, path: &Path) -> Result<(), SourceError> {
+    /// The socket, once it is known who listens there. Values are taken from root and from this user only, as the service does:
+    /// whoever may write into the folder could listen there.
+    async fn socket(&self, path: &Path) -> Result<Listener, SourceError> {
         let unreachable =
             |error: std::io::Error| SourceError::Unreachable { place: self.place.to_owned(), source: error.into() };
-        let stream = UnixStream::connect(path).map_err(unreachable)?;
-        let peer = sockopt::socket_peercred(&stream).map_err(|error| unreachable(error.into()))?;
-        match peer.uid.is_root() || peer.uid == rustix::process::geteuid() {
-            true => Ok(()),
-            false => Err(self.unusable(format!(
-                "the process that listens there is of user {}, neither root nor this one",
-                peer.uid.as_raw()
-            ))),
+        let listener = Listener::of(path).map_err(unreachable)?;
+        let stream = UnixStream::connect(listener.path()).await.map_err(unreachable)?;
+        let peer = stream.peer_cred().map_err(unreachable)?.uid();
+        match peer == 0 || peer == rustix::process::geteuid().as_raw() {
+            true => Ok(listener),
+            false => {
+                Err(self
+                    .unusable(format!("the process that listens there is of user {peer}, neither root nor this one")))
+            }
         }
     }
 
@@ -196,6 +206,19 @@ impl<'a> Reader<'a> {
 
     fn unusable(&self, what: String) -> SourceError {
         SourceError::Unusable { place: format!("[{}] address = {}", self.group, self.place), what }
+    }
+}
+
+/// The socket that a path led to once: whatever the path leads to later, every connection is to the same one.
+struct Listener(OwnedFd);
+
+impl Listener {
+    fn of(path: &Path) -> std::io::Result<Self> {
+        Ok(Self(rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?))
+    }
+
+    fn path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd()))
     }
 }
 

@@ -1,8 +1,11 @@
 //! One Vault server: its address, whom to trust there, the token, and how much is asked of it at once.
 
-use super::call::{Answer, Call, CallError};
+use super::{
+    call::{Answer, Call, CallError, Method},
+    client::Bounded,
+};
 use crate::material::Material;
-use rustify::{clients::reqwest::Client as HttpClient, endpoint::Endpoint};
+use rustify::endpoint::Endpoint;
 use serde::Deserialize;
 use std::{
     net::IpAddr,
@@ -51,6 +54,12 @@ pub enum AddressError {
         /// What was given.
         url: String,
     },
+    /// It cannot be sent.
+    #[error("`{namespace}` is no name of a namespace")]
+    NotANamespace {
+        /// What was given.
+        namespace: String,
+    },
     /// The certificates cannot be used.
     #[error("the certificates to trust at `{url}` cannot be used")]
     Certificates {
@@ -81,7 +90,7 @@ struct Auth {
 }
 
 struct Line {
-    http: HttpClient,
+    http: reqwest::Client,
     url: String,
     namespace: Option<String>,
 }
@@ -113,6 +122,9 @@ impl Connection {
     /// Posts what logs in to a path, and sends later requests with the token that comes back.
     pub async fn log_in(&self, path: &str, body: Material) -> Result<(), CallError> {
         let LoggedIn { auth } = self.call(Call::post(path, body)).await?.parse()?;
+        if !auth.client_token.expose_text().is_ok_and(is_header) {
+            return Err(CallError::Unreadable { place: self.place() });
+        }
         self.use_token(auth.client_token);
         Ok(())
     }
@@ -144,20 +156,26 @@ impl Connection {
 
     /// Sends one request with the token, and waits for its answer.
     pub async fn call<E: Endpoint>(&self, request: E) -> Result<Answer, CallError> {
-        self.send(request, self.token().as_deref()).await
+        self.send(request, self.token().as_deref(), LARGEST_ANSWER).await
+    }
+
+    /// Fetches what has any length, such as a whole database. Only of a server that is believed in all else.
+    pub async fn fetch(&self, path: &str) -> Result<Answer, CallError> {
+        self.send(Call::new(Method::Get, path), self.token().as_deref(), usize::MAX).await
     }
 
     /// Sends one request with another token, such as a root token that lives for a moment.
     pub async fn call_with<E: Endpoint>(&self, token: &Material, request: E) -> Result<Answer, CallError> {
-        self.send(request, Some(token)).await
+        self.send(request, Some(token), LARGEST_ANSWER).await
     }
 
-    async fn send<E: Endpoint>(&self, request: E, token: Option<&Material>) -> Result<Answer, CallError> {
+    async fn send<E: Endpoint>(&self, request: E, token: Option<&Material>, most: usize) -> Result<Answer, CallError> {
         let line = self.line();
         let closed = |e| CallError::Unreachable { place: line.url.clone(), source: Box::new(e) };
         let _place = self.at_once.acquire().await.map_err(closed)?;
         let middle = Authorised::new(token, line.namespace.clone());
-        let answered = request.with_middleware(&middle.0).exec(&line.http).await;
+        let client = Bounded { http: &line.http, base: &line.url, most };
+        let answered = request.with_middleware(&middle.0).exec(&client).await;
         let answered = answered.map_err(|e| CallError::from_client(&line.url, e))?;
         Ok(Answer::new(&line.url, answered.response.into_body()))
     }
@@ -177,6 +195,9 @@ impl Line {
     fn new(address: &Address, identity: Option<&Material>, within: Duration) -> Result<Self, AddressError> {
         let url = address.url.trim_end_matches('/').to_owned();
         check(&url)?;
+        if let Some(namespace) = address.namespace.as_ref().filter(|namespace| !is_header(namespace)) {
+            return Err(AddressError::NotANamespace { namespace: namespace.clone() });
+        }
         let certificates = |source| AddressError::Certificates { url: url.clone(), source };
         let builder = reqwest::Client::builder()
             .tls_backend_rustls()
@@ -202,8 +223,18 @@ impl Line {
             None => builder,
         };
         let http = builder.build().map_err(certificates)?;
-        Ok(Self { http: HttpClient::new(&url, http), url, namespace: address.namespace.clone() })
+        Ok(Self { http, url, namespace: address.namespace.clone() })
     }
+}
+
+/// Whether an address is one of TLS, however its scheme is written.
+pub fn is_encrypted(url: &str) -> bool {
+    reqwest::Url::parse(url).is_ok_and(|url| url.scheme() == "https")
+}
+
+/// Whether a text can stand in a header.
+fn is_header(text: &str) -> bool {
+    text.bytes().all(|byte| (0x20..0x7f).contains(&byte))
 }
 
 /// Refuses what is no address, and plain HTTP to anywhere but this host.
@@ -230,8 +261,8 @@ struct Authorised(EndpointMiddleware);
 
 impl Authorised {
     fn new(token: Option<&Material>, namespace: Option<String>) -> Self {
-        // EXPOSE: sent as a header; a token that is no text is one no server gave out
-        let token = token.and_then(|t| t.expose_text().ok()).unwrap_or_default().to_owned();
+        // EXPOSE: sent as a header; a token that cannot be one is none that a server gave out, and vaultrs would panic on it
+        let token = token.and_then(|t| t.expose_text().ok()).filter(|t| is_header(t)).unwrap_or_default().to_owned();
         Self(EndpointMiddleware { token, version: "v1".to_owned(), wrap: None, namespace })
     }
 }
@@ -244,6 +275,8 @@ impl Drop for Authorised {
 
 /// OpenBao on two cores writes no faster with more.
 const AT_ONCE: usize = 16;
+/// The most bytes of an answer: several times those of the largest record, or of all that a service is configured with.
+const LARGEST_ANSWER: usize = 64 << 20;
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 const IDLE_FOR: Duration = Duration::from_millis(150);
@@ -251,6 +284,27 @@ const IDLE_FOR: Duration = Duration::from_millis(150);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_a_header_is_none() {
+        let token = |text: &str| Authorised::new(Some(&Material::from(text.to_owned())), None).0.token.clone();
+        assert_eq!(token("s.ABC-1"), "s.ABC-1");
+        for wrong in ["a\r\nX-Other: b", "é", "a\0"] {
+            assert_eq!(token(wrong), "", "{wrong:?}");
+            let address = Address { url: "https://x".into(), trust: Trust::System, namespace: Some(wrong.into()) };
+            assert!(matches!(Connection::open(&address), Err(AddressError::NotANamespace { .. })), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_scheme_is_the_same_in_capitals() {
+        for encrypted in ["https://x", "HTTPS://x", "HttpS://x:1"] {
+            assert!(is_encrypted(encrypted), "{encrypted}");
+        }
+        for clear in ["http://x", "httpsx://x", "https", ""] {
+            assert!(!is_encrypted(clear), "{clear}");
+        }
+    }
 
     #[test]
     fn plain_http_is_for_this_host_alone() {

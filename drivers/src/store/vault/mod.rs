@@ -9,10 +9,11 @@
 //! from a missing mount.
 
 mod call;
+mod client;
 mod connection;
 mod kv;
 mod packed;
 
 pub use call::{Answer, Call, CallError, Method, Reason};
-pub use connection::{Address, AddressError, Connection, Trust};
+pub use connection::{Address, AddressError, Connection, Trust, is_encrypted};
 pub use kv::Vault;
