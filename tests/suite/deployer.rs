@@ -21,6 +21,18 @@ fn rotations_wait_for_a_deployer_and_its_exit_code_passes_through() {
     let missing = donjon.run(&["run", "--deploy", "--", "no-such-program"]);
     assert!(missing.code != 0 && missing.err.contains("no-such-program"), "{missing:?}");
 
+    // Whoever the deployer starts, as another user too, has no connection of the owner's.
+    let open = donjon
+        .run(&["run", "--deploy", "--", "sh", "-c", "for fd in /proc/self/fd/*; do readlink $fd; done; true"])
+        .ok();
+    assert!(open.contains("pipe:") && !open.contains("socket:"), "{open}");
+    // What it leaves behind does not keep rotations waiting.
+    let left = donjon.run(&["run", "--deploy", "--", "sh", "-c", "sleep 60 >/dev/null 2>&1 & echo $!"]).ok();
+    wait_for("the lease to end with the deployer", Duration::from_secs(5), || {
+        donjon.run(&["rotate", "resume"]).code == 0
+    });
+    end(left.trim().parse().expect("it still runs"), Signal::KILL);
+
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let mark = folder.path().join("runs");
     let script = format!("echo $$ > {}; exec sleep 60", mark.display());

@@ -34,8 +34,6 @@ pub async fn serve(daemon: Arc<Daemon>, mut stream: UnixStream) -> Result<(), Fr
         let _ = tokio::time::timeout(REFUSED_WAIT, rest).await;
         return Ok(());
     }
-    // A deployer run lasts as long as its connection, however its process ends.
-    let mut deployment: Option<deploy::Run> = None;
     let mut ending = daemon.ending.subscribe();
     loop {
         let received = tokio::select! {
@@ -51,12 +49,6 @@ pub async fn serve(daemon: Arc<Daemon>, mut stream: UnixStream) -> Result<(), Fr
             Message::new(&Answer::Error(unknown()), Vec::new())?.send(&mut stream).await?;
             continue;
         };
-        if let Request::Deploy = request {
-            let begun = deploy::Run::begin(&daemon, actor).await;
-            let answer = begun.map_or_else(Answer::Error, |run| Answer::Reply(deployment.insert(run).described()));
-            Message::new(&answer, Vec::new())?.send(&mut stream).await?;
-            continue;
-        }
         if kept_or_nothing(&daemon, actor, &request, &mut stream).await? == Sent::Whole {
             continue;
         }
@@ -102,7 +94,7 @@ async fn kept_or_nothing(
 
 fn unknown() -> Failure {
     Failure::new(Exit::Usage, "the request is not one that this daemon knows")
-        .hint("the daemon and this command are of different versions? `donjon down`, then `donjon up`")
+        .hint("the daemon and this command are of different versions? end the daemon's process by SIGTERM (`donjon status` names it), then `donjon up`: the store is kept, and custodians unseal it anew")
 }
 
 async fn answer(
@@ -146,7 +138,7 @@ async fn answer(
         },
         Request::List => lookup::list(daemon, actor).await,
         Request::History { name } => lookup::history(daemon, actor, &name).await,
-        Request::Deploy => Err(Failure::new(Exit::Bug, "a deployer run belongs to its connection")),
+        Request::Deploy => Ok((deploy::begin(daemon, actor).await?, Vec::new())),
         Request::RotatePlan(asked) => schedule::plan(daemon, asked).await,
         Request::RotateApply(asked) => schedule::apply(daemon, actor, asked, tell).await,
         Request::RotateResume(asked) => rotate::resume(daemon, actor, &asked, tell).await,

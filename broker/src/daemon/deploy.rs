@@ -7,12 +7,50 @@ use crate::{
     records::epoch,
     rotation::journal::Held,
 };
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::Errno,
+    process::{Pid, PidfdFlags, pidfd_open},
+};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use tokio::sync::OwnedRwLockReadGuard;
+use tokio::sync::{OwnedRwLockReadGuard, oneshot};
+
+/// Begins a run, which lasts as long as the process that asked for it, whatever that one becomes and however it ends. What it
+/// starts and leaves behind does not keep it.
+pub async fn begin(daemon: &Arc<Daemon>, actor: Actor) -> Result<Value, Failure> {
+    let unwatched = |error: std::io::Error| {
+        Failure::new(Exit::Failed, "cannot see when the deployer ends")
+            .because(&error)
+            .state("the deployer was not started")
+            .hint("run it where the daemon sees its process: not from a container with processes of its own")
+    };
+    let process = Pid::from_raw(actor.pid).ok_or_else(|| unwatched(std::io::ErrorKind::NotFound.into()))?;
+    let process = pidfd_open(process, PidfdFlags::empty()).map_err(|error| unwatched(error.into()))?;
+    let run = Run::begin(daemon, actor).await?;
+    let described = json!({"epoch": run.epoch});
+    let (alive, mut ended) = oneshot::channel::<()>();
+    // A thread, which ends with the process that it waits for, or with this one.
+    let watch = std::thread::Builder::new().name("deployer".to_owned());
+    let watch = watch.spawn(move || {
+        // Readable once it has ended.
+        while let Err(Errno::INTR) = poll(&mut [PollFd::new(&process, PollFlags::IN)], None) {}
+        drop(alive);
+    });
+    watch.map_err(unwatched)?;
+    let mut ending = daemon.ending.subscribe();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = &mut ended => {}
+            _ = ending.changed() => {}
+        }
+        drop(run);
+    });
+    Ok(described)
+}
 
 /// A run that is under way; it ends when dropped.
-pub struct Run {
+struct Run {
     daemon: Arc<Daemon>,
     actor: Actor,
     epoch: u64,
@@ -21,7 +59,7 @@ pub struct Run {
 
 impl Run {
     /// Begins one, unless a rotation is under way or was interrupted: a deployer would set one of its two values everywhere.
-    pub async fn begin(daemon: &Arc<Daemon>, actor: Actor) -> Result<Self, Failure> {
+    async fn begin(daemon: &Arc<Daemon>, actor: Actor) -> Result<Self, Failure> {
         let waiting = |why: &str| {
             Failure::new(Exit::Waiting, why)
                 .state("the deployer was not started")
@@ -43,11 +81,6 @@ impl Run {
             .map_err(|error| translate::store("cannot read the epoch", &error))?;
         daemon.record(actor, Act::Deploy, &[], Outcome::Intent)?;
         Ok(Self { daemon: daemon.clone(), actor, epoch, _held: held })
-    }
-
-    /// What the caller is told.
-    pub fn described(&self) -> Value {
-        json!({"epoch": self.epoch})
     }
 }
 

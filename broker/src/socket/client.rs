@@ -86,14 +86,6 @@ impl Client {
         self.ask(request, materials, &mut |_| ())
     }
 
-    /// Leaves the connection open for the program that this process becomes, so that it ends when that does.
-    pub fn hand_over(self) -> Result<(), Failure> {
-        rustix::io::fcntl_setfd(&self.stream, rustix::io::FdFlags::empty())
-            .map_err(|error| Failure::new(Exit::Bug, "cannot hand the socket over").because(&error))?;
-        std::mem::forget(self.stream);
-        Ok(())
-    }
-
     /// Gives up when the daemon is silent for longer.
     pub fn give_up_after(&self, silence: Duration) -> Result<(), Failure> {
         let refused =

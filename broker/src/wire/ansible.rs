@@ -39,8 +39,9 @@ pub fn settings(
 const MASK: &str = "donjon.broker.mask";
 /// Ansible's own default.
 const COLLECTIONS: &str = "~/.ansible/collections:/usr/share/ansible/collections";
-/// In memory on every Linux host. The shell of the host fills in the user.
-const REMOTE: &str = "/dev/shm/ansible-$USER";
+/// In memory wherever there is a systemd, and in a folder where nobody but the user and root can make a name: Ansible takes a
+/// folder that is there already for its own. The shell of the host fills it in.
+const REMOTE: &str = "${XDG_RUNTIME_DIR:-/run}/donjon-ansible";
 
 #[cfg(test)]
 mod tests {

@@ -108,6 +108,7 @@ impl Site {
             .env("LC_ALL", "C.UTF-8")
             .env("HOME", own("home"))
             .env("TMPDIR", own("tmp"))
+            .env("XDG_RUNTIME_DIR", self.memory.path())
             .env("DONJON_HOME", donjon.home())
             .env("ANSIBLE_CONFIG", own("ansible.cfg"))
             .env("ANSIBLE_PYTHON_INTERPRETER", &programs)

@@ -3,6 +3,7 @@
 use crate::{
     cli::Context,
     failure::{Exit, Failure},
+    render::sink::Place,
     run::{child, mask::Mask, memory::MemoryFile},
     socket::{
         client::Client,
@@ -12,12 +13,12 @@ use crate::{
 };
 use clap::Args;
 use donjon_drivers::{fs, material::Material, store::secret::Part};
-use donjon_policies::name::SecretName;
+use donjon_policies::{catalogue::Medium, name::SecretName};
 use std::{
     env,
     ffi::{OsStr, OsString},
     io::ErrorKind,
-    os::unix::{ffi::OsStrExt, process::CommandExt},
+    os::unix::{ffi::OsStrExt, fs::MetadataExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
@@ -69,7 +70,8 @@ impl Run {
             deploy(context, &mut client, &mut command)?;
         }
         if self.file.is_empty() && self.map.is_empty() {
-            client.hand_over()?;
+            // The daemon watches this process; its socket is for nobody that the deployer starts.
+            drop(client);
             let error = command.exec();
             return Err(not_started(program, &error));
         }
@@ -125,7 +127,7 @@ impl Run {
     }
 }
 
-/// Takes the lease, which lasts as long as the connection, and gives Ansible its settings.
+/// Takes the lease, which lasts as long as this process, and gives Ansible its settings.
 fn deploy(context: &Context, client: &mut Client, command: &mut Command) -> Result<(), Failure> {
     let refused = |error| crate::daemon::translate::file("cannot prepare the run", &error);
     let collections = context.home.folder().join("ansible");
@@ -148,14 +150,23 @@ fn not_started(program: &OsStr, error: &std::io::Error) -> Failure {
     Failure::new(code, format!("cannot run {name}")).because(error).state("it was not started")
 }
 
-/// A folder in memory for what Ansible renders before it copies it.
+/// A folder in memory for what Ansible renders before it copies it, where nobody else can take its name first.
 fn memory() -> Result<PathBuf, Failure> {
+    let own = rustix::process::geteuid();
+    let runtime = if own.is_root() { Some("/run".into()) } else { env::var_os("XDG_RUNTIME_DIR") };
+    if let Some(folder) = runtime.map(|folder| Path::new(&folder).join("donjon-ansible")) {
+        let ours = |found: std::fs::Metadata| found.uid() == own.as_raw() && found.mode() & 0o022 == 0;
+        let safe = folder.parent().is_some_and(|parent| std::fs::metadata(parent).is_ok_and(ours));
+        if safe && Place::of(&folder).is_ok_and(|place| place.medium == Medium::Tmpfs) {
+            return Ok(folder);
+        }
+    }
     let shared = Path::new("/dev/shm");
     if !shared.is_dir() {
         return Err(Failure::new(Exit::Failed, "there is no /dev/shm, so that rendered files would lie on a disk")
             .state("the deployer was not started"));
     }
-    Ok(shared.join(format!("donjon-ansible-{}", rustix::process::geteuid().as_raw())))
+    Ok(shared.join(format!("donjon-ansible-{}", own.as_raw())))
 }
 
 fn pair(text: &str) -> Result<(String, SecretName), String> {

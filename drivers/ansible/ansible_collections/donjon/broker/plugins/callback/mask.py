@@ -53,8 +53,8 @@ options:
       - section: donjon
         key: mask_cover
 notes:
-  - Set pipelining (E(ANSIBLE_PIPELINING)), E(ANSIBLE_LOCAL_TEMP) and E(ANSIBLE_REMOTE_TEMP) below C(/dev/shm), E(ANSIBLE_NO_TARGET_SYSLOG), and
-    leave E(ANSIBLE_KEEP_REMOTE_FILES) alone. C(donjon run --deploy) sets them all.
+  - Set pipelining (E(ANSIBLE_PIPELINING)), E(ANSIBLE_LOCAL_TEMP) and E(ANSIBLE_REMOTE_TEMP) below C(/run) or
+    C($XDG_RUNTIME_DIR), E(ANSIBLE_NO_TARGET_SYSLOG), and leave E(ANSIBLE_KEEP_REMOTE_FILES) alone. C(donjon run --deploy) sets them all.
   - A task with C(async) is never pipelined; its arguments and result lie on the disk of its host until they are cleaned up.
   - Base64 that was wrapped into lines in the middle of a value is not recognised.
 seealso:

@@ -7,6 +7,10 @@ import json
 import os
 
 IN_MEMORY = ("tmpfs", "ramfs")
+# Folders of every host in which nobody but root or the user itself can make a name, and some in which everybody can.
+OWN = ("/run/", "$XDG_RUNTIME_DIR/", "${XDG_RUNTIME_DIR}/", "${XDG_RUNTIME_DIR:-/run}/")
+OPEN_TO_ALL = ("/dev/shm/", "/run/lock/", "/run/shm/", "/tmp/", "/var/tmp/")
+REMOTE = "${XDG_RUNTIME_DIR:-/run}/donjon-ansible"
 
 
 def faults(pipelining, not_pipelined, keep_remote_files, local_tmp, remote_tmp, no_target_syslog):
@@ -31,18 +35,48 @@ def faults(pipelining, not_pipelined, keep_remote_files, local_tmp, remote_tmp, 
     if where not in IN_MEMORY:
         found.append(
             "local_tmp (%s) is on %s: `template` writes each rendered file there before it is copied; "
-            "set ANSIBLE_LOCAL_TEMP to a folder on tmpfs, such as /dev/shm/ansible-local" % (local_tmp, where or "an unknown file system")
+            "set ANSIBLE_LOCAL_TEMP to a folder on tmpfs, such as /run/donjon-ansible or, for who is not root, /run/user/%d/donjon-ansible"
+            % (local_tmp, where or "an unknown file system", os.geteuid())
         )
-    if not str(remote_tmp or "").startswith(("/dev/shm/", "/run/")):
+    stranger = stranger_of(local_tmp)
+    if stranger is not None:
+        found.append(
+            "local_tmp (%s) is in %s, where %s can replace files: set ANSIBLE_LOCAL_TEMP to a folder that nobody else can write to"
+            % (local_tmp, stranger[0], stranger[1])
+        )
+    place = str(remote_tmp or "")
+    if place.startswith(OPEN_TO_ALL):
+        found.append(
+            "remote_tmp (%s) is where every user of a host can make that name first, for Ansible to put rendered files into: "
+            "set ANSIBLE_REMOTE_TEMP='%s'" % (place, REMOTE)
+        )
+    elif not place.startswith(OWN):
         found.append(
             "remote_tmp (%s) is not known to be in memory: rendered files wait there on every host before they are moved to "
-            "their place; set ANSIBLE_REMOTE_TEMP to a folder below /dev/shm or /run, such as /dev/shm/ansible-remote" % remote_tmp
+            "their place; set ANSIBLE_REMOTE_TEMP='%s'" % (place, REMOTE)
         )
     if not no_target_syslog:
         found.append(
             "no_target_syslog is off: modules write their arguments to the log of their host; set ANSIBLE_NO_TARGET_SYSLOG=true"
         )
     return found
+
+
+def stranger_of(path):
+    """The folder on the way to C(path) in which somebody else can replace what is ours, and who that is; None where nobody can."""
+    path = os.path.realpath(os.path.expanduser(os.path.expandvars(path)))
+    while path != "/":
+        path = os.path.dirname(path)
+        try:
+            folder = os.stat(path)
+        except OSError:
+            continue
+        if folder.st_uid not in (0, os.geteuid()):
+            return path, "its owner (user %d)" % folder.st_uid
+        # With the sticky bit, everybody replaces what is his own alone.
+        if folder.st_mode & 0o022 and not folder.st_mode & 0o1000:
+            return path, "others than its owner"
+    return None
 
 
 def filesystem(path, mounts="/proc/self/mountinfo"):

@@ -165,7 +165,9 @@ class Closed(unittest.TestCase):
             "pipelining is off": {"ANSIBLE_PIPELINING": None},
             "keep_remote_files is on": {"ANSIBLE_KEEP_REMOTE_FILES": "true"},
             "local_tmp": {"ANSIBLE_LOCAL_TEMP": "/var/tmp/donjon-unit"},
-            "remote_tmp": {"ANSIBLE_REMOTE_TEMP": None},
+            "remote_tmp (~/.ansible/tmp) is not known to be in memory": {"ANSIBLE_REMOTE_TEMP": None},
+            "remote_tmp (/dev/shm/x) is where every user": {"ANSIBLE_REMOTE_TEMP": "/dev/shm/x"},
+            "remote_tmp (/run/lock/x) is where every user": {"ANSIBLE_REMOTE_TEMP": "/run/lock/x"},
             "no_target_syslog is off": {"ANSIBLE_NO_TARGET_SYSLOG": None},
         }
         with Site() as site, StandIn({}) as broker:
@@ -181,6 +183,20 @@ class Closed(unittest.TestCase):
                 self.assertIn(fault, said)
             code, said = site.play(HELLO, "-i", site.write("hosts", "localhost ansible_pipelining=false\n"), broker=broker)
             self.assertIn("ansible_pipelining is off for localhost", said)
+
+    def test_a_folder_that_somebody_else_can_change_is_no_place_for_rendered_files(self):
+        with Site() as site, StandIn({}) as broker:
+            shared = os.path.join(site.memory, "shared")
+            os.mkdir(shared)
+            os.chmod(shared, 0o777)
+            setting = {"ANSIBLE_LOCAL_TEMP": os.path.join(shared, "local")}
+            code, said = site.play(HELLO, broker=broker, **setting)
+            self.assertNotEqual(code, 0)
+            self.assertIn("where others than its owner can replace files", " ".join(said.split()))
+            # With the sticky bit, as /dev/shm has it, they cannot.
+            os.chmod(shared, 0o1777)
+            code, said = site.play(HELLO, broker=broker, **setting)
+            self.assertEqual(code, 0, said)
 
     def test_a_value_that_is_too_short_to_cover_is_named(self):
         with Site() as site, StandIn({"pin": "123", "long": "Canary7Password"}) as broker:
