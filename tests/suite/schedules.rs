@@ -81,6 +81,28 @@ async fn an_outage_that_nobody_accepted_keeps_what_is_due_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_away_keeps_nothing_else_that_is_due() {
+    let server = server().await;
+    let rules =
+        "schedules: {rules: [{max_age: 0s, accept_outage: true, secrets: [database_password, memcache_secret_key]}]}\n";
+    let donjon = stored(&server, rules);
+    donjon.run_with_input(&["put", "memcache_secret_key"], b"shared-by-its-readers-0815").ok();
+    // Nobody listens there.
+    let away = deployment(&server, rules).replace(&format!("port: {}", server.port), "port: 1");
+    donjon.describe(&away.replace(&server.socket().display().to_string(), "/nowhere/mysqld.sock"));
+    let said = donjon.run(&["rotate", "apply", "--due"]).failed(6);
+    assert!(said.contains("database_password") && said.contains("of the others: `memcache_secret_key`"), "{said}");
+    assert_ne!(donjon.run(&["get", "memcache_secret_key"]).ok(), "shared-by-its-readers-0815");
+    assert_eq!(donjon.run(&["get", "database_password"]).ok(), OLD);
+    // A person who names several decides what becomes of the others.
+    let words = ["rotate", "apply", "--accept-outage", "database_password", "memcache_secret_key"];
+    let before = donjon.run(&["get", "memcache_secret_key"]).ok();
+    let said = donjon.run(&words).failed(6);
+    assert!(said.contains("not begun: `memcache_secret_key`"), "{said}");
+    assert_eq!(donjon.run(&["get", "memcache_secret_key"]).ok(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_daemon_rotates_by_policy_tells_and_counts() {
     let server = server().await;
     let (listener, folder) = (Listener::start(), tempfile::tempdir().unwrap());

@@ -29,8 +29,55 @@ pub async fn plan(daemon: &Daemon, asked: &RotateAsked) -> Answered {
     Ok((json!(bulk::shown(daemon, &catalogue, &deployment, asked).await?), Vec::new()))
 }
 
-/// Rotates what was asked, one rotation after the other.
+/// Rotates what was asked, one rotation after the other, as far as the first that fails.
 pub async fn apply(daemon: &Arc<Daemon>, actor: Actor, asked: &RotateAsked, tell: &UnboundedSender<Event>) -> Answered {
+    each(daemon, actor, asked, tell, Others::Left).await?.answer()
+}
+
+/// What becomes of the rotations after one that fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Others {
+    /// They are not begun: a person decides.
+    Left,
+    /// They are tried as well: nobody is there, and a server that is away is none of theirs.
+    Tried,
+}
+
+/// How several rotations ended.
+pub(super) struct Ended {
+    done: Vec<Value>,
+    left: Vec<plan::Left>,
+    /// Those that failed, by their secrets, in order.
+    pub(super) failed: Vec<(Vec<SecretName>, Failure)>,
+    not_begun: Vec<SecretName>,
+}
+
+impl Ended {
+    /// What the caller is told: the first failure, where there is one, with what became of the others.
+    pub(super) fn answer(self) -> Answered {
+        let Self { done, left, failed, not_begun } = self;
+        let mut failed = failed.into_iter();
+        let Some((_, mut first)) = failed.next() else {
+            return Ok((json!({"rotations": done, "left": left}), Vec::new()));
+        };
+        for (_, failure) in failed {
+            first
+                .causes
+                .push(std::iter::once(&failure.message).chain(&failure.causes).cloned().collect::<Vec<_>>().join(": "));
+        }
+        let names = not_begun.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        Err(after(first, &done, &names))
+    }
+}
+
+/// Rotates what was asked, one rotation after the other.
+pub(super) async fn each(
+    daemon: &Arc<Daemon>,
+    actor: Actor,
+    asked: &RotateAsked,
+    tell: &UnboundedSender<Event>,
+    others: Others,
+) -> Result<Ended, Failure> {
     let (deployment, catalogue) = described(daemon).await?;
     let plan = bulk::plan(daemon, &catalogue, &deployment, asked).await?;
     plan::outage_accepted(&plan, asked)?;
@@ -42,16 +89,26 @@ pub async fn apply(daemon: &Arc<Daemon>, actor: Actor, asked: &RotateAsked, tell
     for planned in plan.rotations.iter().skip(1) {
         open::subject(&catalogue, &deployment, planned, &daemon.home.connections())?;
     }
-    let (mut done, mut left) = (Vec::new(), plan.left);
+    let mut all = Ended { done: Vec::new(), left: plan.left, failed: Vec::new(), not_begun: Vec::new() };
     for planned in &plan.rotations {
+        let names: Vec<SecretName> = planned.secrets.iter().map(|planned| planned.secret.clone()).collect();
+        if !all.failed.is_empty() && others == Others::Left {
+            all.not_begun.extend(names);
+            continue;
+        }
         if let Some(text) = plan::cut_off(&planned.unread) {
             // Who listens may have left.
             let _ = tell.send(Event::text(text));
         }
         let place = (&catalogue, &deployment);
-        let subject = bulk::subject(daemon, &*store, place, asked, planned, &mut left).await;
-        let subject = subject.map_err(|failure| after(failure, &done))?;
-        let Some(subject) = subject else { continue };
+        let subject = match bulk::subject(daemon, &*store, place, asked, planned, &mut all.left).await {
+            Ok(Some(subject)) => subject,
+            Ok(None) => continue,
+            Err(failure) => {
+                all.failed.push((names, failure));
+                continue;
+            }
+        };
         let names: Vec<SecretName> = subject.secrets.iter().map(|item| item.secret.clone()).collect();
         let about = About { names: names.clone(), overrides: overrides.clone(), ..About::default() };
         daemon.record_about(actor, Act::Rotate, about, Outcome::Intent)?;
@@ -69,9 +126,12 @@ pub async fn apply(daemon: &Arc<Daemon>, actor: Actor, asked: &RotateAsked, tell
         };
         super::notices::ended(daemon, &names, &ended);
         daemon.record(actor, Act::Rotate, &names, outcome(&ended))?;
-        done.push(ended.map_err(|failure| after(failure, &done))?);
+        match ended {
+            Ok(ended) => all.done.push(ended),
+            Err(failure) => all.failed.push((names, failure)),
+        }
     }
-    Ok((json!({"rotations": done, "left": left}), Vec::new()))
+    Ok(all)
 }
 
 /// Nothing is there that could be resumed.
@@ -163,7 +223,7 @@ async fn unfinished(
             }
         }
     }
-    first.map_or_else(|| Ok((json!({"rotations": done}), Vec::new())), |failure| Err(after(failure, &done)))
+    first.map_or_else(|| Ok((json!({"rotations": done}), Vec::new())), |failure| Err(after(failure, &done, "")))
 }
 
 /// Whether the broker that drove a rotation has left it.
@@ -211,17 +271,17 @@ fn again(daemon: &Daemon, catalogue: &Catalogue, deployment: &Deployment, held: 
     open::subject(catalogue, deployment, planned, &daemon.home.connections())
 }
 
-/// A failure after others have been done, which its own state line does not speak of.
-fn after(failure: Failure, done: &[Value]) -> Failure {
-    if done.is_empty() {
-        return failure;
+/// A failure beside others, of which its own state line does not speak; `not_begun` names those that nobody tried.
+fn after(failure: Failure, done: &[Value], not_begun: &str) -> Failure {
+    let ended = done.iter().map(|d| format!("{} {}", named(&d["secrets"]), d["state"].as_str().unwrap_or_default()));
+    let mut told: Vec<String> = failure.state.clone().into_iter().collect();
+    if !done.is_empty() {
+        told.push(format!("of the others: {}", ended.collect::<Vec<_>>().join(", ")));
     }
-    let ended = done
-        .iter()
-        .map(|d| format!("{} {}", named(&d["secrets"]), d["state"].as_str().unwrap_or_default()))
-        .collect::<Vec<_>>();
-    let own = failure.state.clone().unwrap_or_default();
-    failure.state(format!("{own}; of the others: {}", ended.join(", ")))
+    if !not_begun.is_empty() {
+        told.push(format!("not begun: {not_begun}"));
+    }
+    if told.is_empty() { failure } else { failure.state(told.join("; ")) }
 }
 
 fn named(secrets: &Value) -> String {

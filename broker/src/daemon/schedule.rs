@@ -64,7 +64,7 @@ pub async fn apply(daemon: &Arc<Daemon>, actor: Actor, asked: RotateAsked, tell:
     let (asked, left) = due(daemon, asked).await?;
     let answered = match asked.names.is_empty() {
         true => (json!({"rotations": []}), Vec::new()),
-        false => rotate::apply(daemon, actor, &asked, tell).await?,
+        false => rotate::each(daemon, actor, &asked, tell, rotate::Others::Tried).await?.answer()?,
     };
     if left.is_empty() {
         return Ok(answered);

@@ -79,12 +79,17 @@ async fn look(daemon: &Arc<Daemon>, lately: &mut Lately) {
     let own = Actor { uid: rustix::process::geteuid().as_raw(), pid: rustix::process::getpid().as_raw_nonzero().get() };
     // Nobody listens: what happens is in the journal, the log and the notifications.
     let (tell, _) = mpsc::unbounded_channel();
-    match rotate::apply(daemon, own, &asked, &tell).await {
-        Ok(_) => tracing::info!(secrets = ?names, "rotated what was due"),
-        Err(failure) => {
-            tracing::warn!(%failure, "what is due could not be rotated");
-            lately.failed.extend(names.into_iter().map(|name| (name, Instant::now() + TRIED_AGAIN)));
+    let failed = match rotate::each(daemon, own, &asked, &tell, rotate::Others::Tried).await {
+        Ok(ended) if ended.failed.is_empty() => {
+            tracing::info!(secrets = ?names, "rotated what was due");
+            return;
         }
+        Ok(ended) => ended.failed,
+        Err(failure) => vec![(names, failure)],
+    };
+    for (names, failure) in failed {
+        tracing::warn!(secrets = ?names, %failure, "what is due could not be rotated");
+        lately.failed.extend(names.into_iter().map(|name| (name, Instant::now() + TRIED_AGAIN)));
     }
 }
 
