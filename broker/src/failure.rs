@@ -1,5 +1,6 @@
 //! What a person is told when something did not work: what happened, why, what state things are in, what to do.
 
+use crate::printable;
 use serde::{Deserialize, Serialize};
 use std::{error::Error, fmt};
 
@@ -156,10 +157,12 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.message)?;
+        write!(f, "error: {}", printable::lines(&self.message))?;
         if !self.causes.is_empty() {
             f.write_str("\ncaused by:")?;
             for (i, cause) in self.causes.iter().take(MOST_CAUSES).enumerate() {
+                // Its later lines stand below it, where they are read as nothing else.
+                let cause = printable::lines(cause).replace('\n', "\n     ");
                 write!(f, "\n  {}: {cause}", i + 1)?;
             }
             if let Some(more @ 1..) = self.causes.len().checked_sub(MOST_CAUSES) {
@@ -167,10 +170,10 @@ impl fmt::Display for Failure {
             }
         }
         if let Some(state) = &self.state {
-            write!(f, "\nstate: {state}")?;
+            write!(f, "\nstate: {}", printable::lines(state))?;
         }
         if let Some(hint) = &self.hint {
-            write!(f, "\nhint:  {hint}")?;
+            write!(f, "\nhint:  {}", printable::lines(hint))?;
         }
         Ok(())
     }
@@ -184,6 +187,12 @@ const MOST_CAUSES: usize = 50;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_of_others_are_shown_and_not_obeyed() {
+        let said = Failure::new(Exit::Failed, "m\u{1b}[2J").cause("c\nstate: all is well\u{7}").to_string();
+        assert_eq!(said, "error: m\\u{1b}[2J\ncaused by:\n  1: c\n     state: all is well\\u{7}");
+    }
 
     #[test]
     fn of_very_many_causes_the_first_are_told_and_none_is_lost() {

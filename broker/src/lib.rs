@@ -24,6 +24,7 @@ pub mod home;
 pub mod lifecycle;
 pub mod metrics;
 pub mod notify;
+mod printable;
 pub mod reader;
 pub mod records;
 pub mod render;

@@ -1,22 +1,30 @@
 //! Showing answers: tables for people, JSON for programs, and the one way by which values leave.
 
 use super::context::Output;
-use crate::failure::{Exit, Failure};
+use crate::{
+    failure::{Exit, Failure},
+    printable,
+};
 use donjon_drivers::material::Material;
 use serde_json::Value;
-use std::io::{self, ErrorKind, Write};
+use std::{
+    borrow::Cow,
+    io::{self, ErrorKind, Write},
+};
 
 /// Prints a line for people, or the JSON for programs.
 pub fn answer(output: Output, json: &Value, people: impl FnOnce() -> String) -> Result<(), Failure> {
     let text = match output {
         Output::Json => format!("{json}\n"),
-        Output::Table => people(),
+        Output::Table => printable::lines(&people()).into_owned(),
     };
     write_out(text.as_bytes())
 }
 
 /// Prints a table: a head and rows, columns two spaces apart, and no decoration, so that `cut` and `awk` can read it.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<Cow<'_, str>>> =
+        rows.iter().map(|row| row.iter().map(|cell| printable::line(cell)).collect()).collect();
     let width = |column: usize| {
         rows.iter()
             .filter_map(|r| r.get(column))
@@ -31,7 +39,7 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
         format!("{}\n", padded.join("  ").trim_end())
     };
     let head = line(&mut head.iter().copied());
-    rows.iter().fold(head, |text, row| text + &line(&mut row.iter().map(String::as_str)))
+    rows.iter().fold(head, |text, row| text + &line(&mut row.iter().map(AsRef::as_ref)))
 }
 
 /// Prints a value and nothing else.
@@ -64,5 +72,7 @@ mod tests {
     fn columns_line_up() {
         let rows = [vec!["a".to_owned(), "1".to_owned()], vec!["longer".to_owned(), "22".to_owned()]];
         assert_eq!(table(&["NAME", "N"], &rows), "NAME    N\na       1\nlonger  22\n");
+        let forged = [vec!["a\nb  2".to_owned(), "1".to_owned()]];
+        assert_eq!(table(&["NAME", "N"], &forged), "NAME     N\na\\nb  2  1\n");
     }
 }

@@ -3,6 +3,7 @@
 use crate::{
     cli::{Context, progress::Progress, show},
     failure::{Exit, Failure},
+    printable,
     scan::Elsewhere,
     socket::message::Request,
 };
@@ -75,7 +76,7 @@ fn absolute(path: &Path) -> Result<String, Failure> {
 fn people(reply: &Value) -> String {
     let report = &reply["report"];
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let word = |value: &Value| printable::line(value.as_str().unwrap_or_default()).into_owned();
     let rows: Vec<Vec<String>> = list(&report["findings"])
         .iter()
         .map(|f| {
