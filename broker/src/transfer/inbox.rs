@@ -20,6 +20,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::Value;
 use std::{
     convert::Infallible,
     net::SocketAddr,
@@ -113,17 +114,43 @@ pub async fn send(url: &str, receipt: Vec<u8>) -> Result<(), Failure> {
     };
     let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
     let client = client.timeout(PATIENCE * 3).build().map_err(unanswered)?;
-    let answer = client.post(url).body(receipt).send().await.map_err(unanswered)?;
-    if answer.status() == StatusCode::OK {
-        return Ok(());
-    }
+    let mut answer = client.post(url).body(receipt).send().await.map_err(unanswered)?;
     let status = answer.status();
-    let said = answer.bytes().await.unwrap_or_default();
-    let refused: Failure = serde_json::from_slice(&said).unwrap_or_else(|_| {
+    let mut said = Vec::new();
+    while let Some(piece) = answer.chunk().await.map_err(unanswered)? {
+        said.extend_from_slice(&piece[..piece.len().min(LONGEST - said.len())]);
+        if said.len() == LONGEST {
+            break;
+        }
+    }
+    let elsewhere = || {
         Failure::new(Exit::Unavailable, format!("{url} answered {status}"))
             .cause("it is not where `donjon receipt --listen` listens")
-    });
-    Err(refused)
+            .state("the receipt is signed and written")
+            .hint("take the file to the authority: `donjon receipt FILE`")
+    };
+    match status {
+        StatusCode::OK if recorded(&said) => Ok(()),
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::CONFLICT => {
+            Err(serde_json::from_slice(&said).map_or_else(|_| elsewhere(), |refusal| refused(url, &refusal)))
+        }
+        _ => Err(elsewhere()),
+    }
+}
+
+/// Whether an answer is that of an authority that has recorded a receipt.
+fn recorded(said: &[u8]) -> bool {
+    serde_json::from_slice::<Value>(said).is_ok_and(|answer| answer["taken"]["epoch"].is_u64())
+}
+
+/// What is told where a receipt was refused. Who answers is known by TLS at most, so its words are one cause among ours.
+fn refused(url: &str, said: &Failure) -> Failure {
+    let code = if [Exit::Integrity, Exit::Unavailable].contains(&said.code) { said.code } else { Exit::Failed };
+    let words = std::iter::once(&said.message).chain(&said.causes).map(String::as_str).collect::<Vec<_>>().join(": ");
+    Failure::new(code, format!("the authority at {url} refused the receipt"))
+        .cause(words.chars().take(LONGEST_WORDS).collect::<String>())
+        .state("the receipt is signed and written; nothing else was changed here")
+        .hint("`donjon receipt FILE` at the authority says more")
 }
 
 fn response(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
@@ -134,6 +161,8 @@ fn response(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const LONGEST: usize = 128 << 10;
+/// How much of what the other side says is told.
+const LONGEST_WORDS: usize = 400;
 const AT_ONCE: usize = 64;
 /// Connections at once of one address.
 const OF_ONE: usize = 8;

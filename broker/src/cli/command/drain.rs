@@ -281,7 +281,7 @@ fn people(value: &Value) -> String {
     let receipt = value["receipt"].as_str().unwrap_or_default();
     told += &format!("epoch {} for {} is drained\n", value["epoch"], value["scope"].as_str().unwrap_or_default());
     told + &match value["sent"] == true {
-        true => format!("the authority has the receipt; a copy is {receipt}\n"),
+        true => format!("the receipt was sent, and the answer says that it was recorded; a copy is {receipt}\n"),
         false => format!("take {receipt} to the authority: `donjon receipt {receipt}`\n"),
     }
 }
