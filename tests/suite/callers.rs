@@ -88,6 +88,24 @@ impl Scene {
 const GRANTED: &str = "roles:\n  web: {reads: [x], users: [nobody]}\n";
 
 #[test]
+fn a_lookup_socket_that_cannot_be_opened_leaves_no_vault_behind() {
+    let donjon = Donjon::new();
+    donjon.describe("deployment: site1\nlookup_socket: /proc/nowhere/lookup.sock\n");
+    let said = donjon.run(&["up"]).failed(1);
+    assert!(said.contains("cannot open the lookup socket"), "{said}");
+    assert!(!donjon.home().join("vault").exists(), "a Vault was made");
+    donjon.describe("deployment: site1\n");
+    donjon.run(&["up", "--store", "file"]).ok();
+    assert!(!donjon.run(&["status"]).ok().contains("lookup socket"));
+    // Asked for after it began, it is told that it is missing.
+    let open = tempfile::tempdir().unwrap();
+    let place = open.path().join("s/lookup.sock").display().to_string();
+    donjon.describe(&format!("deployment: site1\nlookup_socket: {place}\n"));
+    let said = donjon.run(&["status"]).ok();
+    assert!(said.contains(&place) && said.contains("SIGTERM"), "{said}");
+}
+
+#[test]
 fn a_user_reads_what_a_role_grants_and_nothing_else() {
     let scene = Scene::new(GRANTED);
     assert_eq!(scene.donjon_as("nobody", &["get", "x"]).ok(), "the-value-of-x");

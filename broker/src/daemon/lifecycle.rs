@@ -86,6 +86,13 @@ fn warnings(daemon: &Daemon) -> Vec<String> {
         ),
         None => warnings.push("there is no memory for values, so each is read from the store".to_owned()),
     }
+    if let Some(path) = daemon.missing_lookup_socket() {
+        warnings.push(format!(
+            "donjon.yaml asks for the lookup socket {}, which this daemon began without: end process {} by SIGTERM, then `donjon up`; the store is kept, and custodians unseal it anew",
+            path.display(),
+            std::process::id()
+        ));
+    }
     warnings
 }
 

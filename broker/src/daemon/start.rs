@@ -58,13 +58,15 @@ fn start(home: &Home, up: &Up) -> Result<(), Failure> {
         .map_err(|error| Failure::new(Exit::Bug, "cannot start the runtime").because(&error))?;
     runtime.block_on(async {
         let audit = Log::open(&home.audit()).map_err(|error| translate::audit(&error))?;
+        // Before the store: what cannot be opened shall not leave a Vault behind that nobody asks for.
+        let callers = lookup_socket.as_deref().map(callers::Listening::bind).transpose()?;
         let backing = open_store(home, up).await?;
         let daemon = Arc::new(Daemon::new(home.clone(), layout, audit, backing, lease));
         let own =
             Actor { uid: rustix::process::geteuid().as_raw(), pid: rustix::process::getpid().as_raw_nonzero().get() };
         daemon.record(own, Act::Up, &[], Outcome::Done)?;
         let listener = run::listen(&daemon)?;
-        let callers = lookup_socket.as_deref().map(callers::Listening::bind).transpose()?;
+        daemon.listens_at(lookup_socket);
         report(&Report::Serving);
         let_go_of_output()?;
         let served = run::serve(daemon.clone(), listener, callers).await;

@@ -14,7 +14,11 @@ use crate::{
 };
 use donjon_drivers::store::Store;
 use donjon_policies::{deployment::Deployment, name::SecretName};
-use std::{sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 use tokio::sync::{RwLock, watch};
 
 /// The daemon.
@@ -43,6 +47,8 @@ pub struct Daemon {
     pub ending: watch::Sender<Ending>,
     /// The deployment file.
     understood: Understood,
+    /// Where it listens for others than its owner.
+    lookup_socket: OnceLock<PathBuf>,
 }
 
 /// Whether the daemon is to end, and what becomes of what it has started.
@@ -82,7 +88,22 @@ impl Daemon {
             callers: KnownCallers::default(),
             ending,
             understood: Understood::default(),
+            lookup_socket: OnceLock::new(),
         }
+    }
+
+    /// Remembers where it listens for others than its owner, for as long as it lives.
+    pub fn listens_at(&self, lookup_socket: Option<PathBuf>) {
+        if let Some(path) = lookup_socket {
+            // It listens at one place, named once.
+            let _ = self.lookup_socket.set(path);
+        }
+    }
+
+    /// The lookup socket that the deployment file asks for by now and that is not open.
+    pub fn missing_lookup_socket(&self) -> Option<PathBuf> {
+        let wanted = self.deployment().ok()?.lookup_socket().map(PathBuf::from)?;
+        (self.lookup_socket.get() != Some(&wanted)).then_some(wanted)
     }
 
     /// The open store, or why there is none. What is written through it is forgotten by the cache.
