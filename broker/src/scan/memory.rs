@@ -1,8 +1,8 @@
 //! The memory of every process, as root reads it by `/proc/PID/mem`.
 //!
 //! Every page is looked at that a process has written to, whether it can still write there or not, swapped-out ones too,
-//! and all that it shares. What it has mapped from a file and not changed is that file. Pages of `memfd_secret` nobody can
-//! read. What the kernel keeps in pages of no process is out of sight; it clears them before another process gets them.
+//! and all that it shares. What it has mapped from a file and not changed is that file; files that it has open and that have
+//! no name (in memory, or removed since) are read as well. Pages of `memfd_secret` nobody can read. What the kernel keeps in pages of no process is out of sight; it clears them before another process gets them.
 
 use super::{
     elsewhere::Process,
@@ -69,6 +69,25 @@ impl Look<'_> {
         {
             for (from, to) in mapping.runs(&table)? {
                 self.run(&memory, from, to, mapping.name);
+            }
+        }
+        self.nameless(&folder.join("fd"))
+    }
+
+    /// The files that it has open and that no walk over folders meets.
+    fn nameless(&mut self, descriptors: &Path) -> io::Result<()> {
+        for entry in fs::read_dir(descriptors)?.filter_map(Result::ok) {
+            // What was closed meanwhile is no longer there.
+            let (Ok(leads), Ok(found)) = (fs::read_link(entry.path()), fs::metadata(entry.path())) else { continue };
+            let leads = leads.to_string_lossy();
+            // Of a file that is no plain one, reading could wait for ever.
+            if !found.is_file() || leads == SECRET || !(leads.starts_with(IN_MEMORY) || leads.ends_with(REMOVED)) {
+                continue;
+            }
+            match File::open(entry.path()) {
+                Ok(file) => self.run(&file, 0, found.len(), &format!("open file {leads}")),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(_) => self.unread += found.len(),
             }
         }
         Ok(())
@@ -191,6 +210,9 @@ fn page_size() -> u64 {
     pairs.find_map(|(kind, value)| (kind == AT_PAGESZ && value > 0).then_some(value)).unwrap_or(4096)
 }
 
+/// What `/proc` shows of files that `memfd_create` made, and of those that have lost their names.
+const IN_MEMORY: &str = "/memfd:";
+const REMOVED: &str = " (deleted)";
 /// What the kernel calls a mapping of `memfd_secret`.
 const SECRET: &str = "/secretmem (deleted)";
 /// The bytes of an entry of `pagemap`.
@@ -268,5 +290,11 @@ Rss:                   0 kB
         assert!(holds == [0] && bytes > 4096, "{holds:?} {bytes}");
         let (holds, bytes) = held(&sieve, without.0.id());
         assert!(holds.is_empty() && bytes > 4096, "{holds:?} {bytes}");
+        // It reads nothing of it: the value is in the file alone, and the file has no name any more.
+        let mut file = tempfile::tempfile().unwrap();
+        io::Write::write_all(&mut file, format!("x{value}y").as_bytes()).unwrap();
+        let open = Holder(Command::new("sleep").arg("60").env_clear().stdin(file).spawn().unwrap());
+        let (holds, bytes) = held(&sieve, open.0.id());
+        assert!(holds == [0] && bytes > 4096, "{holds:?} {bytes}");
     }
 }
