@@ -7,9 +7,13 @@ use super::{
     lookup::Lookup,
     witness::Outcome,
 };
-use donjon_drivers::{material::Material, store::RecordPath};
+use donjon_drivers::{
+    material::Material,
+    store::{RecordPath, Stored},
+};
 use donjon_policies::name::RoleName;
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Deserialize)]
 struct Wanted {
@@ -56,19 +60,28 @@ pub(super) async fn records(
     }
     // Each is granted, so each is a path.
     let granted: Vec<RecordPath> = paths.iter().flatten().cloned().collect();
-    let read = match lookup.read_together(role, &granted).await {
+    // One that is named more than once, for several options, is read once.
+    let once: BTreeSet<&RecordPath> = granted.iter().collect();
+    let once: Vec<RecordPath> = once.into_iter().cloned().collect();
+    let read = match lookup.read_together(role, &once).await {
         Ok(read) => read,
         Err(error) => {
             let seen = paths.into_iter().map(|path| (path, Outcome::Failed)).collect();
             return (seen, kv::failure(&error));
         }
     };
+    let found: BTreeMap<&RecordPath, &Option<Stored>> = once.iter().zip(&read).collect();
+    let read: Vec<Option<&Stored>> = granted.iter().map(|path| found.get(path)?.as_ref()).collect();
+    if read.iter().flatten().map(|stored| stored.document.text().len()).sum::<usize>() > LARGEST {
+        let seen = paths.into_iter().map(|path| (path, Outcome::Refused)).collect();
+        return (seen, Answer::errors(400, &["the answer would be too large: ask for fewer records at once"]));
+    }
     let missing = places(&read, Option::is_none);
     if !missing.is_empty() {
         let seen = missing.iter().map(|place| (paths[*place].clone(), Outcome::Missing)).collect();
         return (seen, refused(404, "not there", missing));
     }
-    let all: Option<Vec<Data<'_>>> = read.iter().flatten().map(kv::shown).collect();
+    let all: Option<Vec<Data<'_>>> = read.into_iter().flatten().map(kv::shown).collect();
     let (outcome, answer) = match all {
         Some(records) => (Outcome::Done, Answer::data(Records { records })),
         None => (Outcome::Failed, Answer::failed()),
@@ -87,3 +100,5 @@ fn refused(status: u16, error: &'static str, places: Vec<usize>) -> Answer {
 
 /// More than a service has options that are secret.
 const MOST: usize = 1024;
+/// The bytes of all records of an answer: a hundred of the longest keys. Whoever reads it slowly keeps as much here.
+const LARGEST: usize = 2 << 20;

@@ -334,6 +334,23 @@ async fn who_guesses_is_slowed_down_without_a_line_for_each_and_who_is_known_is_
 }
 
 #[tokio::test]
+async fn one_answer_holds_so_much_however_often_a_record_is_named() {
+    let running = start(Limits::default()).await;
+    let token = running.login().await;
+    let long = "x".repeat(30_000);
+    running.reader.replace(source(&long, &running.roles));
+    let ask = async |times: usize| {
+        let paths = vec!["\"d/a\""; times].join(",");
+        let head = format!("POST /v1/sys/donjon/records HTTP/1.1\r\nX-Vault-Token: {token}");
+        running.request(&head, &format!(r#"{{"mount":"kv","paths":[{paths}]}}"#)).await
+    };
+    let twice = ask(2).await;
+    assert!(twice.starts_with("HTTP/1.1 200") && twice.matches(&long).count() == 2, "an option each");
+    let many = ask(1000).await;
+    assert!(many.starts_with("HTTP/1.1 400") && many.contains("fewer records") && many.len() < 1000, "{}", many.len());
+}
+
+#[tokio::test]
 async fn who_asks_and_does_not_read_is_cut_off() {
     let limits = Limits { connections_each: 1, ..hasty() };
     let running = start(limits).await;
