@@ -9,8 +9,11 @@ use super::{
     ledger::{self, Content},
     private::{self, Places, Recorded, records_below},
 };
-use donjon_drivers::store::{Expected, RecordPath, Store, StoreError, Version};
-use donjon_policies::name::SiteName;
+use donjon_drivers::store::{
+    Expected, RecordPath, Store, StoreError, Stored, Version, Which,
+    secret::{Origin, SecretRecord},
+};
+use donjon_policies::name::{SecretName, SiteName};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,7 +45,7 @@ pub struct Exposed {
     pub version: Version,
     /// When the record was first exposed, in seconds since 1970.
     pub since: i64,
-    /// Whether the newest version there is was exposed: nothing newer has taken its place.
+    /// Whether what is served was exposed: no other value has taken its place.
     pub in_use: bool,
 }
 
@@ -159,17 +162,49 @@ async fn index(store: &dyn Store, places: &Places) -> Result<(), StoreError> {
 
 /// The newest version of each record, looked up once however many recipients could open it.
 #[derive(Debug, Default)]
-pub struct Newest(BTreeMap<RecordPath, Option<Version>>);
+pub struct Newest(BTreeMap<RecordPath, Option<Stored>>);
 
 impl Newest {
-    async fn of(&mut self, store: &dyn Store, path: &RecordPath) -> Result<Option<Version>, StoreError> {
-        if let Some(newest) = self.0.get(path) {
-            return Ok(*newest);
+    /// Whether what is served of a record is what one of these versions was: the same version, or the same value under a later
+    /// number, as after a rotation that went back.
+    async fn is_any_of(
+        &mut self,
+        store: &dyn Store,
+        path: &RecordPath,
+        versions: impl Iterator<Item = Version>,
+    ) -> Result<bool, StoreError> {
+        if !self.0.contains_key(path) {
+            let newest = store.read(path, Which::Latest).await?;
+            self.0.insert(path.clone(), newest);
         }
-        let newest = store.versions(path).await?.into_iter().map(|info| info.version).max();
-        self.0.insert(path.clone(), newest);
-        Ok(newest)
+        let Some(Some(newest)) = self.0.get(path) else { return Ok(false) };
+        let served = record(path, newest);
+        for version in versions {
+            if version == newest.version {
+                return Ok(true);
+            }
+            match store.read(path, Which::Number(version)).await? {
+                Some(held) if same(served.as_ref(), record(path, &held).as_ref()) => return Ok(true),
+                Some(_) => {}
+                // Nobody can compare it any more. A value that came back, or from elsewhere, may be that one.
+                None => match served.as_ref().map(|served| served.origin) {
+                    Some(Origin::Restored | Origin::Imported) => return Ok(true),
+                    Some(Origin::Generated | Origin::Put | Origin::Adopted | Origin::Rotated | Origin::Assembled)
+                    | None => {}
+                },
+            }
+        }
+        Ok(false)
     }
+}
+
+fn record(path: &RecordPath, stored: &Stored) -> Option<SecretRecord> {
+    let name: SecretName = path.as_str().rsplit('/').next()?.parse().ok()?;
+    SecretRecord::from_document(&name, &stored.document).ok()
+}
+
+fn same(a: Option<&SecretRecord>, b: Option<&SecretRecord>) -> bool {
+    a.zip(b).is_some_and(|(a, b)| a.value.matches(&b.value))
 }
 
 /// What a recipient could ever open of the records that consumers read, the oldest exposure first.
@@ -183,11 +218,11 @@ pub async fn exposed(
     let mut exposed = Vec::new();
     for (path, versions) in known.opened.iter().filter(|(path, _)| path.starts_with(&folder)) {
         let Ok(path) = path.parse::<RecordPath>() else { continue };
-        let newest = newest.of(store, &path).await?;
         let (Some(last), Some(since)) = (versions.keys().max().copied(), versions.values().min().copied()) else {
             continue;
         };
-        let in_use = newest.is_some_and(|newest| versions.contains_key(&newest.0));
+        // The last first: it is what is served, as a rule.
+        let in_use = newest.is_any_of(store, &path, versions.keys().rev().copied().map(Version)).await?;
         exposed.push(Exposed { path, version: Version(last), since, in_use });
     }
     exposed.sort_by(|a, b| (a.since, &a.path).cmp(&(b.since, &b.path)));
@@ -261,7 +296,7 @@ mod tests {
     use super::*;
     use donjon_drivers::{
         material::Material,
-        store::{Document, memory::Memory},
+        store::{Document, memory::Memory, secret::SecretValue},
     };
 
     const NODE: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
@@ -292,6 +327,35 @@ mod tests {
         let told: Vec<_> = exposed(&store, &places, &known, &mut Newest::default()).await.unwrap();
         let told: Vec<_> = told.iter().map(|e| (e.path.as_str(), e.since, e.in_use)).collect();
         assert_eq!(told, [("kolla/b", 100, true), ("kolla/a", 200, false)], "the oldest exposure first");
+    }
+
+    #[tokio::test]
+    async fn a_value_that_came_back_is_in_use_under_its_later_number() {
+        let (store, places) = (Memory::default(), Places::new("kolla".parse().unwrap()).unwrap());
+        let path: RecordPath = "kolla/a".parse().unwrap();
+        let put = async |value: &str, origin: Origin| {
+            let value = SecretValue::Whole(Material::from(value.to_owned()));
+            let record = SecretRecord { name: "a".parse().unwrap(), value, created: 1, origin, user: None };
+            let expected = private::next(&store, &path).await.unwrap();
+            store.write(&path, &record.to_document().unwrap(), expected).await.unwrap();
+        };
+        let recipients = Recipients::parse([NODE]).unwrap();
+        put("one", Origin::Generated).await;
+        note(&store, &places, &recipients, &[content("kolla/a", 1)], 100).await.unwrap();
+        let known = remove(&store, &places, NODE, 200).await.unwrap();
+        let in_use = async || exposed(&store, &places, &known, &mut Newest::default()).await.unwrap()[0].in_use;
+        put("two", Origin::Rotated).await;
+        assert!(!in_use().await);
+        put("one", Origin::Restored).await;
+        assert!(in_use().await, "the rotation went back");
+        put("one", Origin::Put).await;
+        assert!(in_use().await, "a person put it back");
+        put("three", Origin::Restored).await;
+        assert!(!in_use().await, "another one came back");
+        store.destroy(&path, &[Version(1)]).await.unwrap();
+        assert!(in_use().await, "nobody can tell which one came back");
+        put("four", Origin::Rotated).await;
+        assert!(!in_use().await);
     }
 
     #[tokio::test]
