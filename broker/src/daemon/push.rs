@@ -35,7 +35,8 @@ pub(super) async fn push(
     let given = deployment.roles.iter().map(|(role, given)| (role.clone(), given.reads.clone()));
     let access = Access::new(given, &catalogue);
     let (plan, with) = (asked.plan, asked.credentials.then(|| asked.hosts.clone()));
-    let destination = Destination::open(named(asked, materials)?).await.map_err(|error| told::push(REFUSED, &error))?;
+    let destination =
+        Destination::open(named(asked, materials)?).await.map_err(|error| told::looked(REFUSED, &error))?;
     // Neither a rotation nor a deployer run is cut off in its middle.
     let _alone = if plan { None } else { Some(rotate::alone(daemon)?) };
     // Nor is a value put while the authority changes sides, to stay behind unseen.
@@ -49,7 +50,7 @@ pub(super) async fn push(
         roles: deployment.roles.keys().cloned().collect(),
         now: transfer::now(),
     };
-    let found = stand(&pushing).await.map_err(|error| told::push(REFUSED, &error))?;
+    let found = stand(&pushing).await.map_err(|error| told::looked(REFUSED, &error))?;
     let mut reply = described(&destination, &found);
     if plan {
         return Ok((reply, Vec::new()));

@@ -7,6 +7,7 @@ use crate::{
     failure::{Exit, Failure},
     lifecycle::Backing,
     records::epoch,
+    rotation::journal::Held,
     socket::{
         frame::LONGEST_MATERIAL,
         message::{BundleAsked, Event, ImportAsked, RestoreAsked},
@@ -19,10 +20,7 @@ use crate::{
         drill,
         export::{self, Request, Wanted},
         exposure, heir,
-        import::{
-            restore,
-            store::{self as into_store, Change},
-        },
+        import::{restore, store as into_store},
         key::PublicKey,
         mark,
         receipt::{self, Act as Deed, Receipt, ReceiptError},
@@ -161,14 +159,20 @@ pub async fn import(daemon: &Daemon, actor: Actor, asked: &ImportAsked, material
     if asked.plan {
         return Ok((reply, Vec::new()));
     }
-    let names = public_names(daemon, plan.steps.iter().filter(|s| s.change != Change::Keep).map(|s| &s.path));
+    // No rotation has a record in hand that changes under it, and none begins meanwhile.
+    let _alone = super::rotate::alone(daemon)?;
+    let names = public_names(daemon, plan.steps.iter().filter(|s| s.change.writes()).map(|s| &s.path));
+    let unfinished = Held::unfinished(&*store, &daemon.layout).await;
+    let unfinished = unfinished.map_err(|error| super::translate::store("cannot read the journals", &error))?;
+    if let Some(held) = unfinished.iter().find(|held| held.journal.names().iter().any(|name| names.contains(name))) {
+        return Err(Failure::new(Exit::Conflict, refused)
+            .cause(format!("{} is being rotated ({})", held.journal.named(), held.journal.id))
+            .state("nothing was changed")
+            .hint("`donjon rotate resume` or `donjon rotate abort`, then the same command again"));
+    }
     daemon.record(actor, Act::Import, &names, Outcome::Intent)?;
     let written = into_store::apply(&*store, &opened, &plan, now()).await;
     let written = written.map_err(|error| told::import(refused, &error))?;
-    if written > 0 {
-        let bumped = epoch::bump(&*store, &daemon.layout).await;
-        bumped.map_err(|error| super::translate::store("cannot publish what was imported", &error))?;
-    }
     let own = Authority::ensure(&*store, &places, now()).await;
     let own = own.map_err(|error| told::authority("cannot sign the receipt", &error))?;
     daemon.record(actor, Act::Import, &names, Outcome::Done)?;

@@ -14,6 +14,7 @@
 //! donjon-private/<deployment>/sites-whole                             that every recipient is among these
 //! donjon-private/<deployment>/pin                                     whose bundles this store takes in; never in a bundle
 //! donjon-private/<deployment>/imports/<site>/<role>/any|host.<host>   the last bundle that this store took in
+//! donjon-private/<deployment>/imported                            which version of each record it took in; never in a bundle
 //! ```
 
 use super::{bundle::Scope, json};
@@ -65,8 +66,8 @@ impl Places {
             || folders.iter().any(|folder| record.as_str().starts_with(folder))
     }
 
-    fn alone_that_stay(&self) -> [RecordPath; 3] {
-        [self.authority(), self.pin(), self.handover()]
+    fn alone_that_stay(&self) -> [RecordPath; 4] {
+        [self.authority(), self.pin(), self.handover(), self.imported()]
     }
 
     /// Whether only the newest version of a record says anything: each has all that the ones before had, and nobody names it
@@ -175,6 +176,10 @@ impl Places {
 
     pub(super) fn imports(&self) -> RecordPath {
         self.private("imports")
+    }
+
+    pub(super) fn imported(&self) -> RecordPath {
+        self.private("imported")
     }
 
     pub(super) fn import(&self, scope: &Scope) -> RecordPath {

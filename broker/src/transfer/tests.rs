@@ -22,10 +22,11 @@ use super::{
     standing::{Missing, behind, standing},
     succession::Trust,
 };
+use crate::records::{Layout, epoch};
 use age::x25519;
 use donjon_drivers::{
     material::Material,
-    store::{Document, RecordPath, Store, Version, Which, memory::Memory},
+    store::{Document, Expected, RecordPath, Store, Version, Which, memory::Memory},
 };
 
 struct Site {
@@ -309,19 +310,61 @@ async fn another_store_takes_a_bundle_in_once_and_goes_on_where_it_stopped() {
 #[tokio::test]
 async fn a_store_that_takes_bundles_in_goes_on_with_its_own_count_of_publications() {
     let site = Site::new().await;
-    put(&site.store, "donjon-public/kolla/epoch", "of the authority").await;
+    let layout = Layout::new("kolla".parse().unwrap()).unwrap();
+    for _ in 0..5 {
+        epoch::bump(&site.store, &layout).await.unwrap();
+    }
     let bundle = site.export(edge(), &latest(&["kolla/nova_password", "donjon-public/kolla/epoch"])).await.unwrap();
-    for (own, kept) in [(None, "of the authority"), (Some("its own"), "its own")] {
+    for (own, then) in [(0, 6), (2, 3)] {
         let there = Memory::default();
-        if let Some(own) = own {
-            put(&there, "donjon-public/kolla/epoch", own).await;
+        for _ in 0..own {
+            epoch::bump(&there, &layout).await.unwrap();
         }
         take(&there, &site, &bundle, None).await.unwrap();
-        let held = there.read(&path("donjon-public/kolla/epoch"), Which::Latest).await.unwrap().unwrap();
-        let held: serde_json::Value = held.document.parse().unwrap();
-        assert_eq!(held["password"], kept);
+        assert_eq!(epoch::read(&there, &layout).await.unwrap(), then);
         assert!(there.read(&path("kolla/nova_password"), Which::Latest).await.unwrap().is_some(), "the control");
+        take(&there, &site, &bundle, None).await.unwrap();
+        assert_eq!(epoch::read(&there, &layout).await.unwrap(), then, "nothing is new");
     }
+}
+
+#[tokio::test]
+async fn what_was_written_and_not_told_is_told_by_the_next_run() {
+    let site = Site::new().await;
+    let layout = Layout::new("kolla".parse().unwrap()).unwrap();
+    let bundle = site.export(edge(), &latest(&["kolla/nova_password"])).await.unwrap();
+    let there = Memory::default();
+    // As an import leaves it that dies after its last record.
+    let held = site.store.read(&path("kolla/nova_password"), Which::Latest).await.unwrap().unwrap();
+    there.write(&path("kolla/nova_password"), &held.document, Expected::Absent).await.unwrap();
+    assert_eq!(take(&there, &site, &bundle, None).await.unwrap(), 0);
+    assert_eq!(epoch::read(&there, &layout).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn an_older_bundle_of_another_role_brings_no_earlier_value_back() {
+    let site = Site::new().await;
+    let shared = ["kolla/nova_password", "kolla/database_password"];
+    let older = site.export(edge(), &latest(&shared)).await.unwrap();
+    put(&site.store, "kolla/nova_password", "the next one").await;
+    let network = Scope::Site { site: "edge1".parse().unwrap(), role: "network".parse().unwrap(), host: None };
+    let newer = site.export(network, &latest(&["kolla/nova_password"])).await.unwrap();
+    let value = async |store: &dyn Store| {
+        let held = store.read(&path("kolla/nova_password"), Which::Latest).await.unwrap().unwrap();
+        held.document.parse::<serde_json::Value>().unwrap()["password"].clone()
+    };
+    let there = Memory::default();
+    take(&there, &site, &newer, None).await.unwrap();
+    assert_eq!(take(&there, &site, &older, None).await.unwrap(), 1, "what it has besides is taken in");
+    assert_eq!(value(&there).await, "the next one");
+    // The authority itself has it in a later version.
+    take(&site.store, &site, &older, None).await.unwrap();
+    assert_eq!(value(&site.store).await, "the next one");
+    // In the order in which they were made, both are taken in.
+    let there = Memory::default();
+    take(&there, &site, &older, None).await.unwrap();
+    take(&there, &site, &newer, None).await.unwrap();
+    assert_eq!(value(&there).await, "the next one");
 }
 
 fn another_edge() -> Scope {

@@ -186,6 +186,9 @@ pub fn push(message: &str, error: &PushError) -> Failure {
         PushError::Differs { .. } => told(Exit::Conflict)
             .state("what is there was left as it is; this store is the authority as before")
             .hint("`--plan` shows every record; take another --mount, or remove those records there"),
+        PushError::Foreign { .. } => told(Exit::Conflict)
+            .state("nothing was changed")
+            .hint("one Vault, or one namespace of it, for each deployment and mount: `--namespace`; or remove that policy and its AppRole there if nobody uses them"),
         PushError::Taken | PushError::OtherDestination => told(Exit::Conflict)
             .state("nothing was changed")
             .hint("`donjon status` says where the authority is, or where it is moving"),
@@ -208,6 +211,11 @@ pub fn push(message: &str, error: &PushError) -> Failure {
         }
         PushError::Authority(error) => authority(message, error),
     }
+}
+
+/// As [`push`], of what only looked.
+pub fn looked(message: &str, error: &PushError) -> Failure {
+    push(message, error).state("nothing was changed")
 }
 
 /// A database that was not carried.

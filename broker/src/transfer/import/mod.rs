@@ -11,6 +11,7 @@ mod error;
 pub mod node;
 pub mod restore;
 pub mod store;
+mod taken;
 pub mod vault;
 
 pub use error::ImportError;

@@ -1,11 +1,15 @@
 //! Into another store: a plan without values, then writes that each hold only if the plan still fits.
 
-use super::ImportError;
-use crate::transfer::{
-    bundle::{Accepted, Checks, Epoch, ManifestDigest, OpenError, Opened, Record, Sealed, Verified},
-    key::PublicKey,
-    pin,
-    private::{self, Places, Recorded},
+use super::{ImportError, taken::Taken};
+use crate::{
+    records::{Layout, epoch},
+    transfer::{
+        authority::Authority,
+        bundle::{Accepted, Checks, Epoch, ManifestDigest, OpenError, Opened, Record, Sealed, Verified},
+        key::PublicKey,
+        pin,
+        private::{self, Places, Recorded},
+    },
 };
 use donjon_drivers::store::{Expected, RecordPath, Store, StoreError, Version, Which};
 use donjon_policies::name::DeploymentName;
@@ -40,6 +44,8 @@ pub enum Change {
     Replace,
     /// It holds that value already.
     Keep,
+    /// It holds a later value of the same authority, which stays.
+    Newer,
 }
 
 /// What a store remembers of the last bundle that it took in for a scope.
@@ -89,6 +95,15 @@ impl Change {
             Self::Create => "create",
             Self::Replace => "replace",
             Self::Keep => "keep",
+            Self::Newer => "newer",
+        }
+    }
+
+    /// Whether something is written.
+    pub fn writes(self) -> bool {
+        match self {
+            Self::Create | Self::Replace => true,
+            Self::Keep | Self::Newer => false,
         }
     }
 }
@@ -110,14 +125,21 @@ pub async fn verify<'a>(store: &dyn Store, file: &'a [u8], asked: &Checks<'_>) -
 /// Compares each record with what the store holds. Nothing is written.
 pub async fn plan(store: &dyn Store, opened: &Opened) -> Result<Plan, ImportError> {
     let unwritten = ImportError::unwritten(opened.records().len());
-    let epoch = places(&opened.manifest().deployment)?.epoch();
+    let (places, authority) = (places(&opened.manifest().deployment)?, &opened.manifest().authority);
+    let epoch = places.epoch();
+    let taken = Taken::read(store, &places, authority).await.map_err(&unwritten)?;
+    // What this store has signed itself it has in later versions, if in others.
+    let own = Authority::read(store, &places).await?.is_some_and(|own| own.public() == authority);
     let mut steps = Vec::with_capacity(opened.records().len());
     for record in opened.records() {
         let held = store.read(&record.path, Which::Latest).await.map_err(&unwritten)?;
+        let standing = if own { held.as_ref().map(|held| held.version) } else { taken.version(&record.path) };
+        let is_older = standing.is_some_and(|standing| record.version < standing);
         let (change, expected) = match held {
             Some(held) if held.document.matches(&record.document) => (Change::Keep, Expected::Newest(held.version)),
             // Its readers go by its own count of publications, which must not be seen to come back to an earlier one.
             Some(held) if record.path == epoch => (Change::Keep, Expected::Newest(held.version)),
+            Some(held) if is_older => (Change::Newer, Expected::Newest(held.version)),
             Some(held) => (Change::Replace, Expected::Newest(held.version)),
             None => (Change::Create, private::next(store, &record.path).await.map_err(&unwritten)?),
         };
@@ -126,7 +148,8 @@ pub async fn plan(store: &dyn Store, opened: &Opened) -> Result<Plan, ImportErro
     Ok(Plan { steps })
 }
 
-/// Writes what the plan says, and reads each record back; then remembers the bundle. A second run does what is left.
+/// Writes what the plan says, and reads each record back; then tells readers of it and remembers the bundle. A second run does
+/// what is left.
 pub async fn apply(store: &dyn Store, opened: &Opened, plan: &Plan, now: i64) -> Result<usize, ImportError> {
     let wanted = plan.steps.len();
     let mut written = 0;
@@ -134,25 +157,38 @@ pub async fn apply(store: &dyn Store, opened: &Opened, plan: &Plan, now: i64) ->
     let places = places(&manifest.deployment)?;
     pin::keep(store, &places, opened, now).await.map_err(ImportError::unwritten(wanted))?;
     for (step, record) in plan.steps.iter().zip(opened.records()) {
-        if step.change == Change::Keep {
+        if !step.change.writes() {
             continue;
         }
         write(store, step, record).await.map_err(|source| ImportError::Store { written, wanted, source })?;
         written += 1;
     }
-    let (pin, epoch) = (manifest.authority, manifest.epoch);
-    let known = Known { format: Known::FORMAT, pin, epoch, digest: opened.digest(), at: now };
+    let failed = |source| ImportError::Store { written, wanted, source };
     let path = places.import(&manifest.scope);
-    let remember = async {
-        let (_, expected) = private::read::<Known>(store, &path).await?;
-        private::write(store, &path, &known, expected).await
+    let (before, expected) = private::read::<Known>(store, &path).await.map_err(failed)?;
+    // Also where another run wrote the records and came no further.
+    if written > 0 || before.is_none_or(|before| before.digest != opened.digest()) {
+        let layout = Layout::new(manifest.deployment.clone()).map_err(|_| reserved())?;
+        epoch::bump(store, &layout).await.map_err(failed)?;
+    }
+    Taken::remember(store, &places, opened).await.map_err(failed)?;
+    let known = Known {
+        format: Known::FORMAT,
+        pin: manifest.authority,
+        epoch: manifest.epoch,
+        digest: opened.digest(),
+        at: now,
     };
-    remember.await.map_err(|source| ImportError::Store { written, wanted, source })?;
+    private::write(store, &path, &known, expected).await.map_err(failed)?;
     Ok(written)
 }
 
 fn places(deployment: &DeploymentName) -> Result<Places, OpenError> {
-    Places::new(deployment.clone()).map_err(|_| OpenError::Damaged { what: "it names a deployment that cannot be" })
+    Places::new(deployment.clone()).map_err(|_| reserved())
+}
+
+fn reserved() -> OpenError {
+    OpenError::Damaged { what: "it names a deployment that cannot be" }
 }
 
 async fn write(store: &dyn Store, step: &Step, record: &Record) -> Result<(), StoreError> {

@@ -5,15 +5,12 @@ use super::{
     ImportError,
     store::{self, Plan},
 };
-use crate::{
-    records::{Layout, epoch},
-    transfer::{
-        authority::Authority,
-        bundle::{Checks, Foreign, OpenError, Opened, Scope, Sealed, Verified},
-        private::Places,
-        push::{Credential, Destination, Grant, WithCredentials},
-        receipt::{Act, Receipt},
-    },
+use crate::transfer::{
+    authority::Authority,
+    bundle::{Checks, Foreign, OpenError, Opened, Scope, Sealed, Verified},
+    private::Places,
+    push::{Credential, Destination, Grant, WithCredentials},
+    receipt::{Act, Receipt},
 };
 use donjon_policies::{
     access::Access,
@@ -77,10 +74,6 @@ pub async fn apply(
     let held = there.store();
     let written = store::apply(&held, opened, &planned.records, now).await?;
     let deployment = &opened.manifest().deployment;
-    if written > 0 {
-        let layout = Layout::new(deployment.clone()).map_err(|_| reserved())?;
-        epoch::bump(&held, &layout).await.map_err(ImportError::unwritten(written))?;
-    }
     let credentials = there.give(&planned.grants, with).await?;
     let own = Authority::ensure(&held, &places(deployment)?, now).await?;
     let receipt = Receipt::of(opened, Act::Imported, own.key(), now).to_file(own.key());

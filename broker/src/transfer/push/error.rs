@@ -75,6 +75,14 @@ pub enum PushError {
     /// A key could not be read or made.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
+    /// What a role's policy would be called is another deployment's there.
+    #[error("the policy `{name}` there is for `{whose}`, and readers of that one would be cut off")]
+    Foreign {
+        /// The policy.
+        name: String,
+        /// Its mount and deployment.
+        whose: String,
+    },
     /// A role can be given nothing here.
     #[error("cannot write the policy of the role `{role}`")]
     Policy {

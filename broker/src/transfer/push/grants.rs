@@ -98,6 +98,10 @@ async fn compare_each(
     let mut grants = Vec::new();
     for (role, name, policy) in wanted {
         let held = destination.policy(&name).await?;
+        // Its readers would be cut off, and what they log in with would read this one's.
+        if let Some(whose) = held.as_deref().and_then(|held| another(held, &policy)) {
+            return Err(PushError::Foreign { name, whose });
+        }
         let settings = match role {
             Some(_) => destination.settings(&name).await?,
             None => Some(Settings::of(&name)),
@@ -110,6 +114,23 @@ async fn compare_each(
         grants.push(Grant { role, name, change, policy });
     }
     Ok(grants)
+}
+
+/// The place that a policy there is for, where that is another than the one that is to be written: each names the record of its
+/// deployment's epoch in its mount, or, the broker's own, all records of its mount. One that names neither is nobody's.
+fn another(held: &str, wanted: &str) -> Option<String> {
+    let place = |policy: &str| {
+        let paths = policy.lines().filter_map(|line| line.strip_prefix("path \"")?.split_once('"'));
+        let place = |path: &str| match path.strip_suffix("/data/*") {
+            Some(mount) => Some(mount.to_owned()),
+            None => path
+                .strip_suffix("/epoch")?
+                .split_once("/data/donjon-public/")
+                .map(|(mount, of)| format!("{mount}/{of}")),
+        };
+        paths.filter_map(|(path, _)| place(path)).next()
+    };
+    place(held).filter(|held| Some(held) != place(wanted).as_ref())
 }
 
 /// Writes what is not there yet.
@@ -291,3 +312,27 @@ impl Destination {
 
 const TOKEN_LIVES: u64 = 3600;
 const TOKEN_LIVES_AT_MOST: u64 = 86400;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use donjon_policies::catalogue::Catalogue;
+
+    #[test]
+    fn a_policy_of_another_deployment_or_mount_is_nobody_elses_to_write() {
+        let role: RoleName = "compute".parse().unwrap();
+        let policy = |deployment: &str, mount: &str, secrets: &[&str]| {
+            let reads = secrets.iter().map(|name| name.parse().unwrap()).collect();
+            let access = Access::new([(role.clone(), reads)], &Catalogue::named("kolla-ansible").unwrap());
+            at_mount(&access.vault_policy(&deployment.parse().unwrap(), &role).unwrap(), mount)
+        };
+        let own = policy("site1", "donjon", &["a"]);
+        assert_eq!(another(&policy("site1", "donjon", &["b", "c"]), &own), None, "it changes with its role");
+        assert_eq!(another("", &own), None);
+        assert_eq!(another(&policy("evil", "donjon", &["a"]), &own), Some("donjon/evil".to_owned()));
+        assert_eq!(another(&policy("site1", "kv/m4", &["a"]), &own), Some("kv/m4/site1".to_owned()));
+        let brokers = at_mount(BROKER_POLICY, "m4");
+        assert_eq!(another(&brokers, BROKER_POLICY), Some("m4".to_owned()));
+        assert_eq!(another(BROKER_POLICY, BROKER_POLICY), None);
+    }
+}

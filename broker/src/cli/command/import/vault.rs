@@ -3,17 +3,17 @@
 use super::{Import, authority_key, identities, now};
 use crate::{
     cli::command::{config::reading::runtime, export::kept},
-    daemon::push::named,
+    daemon::{push::named, translate},
     failure::Failure,
     socket::message::VaultAsked,
     transfer::{
         bundle::Opened,
-        import::{store::Step, vault},
+        import::{ImportError, store::Step, vault},
         push::{Destination, WithCredentials},
         told,
     },
 };
-use donjon_drivers::material::Material;
+use donjon_drivers::{fs, material::Material};
 use serde_json::{Value, json};
 
 impl Import {
@@ -30,14 +30,19 @@ impl Import {
         let asked = named(VaultAsked { mount: self.mount.clone(), ..asked }, vec![self.at.token()?])?;
         let checks = self.checks(key.as_ref());
         runtime()?.block_on(async {
-            let there = Destination::open(asked).await.map_err(|error| told::push(&refused, &error))?;
+            let there = Destination::open(asked).await.map_err(|error| told::looked(&refused, &error))?;
             let verified = vault::verify(&there, file, &checks).await;
-            let verified = verified.map_err(|error| told::import(&refused, &error))?;
+            let looked = |error: ImportError| told::import(&refused, &error).state("nothing was changed");
+            let verified = verified.map_err(looked)?;
             let opened = verified.open(&identities).map_err(|error| told::bundle(&refused, &error))?;
-            let planned = vault::plan(&there, &opened).await.map_err(|error| told::import(&refused, &error))?;
+            let planned = vault::plan(&there, &opened).await.map_err(looked)?;
             let mut value = described(&opened, &there, &planned);
             if self.plan {
                 return Ok((value, None));
+            }
+            if let Some(folder) = &self.credentials {
+                // Before anything is written there: credentials that are made and cannot be kept are lost.
+                fs::private_folder(folder).map_err(|error| translate::file(refused.as_str(), &error))?;
             }
             let with = match &self.credentials {
                 Some(_) => WithCredentials::Yes(self.hosts.clone()),
