@@ -99,7 +99,9 @@ impl Render {
         if place.medium == Medium::Disk && !self.disk {
             let mut failure = failed().cause(format!("{} would lie on a disk", place.path.display()));
             failure.code = Exit::Usage;
-            return Err(failure.hint("a path on a tmpfs, such as below /run or /dev/shm; or `--disk`"));
+            return Err(
+                failure.hint("a path on a tmpfs, such as below /dev/shm (`findmnt -t tmpfs` lists all); or `--disk`")
+            );
         }
         let bytes = fs::read(template).map_err(|error| failed().because(&error))?;
         let text = String::from_utf8(bytes).map_err(|error| failed().because(&error.utf8_error()))?;

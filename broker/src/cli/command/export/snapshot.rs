@@ -46,7 +46,7 @@ use std::{
 /// heritage.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  donjon export snapshot --address https://10.0.0.11:8200 --address https://10.0.0.12:8200 --address https://10.0.0.13:8200 --cacert ca.pem --plan\n  donjon export snapshot --address https://10.0.0.11:8200 --address https://10.0.0.12:8200 --address https://10.0.0.13:8200 --cacert ca.pem --custodian age1… --custodian age1… --custodian age1… --out /root/overcloud --credentials\n  donjon export snapshot -i alice.txt -i bob.txt …     where custodians open this Vault\n  donjon export snapshot --file vault.snapshot --recipient age1…     the signed file alone"
+    after_help = "Examples:\n  donjon export snapshot --address https://10.0.0.11:8200 --address https://10.0.0.12:8200 --address https://10.0.0.13:8200 --cacert ca.pem --plan\n  donjon export snapshot --address https://10.0.0.11:8200 --address https://10.0.0.12:8200 --address https://10.0.0.13:8200 --cacert ca.pem --custodian age1… --custodian age1… --custodian age1… --out /root/overcloud --credentials\n  donjon export snapshot -i alice.txt -i bob.txt --address https://10.0.0.11:8200 --cacert ca.pem --custodian age1… --out /root/overcloud     where custodians open this Vault\n  donjon export snapshot --file vault.snapshot --recipient age1…     the signed file alone"
 )]
 pub(super) struct Snapshot {
     /// The address of a server of the cluster; one for each, and the first takes the database.
