@@ -157,7 +157,8 @@ fn a_services_secrets_leave_its_file_and_come_back() {
     assert_eq!(read(), text, "nothing was done");
     scene.donjon.run_with_input(&["put", "keystone.transport_url"], b"rabbit://u:canary-1@h//").ok();
     // A link could lead elsewhere a moment later, and this runs as root in folders of others.
-    let link = scene.file("elsewhere.conf", "") + ".link";
+    let elsewhere = tempfile::tempdir().unwrap();
+    let link = elsewhere.path().join("keystone.conf").display().to_string();
     std::os::unix::fs::symlink(&file, &link).unwrap();
     let said = scene.donjon.run(&["wire", "oslo", "--service", "keystone", "--config", &link]).failed(2);
     assert!(said.contains("nothing was done"), "{said}");

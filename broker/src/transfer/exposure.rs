@@ -301,10 +301,10 @@ mod tests {
 
     const NODE: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
 
-    async fn put(store: &Memory, at: &str) {
+    async fn put(store: &Memory, at: &str, value: &str) {
         let path: RecordPath = at.parse().unwrap();
         let expected = private::next(store, &path).await.unwrap();
-        let document = Document::from_json(Material::from("{\"password\":\"x\"}".to_owned())).unwrap();
+        let document = Document::from_json(Material::from(format!("{{\"password\":\"{value}\"}}"))).unwrap();
         store.write(&path, &document, expected).await.unwrap();
     }
 
@@ -316,13 +316,13 @@ mod tests {
     async fn what_was_once_exposed_stays_so_until_it_is_rotated() {
         let (store, places) = (Memory::default(), Places::new("kolla".parse().unwrap()).unwrap());
         for path in ["kolla/a", "kolla/b", "kolla/never"] {
-            put(&store, path).await;
+            put(&store, path, "one").await;
         }
         let recipients = Recipients::parse([NODE]).unwrap();
         note(&store, &places, &recipients, &[content("kolla/b", 1)], 100).await.unwrap();
         let both = [content("kolla/a", 1), content("kolla/b", 1), content("donjon-public/kolla/epoch", 1)];
         note(&store, &places, &recipients, &both, 200).await.unwrap();
-        put(&store, "kolla/a").await;
+        put(&store, "kolla/a", "two").await;
         let known = remove(&store, &places, NODE, 300).await.unwrap();
         let told: Vec<_> = exposed(&store, &places, &known, &mut Newest::default()).await.unwrap();
         let told: Vec<_> = told.iter().map(|e| (e.path.as_str(), e.since, e.in_use)).collect();
