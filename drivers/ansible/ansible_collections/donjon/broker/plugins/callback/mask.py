@@ -69,7 +69,7 @@ from ansible import constants as C
 from ansible.executor import task_queue_manager, task_result
 from ansible.playbook.task import Task
 from ansible.plugins.callback import CallbackBase
-from ansible.plugins.loader import connection_loader, shell_loader
+from ansible.plugins.loader import connection_loader, lookup_loader, shell_loader
 from ansible.utils.display import Display
 from ansible_collections.donjon.broker.plugins.plugin_utils import daemon, masking, settings
 
@@ -126,6 +126,7 @@ class CallbackModule(CallbackBase):
         cover_results(mask)
         cover_names(mask)
         masking.install(mask)
+        load_lookups()
         if short:
             self._display.warning(
                 "donjon.broker.mask: shorter than %d characters, and therefore not covered: %s"
@@ -142,6 +143,13 @@ class CallbackModule(CallbackBase):
             remote_tmp=option("shell", "sh", "remote_tmp"),
             no_target_syslog=C.DEFAULT_NO_TARGET_SYSLOG,
         )
+
+
+def load_lookups():
+    """Load the lookups in this process: each task's worker is forked from it, and would import them and read their documentation,
+    where their options stand, for itself."""
+    for name in ("donjon.broker.secret", "donjon.broker.file"):
+        lookup_loader.get(name, class_only=True)
 
 
 def everything(path, timeout):
