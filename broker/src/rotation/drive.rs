@@ -88,7 +88,7 @@ impl<'a> Rotation<'a> {
 impl Rotation<'_> {
     /// Moves on until the rotation has ended or cannot go on. What it cannot do now, `resume` can do later.
     pub async fn drive(&mut self) -> Result<&Journal, Failure> {
-        self.look().await?;
+        self.look().await.map_err(|failure| self.explain(failure))?;
         while !self.journal().state.ended() {
             let event = self.step().await.map_err(|failure| self.explain(failure))?;
             self.moved(event).await?;
@@ -267,10 +267,18 @@ impl Rotation<'_> {
         // that was overtaken by the journal's version, the records' versions and the targets' locks.
         let journal = self.journal().clone();
         let (store, layout) = (self.store, self.layout);
-        let (saved, mine) = join(self.save(), claim::held(store, layout, &journal)).await;
+        let look = async {
+            match state.ended() {
+                true => Ok(None),
+                false => claim::held(store, layout, &journal).await.map(Some),
+            }
+        };
+        let (saved, mine) = join(self.save(), look).await;
         saved?;
         checkpoint::reached(&format!("rotation.moved.{state}"));
-        self.mine = mine?;
+        if let Some(mine) = mine.map_err(|failure| self.explain(failure))? {
+            self.mine = mine;
+        }
         self.told(format!("{}: {state}", self.subject.names()));
         Ok(())
     }
