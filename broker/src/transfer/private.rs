@@ -288,8 +288,17 @@ pub(super) async fn write<T: Serialize>(
     value: &T,
     expected: Expected,
 ) -> Result<(), StoreError> {
+    put(store, path, value, expected).await.map(drop)
+}
+
+async fn put<T: Serialize>(
+    store: &dyn Store,
+    path: &RecordPath,
+    value: &T,
+    expected: Expected,
+) -> Result<Version, StoreError> {
     let unwritable = |_| StoreError::Damaged { path: path.clone(), what: "cannot be written as JSON" };
-    store.write(path, &document(value).map_err(unwritable)?, expected).await.map(drop)
+    store.write(path, &document(value).map_err(unwritable)?, expected).await
 }
 
 /// Writes a record of which only the newest version [counts](Places::counts_newest), and destroys those before it, four at a
@@ -300,8 +309,7 @@ pub(super) async fn write_newest<T: Serialize>(
     value: &T,
     expected: Expected,
 ) -> Result<(), StoreError> {
-    let unwritable = |_| StoreError::Damaged { path: path.clone(), what: "cannot be written as JSON" };
-    let Version(written) = store.write(path, &document(value).map_err(unwritable)?, expected).await?;
+    let Version(written) = put(store, path, value, expected).await?;
     if written % DESTROYED_AT_ONCE == 0 {
         let before: Vec<_> = (written.saturating_sub(DESTROYED_AT_ONCE).max(1)..written).map(Version).collect();
         let _ = store.destroy(path, &before).await;
