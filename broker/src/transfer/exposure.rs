@@ -160,9 +160,12 @@ async fn index(store: &dyn Store, places: &Places) -> Result<(), StoreError> {
     by_site::is_whole_now(store, places).await
 }
 
-/// The newest version of each record, looked up once however many recipients could open it.
+/// The newest version of each record, looked up once however many recipients could open it, and which earlier ones had its value.
 #[derive(Debug, Default)]
-pub struct Newest(BTreeMap<RecordPath, Option<Stored>>);
+pub struct Newest {
+    served: BTreeMap<RecordPath, Option<Stored>>,
+    compared: BTreeMap<(RecordPath, Version), bool>,
+}
 
 impl Newest {
     /// Whether what is served of a record is what one of these versions was: the same version, or the same value under a later
@@ -173,28 +176,36 @@ impl Newest {
         path: &RecordPath,
         versions: impl Iterator<Item = Version>,
     ) -> Result<bool, StoreError> {
-        if !self.0.contains_key(path) {
+        if !self.served.contains_key(path) {
             let newest = store.read(path, Which::Latest).await?;
-            self.0.insert(path.clone(), newest);
+            self.served.insert(path.clone(), newest);
         }
-        let Some(Some(newest)) = self.0.get(path) else { return Ok(false) };
-        let served = record(path, newest);
+        let Some(Some(newest)) = self.served.get(path) else { return Ok(false) };
         for version in versions {
             if version == newest.version {
                 return Ok(true);
             }
-            match store.read(path, Which::Number(version)).await? {
-                Some(held) if same(served.as_ref(), record(path, &held).as_ref()) => return Ok(true),
-                Some(_) => {}
-                // Nobody can compare it any more. A value that came back, or from elsewhere, may be that one.
-                None => match served.as_ref().map(|served| served.origin) {
-                    Some(Origin::Restored | Origin::Imported) => return Ok(true),
-                    Some(Origin::Generated | Origin::Put | Origin::Adopted | Origin::Rotated | Origin::Assembled)
-                    | None => {}
-                },
+            let place = (path.clone(), version);
+            let is_same = match self.compared.get(&place) {
+                Some(known) => *known,
+                None => is_served(path, newest, store.read(path, Which::Number(version)).await?.as_ref()),
+            };
+            self.compared.insert(place, is_same);
+            if is_same {
+                return Ok(true);
             }
         }
         Ok(false)
+    }
+}
+
+/// Whether an earlier version has the value that is served. One that is destroyed nobody can compare any more: a value that
+/// came back, or from elsewhere, may be that one.
+fn is_served(path: &RecordPath, newest: &Stored, earlier: Option<&Stored>) -> bool {
+    let served = record(path, newest);
+    match earlier {
+        Some(earlier) => same(served.as_ref(), record(path, earlier).as_ref()),
+        None => served.is_some_and(|served| [Origin::Restored, Origin::Imported].contains(&served.origin)),
     }
 }
 
