@@ -19,7 +19,7 @@ use donjon_drivers::{
     store::secret::Part,
 };
 use donjon_policies::{
-    deployment::Deployment,
+    deployment::{self, Deployment},
     name::{RoleName, SecretName, ServiceName},
 };
 use serde::{Deserialize, Serialize};
@@ -148,14 +148,17 @@ impl Oslo {
 
     /// The socket that the service opens: the lookup socket where its role names users or groups, who cannot open the daemon's own.
     fn socket(&self, context: &Context, deployment: &Deployment) -> String {
-        let role: Option<RoleName> = self.service.as_str().parse().ok();
-        let others = role
-            .and_then(|role| deployment.roles.get(&role))
-            .is_some_and(|role| !role.users.is_empty() || !role.groups.is_empty());
+        let others = self.role(deployment).is_some_and(|role| !role.users.is_empty() || !role.groups.is_empty());
         match deployment.lookup_socket().filter(|_| others) {
             Some(path) => path.to_owned(),
             None => context.home.socket().display().to_string(),
         }
+    }
+
+    /// The role of the service's name, if there is one.
+    fn role<'a>(&self, deployment: &'a Deployment) -> Option<&'a deployment::Reads> {
+        let role: RoleName = self.service.as_str().parse().ok()?;
+        deployment.roles.get(&role)
     }
 
     /// castellan's own file: it has the credential of the service, which is not made here.
@@ -171,9 +174,7 @@ impl Oslo {
 
     /// Refuses where the service's own role does not read what moves.
     fn may_read(&self, deployment: &Deployment, moved: &[Moved]) -> Result<(), Failure> {
-        let role: Option<RoleName> = self.service.as_str().parse().ok();
-        let reads =
-            role.and_then(|role| deployment.roles.get(&role).map(|role| role.reads.clone())).unwrap_or_default();
+        let reads = self.role(deployment).map(|role| role.reads.clone()).unwrap_or_default();
         let missing: Vec<&SecretName> = moved.iter().map(|m| &m.name).filter(|name| !reads.contains(name)).collect();
         if missing.is_empty() {
             return Ok(());
