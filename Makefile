@@ -19,6 +19,7 @@ setup:
 test: setup
 	cargo build --locked --workspace --all-targets
 	cargo test --locked --workspace --no-fail-fast
+	DONJON_DEMO_BIN=target/debug tests/demo.sh
 
 lint:
 	cargo fmt --all --check
