@@ -11,7 +11,7 @@ use donjon_drivers::{
     material::Material,
     store::{Document, RecordPath, Version},
 };
-use donjon_policies::name::DeploymentName;
+use donjon_policies::name::{DeploymentName, HostName};
 use proptest::prelude::*;
 
 struct Made {
@@ -162,6 +162,14 @@ fn another_site_role_host_or_deployment_is_foreign() {
     ] {
         assert!(matches!(refuse(&wrong), OpenError::Foreign(_)), "{wrong:?}");
     }
+    let [ctl1, ctl2]: [HostName; 2] = ["ctl1", "ctl2"].map(|name| name.parse().unwrap());
+    let of_host = Scope::Site { site: edge1.clone(), role: compute.clone(), host: Some(ctl1.clone()) };
+    let of_host = make_with(SigningKey::generate().unwrap(), of_host, 5, &[]);
+    let read_by = |host| open(&of_host, &of_host.bundle.bytes, &Checks { host: Some(host), ..right.clone() });
+    assert!(read_by(&ctl1).is_ok());
+    assert!(matches!(read_by(&ctl2), Err(OpenError::Foreign(_))), "it is for another host");
+    let any = Checks { host: Some(&ctl2), ..right.clone() };
+    assert!(open(&made, &made.bundle.bytes, &any).is_ok(), "one for every host of the site");
     let custodians = make_with(SigningKey::generate().unwrap(), Scope::Custodians {}, 1, &[]);
     let refused = open(&custodians, &custodians.bundle.bytes, &right).unwrap_err();
     assert_eq!(refused.to_string(), "the bundle is foreign: it is for the custodians");
@@ -214,16 +222,36 @@ fn a_digest_binds_value_name_site_and_version() {
     }
 }
 
-/// A bundle whose signature fits and whose record is beyond its scope, as another's program would make it.
-fn signed_with(scope: Scope, at: &str) -> Vec<u8> {
-    let made = make_with(SigningKey::generate().unwrap(), scope, 5, &[]);
-    let mut manifest = made.bundle.manifest;
-    manifest.entries[0].path = path(at);
-    let bytes = &made.bundle.bytes;
+/// A bundle whose manifest was changed and signed once more, as another's program might.
+fn signed_anew(made: Made, change: impl FnOnce(&mut Manifest)) -> Vec<u8> {
+    let (mut manifest, bytes) = (made.bundle.manifest, made.bundle.bytes);
     let payload = &bytes[bytes.len() - usize::try_from(manifest.payload.length).unwrap()..];
+    change(&mut manifest);
     let signed = serde_json::to_vec(&manifest).unwrap();
     let envelope = Envelope::sign(seal::KIND, signed, &made.authority).to_json();
     seal::assemble(&envelope, payload).unwrap()
+}
+
+/// A bundle whose signature fits and whose record is beyond its scope.
+fn signed_with(scope: Scope, at: &str) -> Vec<u8> {
+    let made = make_with(SigningKey::generate().unwrap(), scope, 5, &[]);
+    signed_anew(made, |manifest| manifest.entries[0].path = path(at))
+}
+
+#[test]
+fn a_record_under_the_digest_of_another_is_damage_whoever_signed_it() {
+    let opened = |change: fn(&mut Manifest)| {
+        let made = make();
+        let identities = Identities::one(made.identity.clone());
+        Opened::from_file(&signed_anew(made, change), &at(1500), &identities).map(drop)
+    };
+    assert_eq!(opened(|_| ()), Ok(()), "the control");
+    let swapped = opened(|manifest| {
+        let first = manifest.entries[0].digest;
+        manifest.entries[0].digest = manifest.entries[1].digest;
+        manifest.entries[1].digest = first;
+    });
+    assert_eq!(swapped, Err(OpenError::Damaged { what: "a record does not fit its digest" }));
 }
 
 #[test]
