@@ -22,12 +22,20 @@ pub struct Host {
 
 impl Hosts {
     /// Makes some.
+    ///
+    /// # Panics
+    /// Where root cannot make namespaces.
     pub fn new(count: u8) -> Self {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let number = std::process::id() * 16 + MADE.fetch_add(1, Ordering::Relaxed) % 16;
         // A bridge of this name would be another test's of the same process, and each has its own number.
         let (bridge, net) = (format!("djb{number}"), format!("10.{}.{}", 64 + number % 128, number / 128 % 250));
         if !ip(&["link", "add", "name", &bridge, "type", "bridge"]) {
+            // A test that says namespaces has none then, and nobody would know.
+            assert!(
+                !rustix::process::geteuid().is_root(),
+                "root can make network namespaces: `ip link add` has failed"
+            );
             let loopback = |host| Host {
                 address: format!("127.{}.{}.{host}", 1 + number % 250, number / 250 % 250),
                 namespace: None,

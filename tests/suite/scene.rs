@@ -148,6 +148,15 @@ async fn restart(keystone: &mut Keystone, node: &Node) {
     keystone.restart(0).await;
 }
 
+/// Whether a host is there for this machine: one that is refuses a connection to a port at which nobody listens, at once.
+fn reached(host: &Host) -> bool {
+    let address = std::net::SocketAddr::new(host.address.parse().unwrap(), 9);
+    match std::net::TcpStream::connect_timeout(&address, std::time::Duration::from_secs(2)) {
+        Ok(_) => true,
+        Err(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn from_the_first_bundle_to_a_rotation_that_waits_for_the_site_that_is_offline() {
     let database = MariaDb::start().await;
@@ -212,7 +221,9 @@ async fn from_the_first_bundle_to_a_rotation_that_waits_for_the_site_that_is_off
     }
 
     // All but the second edge, which is offline: what it has, it serves.
+    assert!(reached(hosts.host(3)), "the control");
     hosts.host(3).link(Link::Down);
+    assert!(!reached(hosts.host(3)), "nobody reaches the site that is offline");
     let key = custodian.text("authority.pem");
     later.run(&["export", "key", "-o", &key]).ok();
     let pin = ["--authority-key", &key];
@@ -235,7 +246,9 @@ async fn from_the_first_bundle_to_a_rotation_that_waits_for_the_site_that_is_off
     assert!(database.logs_in(DATABASE_USER, DATABASE_VALUE).await, "and is not cut off");
 
     // It is back.
+    assert!(!reached(hosts.host(3)), "it was offline all the time");
     hosts.host(3).link(Link::Up);
+    assert!(reached(hosts.host(3)));
     edge2.takes(&later, &pin);
     edge2.drains(&later, &["--restart"]);
     let resumed = later.run(&["rotate", "resume", "--output", "json"]).json();
