@@ -93,6 +93,14 @@ async fn the_reader_is_a_hardened_unit_and_no_service_starts_without_it() {
         machine.told(&["systemctl", "show", "--value", &property, "donjon-reader.service"]).trim().to_owned()
     };
     assert_eq!(show("MemorySwapMax"), "0");
+    // Its folders for temporary files are its own, and empty: the machine's are not what it sees.
+    for folder in ["tmp", "var/tmp"] {
+        let mark = format!("/{folder}/of-the-machine");
+        machine.told(&["touch", &mark]);
+        let inside = |path: &str| format!("/proc/{}/root{path}", pid.trim());
+        assert_eq!(code(&machine, &["test", "-e", &inside("/etc/donjon")]).0, 0, "the control");
+        assert_eq!(code(&machine, &["test", "-e", &inside(&mark)]).0, 1, "{mark}");
+    }
 
     // The service's user reads the new bundle; root, who is in nobody's list, reads nothing.
     import("/test/two.donjon");
