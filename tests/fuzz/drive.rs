@@ -20,23 +20,39 @@ use donjon_drivers::{
 };
 use std::sync::OnceLock;
 
-const BUNDLE: &[u8] = include_bytes!("../fixtures/bundle-v1/bundle");
-const AUTHORITY: &[u8] = include_bytes!("../fixtures/bundle-v1/authority.pem");
-const IDENTITY: &str = include_str!("../fixtures/bundle-v1/identity");
-/// Within the life of the kept bundle.
+/// The kept bundle of each format, its authority's key, and who opens it.
+const BUNDLES: [(&[u8], &[u8], &str); 2] = [
+    (
+        include_bytes!("../fixtures/bundle-v1/bundle"),
+        include_bytes!("../fixtures/bundle-v1/authority.pem"),
+        include_str!("../fixtures/bundle-v1/identity"),
+    ),
+    (
+        include_bytes!("../fixtures/bundle-v2/bundle"),
+        include_bytes!("../fixtures/bundle-v2/authority.pem"),
+        include_str!("../fixtures/bundle-v2/identity"),
+    ),
+];
+/// Within the life of the kept bundles.
 const NOW: i64 = 1_800_000_000;
 
 /// A file is taken for a bundle only where it is the one that the authority has signed, to the byte.
 pub(super) fn bundle(data: &[u8]) {
-    static MEANS: OnceLock<(PublicKey, Identities)> = OnceLock::new();
-    let (key, identities) = MEANS.get_or_init(|| {
-        let identities = Identities::parse(&Material::from(IDENTITY.to_owned())).unwrap();
-        (PublicKey::from_pem(AUTHORITY).unwrap(), identities)
+    static MEANS: OnceLock<Vec<(PublicKey, Identities)>> = OnceLock::new();
+    let means = MEANS.get_or_init(|| {
+        let means = |(_, authority, identity): &(&[u8], &[u8], &str)| {
+            let identities = Identities::parse(&Material::from((*identity).to_owned())).unwrap();
+            (PublicKey::from_pem(authority).unwrap(), identities)
+        };
+        BUNDLES.iter().map(means).collect()
     });
     let _ = Sealed::parse(data);
-    for file in [data.to_vec(), edited(BUNDLE, data)] {
-        let opened = Opened::from_file(&file, &Checks { pin: Some(key), now: NOW, ..Checks::default() }, identities);
-        assert!(opened.is_err() || file == BUNDLE, "another file is taken for the bundle");
+    for ((kept, ..), (key, identities)) in BUNDLES.iter().zip(means) {
+        let checks = Checks { pin: Some(key), now: NOW, ..Checks::default() };
+        for file in [data.to_vec(), edited(kept, data)] {
+            let opened = Opened::from_file(&file, &checks, identities);
+            assert_eq!(opened.is_ok(), file == *kept, "only the bundle itself is taken for it");
+        }
     }
 }
 
