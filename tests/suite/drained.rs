@@ -12,7 +12,8 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-const DEPLOYMENT: &str = "
+/// One secret that a site with one role reads.
+pub(super) const DEPLOYMENT: &str = "
 deployment: site1
 catalogue: kolla-ansible
 roles:
@@ -22,9 +23,10 @@ sites:
 ";
 
 /// A service that logs in when it is started, as one with castellan does.
-const SERVICE: &str = "#!/bin/sh
+pub(super) const SERVICE: &str = "#!/bin/sh
 set -e
 cd FOLDER
+[ -e ca.pem ] && export BAO_CACERT=$PWD/ca.pem
 case $2 in
 restart)
     date +%s%6N > $1.started
@@ -33,6 +35,17 @@ restart)
 started) cat $1.started 2>/dev/null || true ;;
 esac
 ";
+
+/// What a node says that has two of them, `api` and `web`.
+pub(super) fn two_services(program: &str) -> String {
+    let service = |name: &str, order: u32| {
+        format!(
+            "  {name}: {{driver: command, order: {order}, settle: 5, uses: [memcache_secret_key], \
+             restart: [{program}, {name}, restart], started: [{program}, {name}, started]}}\n"
+        )
+    };
+    format!("deployment: site1\nservices:\n{}{}", service("api", 1), service("web", 2))
+}
 
 /// The authority, and one node of a site with two services.
 struct Place {
@@ -55,14 +68,7 @@ impl Place {
         let (folder, bao) = (place.files.path().display().to_string(), tools::program("bao").display().to_string());
         let script = SERVICE.replace("FOLDER", &folder).replace("PROGRAM", &bao);
         donjon_drivers::fs::replace_with_mode(&place.path("service"), script.as_bytes(), 0o700).unwrap();
-        let service = |name: &str, order: u32| {
-            let program = place.text("service");
-            format!(
-                "  {name}: {{driver: command, order: {order}, settle: 5, uses: [memcache_secret_key], \
-                 restart: [{program}, {name}, restart], started: [{program}, {name}, started]}}\n"
-            )
-        };
-        place.node.describe(&format!("deployment: site1\nservices:\n{}{}", service("api", 1), service("web", 2)));
+        place.node.describe(&two_services(&place.text("service")));
         place
     }
 
@@ -85,8 +91,9 @@ impl Place {
 
     fn serve(&mut self) {
         self.serving = None;
-        let (identity, node) = (self.text("identity"), self.text("node"));
-        let words = ["serve", "-i", &identity, "--node", &node, "--listen", "127.0.0.1:0", "--output", "json"];
+        let (identity, node, socket) = (self.text("identity"), self.text("node"), self.text("s"));
+        let words = ["serve", "-i", &identity, "--node", &node, "--listen", "127.0.0.1:0", "--socket", &socket];
+        let words = [&words[..], &["--output", "json"]].concat();
         let (guard, line) = first_line(self.node.command(&words).stdout(Stdio::piped()));
         self.serving = Some(guard);
         donjon_drivers::fs::replace(&self.path("url"), line["url"].as_str().unwrap().as_bytes()).unwrap();
@@ -111,6 +118,32 @@ fn first_line(command: &mut Command) -> (Guard, Value) {
     let mut line = String::new();
     BufReader::new(out).read_line(&mut line).unwrap();
     (guard, serde_json::from_str(&line).expect("it says where it listens"))
+}
+
+#[test]
+fn who_needs_no_credential_has_logged_in_with_what_it_reads_first() {
+    let mut place = Place::new();
+    let script = std::fs::read_to_string(place.path("service")).unwrap();
+    let (start, end) = (script.find("BAO_ADDR=").unwrap(), script.find(" > /dev/null").unwrap());
+    let asks = "curl --fail --silent --noproxy '*' --unix-socket s http://localhost/v1";
+    let reads = format!("{asks}/donjon/data/site1/memcache_secret_key");
+    // What is no reading of a secret is no login, as often as it is asked.
+    let script = script.replace(&script[start..end], &format!("{reads} && {asks}/sys/health"));
+    let script = script.replace("esac", &format!("health) {asks}/sys/health ;;\nesac"));
+    donjon_drivers::fs::replace_with_mode(&place.path("service"), script.as_bytes(), 0o700).unwrap();
+    place.publish("one");
+    let uid = rustix::process::geteuid().as_raw();
+    let known = format!("cache: {{uids: [{uid}], reads: [memcache_secret_key]}}\n");
+    donjon_drivers::fs::replace(&place.path("node/consumers.yaml"), known.as_bytes()).unwrap();
+    place.serve();
+    std::fs::File::create_new(place.path("web.mute")).unwrap();
+    assert!(place.drain(&["--restart"]).failed(13).contains("web@local has restarted and not been seen to log in"));
+    let health = Command::new(place.path("service")).args(["web", "health"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&health.stdout).contains("sealed"), "{health:?}");
+    assert!(place.drain(&[]).failed(13).contains("web@local has restarted and not been seen to log in"));
+    std::fs::remove_file(place.path("web.mute")).unwrap();
+    let drained = place.drain(&["--restart"]).json();
+    assert_eq!(drained["consumers"].as_array().unwrap().len(), 2);
 }
 
 #[test]

@@ -19,7 +19,10 @@ use donjon_drivers::{material::Material, store::RecordPath};
 use donjon_policies::name::RoleName;
 use hyper::Method;
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 
@@ -55,6 +58,18 @@ impl From<Source> for Served {
         let grants = source.roles.grants();
         let takes_keys = source.roles.iter().any(|role| !role.callers.keys.is_empty());
         Self { lookup: source.lookup, roles: source.roles, grants, takes_keys }
+    }
+}
+
+/// One connection: who is on its other end, and whether the witness knows that it has read as whom the kernel or TLS know.
+pub(super) struct Visit {
+    peer: Peer,
+    told: AtomicBool,
+}
+
+impl Visit {
+    pub(super) fn of(peer: Peer) -> Self {
+        Self { peer, told: AtomicBool::new(false) }
     }
 }
 
@@ -102,7 +117,8 @@ impl Reader {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) async fn answer(&self, asked: Asked, peer: &Peer) -> Answer {
+    pub(super) async fn answer(&self, asked: Asked, visit: &Visit) -> Answer {
+        let peer = &visit.peer;
         let (now, moment) = ((self.clock)(), Instant::now());
         let served = self.served();
         let caller = self.caller(&served, &asked, peer, now);
@@ -119,7 +135,7 @@ impl Reader {
             }
         }
         let known = caller.is_some();
-        let answer = self.answer_in_turn(&served, asked, peer, caller, now).await;
+        let answer = self.answer_in_turn(&served, asked, visit, caller, now).await;
         if !known && matches!(answer.status, 400 | 403 | 503) {
             self.paces.refused(peer, moment);
         }
@@ -130,10 +146,11 @@ impl Reader {
         &self,
         served: &Served,
         asked: Asked,
-        peer: &Peer,
+        visit: &Visit,
         caller: Option<Caller>,
         now: i64,
     ) -> Answer {
+        let peer = &visit.peer;
         let standing = served.lookup.standing().await;
         if let Some(answer) = open_to_all(&asked, standing, now) {
             return answer;
@@ -159,9 +176,15 @@ impl Reader {
         };
         let role = &caller.role;
         match &asked.route {
-            Route::Data(path) => self.data(served, peer, role, path.as_ref(), &asked).await,
+            Route::Data(path) => {
+                let answer = self.data(served, peer, role, path.as_ref(), &asked).await;
+                self.arrived(visit, &caller, answer)
+            }
             Route::Metadata(entry) => self.metadata(served, peer, role, entry, &asked).await,
-            Route::Records => self.records(served, peer, role, &asked).await,
+            Route::Records => {
+                let answer = self.records(served, peer, role, &asked).await;
+                self.arrived(visit, &caller, answer)
+            }
             Route::Health
             | Route::SealStatus
             | Route::Init
@@ -279,6 +302,15 @@ impl Reader {
             false => (outcome, answer),
         };
         self.seen(&About { peer, role: Some(&caller.role), act: Act::Token, path: None }, outcome, answer)
+    }
+
+    /// Whoever needs no token has logged in with the connection: it counts as that from what it first reads on.
+    fn arrived(&self, visit: &Visit, caller: &Caller, answer: Answer) -> Answer {
+        if caller.token.is_some() || answer.status != 200 || visit.told.swap(true, Ordering::Relaxed) {
+            return answer;
+        }
+        let about = About { peer: &visit.peer, role: Some(&caller.role), act: Act::Login, path: None };
+        self.seen(&about, Outcome::Done, answer)
     }
 
     /// The line is with the kernel before the answer goes out; without it there is no answer.

@@ -1,6 +1,12 @@
 //! The HTTP side of the reader: limits before anyone is believed, time-outs, one answer for each request.
 
-use super::{answer::Answer, patience::Patient, peer::Peer, request::Asked, serve::Reader};
+use super::{
+    answer::Answer,
+    patience::Patient,
+    peer::Peer,
+    request::Asked,
+    serve::{Reader, Visit},
+};
 use donjon_drivers::material::Material;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
@@ -65,9 +71,10 @@ pub(super) async fn connection<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let visit = Arc::new(Visit::of(peer));
     let service = service_fn(move |request| {
-        let reader = Arc::clone(&reader);
-        async move { Ok::<_, Infallible>(respond(&reader, &peer, request, limits).await) }
+        let (reader, visit) = (Arc::clone(&reader), Arc::clone(&visit));
+        async move { Ok::<_, Infallible>(respond(&reader, &visit, request, limits).await) }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -87,7 +94,7 @@ pub(super) async fn connection<S>(
     }
 }
 
-async fn respond(reader: &Reader, peer: &Peer, request: Request<Incoming>, limits: Limits) -> Response<Full<Bytes>> {
+async fn respond(reader: &Reader, visit: &Visit, request: Request<Incoming>, limits: Limits) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     let too_large = || Answer::errors(413, &["http: request body too large"]);
     if body.size_hint().lower() > limits.body as u64 {
@@ -99,7 +106,7 @@ async fn respond(reader: &Reader, peer: &Peer, request: Request<Incoming>, limit
         Ok(Ok(body)) => {
             let body = Material::new(body.to_bytes().to_vec());
             let asked = Asked::new(reader.mount(), head.method, &head.uri, &head.headers, body);
-            reader.answer(asked, peer).await
+            reader.answer(asked, visit).await
         }
     };
     response(answer)

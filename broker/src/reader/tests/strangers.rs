@@ -7,6 +7,7 @@ use crate::{
         Callers, Credential, Pace, Peer, Place, Reader, Role, Roles, Source, Tokens,
         answer::Answer,
         request::{Asked, Route},
+        serve::Visit,
     },
     timing::{Kind, tells_apart, timed},
 };
@@ -50,7 +51,7 @@ impl Node {
     }
 
     async fn answer(&self, asked: Asked) -> Answer {
-        self.reader.answer(asked, &STRANGER).await
+        self.reader.answer(asked, &Visit::of(STRANGER)).await
     }
 
     /// A token of the first role.
