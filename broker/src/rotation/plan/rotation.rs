@@ -105,6 +105,11 @@ pub fn plan(catalogue: &Catalogue, deployment: &Deployment, asked: &RotateAsked)
             }
         }
     }
+    // Waves are kept to; within one, what was named first is rotated first.
+    let order: BTreeMap<&str, usize> = asked.names.iter().enumerate().rev().map(|(at, name)| (&**name, at)).collect();
+    let first = |secrets: &[Planned]| secrets.iter().filter_map(|one| order.get(one.secret.as_str())).min().copied();
+    let mut places: Vec<_> = places.into_iter().collect();
+    places.sort_by_key(|(place, secrets)| (place.wave, first(secrets)));
     let rotations = places
         .into_iter()
         .map(|(place, secrets)| {

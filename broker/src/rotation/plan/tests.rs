@@ -69,6 +69,21 @@ fn secrets_of_one_way_and_wave_rotate_as_one_and_a_consumer_of_several_restarts_
 }
 
 #[test]
+fn what_was_named_first_goes_first_within_its_wave() {
+    let names_of = |asked: &[&str]| -> Vec<String> {
+        let asked = RotateAsked { accept_outage: true, ..names(asked) };
+        let plan = plan_of(&asked).unwrap();
+        plan.rotations.iter().map(|rotation| rotation.secrets[0].secret.to_string()).collect()
+    };
+    let (one, two) = ("rabbitmq_password", "nova_keystone_password");
+    assert_eq!(names_of(&[one, two]), [one, two]);
+    assert_eq!(names_of(&[two, one]), [two, one]);
+    // A rotation is where the first of its secrets was named, and its wave comes before that.
+    assert_eq!(names_of(&["glance_keystone_password", one, two]), ["glance_keystone_password", one]);
+    assert_eq!(names_of(&[two, one, "nova_database_password"]), ["nova_database_password", two, one]);
+}
+
+#[test]
 fn each_strategy_has_its_path_and_its_price() {
     for (name, path, outage) in [
         ("rabbitmq_password", Path::Overlap, Outage::None),
