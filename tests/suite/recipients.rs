@@ -91,6 +91,52 @@ fn who_is_removed_opens_nothing_new_and_what_it_has_seen_is_rotated() {
 }
 
 #[test]
+fn who_saw_a_value_before_it_was_published_has_seen_what_is_served() {
+    let mut place = Place::new();
+    let custodian = Place::recipient();
+    place.donjon.kill_daemon();
+    place.donjon.set("FAILPOINTS", "rotation.pending-written=return");
+    place.donjon.up();
+    place.donjon.unset("FAILPOINTS");
+    let apply = ["rotate", "apply", "memcache_secret_key", "--accept-outage"];
+    assert_eq!(place.donjon.run(&apply).code, 6);
+    place.donjon.up();
+    let file = place.path("everything").display().to_string();
+    place.donjon.run(&["export", "bundle", "--custodians", "--recipient", &custodian, "-o", &file]).ok();
+    let in_use = || {
+        let removed = place.donjon.run(&["recipients", "remove", &custodian, "--output", "json"]).json();
+        let exposed = removed["exposed"].as_array().unwrap().clone();
+        let of = exposed.into_iter().find(|one| one["name"] == "memcache_secret_key").unwrap();
+        (of["in_use"].as_bool().unwrap(), of["version"].as_u64().unwrap())
+    };
+    // The old value is served still, and the new one is about to be.
+    assert_eq!(in_use(), (true, 2));
+    place.donjon.run(&["rotate", "resume"]).ok();
+    assert_eq!(in_use(), (true, 2), "what was pending is served now");
+    let removed = place.donjon.run(&["recipients", "remove", &custodian]).ok();
+    assert!(removed.contains("to rotate: memcache_secret_key"), "{removed}");
+    place.donjon.run(&apply).ok();
+    assert_eq!(in_use(), (false, 2), "nobody has seen what is served now");
+}
+
+#[test]
+fn a_custodian_who_leaves_with_the_next_key_is_told_of() {
+    let place = Place::new();
+    let (with, without) = (Place::recipient(), Place::recipient());
+    for (recipient, more) in [(&without, None), (&with, Some("--with-heir"))] {
+        let file = place.path(more.unwrap_or("without")).display().to_string();
+        let words = ["export", "bundle", "--custodians", "--recipient", recipient, "-o", &file];
+        place.donjon.run(&words.into_iter().chain(more).collect::<Vec<_>>()).ok();
+    }
+    let removed = |recipient: &str| place.donjon.run(&["recipients", "remove", recipient]).ok();
+    let can_sign = "it had the key that is to sign after this one";
+    assert!(!removed(&without).contains(can_sign));
+    assert!(removed(&with).contains(can_sign));
+    place.donjon.run(&["rotate", "signing-key"]).ok();
+    assert!(!removed(&with).contains(can_sign), "that key is named no more");
+}
+
+#[test]
 fn a_site_that_leaves_is_waited_for_no_more() {
     let place = Place::new();
     for site in ["edge1", "edge2"] {

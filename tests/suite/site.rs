@@ -2,7 +2,7 @@
 
 use donjon_tests::{
     castellan::Castellan,
-    donjon::{Donjon, Ran, end},
+    donjon::{Donjon, Ran},
     tools,
 };
 use rustix::process::Signal;
@@ -325,7 +325,28 @@ fn another_donjon_takes_a_bundle_in() {
     there.run(&["import", &file, "-i", &identity]).ok();
     assert_eq!(there.run(&["get", "keystone_database_password"]).ok(), "s3cret-4711");
     assert_eq!(place.receipt("one.donjon.receipt").json()["taken"]["act"], "imported");
-    end(there.daemon().unwrap(), Signal::TERM);
+
+    // What it took in is changed where the authority is, and lost with it no more than with any other copy.
+    let signs = ["export", "bundle", "--custodians", "--recipient", &place.identity("custodian"), "-o", "x.donjon"];
+    let changes: [&[&str]; 5] = [
+        &["rotate", "apply", "keystone_database_password", "--accept-outage"],
+        &["generate", "--catalogue", "kolla-ansible"],
+        &["export", "key", "-o", "x.pem"],
+        &["rotate", "signing-key"],
+        &signs,
+    ];
+    for words in changes {
+        let refused = there.run(words).failed(5);
+        assert!(
+            refused.contains("takes in the bundles of another one, which is the authority"),
+            "{words:?}: {refused}"
+        );
+    }
+    let refused = there.run_with_input(&["put", "keystone_database_password"], b"other").failed(5);
+    assert!(refused.contains("do it at the authority, and import its next bundle"), "{refused}");
+    assert_eq!(there.run(&["get", "keystone_database_password"]).ok(), "s3cret-4711");
+    there.run(&["run", "--deploy", "--", "true"]).ok();
+    there.run(&["down"]).ok();
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! A site that has a Vault of its own: a bundle goes into it, castellan and kolla read there, and the role reads no more.
 
-use super::site::{CONNECTION, DEPLOYMENT};
+use super::{
+    drained::{self, two_services},
+    site::{CONNECTION, DEPLOYMENT},
+};
 use donjon_drivers::{
     material::Material,
     store::{
@@ -25,15 +28,20 @@ struct Place {
 
 impl Place {
     async fn new() -> Self {
+        let place = Self::of(DEPLOYMENT).await;
+        place.put("keystone_database_password", "s3cret-4711");
+        place.put("nova_database_password", "not-for-keystone");
+        place
+    }
+
+    async fn of(deployment: &str) -> Self {
         use age::secrecy::ExposeSecret;
         let place = Self { donjon: Donjon::new(), server: OpenBao::start().await, files: tempfile::tempdir().unwrap() };
         let key = age::x25519::Identity::generate();
         place.file("node", key.to_string().expose_secret().as_bytes());
         place.file("token", place.server.root().expose()); // EXPOSE: the token of a server that lives for one test
-        place.donjon.describe(&DEPLOYMENT.replace("RECIPIENT", &key.to_public().to_string()));
+        place.donjon.describe(&deployment.replace("RECIPIENT", &key.to_public().to_string()));
         place.donjon.up();
-        place.put("keystone_database_password", "s3cret-4711");
-        place.put("nova_database_password", "not-for-keystone");
         place
     }
 
@@ -158,4 +166,59 @@ async fn a_bundle_goes_into_the_vault_of_a_site_and_its_role_reads_it_and_no_mor
     assert!(place.import("three.donjon", &[]).failed(9).contains("damaged"));
     assert!(place.import("two.donjon", &["--site", "edge2"]).failed(9).contains("foreign"));
     assert_eq!(place.holds("keystone_database_password").await.unwrap()["password"], "s3cret-4712");
+}
+
+/// `drain` of the node beside that Vault.
+fn drain(place: &Place, node: &Donjon, bundle: &str, more: &[&str]) -> Ran {
+    let (bundle, identity, token) = (place.text(bundle), place.text("node"), place.text("token"));
+    let (url, authority) = (place.server.address().url.clone(), place.server.authority().display().to_string());
+    let words = ["drain", "-i", &identity, "--bundle", &bundle, "--address", &url, "--cacert", &authority];
+    node.run(&[&words[..], &["--token-file", &token, "--output", "json"], more].concat())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_site_with_its_own_vault_has_drained_when_its_services_have_logged_in_there_anew() {
+    let (place, node) = (Place::of(drained::DEPLOYMENT).await, Donjon::new());
+    place.put("memcache_secret_key", "shared-4711");
+    let bao = tools::program("bao").display().to_string();
+    let script = drained::SERVICE.replace("FOLDER", &place.files.path().display().to_string());
+    let script = script.replace("node/approle", "approle").replace("PROGRAM", &bao);
+    donjon_drivers::fs::replace_with_mode(&place.path("service"), script.as_bytes(), 0o700).unwrap();
+    place.file("url", place.server.address().url.as_bytes());
+    place.file("ca.pem", &std::fs::read(place.server.authority()).unwrap());
+    node.describe(&two_services(&place.text("service")));
+    place.export("cache", "one");
+    place.import("one", &["--credentials", &place.text("approle")]).ok();
+    place.donjon.run(&["receipt", &place.text("one.receipt")]).ok();
+
+    std::fs::File::create_new(place.path("web.mute")).unwrap();
+    let behind = drain(&place, &node, "one", &["--restart"]).failed(13);
+    let no_login = "web@local has restarted and not been seen to log in";
+    assert!(behind.contains(no_login) && !behind.contains("api@"), "{behind}");
+    std::fs::remove_file(place.path("web.mute")).unwrap();
+    assert!(!place.path("one.drained").exists(), "nothing was signed");
+    let drained = drain(&place, &node, "one", &["--restart"]).json();
+    assert_eq!(drained["consumers"].as_array().unwrap().len(), 2);
+    // The same bundle once more changes nothing, and what has restarted since has restarted.
+    place.import("one", &[]).ok();
+    assert!(drain(&place, &node, "one", &[]).json()["receipt"].as_str().unwrap().ends_with("one.drained"));
+    let taken = place.donjon.run(&["receipt", &place.text("one.drained"), "--output", "json"]).json();
+    assert_eq!([&taken["taken"]["imported"], &taken["taken"]["drained"]], [1, 1]);
+
+    // A new value waits for it, and an old receipt, an old bundle and a service that has not restarted are no answer.
+    place.donjon.run(&["rotate", "apply", "memcache_secret_key", "--accept-outage"]).failed(13);
+    place.export("cache", "two");
+    assert!(drain(&place, &node, "two", &[]).failed(13).contains("the Vault of the site has another bundle"));
+    place.import("two", &[]).ok();
+    place.donjon.run(&["receipt", &place.text("two.receipt")]).ok();
+    assert!(place.donjon.run(&["receipt", &place.text("one.drained")]).failed(9).contains("stale"));
+    assert!(drain(&place, &node, "one", &[]).failed(9).contains("stale"));
+    let behind = drain(&place, &node, "two", &[]).failed(13);
+    assert!(behind.contains("api@local has not restarted since the bundle is served"), "{behind}");
+    place.donjon.run(&["rotate", "resume"]).failed(13);
+    let missing = node.run(&["drain", "-i", &place.text("node"), "--address", "https://127.0.0.1:1"]).failed(2);
+    assert!(missing.contains("--bundle FILE"), "{missing}");
+    drain(&place, &node, "two", &["--restart"]).ok();
+    place.donjon.run(&["receipt", &place.text("two.drained")]).ok();
+    place.donjon.run(&["rotate", "resume"]).ok();
 }

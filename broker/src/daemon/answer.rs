@@ -12,7 +12,7 @@ use crate::{
     failure::{Exit, Failure},
     socket::{
         frame::{FrameError, Message},
-        message::{Answer, Event, Request},
+        message::{Answer, Event, IsFor, Request},
     },
 };
 use donjon_drivers::material::Material;
@@ -104,14 +104,16 @@ async fn answer(
     materials: Vec<Material>,
     tell: &mpsc::UnboundedSender<Event>,
 ) -> Answered {
-    let _still = match request.is_for_the_authority() {
-        true => {
-            let still = daemon.moving.read().await;
-            transfer::authority_is_here(daemon).await?;
-            Some(still)
-        }
-        false => None,
+    let for_whom = request.is_for();
+    let _still = match for_whom {
+        IsFor::Authority | IsFor::OneThatStays => Some(daemon.moving.read().await),
+        IsFor::Any => None,
     };
+    match for_whom {
+        IsFor::Authority => transfer::authority_is_here(daemon).await?,
+        IsFor::OneThatStays => transfer::authority_stays(daemon).await?,
+        IsFor::Any => {}
+    }
     match request {
         Request::Status => Ok((lifecycle::status_and_unfinished(daemon).await, Vec::new())),
         Request::Unseal => lifecycle::unseal(daemon, actor, materials).await,

@@ -68,7 +68,7 @@ impl Run {
         let held =
             daemon.rotating.clone().try_read_owned().map_err(|_| waiting("a rotation is under way in this daemon"))?;
         let store = daemon.store()?;
-        super::transfer::authority_is_here(daemon).await?;
+        super::transfer::authority_stays(daemon).await?;
         let journals = Held::unfinished(&*store, &daemon.layout)
             .await
             .map_err(|error| translate::store("cannot read the journals", &error))?;

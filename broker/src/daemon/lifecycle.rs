@@ -7,6 +7,7 @@ use crate::{
     lifecycle::Backing,
     records::secrets,
     rotation::journal::Held,
+    transfer::import::store as into_store,
     vault::Why,
 };
 use donjon_drivers::{material::Material, memory::Kind};
@@ -126,7 +127,9 @@ pub async fn down(daemon: &Daemon, actor: Actor, force: bool) -> Answered {
 async fn safe_elsewhere(daemon: &Daemon) -> Result<(), Failure> {
     let store = daemon.store()?;
     let failed = |error| translate::store("cannot see whether the secrets are safe elsewhere", &error);
-    let names = secrets::names(&*store, &daemon.layout).await.map_err(failed)?;
+    let mut names = secrets::names(&*store, &daemon.layout).await.map_err(failed)?;
+    let followed = into_store::followed(&*store, &transfer::places(daemon)?).await.map_err(failed)?;
+    names.retain(|name| !followed.contains(daemon.layout.secret(name).as_str()));
     let others = secrets::of_others(&*store, &daemon.layout).await.map_err(failed)?;
     if !others.is_empty() {
         let mut failure = Failure::new(Exit::Waiting, "the temporary Vault holds secrets of other deployments");

@@ -79,7 +79,8 @@ pub(super) async fn recipients(
             daemon.record(actor, Act::Recipients, &[], Outcome::Done)?;
             let declared = daemon.deployment()?.sites.values().any(|site| site.recipients.contains(&known.recipient));
             let seen = seen(daemon, &*store, std::slice::from_ref(&known)).await?;
-            let mut reply = json!({"removed": known.recipient, "name": known.name, "declared": declared});
+            let heir = exposure::had_heir(&*store, &places, &known).await.map_err(failed)?;
+            let mut reply = json!({"removed": known.recipient, "name": known.name, "declared": declared, "heir": heir});
             merge(&mut reply, seen);
             Ok((reply, Vec::new()))
         }
@@ -103,7 +104,7 @@ pub(super) async fn recipients(
             let all = exposure::all(&*store, &places).await.map_err(failed)?;
             let gone = |known: &&Known| {
                 retired.recipients.iter().any(|gone| gone.recipient == known.recipient)
-                    || known.name.as_deref() == Some(name.as_str())
+                    || [known.name.as_deref(), Some(&known.recipient)].contains(&Some(name.as_str()))
             };
             let whose: Vec<Known> = all.iter().filter(gone).cloned().collect();
             let mut reply = json!({
@@ -112,6 +113,7 @@ pub(super) async fn recipients(
                 "revoked": revoked,
                 "recipients": whose.iter().map(|known| known.recipient.clone()).collect::<Vec<_>>(),
                 "bundles": retired.scopes.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "shared": retired.shared.iter().map(ToString::to_string).collect::<Vec<_>>(),
             });
             let seen = seen(daemon, &*store, &whose).await?;
             merge(&mut reply, seen);

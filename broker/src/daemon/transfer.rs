@@ -20,9 +20,9 @@ use crate::{
         drill,
         export::{self, Request, Wanted},
         exposure, heir,
-        import::{restore, store as into_store},
+        import::{own_key::own_key, restore, store as into_store},
         key::PublicKey,
-        mark,
+        mark::{self, Elsewhere},
         receipt::{self, Act as Deed, Receipt, ReceiptError},
         standing::{self, Standing},
         succession::Trust,
@@ -173,11 +173,11 @@ pub async fn import(daemon: &Daemon, actor: Actor, asked: &ImportAsked, material
     daemon.record(actor, Act::Import, &names, Outcome::Intent)?;
     let written = into_store::apply(&*store, &opened, &plan, now()).await;
     let written = written.map_err(|error| told::import(refused, &error))?;
-    let own = Authority::ensure(&*store, &places, now()).await;
-    let own = own.map_err(|error| told::authority("cannot sign the receipt", &error))?;
+    let own = own_key(&*store, &places, now()).await;
+    let own = own.map_err(|error| told::import("cannot sign the receipt", &error))?;
     daemon.record(actor, Act::Import, &names, Outcome::Done)?;
     reply["written"] = json!(written);
-    let receipt = Receipt::of(&opened, Deed::Imported, own.key(), now()).to_file(own.key());
+    let receipt = Receipt::of(&opened, Deed::Imported, &own, now()).to_file(&own);
     Ok((reply, vec![Material::new(receipt)]))
 }
 
@@ -336,10 +336,22 @@ pub(super) fn places(daemon: &Daemon) -> Result<Places, Failure> {
 
 /// Refused unless this store is the one that rotates and signs.
 pub(super) async fn authority_is_here(daemon: &Daemon) -> Result<(), Failure> {
+    elsewhere(daemon).await?.map_or(Ok(()), |elsewhere| Err(told::elsewhere(&elsewhere)))
+}
+
+/// Refused where the authority has left this store or has not arrived; one that follows another is as good as that.
+pub(super) async fn authority_stays(daemon: &Daemon) -> Result<(), Failure> {
+    match elsewhere(daemon).await? {
+        None | Some(Elsewhere::Following) => Ok(()),
+        Some(left @ (Elsewhere::Moving { .. } | Elsewhere::Moved { .. } | Elsewhere::Arriving)) => {
+            Err(told::elsewhere(&left))
+        }
+    }
+}
+
+async fn elsewhere(daemon: &Daemon) -> Result<Option<Elsewhere>, Failure> {
     let elsewhere = mark::elsewhere(&*daemon.store()?, &places(daemon)?).await;
-    let elsewhere =
-        elsewhere.map_err(|error| super::translate::store("cannot see which store is the authority", &error))?;
-    elsewhere.map_or(Ok(()), |elsewhere| Err(told::elsewhere(&elsewhere)))
+    elsewhere.map_err(|error| super::translate::store("cannot see which store is the authority", &error))
 }
 
 /// The secrets and views among some paths, for the audit log.

@@ -142,21 +142,20 @@ pub enum Request {
 }
 
 impl Request {
-    /// Whether only the store answers it that rotates and signs.
-    pub fn is_for_the_authority(&self) -> bool {
+    /// Which store answers it.
+    pub fn is_for(&self) -> IsFor {
         match self {
             Self::Put { .. }
             | Self::Generate { .. }
             | Self::Adopt(_)
-            | Self::Deploy
             | Self::RotateApply(_)
             | Self::RotateResume(_)
             | Self::RotateAbort(_)
             | Self::ExportBundle(_)
             | Self::ExportKey
             | Self::Recipients { .. }
-            | Self::Drill { .. }
-            | Self::Import(_) => true,
+            | Self::Drill { .. } => IsFor::Authority,
+            Self::Deploy | Self::Import(_) => IsFor::OneThatStays,
             Self::Status
             | Self::Read { .. }
             | Self::Record { .. }
@@ -178,9 +177,20 @@ impl Request {
             | Self::ExportVault(_)
             | Self::ExportSnapshot { .. }
             | Self::Restore(_)
-            | Self::Receipt => false,
+            | Self::Receipt => IsFor::Any,
         }
     }
+}
+
+/// Which store answers a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IsFor {
+    /// The one that rotates and signs.
+    Authority,
+    /// That one, and one that follows it: not one whose authority has left or has not arrived.
+    OneThatStays,
+    /// Any.
+    Any,
 }
 
 /// What is taken over from a deployer's file.

@@ -12,7 +12,7 @@ use donjon_drivers::{
     store::{Document, RecordPath, Store, StoreError, Version, VersionState, Which},
 };
 use futures_util::{StreamExt, stream};
-use std::{fmt, path::Path};
+use std::{collections::BTreeSet, fmt, path::Path};
 
 /// One record that a scope needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,6 +104,7 @@ pub async fn export_telling(
         receipt_keys: sealed.receipt_keys,
         receipts: Vec::new(),
         retired: None,
+        left: BTreeSet::new(),
     };
     exposure::note(store, places, request.recipients, &entry.contents, now).await?;
     ledger::write(store, places, &entry, expected).await?;

@@ -7,10 +7,11 @@ use super::{
     bundle::{Recipients, Scope},
     by_site,
     ledger::{self, Content},
+    pending::{self, Became},
     private::{self, Places, Recorded, records_below},
 };
 use donjon_drivers::store::{
-    Expected, RecordPath, Store, StoreError, Stored, Version, Which,
+    Expected, RecordPath, Store, StoreError, Stored, Version, VersionState, Which,
     secret::{Origin, SecretRecord},
 };
 use donjon_policies::name::{SecretName, SiteName};
@@ -225,19 +226,63 @@ pub async fn exposed(
     known: &Known,
     newest: &mut Newest,
 ) -> Result<Vec<Exposed>, StoreError> {
-    let folder = format!("{}/", places.public_folder());
     let mut exposed = Vec::new();
-    for (path, versions) in known.opened.iter().filter(|(path, _)| path.starts_with(&folder)) {
-        let Ok(path) = path.parse::<RecordPath>() else { continue };
-        let (Some(last), Some(since)) = (versions.keys().max().copied(), versions.values().min().copied()) else {
-            continue;
+    for (path, Opened { versions, awaited }) in opened(store, places, known).await? {
+        let since = versions.values().copied().chain(awaited).min();
+        let last = match awaited {
+            // The number that it is about to get.
+            Some(_) => store.versions(&path).await?.iter().map(|info| info.version.0 + 1).max(),
+            None => versions.keys().max().copied(),
         };
+        let (Some(last), Some(since)) = (last, since) else { continue };
         // The last first: it is what is served, as a rule.
-        let in_use = newest.is_any_of(store, &path, versions.keys().rev().copied().map(Version)).await?;
-        exposed.push(Exposed { path, version: Version(last), since, in_use });
+        let served = newest.is_any_of(store, &path, versions.keys().rev().copied().map(Version)).await?;
+        exposed.push(Exposed { path, version: Version(last), since, in_use: served || awaited.is_some() });
     }
     exposed.sort_by(|a, b| (a.since, &a.path).cmp(&(b.since, &b.path)));
     Ok(exposed)
+}
+
+/// What a recipient could open of one record.
+#[derive(Debug, Default)]
+struct Opened {
+    /// Its versions, and since when.
+    versions: BTreeMap<u64, i64>,
+    /// Since when a value that is about to be its next one.
+    awaited: Option<i64>,
+}
+
+/// What a recipient could open of the records that consumers read; of what was pending, what it has become.
+async fn opened(store: &dyn Store, places: &Places, known: &Known) -> Result<BTreeMap<RecordPath, Opened>, StoreError> {
+    let folder = format!("{}/", places.public_folder());
+    let mut all = BTreeMap::<RecordPath, Opened>::new();
+    let earliest = |known: &mut i64, since: i64| *known = since.min(*known);
+    for (path, versions) in &known.opened {
+        if path.starts_with(&folder) {
+            let Ok(path) = path.parse() else { continue };
+            let of = &mut all.entry(path).or_default().versions;
+            versions.iter().for_each(|(version, since)| earliest(of.entry(*version).or_insert(*since), *since));
+            continue;
+        }
+        let Some(since) = versions.values().min().copied() else { continue };
+        let Some((path, became)) = pending::became(store, places, path, since).await? else { continue };
+        match became {
+            Became::Published(Version(version)) => {
+                earliest(all.entry(path).or_default().versions.entry(version).or_insert(since), since);
+            }
+            Became::Waits => earliest(all.entry(path).or_default().awaited.get_or_insert(since), since),
+            Became::Nothing => {}
+        }
+    }
+    Ok(all)
+}
+
+/// Whether a recipient could open the key that the authority has named its next one, and could sign in its place.
+pub async fn had_heir(store: &dyn Store, places: &Places, known: &Known) -> Result<bool, StoreError> {
+    let heir = places.heir();
+    let Some(opened) = known.opened.get(heir.as_str()) else { return Ok(false) };
+    let held = store.versions(&heir).await?.into_iter().filter(|info| info.state == VersionState::Present);
+    Ok(held.map(|info| info.version.0).any(|version| opened.contains_key(&version)))
 }
 
 impl Recorded for Known {

@@ -11,7 +11,7 @@ use donjon_drivers::{
 };
 use donjon_policies::name::SiteName;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The last bundle of one scope.
 #[derive(Debug, Serialize, Deserialize)]
@@ -42,6 +42,9 @@ pub struct Exported {
     /// When its host or site left, in seconds since 1970: nobody waits for its receipts any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retired: Option<i64>,
+    /// The recipients that have left, while others have the same bundle: nobody waits for theirs.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub left: BTreeSet<String>,
 }
 
 /// One record of a bundle.
@@ -85,12 +88,17 @@ pub(super) struct Answered {
 }
 
 impl Exported {
+    /// The recipients whose receipts are waited for.
+    pub(super) fn awaited(&self) -> impl Iterator<Item = &String> {
+        self.recipients.iter().filter(|recipient| !self.left.contains(*recipient))
+    }
+
     /// Counted by recipients, each of which proves that it is that one: a node that was made anew, or made itself another
     /// key, is no second one. Of a bundle of format 1 all that is known is that some recipient has answered.
     pub(super) fn answered(&self) -> Answered {
         let mut nodes: BTreeMap<Option<&str>, Vec<&Receipted>> = BTreeMap::new();
         for receipt in &self.receipts {
-            let known = receipt.recipient.as_deref().is_none_or(|one| self.recipients.iter().any(|other| other == one));
+            let known = receipt.recipient.as_deref().is_none_or(|one| self.awaited().any(|other| other == one));
             if known {
                 nodes.entry(receipt.recipient.as_deref()).or_default().push(receipt);
             }

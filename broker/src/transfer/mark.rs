@@ -2,7 +2,11 @@
 //!
 //! ```text
 //! old store:  (none) = here ──▶ moving ──▶ moved              new store:  (none) ──▶ arriving ──▶ here
+//! a site's:   (none) ──▶ following                             which `up --from` or a move makes one that is here
 //! ```
+//!
+//! An empty store that takes a bundle in follows whoever signed it, from before its first record on: so a site's values are
+//! changed where the authority is, and nowhere else.
 //!
 //! The new store is marked `arriving` before the old one is marked `moving`, and `here` only after that: at no time do
 //! two stores rotate, and a move that was interrupted finds its other end again by the old authority's key.
@@ -41,6 +45,8 @@ pub enum Mark {
         /// The key of the store that it comes from.
         from: KeyId,
     },
+    /// This store takes in what the authority signs, whose key is its pin: nothing is rotated or signed here.
+    Following {},
 }
 
 /// A mark as read, and what to expect when it is written next.
@@ -77,6 +83,7 @@ impl Mark {
             Self::Moving { to } => Some(Elsewhere::Moving { to: to.clone() }),
             Self::Moved { to, key } => Some(Elsewhere::Moved { to: to.clone(), key: key.clone() }),
             Self::Arriving { .. } => Some(Elsewhere::Arriving),
+            Self::Following {} => Some(Elsewhere::Following),
         }
     }
 }
@@ -125,6 +132,9 @@ pub enum Elsewhere {
     /// It is being moved here.
     #[error("the authority is on its way here and has not arrived")]
     Arriving,
+    /// It is where the bundles come from.
+    #[error("this store takes in the bundles of another one, which is the authority")]
+    Following,
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ pub(crate) mod json;
 pub mod key;
 pub mod ledger;
 pub mod mark;
+mod pending;
 mod pin;
 mod private;
 pub mod push;

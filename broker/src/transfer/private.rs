@@ -3,6 +3,7 @@
 //! ```text
 //! donjon-private/<deployment>/signing/key                             the authority's key; never in a bundle
 //! donjon-private/<deployment>/signing/chain                           the links from earlier keys
+//! donjon-private/<deployment>/signing/receipts                        the key that signs this store's receipts; never in a bundle
 //! donjon-private/<deployment>/heir                                    a key that the authority's has named; in a bundle where asked for
 //! donjon-private/<deployment>/authority                               which store rotates and signs; never in a bundle
 //! donjon-private/<deployment>/handover                            how far the database was carried into a cluster; never in a bundle
@@ -26,7 +27,7 @@ use donjon_drivers::{
     material::Material,
     store::{Document, Expected, RecordPath, Store, StoreError, Stored, Version, Which, document::NoObject},
 };
-use donjon_policies::name::{DeploymentName, SiteName};
+use donjon_policies::name::{DeploymentName, SecretName, SiteName};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The paths of one deployment's transfer records.
@@ -42,6 +43,22 @@ impl Places {
     /// Whose paths these are.
     pub fn deployment(&self) -> &DeploymentName {
         self.0.deployment()
+    }
+
+    pub(super) fn layout(&self) -> &Layout {
+        &self.0
+    }
+
+    /// The record that consumers read.
+    pub(super) fn secret(&self, name: &SecretName) -> RecordPath {
+        self.0.secret(name)
+    }
+
+    /// The rotation and the secret of a pending value, if the path is one of such a value.
+    pub(super) fn pending_at<'a>(&self, path: &'a str) -> Option<(&'a str, SecretName)> {
+        let folder = self.private("pending");
+        let (rotation, name) = path.strip_prefix(folder.as_str())?.strip_prefix('/')?.split_once('/')?;
+        Some((rotation, name.parse().ok()?))
     }
 
     /// The three folders in which a deployment has records: what consumers read, what every reader may read, what none may.
@@ -153,6 +170,11 @@ impl Places {
 
     pub(super) fn signing_chain(&self) -> RecordPath {
         self.private("signing/chain")
+    }
+
+    /// The key of a store that takes bundles in.
+    pub(super) fn receipt_key(&self) -> RecordPath {
+        self.private("signing/receipts")
     }
 
     pub(super) fn exports(&self) -> RecordPath {

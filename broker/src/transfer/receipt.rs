@@ -231,7 +231,7 @@ impl Accepted {
         entry.receipts.push(Receipted { node, recipient, at, recorded: now, drained });
         ledger::write(store, places, &entry, expected).await?;
         let Answered { imported, drained } = entry.answered();
-        Ok(Recorded { receipt, recipients: entry.recipients.len(), imported, drained })
+        Ok(Recorded { receipt, recipients: entry.awaited().count(), imported, drained })
     }
 }
 

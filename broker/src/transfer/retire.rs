@@ -4,7 +4,7 @@
 use super::{
     bundle::Scope,
     exposure::{self, Known},
-    ledger,
+    ledger::{self, Exported},
     private::Places,
 };
 use donjon_drivers::store::{Store, StoreError};
@@ -17,12 +17,14 @@ pub struct Retired {
     pub recipients: Vec<Known>,
     /// The bundles that nobody waits for any more.
     pub scopes: Vec<Scope>,
+    /// The bundles that others have, too: for theirs one waits still.
+    pub shared: Vec<Scope>,
 }
 
 impl Retired {
     /// Whether nothing was there to be done.
     pub fn is_nothing(&self) -> bool {
-        self.recipients.is_empty() && self.scopes.is_empty()
+        self.recipients.is_empty() && self.scopes.is_empty() && self.shared.is_empty()
     }
 }
 
@@ -44,16 +46,47 @@ pub async fn retire(store: &dyn Store, places: &Places, name: &str, now: i64) ->
             scopes.push(exported.scope);
         }
     }
-    let mut recipients = Vec::new();
+    let (mut recipients, mut gone) = (Vec::new(), BTreeSet::new());
     for known in exposure::all(store, places).await? {
-        let named = known.name.as_deref() == Some(name) || known.sites.iter().any(|site| site.as_str() == name);
+        let called = known.name.as_deref() == Some(name) || known.recipient == name;
+        let named = called || known.sites.iter().any(|site| site.as_str() == name);
         // A bundle for one host or site is encrypted to its own recipients; one that others share stays theirs.
         let own = addressed.contains(&known.recipient) && !elsewhere.contains(&known.recipient);
+        if called || own {
+            gone.insert(known.recipient.clone());
+        }
         if known.removed.is_none() && (named || own) {
             recipients.push(exposure::remove(store, places, &known.recipient, now).await?);
         }
     }
-    Ok(Retired { recipients, scopes })
+    let shared = leave(store, places, &gone, now).await?;
+    Ok(Retired { recipients, scopes, shared })
+}
+
+/// Nobody waits for the receipts of these recipients any more, of whatever bundle; says of which others have it still.
+async fn leave(
+    store: &dyn Store,
+    places: &Places,
+    gone: &BTreeSet<String>,
+    now: i64,
+) -> Result<Vec<Scope>, StoreError> {
+    let mut shared = Vec::new();
+    let is_left = |exported: &Exported| exported.awaited().any(|recipient| gone.contains(recipient));
+    for exported in ledger::all(store, places).await? {
+        let is_site = matches!(exported.scope, Scope::Site { .. });
+        if !is_site || exported.retired.is_some() || !is_left(&exported) {
+            continue;
+        }
+        // Read once more with its version: a receipt may have come meanwhile.
+        let (Some(mut exported), expected) = ledger::read(store, places, &exported.scope).await? else { continue };
+        let left: Vec<String> = exported.awaited().filter(|recipient| gone.contains(*recipient)).cloned().collect();
+        exported.left.extend(left);
+        let is_nobodys = exported.awaited().next().is_none();
+        exported.retired = is_nobodys.then_some(now);
+        ledger::write(store, places, &exported, expected).await?;
+        shared.push(exported.scope);
+    }
+    Ok(shared)
 }
 
 /// Whether a bundle is for this site, or for this host of any.

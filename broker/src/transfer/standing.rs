@@ -92,7 +92,7 @@ impl Standing {
 pub async fn standing(store: &dyn Store, places: &Places) -> Result<Standing, StoreError> {
     let moved = match mark::read(store, places).await?.mark {
         Some(Mark::Moved { to, .. }) => Some(to),
-        None | Some(Mark::Here { .. } | Mark::Moving { .. } | Mark::Arriving { .. }) => None,
+        None | Some(Mark::Here { .. } | Mark::Moving { .. } | Mark::Arriving { .. } | Mark::Following {}) => None,
     };
     let mut standing = Standing { moved, sites: Vec::new(), custodians: None };
     for entry in ledger::all(store, places).await? {
@@ -104,7 +104,7 @@ pub async fn standing(store: &dyn Store, places: &Places) -> Result<Standing, St
                     epoch: entry.epoch,
                     receipts: imported,
                     drained,
-                    recipients: entry.recipients.len(),
+                    recipients: entry.awaited().count(),
                     scope: entry.scope,
                 });
             }
@@ -191,7 +191,7 @@ pub async fn behind(
             continue;
         }
         let Answered { imported, drained } = entry.answered();
-        let recipients = entry.recipients.len();
+        let recipients = entry.awaited().count();
         let missing = match held.any(|(version, newest)| version < *newest) {
             true => Missing::Bundle,
             false if drained < recipients => Missing::Drained { epoch: entry.epoch, imported, drained, recipients },

@@ -69,6 +69,12 @@ pub fn import(message: impl Into<String>, error: &ImportError) -> Failure {
             .state("nothing was changed")
             .hint("import the bundle that is wanted; one is kept for a step back"),
         ImportError::Store { written: 0, source, .. } => translate::store(message, source),
+        ImportError::TakenBack { source, .. } => {
+            let told = translate::store(message, source);
+            Failure { causes: simple(String::new(), told.code).causes, ..told }
+                .state("what was written of it was taken back: readers find what was there before")
+                .hint("the same command again takes it in as a whole")
+        }
         ImportError::Store { source, .. } => {
             let told = translate::store(message, source);
             Failure { causes: simple(String::new(), told.code).causes, ..told }
@@ -156,6 +162,9 @@ pub fn elsewhere(error: &Elsewhere) -> Failure {
         Elsewhere::Moving { .. } => "the same `donjon export vault` or `donjon export snapshot` again goes on with it",
         Elsewhere::Moved { .. } => "ask the broker there; `donjon down` destroys what is here",
         Elsewhere::Arriving => "the same `donjon export vault` at the old authority goes on with it",
+        Elsewhere::Following => {
+            "do it at the authority, and import its next bundle; if it is lost, `donjon up --from` its custodians' bundle makes a new one"
+        }
     };
     Failure::new(Exit::Conflict, "this store is not the authority, so nothing is rotated or signed here")
         .because(error)

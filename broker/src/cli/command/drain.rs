@@ -1,22 +1,21 @@
 //! `donjon drain`: a node restarts its consumers, or says who has not restarted, and signs that all have.
 
+mod served;
+
 use super::{
-    export::write,
-    import::{identities, now, private},
+    config::reading::runtime,
+    export::{destination::At, write},
 };
 use crate::{
-    audit::{Act, Outcome, line},
     cli::{Context, progress::Progress, show},
     config,
     failure::{Exit, Failure},
     rotation::open::open_host,
     socket::message::Event,
     transfer::{
-        bundle::{Checks, Opened},
+        bundle::Opened,
         drained::{Drained, Running, judge},
-        import::node::Node,
         inbox::send,
-        told,
     },
 };
 use clap::Args;
@@ -27,10 +26,10 @@ use donjon_policies::{
     restart::{self, Instance},
 };
 use serde_json::{Value, json};
+use served::Served;
 use std::{
     collections::BTreeSet,
-    io::ErrorKind,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -38,27 +37,37 @@ use std::{
 /// Show that every consumer on this node runs on the bundle that is served here, and sign that.
 ///
 /// The consumers are the services of this node's donjon.yaml that use what the bundle holds. Each must have been started
-/// since the reader serves the bundle, and have logged in to the reader after that. With --restart those that have not are
+/// since the reader serves the bundle, and have logged in to the reader after that; where they read a Vault of the site
+/// (--address), since the bundle was imported there, and its role's tokens tell who has logged in: the clocks of both must
+/// agree. With --restart those that have not are
 /// restarted, by `order` and `after`, one step after the other; without, they are named (exit 13). The receipt goes to the
 /// authority as a file (`donjon receipt FILE` there), or by --send: old values end only when all sites have drained.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  donjon drain -i node.identity\n  donjon drain -i node.identity --restart --receipt drained.receipt\n  donjon drain -i node.identity --restart --send http://10.0.0.1:8300"
+    after_help = "Examples:\n  donjon drain -i node.identity\n  donjon drain -i node.identity --restart --receipt drained.receipt\n  donjon drain -i node.identity --restart --send http://10.0.0.1:8300\n  donjon drain -i node.identity --bundle edge1.donjon --address https://10.1.0.11:8200 --cacert ca.pem --token-file token"
 )]
 pub struct Drain {
     /// The age identity file of this node.
     #[arg(long, short, value_name = "FILE")]
     identity: PathBuf,
     /// The node's folder; `node` in DONJON_HOME where not given.
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", conflicts_with = "addresses")]
     node: Option<PathBuf>,
+    #[command(flatten)]
+    at: At,
+    /// The bundle that was imported into that Vault.
+    #[arg(long, value_name = "FILE", requires = "addresses")]
+    bundle: Option<PathBuf>,
+    /// The KV v2 mount of that Vault.
+    #[arg(long, default_value = "donjon", requires = "addresses")]
+    mount: String,
     /// Restart the consumers that have not restarted.
     #[arg(long)]
     restart: bool,
     /// Nothing on this node uses what the bundle holds.
     #[arg(long, conflicts_with = "restart")]
     no_consumers: bool,
-    /// Where to write the receipt; `drained` in the node's folder where not given.
+    /// Where to write the receipt; `drained` in the node's folder, or beside the bundle, where not given.
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
     /// Send the receipt, too: where `donjon receipt --listen` listens at the authority.
@@ -76,8 +85,8 @@ struct Consumer {
 impl Drain {
     /// Looks, restarts where asked, signs.
     pub fn run(self, context: &Context) -> Result<(), Failure> {
-        let folder = self.node.clone().unwrap_or_else(|| context.home.folder().join("node"));
-        let opened = self.open(&folder)?;
+        let runtime = runtime()?;
+        let (served, opened) = runtime.block_on(Served::open(&self, context))?;
         let deployment = config::deployment(&context.home)?;
         let consumers = using(&deployment, &opened);
         if self.no_consumers && !consumers.is_empty() {
@@ -93,25 +102,19 @@ impl Drain {
                 .state("nothing was signed")
                 .hint("name them under `services` with `uses`, or give --no-consumers"));
         }
-        let refused = format!("cannot drain {}", folder.display());
-        let since = Node::open_in_turn(&folder)
-            .and_then(|node| node.serving())
-            .map_err(|error| told::import(&refused, &error))?;
+        let since = runtime.block_on(served.since(&opened))?;
         let Some(since) = since.filter(|_| !consumers.is_empty()).or(consumers.is_empty().then_some(0)) else {
-            return Err(Failure::new(Exit::Waiting, "the reader does not serve the present bundle yet")
+            return Err(Failure::new(Exit::Waiting, served.not_yet())
                 .state("nothing was restarted or signed")
-                .hint("`donjon serve` for this folder, or SIGHUP for the one that runs"));
+                .hint(served.hint()));
         };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| Failure::new(Exit::Bug, "cannot start the runtime").because(&error))?;
         let mut progress = Progress::new(context.output);
-        let looking = Looking { folder: &folder, since, control: context.home.connections() };
+        let looking = Looking { served: &served, opened: &opened, since, control: context.home.connections() };
         let drained = runtime.block_on(looking.drain(&deployment, &consumers, self.restart, &mut progress));
         progress.end();
         let drained = drained?;
-        let mut node = Node::open_in_turn(&folder).map_err(|error| told::import(&refused, &error))?;
-        let receipt = node.drained(&opened, drained.clone(), now()).map_err(|error| told::import(&refused, &error))?;
-        let file = self.receipt.clone().unwrap_or_else(|| folder.join("drained"));
+        let receipt = runtime.block_on(served.sign(&opened, drained.clone()))?;
+        let file = self.receipt.clone().unwrap_or_else(|| served.receipt(&self));
         write(&file, &receipt)?;
         let sent = self.send.as_deref().map(|url| runtime.block_on(send(url, receipt))).transpose()?;
         let value = json!({
@@ -122,16 +125,6 @@ impl Drain {
             "sent": sent.is_some(),
         });
         show::answer(context.output, &value, || people(&value))
-    }
-
-    fn open(&self, folder: &Path) -> Result<Opened, Failure> {
-        let refused = format!("cannot read the bundle of {}", folder.display());
-        let identities = identities(&self.identity, &private(&self.identity)?)?;
-        let node = Node::open_in_turn(folder).map_err(|error| told::import(&refused, &error))?;
-        let (file, _) = node.current().map_err(|error| told::import(&refused, &error))?;
-        let checks = Checks { now: now(), ..Checks::default() };
-        let verified = node.verify(&file, &checks).map_err(|error| told::import(&refused, &error))?;
-        verified.open(&identities).map_err(|error| told::bundle(&refused, &error))
     }
 }
 
@@ -146,7 +139,8 @@ fn using(deployment: &Deployment, opened: &Opened) -> BTreeSet<ServiceName> {
 
 /// What is looked at on this node.
 struct Looking<'a> {
-    folder: &'a Path,
+    served: &'a Served,
+    opened: &'a Opened,
     since: i64,
     control: PathBuf,
 }
@@ -181,7 +175,7 @@ impl Looking<'_> {
             let started = consumer.service.started().await.map_err(|error| unanswered(&error))?;
             running.push(Running { consumer: named(&consumer.instance), started });
         }
-        judge(&running, &self.logins()?, self.since).map_err(|behind| {
+        judge(&running, &self.logins().await?, self.since).map_err(|behind| {
             let mut failure = Failure::new(Exit::Waiting, "consumers of this node do not run on the present bundle");
             failure.causes = behind.iter().map(ToString::to_string).collect();
             failure.state("nothing was signed").hint("`donjon drain --restart`, or restart them and look again")
@@ -211,8 +205,12 @@ impl Looking<'_> {
 
     async fn is_new(&self, consumer: &Consumer) -> Result<bool, Failure> {
         let started = consumer.service.started().await.map_err(|error| unanswered(&error))?;
-        let logged_in = |started: i64| self.logins().is_ok_and(|all| all.iter().any(|at| *at > started));
-        Ok(started.is_some_and(|started| started > self.since && logged_in(started)))
+        let Some(started) = started.filter(|started| *started > self.since) else { return Ok(false) };
+        Ok(self.logins().await?.iter().any(|at| *at > started))
+    }
+
+    async fn logins(&self) -> Result<Vec<i64>, Failure> {
+        self.served.logins(self.opened).await
     }
 
     /// Restarts it, and waits until it is well and somebody has logged in since.
@@ -222,14 +220,14 @@ impl Looking<'_> {
             Failure::new(Exit::Failed, format!("{name} did not come up on the present bundle"))
                 .because(error)
                 .state("those before it are restarted, those after it are not; nothing was signed")
-                .hint("look at its log; the previous bundle is kept in the node's folder")
+                .hint("look at its log; then the same command again")
         };
         consumer.service.restart().await.map_err(|error| failed(&error))?;
         let end = Instant::now() + consumer.settle;
         loop {
             let started = consumer.service.started().await.map_err(|error| unanswered(&error))?;
-            let login =
-                started.is_some_and(|started| self.logins().is_ok_and(|all| all.iter().any(|at| *at > started)));
+            let logins = self.logins().await?;
+            let login = started.is_some_and(|started| logins.iter().any(|at| *at > started));
             let well = consumer.service.check().await;
             match (login, well) {
                 (true, Ok(())) => return Ok(()),
@@ -239,25 +237,6 @@ impl Looking<'_> {
                 (_, Ok(()) | Err(_)) => tokio::time::sleep(PAUSE).await,
             }
         }
-    }
-
-    /// When anybody has logged in, in microseconds since 1970.
-    fn logins(&self) -> Result<Vec<i64>, Failure> {
-        let path = self.folder.join("audit.jsonl");
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            // No reader has served here yet, so nobody has logged in.
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => {
-                return Err(Failure::new(Exit::Failed, format!("cannot read {}", path.display()))
-                    .because(&error)
-                    .state("nothing was signed"));
-            }
-        };
-        let lines = text.lines().filter_map(|text| serde_json::from_str::<line::Sealed>(text).ok());
-        let logins =
-            lines.map(|sealed| sealed.line).filter(|line| line.act == Act::Login && line.outcome == Outcome::Done);
-        Ok(logins.map(|line| line.at).collect())
     }
 }
 

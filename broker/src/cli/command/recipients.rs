@@ -68,6 +68,9 @@ fn people(value: &Value) -> String {
     if value["declared"] == true {
         told += "donjon.yaml names it still: take it out there\n";
     }
+    if value["heir"] == true {
+        told += "it had the key that is to sign after this one, and can sign for sites in its place: `donjon rotate signing-key`, then a bundle to each site\n";
+    }
     told + &seen(value) + &next(value, &format!("donjon rotate apply --exposed-to {who}"))
 }
 

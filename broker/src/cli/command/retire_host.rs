@@ -21,7 +21,7 @@ use serde_json::Value;
     after_help = "Examples:\n  donjon retire-host compute7\n  donjon retire-host edge1\n  donjon retire-host ctl3 --address https://10.0.0.11:8200 --cacert ca.pem --token-file token"
 )]
 pub struct RetireHost {
-    /// The host or the site.
+    /// The host or the site; or the age key of a recipient that has no name.
     name: String,
     #[command(flatten)]
     at: At,
@@ -52,6 +52,9 @@ fn people(name: &str, value: &Value) -> String {
     }
     for bundle in list("bundles") {
         told += &format!("nobody waits for the receipt of {} any more\n", bundle.as_str().unwrap_or_default());
+    }
+    for bundle in list("shared") {
+        told += &format!("nobody waits for its receipt of {} any more\n", bundle.as_str().unwrap_or_default());
     }
     if let Some(revoked) = value["revoked"].as_object() {
         told += &format!(

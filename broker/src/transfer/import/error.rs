@@ -49,11 +49,19 @@ pub enum ImportError {
     /// The node's key cannot be made or read.
     #[error("the node's own key cannot be used")]
     Key(#[from] KeyError),
-    /// The store did not do it. What was written before stays, and a second run goes on from there.
+    /// The store did not do it. What was written before stays, since it could not be taken back either.
     #[error("the store did not take the records ({written} of {wanted} written)")]
     Store {
         /// How many records were written.
         written: usize,
+        /// How many there are.
+        wanted: usize,
+        /// Why.
+        source: StoreError,
+    },
+    /// The store did not take all records, and what it had taken was taken back.
+    #[error("the store did not take all of the {wanted} records")]
+    TakenBack {
         /// How many there are.
         wanted: usize,
         /// Why.

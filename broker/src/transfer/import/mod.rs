@@ -7,8 +7,10 @@
 //!                                                          └──▶ restore::restore        the new authority
 //! ```
 
+mod back;
 mod error;
 pub mod node;
+pub mod own_key;
 pub mod restore;
 pub mod store;
 mod taken;

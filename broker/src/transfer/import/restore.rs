@@ -9,7 +9,9 @@ use crate::transfer::{
     authority::Authority,
     bundle::{Epoch, Opened, Record},
     heir::Heir,
-    ledger, pin,
+    ledger,
+    mark::{self, Mark},
+    pin,
     private::{self, Places},
     receipt::{Act, Receipt},
 };
@@ -60,6 +62,10 @@ pub async fn restore(store: &dyn Store, places: &Places, opened: &Opened, now: i
     if let Some(heir) = heir.filter(|_| authority.earlier() == 0) {
         Authority::adopt_chain(store, places, heir.succeed(places, authority.public(), now)).await?;
         authority = Authority::ensure(store, places, now).await?;
+    }
+    let marked = mark::read(store, places).await.map_err(failed(wanted))?;
+    if marked.mark == Some(Mark::Following {}) {
+        mark::write(store, places, &marked, Mark::Here { from: None }, now).await.map_err(failed(wanted))?;
     }
     let receipt = Receipt::of(opened, Act::Reopened, &authority.key, now).to_file(&authority.key);
     Ok(Restored { records: wanted, authority, receipt })

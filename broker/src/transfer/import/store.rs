@@ -1,12 +1,14 @@
 //! Into another store: a plan without values, then writes that each hold only if the plan still fits.
 
-use super::{ImportError, taken::Taken};
+use super::{ImportError, back::take_back, taken::Taken};
 use crate::{
     records::{Layout, epoch},
+    rotation::checkpoint::reached,
     transfer::{
         authority::Authority,
         bundle::{Accepted, Checks, Epoch, ManifestDigest, OpenError, Opened, Record, Sealed, Verified},
         key::PublicKey,
+        mark::{self, Elsewhere, Mark},
         pin,
         private::{self, Places, Recorded},
     },
@@ -15,6 +17,7 @@ use donjon_drivers::store::{Expected, RecordPath, Store, StoreError, Version, Wh
 use donjon_policies::name::DeploymentName;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// What an import would do.
 #[derive(Debug)]
@@ -32,7 +35,7 @@ pub struct Step {
     pub version: Version,
     /// What happens.
     pub change: Change,
-    expected: Expected,
+    pub(super) expected: Expected,
 }
 
 /// What happens to a record.
@@ -148,30 +151,41 @@ pub async fn plan(store: &dyn Store, opened: &Opened) -> Result<Plan, ImportErro
     Ok(Plan { steps })
 }
 
-/// Writes what the plan says, and reads each record back; then tells readers of it and remembers the bundle. A second run does
-/// what is left.
+/// Writes what the plan says, and reads each record back; then tells readers of it and remembers the bundle. Where the store
+/// does not take all of it, what it took is taken back; where the broker ends in between, a second run does what is left.
 pub async fn apply(store: &dyn Store, opened: &Opened, plan: &Plan, now: i64) -> Result<usize, ImportError> {
     let wanted = plan.steps.len();
     let mut written = 0;
     let manifest = opened.manifest();
     let places = places(&manifest.deployment)?;
-    pin::keep(store, &places, opened, now).await.map_err(ImportError::unwritten(wanted))?;
-    for (step, record) in plan.steps.iter().zip(opened.records()) {
-        if !step.change.writes() {
-            continue;
+    let unwritten = ImportError::unwritten(wanted);
+    pin::keep(store, &places, opened, now).await.map_err(&unwritten)?;
+    follow(store, &places, now).await?;
+    let mut done = Vec::new();
+    for (step, record) in plan.steps.iter().zip(opened.records()).filter(|(step, _)| step.change.writes()) {
+        done.push((step, record));
+        if let Err(source) = write(store, step, record).await {
+            return Err(match take_back(store, &done).await {
+                Ok(()) => ImportError::TakenBack { wanted, source },
+                Err(_) => ImportError::Store { written, wanted, source },
+            });
         }
-        write(store, step, record).await.map_err(|source| ImportError::Store { written, wanted, source })?;
         written += 1;
+        reached("import.written");
     }
     let failed = |source| ImportError::Store { written, wanted, source };
     let path = places.import(&manifest.scope);
     let (before, expected) = private::read::<Known>(store, &path).await.map_err(failed)?;
     // Also where another run wrote the records and came no further.
-    if written > 0 || before.is_none_or(|before| before.digest != opened.digest()) {
+    if written > 0 || before.as_ref().is_none_or(|before| before.digest != opened.digest()) {
         let layout = Layout::new(manifest.deployment.clone()).map_err(|_| reserved())?;
         epoch::bump(store, &layout).await.map_err(failed)?;
     }
     Taken::remember(store, &places, opened).await.map_err(failed)?;
+    if written == 0 && before.is_some_and(|before| before.digest == opened.digest()) {
+        // Consumers that have restarted since it came in need not do so again.
+        return Ok(written);
+    }
     let known = Known {
         format: Known::FORMAT,
         pin: manifest.authority,
@@ -181,6 +195,38 @@ pub async fn apply(store: &dyn Store, opened: &Opened, plan: &Plan, now: i64) ->
     };
     private::write(store, &path, &known, expected).await.map_err(failed)?;
     Ok(written)
+}
+
+/// When the store had all of this bundle, by its own clock in seconds since 1970; `None` where it took in another one last.
+pub(super) async fn since(store: &dyn Store, opened: &Opened) -> Result<Option<i64>, ImportError> {
+    let path = places(&opened.manifest().deployment)?.import(&opened.manifest().scope);
+    let held = store.read(&path, Which::Latest).await.map_err(ImportError::unwritten(0))?;
+    let (known, _) = private::read::<Known>(store, &path).await.map_err(ImportError::unwritten(0))?;
+    let is_this = known.is_some_and(|known| known.digest == opened.digest());
+    Ok(held.filter(|_| is_this).map(|held| held.created))
+}
+
+/// The records of a store that follows another one: what it would lose is there still.
+pub async fn followed(store: &dyn Store, places: &Places) -> Result<BTreeSet<String>, StoreError> {
+    match mark::elsewhere(store, places).await? {
+        Some(Elsewhere::Following) => Taken::all(store, places).await,
+        None | Some(Elsewhere::Moving { .. } | Elsewhere::Moved { .. } | Elsewhere::Arriving) => Ok(BTreeSet::new()),
+    }
+}
+
+/// An empty store follows the authority from its first bundle on, before there is anything in it that could be rotated or
+/// signed. One that signs, or has values already, goes on as what it is.
+async fn follow(store: &dyn Store, places: &Places, now: i64) -> Result<(), ImportError> {
+    let unwritten = ImportError::unwritten(0);
+    let marked = mark::read(store, places).await.map_err(&unwritten)?;
+    if marked.mark.is_some() || Authority::read(store, places).await?.is_some() {
+        return Ok(());
+    }
+    let held = store.list(&places.public_folder()).await.map_err(&unwritten)?;
+    if held.is_empty() {
+        mark::write(store, places, &marked, Mark::Following {}, now).await.map_err(&unwritten)?;
+    }
+    Ok(())
 }
 
 fn places(deployment: &DeploymentName) -> Result<Places, OpenError> {

@@ -10,7 +10,7 @@ use crate::transfer::{
 };
 use donjon_drivers::store::{RecordPath, Store, StoreError, Version};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The versions that were taken in of one authority.
 #[derive(Debug, Serialize, Deserialize)]
@@ -33,6 +33,12 @@ impl Taken {
     fn of(known: Option<Self>, authority: &PublicKey) -> Self {
         let none = || Self { format: Self::FORMAT, authority: *authority, versions: BTreeMap::new() };
         known.filter(|known| known.authority == *authority).unwrap_or_else(none)
+    }
+
+    /// The records that came with bundles of any authority.
+    pub(super) async fn all(store: &dyn Store, places: &Places) -> Result<BTreeSet<String>, StoreError> {
+        let known = private::look::<Self>(store, &places.imported()).await?;
+        Ok(known.map(|known| known.versions.into_keys().collect()).unwrap_or_default())
     }
 
     /// The version that was taken in of a record.

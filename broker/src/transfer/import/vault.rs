@@ -3,11 +3,12 @@
 
 use super::{
     ImportError,
+    own_key::own_key,
     store::{self, Plan},
 };
 use crate::transfer::{
-    authority::Authority,
     bundle::{Checks, Foreign, OpenError, Opened, Scope, Sealed, Verified},
+    drained::Drained,
     private::Places,
     push::{Credential, Destination, Grant, WithCredentials},
     receipt::{Act, Receipt},
@@ -75,9 +76,29 @@ pub async fn apply(
     let written = store::apply(&held, opened, &planned.records, now).await?;
     let deployment = &opened.manifest().deployment;
     let credentials = there.give(&planned.grants, with).await?;
-    let own = Authority::ensure(&held, &places(deployment)?, now).await?;
-    let receipt = Receipt::of(opened, Act::Imported, own.key(), now).to_file(own.key());
+    let own = own_key(&held, &places(deployment)?, now).await?;
+    let receipt = Receipt::of(opened, Act::Imported, &own, now).to_file(&own);
     Ok(Done { written, receipt, credentials })
+}
+
+/// From when on this bundle is what consumers read there, in microseconds since 1970; `None` where it is another one.
+pub async fn serving(there: &Destination, opened: &Opened) -> Result<Option<i64>, ImportError> {
+    if !there.mounted().await? {
+        return Ok(None);
+    }
+    // The Vault says it in seconds: what started within that one may have read the values of before.
+    Ok(store::since(&there.store(), opened).await?.map(|since| (since + 1) * 1_000_000))
+}
+
+/// The receipt of a site, all of whose consumers run on the bundle.
+pub async fn drained(
+    there: &Destination,
+    opened: &Opened,
+    consumers: Vec<Drained>,
+    now: i64,
+) -> Result<Vec<u8>, ImportError> {
+    let own = own_key(&there.store(), &places(&opened.manifest().deployment)?, now).await?;
+    Ok(Receipt::drained(opened, consumers, &own, now).to_file(&own))
 }
 
 /// The bundle's role, which reads what the bundle holds and nothing else.

@@ -74,10 +74,14 @@ pub async fn stand(pushing: &Pushing<'_>) -> Result<Stand, PushError> {
     let there = destination.store();
     let mounted = destination.mounted().await?;
     let begun = if mounted { begun(pushing, &there).await? } else { Begun::Nothing };
-    if !mounted
-        && mark::read(*here, places).await.map_err(Side::Here.failed())?.mark.is_some_and(|mark| !mark.is_here())
-    {
-        return Err(PushError::OtherDestination);
+    if !mounted {
+        match mark::read(*here, places).await.map_err(Side::Here.failed())?.mark {
+            None | Some(Mark::Here { .. }) => {}
+            Some(following @ Mark::Following {}) => return Err(elsewhere(&following)),
+            Some(Mark::Moving { .. } | Mark::Moved { .. } | Mark::Arriving { .. }) => {
+                return Err(PushError::OtherDestination);
+            }
+        }
     }
     let mut records = Vec::new();
     for path in paths(*here, places).await? {
@@ -183,8 +187,8 @@ async fn begun(pushing: &Pushing<'_>, there: &Vault) -> Result<Begun, PushError>
     // Its key may have been renewed since.
     let from_here = |from: &KeyId| own.as_ref().is_some_and(|own| own.has_signed_with(from));
     match (ours, theirs) {
-        (Some(ours @ Mark::Arriving { .. }), _) => Err(elsewhere(&ours)),
-        (None | Some(Mark::Here { .. }), None) => Ok(Begun::Nothing),
+        (Some(ours @ (Mark::Arriving { .. } | Mark::Following {})), _) => Err(elsewhere(&ours)),
+        (None | Some(Mark::Here { .. }), None | Some(Mark::Following {})) => Ok(Begun::Nothing),
         (Some(Mark::Moving { .. } | Mark::Moved { .. }), None) => Err(PushError::OtherDestination),
         (None | Some(Mark::Here { .. } | Mark::Moving { .. }), Some(Mark::Arriving { from })) if from_here(&from) => {
             Ok(Begun::Claimed)
@@ -204,7 +208,7 @@ fn elsewhere(mark: &Mark) -> PushError {
 /// Says there for whom the place is kept, before anything is copied.
 async fn claim(pushing: &Pushing<'_>, there: &Vault, own: &KeyId) -> Result<(), PushError> {
     let marked = mark::read(there, pushing.places).await.map_err(Side::There.failed())?;
-    if marked.mark.is_some() {
+    if marked.mark.as_ref().is_some_and(|mark| *mark != Mark::Following {}) {
         return Ok(());
     }
     let mark = Mark::Arriving { from: own.clone() };

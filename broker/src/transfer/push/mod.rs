@@ -16,6 +16,7 @@ mod destination;
 mod error;
 mod fill;
 mod grants;
+mod logins;
 mod revoke;
 
 pub use carry::{POINTS, Pushed, Pushing, Stand, WithCredentials, push, stand};

@@ -56,7 +56,7 @@ impl Destination {
         Ok(revoked)
     }
 
-    async fn names(&self, folder: &str) -> Result<Vec<String>, PushError> {
+    pub(super) async fn names(&self, folder: &str) -> Result<Vec<String>, PushError> {
         #[derive(Deserialize)]
         struct Names {
             keys: Vec<String>,

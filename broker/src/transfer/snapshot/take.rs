@@ -84,7 +84,7 @@ pub(super) fn mark_fits(mark: Option<Mark>) -> Result<(), SnapshotError> {
         None | Some(Mark::Here { .. }) => Ok(()),
         Some(Mark::Moving { to }) if to == BY_SNAPSHOT => Ok(()),
         Some(Mark::Moving { to }) => Err(SnapshotError::OtherWay { to }),
-        Some(mark @ (Mark::Moved { .. } | Mark::Arriving { .. })) => {
+        Some(mark @ (Mark::Moved { .. } | Mark::Arriving { .. } | Mark::Following {})) => {
             mark.refusal().map_or(Ok(()), |elsewhere| Err(SnapshotError::Elsewhere(elsewhere)))
         }
     }

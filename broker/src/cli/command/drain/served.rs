@@ -1,0 +1,136 @@
+//! What the consumers of a node read: the node's own reader, or the Vault of its site. Each knows since when it serves the
+//! bundle and who has logged in, and has a key that signs receipts.
+
+use super::Drain;
+use crate::{
+    audit::{Act, Outcome, line},
+    cli::{
+        Context,
+        command::import::{identities, now, private, read},
+    },
+    daemon::push::named,
+    failure::{Exit, Failure},
+    socket::message::VaultAsked,
+    transfer::{
+        bundle::{Checks, Opened, Scope},
+        drained::Drained,
+        import::{node::Node, vault},
+        push::Destination,
+        told,
+    },
+};
+use std::{io::ErrorKind, path::PathBuf};
+
+/// Where consumers read.
+pub(super) enum Served {
+    /// At the reader of this node, from its folder.
+    Node(PathBuf),
+    /// In the Vault of the site.
+    Vault(Box<Destination>),
+}
+
+impl Served {
+    /// The bundle that is drained, and where it is served.
+    pub(super) async fn open(drain: &Drain, context: &Context) -> Result<(Self, Opened), Failure> {
+        let identities = identities(&drain.identity, &private(&drain.identity)?)?;
+        let checks = Checks { now: now(), ..Checks::default() };
+        let Some(asked) = drain.at.asked()? else {
+            let folder = drain.node.clone().unwrap_or_else(|| context.home.folder().join("node"));
+            let refused = format!("cannot read the bundle of {}", folder.display());
+            let node = Node::open_in_turn(&folder).map_err(|error| told::import(&refused, &error))?;
+            let (file, _) = node.current().map_err(|error| told::import(&refused, &error))?;
+            let verified = node.verify(&file, &checks).map_err(|error| told::import(&refused, &error))?;
+            let opened = verified.open(&identities).map_err(|error| told::bundle(&refused, &error))?;
+            return Ok((Self::Node(folder), opened));
+        };
+        let Some(bundle) = &drain.bundle else {
+            return Err(Failure::new(Exit::Usage, "it is not said which bundle the Vault of the site has")
+                .state("nothing was signed")
+                .hint("--bundle FILE: the one that was imported there last"));
+        };
+        let refused = format!("cannot drain {}", bundle.display());
+        let file = read(bundle)?;
+        let asked = named(VaultAsked { mount: drain.mount.clone(), ..asked }, vec![drain.at.token()?])?;
+        let there = Destination::open(asked).await.map_err(|error| told::looked(&refused, &error))?;
+        let verified = vault::verify(&there, &file, &checks).await;
+        let verified = verified.map_err(|error| told::import(&refused, &error).state("nothing was signed"))?;
+        let opened = verified.open(&identities).map_err(|error| told::bundle(&refused, &error))?;
+        Ok((Self::Vault(Box::new(there)), opened))
+    }
+
+    /// Since when it serves this bundle, in microseconds since 1970; `None` where it serves another.
+    pub(super) async fn since(&self, opened: &Opened) -> Result<Option<i64>, Failure> {
+        let since = match self {
+            Self::Node(folder) => Node::open_in_turn(folder).and_then(|node| node.serving()),
+            Self::Vault(there) => vault::serving(there, opened).await,
+        };
+        since.map_err(|error| told::import("cannot see since when the bundle is served", &error))
+    }
+
+    /// Where it serves another bundle.
+    pub(super) fn not_yet(&self) -> &'static str {
+        match self {
+            Self::Node(_) => "the reader does not serve the present bundle yet",
+            Self::Vault(_) => "the Vault of the site has another bundle",
+        }
+    }
+
+    /// What to do there.
+    pub(super) fn hint(&self) -> &'static str {
+        match self {
+            Self::Node(_) => "`donjon serve` for this folder, or SIGHUP for the one that runs",
+            Self::Vault(_) => {
+                "`donjon import` it there with the same --address, or name the one that was imported last"
+            }
+        }
+    }
+
+    /// When anybody has logged in, in microseconds since 1970.
+    pub(super) async fn logins(&self, opened: &Opened) -> Result<Vec<i64>, Failure> {
+        match self {
+            Self::Node(folder) => at_reader(&folder.join("audit.jsonl")),
+            Self::Vault(there) => {
+                let Scope::Site { role, .. } = &opened.manifest().scope else { return Ok(Vec::new()) };
+                let logins = there.logins(role).await;
+                logins.map_err(|error| told::looked("cannot see who has logged in", &error).state("nothing was signed"))
+            }
+        }
+    }
+
+    /// The receipt of a node whose consumers run on the bundle.
+    pub(super) async fn sign(&self, opened: &Opened, drained: Vec<Drained>) -> Result<Vec<u8>, Failure> {
+        let receipt = match self {
+            Self::Node(folder) => Node::open_in_turn(folder).and_then(|mut node| node.drained(opened, drained, now())),
+            Self::Vault(there) => vault::drained(there, opened, drained, now()).await,
+        };
+        receipt.map_err(|error| told::import("cannot sign the receipt", &error))
+    }
+
+    /// Where the receipt goes where nobody said.
+    pub(super) fn receipt(&self, drain: &Drain) -> PathBuf {
+        match (self, &drain.bundle) {
+            (Self::Node(folder), _) => folder.join("drained"),
+            (Self::Vault(_), bundle) => {
+                let mut name = bundle.clone().unwrap_or_default().into_os_string();
+                name.push(".drained");
+                name.into()
+            }
+        }
+    }
+}
+
+fn at_reader(path: &std::path::Path) -> Result<Vec<i64>, Failure> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        // No reader has served here yet, so nobody has logged in.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => {
+            return Err(Failure::new(Exit::Failed, format!("cannot read {}", path.display()))
+                .because(&error)
+                .state("nothing was signed"));
+        }
+    };
+    let lines = text.lines().filter_map(|text| serde_json::from_str::<line::Sealed>(text).ok());
+    let logins = lines.map(|sealed| sealed.line).filter(|line| line.act == Act::Login && line.outcome == Outcome::Done);
+    Ok(logins.map(|line| line.at).collect())
+}
