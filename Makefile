@@ -4,7 +4,7 @@
 TOOLS ?= $(CURDIR)/target/tools
 export DONJON_TEST_TOOLS = $(TOOLS)
 
-.PHONY: all build setup test model campaign rotation-job lint deny demo bench bench-ansible bench-start bench-scan bench-sites fuzz
+.PHONY: all build setup test model campaign rotation-job lint deny demo bench bench-allocator bench-ansible bench-start bench-scan bench-sites fuzz
 
 all: build
 
@@ -76,6 +76,11 @@ bench-start: setup build
 
 bench-scan: setup build
 	tests/benches/scan_rg.sh target/release/donjon $(TOOLS)/venv
+
+# What wiping every freed block costs a reader.
+bench-allocator: setup
+	cargo build --release --locked -p donjon-tests --bench lookup --bench wiping
+	"$$(ls -t target/release/deps/lookup-* | grep -v '\.d$$' | head -1)" allocator "$$(ls -t target/release/deps/wiping-* | grep -v '\.d$$' | head -1)"
 
 # Bundles for up to 10,000 sites, beside ansible-vault and sops.
 bench-sites: setup

@@ -3,8 +3,12 @@
 //! usage: `cargo bench -p donjon-tests --bench lookup -- DONJON`. All three are processes of their own on this machine;
 //! the client is one thread. Both readers check a token and write an audit line before each answer; the reader's line is
 //! with the kernel before the answer and synced each second, OpenBao's is with the kernel.
+//!
+//!        `lookup allocator WIPING`: the reader with an allocator that wipes beside itself with the system's, in turns
+//!        (`make bench-allocator` calls it).
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on panics where it stands")]
 
+use clap::Parser;
 use donjon::transfer::{
     Places,
     authority::Authority,
@@ -111,11 +115,19 @@ fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["echo", folder] => echo(Path::new(folder)),
+        ["serve" | "import", ..] => {
+            let words = std::iter::once("donjon".to_owned()).chain(words);
+            let _ = donjon::cli::Arguments::parse_from(words).run().unwrap();
+        }
+        ["allocator", wiping] => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(allocators(Path::new(wiping)));
+        }
         [donjon] => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(bench(Path::new(donjon)));
         }
-        _ => panic!("usage: lookup DONJON"),
+        _ => panic!("usage: lookup DONJON, or lookup allocator WIPING"),
     }
 }
 
@@ -183,6 +195,35 @@ async fn bench(donjon: &Path) {
     ratio("reader over TLS beside OpenBao", &all[3], &all[4]);
     ratio("reader on the socket beside the echo", &all[1], &all[0]);
     ratio("reader over TLS beside the echo", &all[3], &all[2]);
+}
+
+/// What wiping every freed block costs: the same program with it and without, in turns.
+async fn allocators(wiping: &Path) {
+    let (folder, own) = (tempfile::tempdir().unwrap(), std::env::current_exe().unwrap());
+    node(folder.path(), &own, &documents(200)).await;
+    let mut all = [Vec::new(), Vec::new()];
+    for _ in 0..ROUNDS {
+        for (program, figures) in [&*own, wiping].into_iter().zip(&mut all) {
+            let serving = Serving::start(folder.path(), program, &[]);
+            let token = serving.login_on_socket(folder.path()).await;
+            let request = request("/v1/donjon/data/site1/secret_7", &token);
+            figures.push(Side { place: Place::Unix(folder.path().join("s")), request }.measure().await);
+        }
+    }
+    let of = |figures: &[Figures], one: fn(&Figures) -> f64| {
+        let mut values: Vec<f64> = figures.iter().map(one).collect();
+        median(&mut values)
+    };
+    let [system, wipes] = all.map(|figures| (of(&figures, |one| one.p50), of(&figures, |one| one.each_second)));
+    for (name, (p50, each_second)) in [("the system's allocator", system), ("one that wipes", wipes)] {
+        println!("{name:<24} p50 {p50:>7.1} us   {each_second:>8.0}/s at 16 connections (medians of {ROUNDS})");
+    }
+    let more = |one: f64, other: f64| (one / other - 1.0) * 100.0;
+    println!(
+        "wiping costs {:.1} % at one connection, {:.1} % at sixteen (goal 5 %)",
+        more(wipes.0, system.0),
+        more(system.1, wipes.1)
+    );
 }
 
 /// Whether one read takes longer among many records than among few, on the socket, where the kernel says who asks.
@@ -410,6 +451,7 @@ fn median(values: &mut [f64]) -> f64 {
     values[values.len() / 2]
 }
 
+const ROUNDS: usize = 9;
 const WARM: usize = 2_000;
 const LATENCIES: usize = 20_000;
 const CONNECTIONS: usize = 16;
