@@ -203,6 +203,14 @@ fn a_site_has_drained_when_each_service_has_restarted_and_logged_in() {
     assert_eq!(place.standing()["drained"], 1);
     place.authority.run(&["rotate", "resume"]).ok();
 
+    // So does the answer that a bundle has come.
+    let (file, identity, node) = (place.text("three"), place.text("identity"), place.text("node"));
+    place.authority.run(&["export", "bundle", "--site", "edge1", "--role", "cache", "-o", &file]).ok();
+    assert_eq!(place.standing()["receipts"], 0);
+    let sent = place.node.run(&["import", &file, "-i", &identity, "--into", &node, "--send", url]).ok();
+    assert!(sent.contains("the receipt was sent") && place.path("three.receipt").exists(), "{sent}");
+    assert_eq!(place.standing()["receipts"], 1);
+
     // Whoever sends something else is refused, and soon for sending it too often; of none is it said that it is being done.
     let audit = || std::fs::read_to_string(place.authority.home().join("audit.jsonl")).unwrap();
     let intents = |log: &str| log.lines().filter(|line| line.contains("receipt") && line.contains("intent")).count();

@@ -3,13 +3,15 @@
 mod vault;
 
 use super::{
+    config::reading::runtime,
     export::{destination::At, joined, write},
     serve::{ROLE_FILES, roles_of},
 };
 use crate::{
-    cli::{Context, show},
+    cli::{Context, context::Output, show},
     daemon::transfer::pinned,
     failure::{Exit, Failure},
+    printable,
     socket::{
         frame::LONGEST_MATERIAL,
         message::{ImportAsked, Request},
@@ -17,6 +19,7 @@ use crate::{
     transfer::{
         bundle::{Checks, Identities},
         import::{node::Node, store},
+        inbox::send,
         key::PublicKey,
         told,
     },
@@ -74,6 +77,9 @@ pub struct Import {
     /// Where to write the receipt; beside the bundle where not given.
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
+    /// Send the receipt, too: where `donjon receipt --listen` listens at the authority.
+    #[arg(long, value_name = "URL", conflicts_with = "plan")]
+    send: Option<String>,
 }
 
 impl Import {
@@ -83,30 +89,45 @@ impl Import {
         let identity = private(&self.identity)?;
         let receipt = self.receipt.clone().unwrap_or_else(|| beside(&self.bundle));
         let (value, written) = match (&self.into, self.at.asked()?) {
-            (Some(folder), _) => self.node(folder, &file, &identity)?,
-            (None, Some(asked)) => self.vault(asked, &file, &identity)?,
-            (None, None) => self.store(context, &file, identity)?,
+            (Some(folder), _) => self.node(context, folder, &file, &identity)?,
+            (None, Some(asked)) => self.vault(context, asked, &file, &identity)?,
+            (None, None) => self.store(context, &file, &identity)?,
         };
         if let Some(content) = &written {
             write(&receipt, content)?;
         }
-        let path = written.map(|_| receipt.display().to_string());
-        let answer = json!({"imported": value, "receipt": path});
-        show::answer(context.output, &answer, || people(&value, path.as_deref()))
+        let path = written.as_ref().map(|_| receipt.display().to_string());
+        let sent = match (&self.send, written) {
+            (Some(url), Some(content)) => runtime()?.block_on(send(url, content)).map(|()| true)?,
+            _ => false,
+        };
+        let answer = json!({"imported": value, "receipt": path, "sent": sent});
+        show::answer(context.output, &answer, || people(&value, path.as_deref(), sent))
     }
 
-    fn store(&self, context: &Context, file: &[u8], identity: Material) -> Result<(Value, Option<Vec<u8>>), Failure> {
+    /// People see what is about to change before anything is.
+    fn announce(context: &Context, value: &Value) -> Result<(), Failure> {
+        match context.output {
+            Output::Table => show::write_out(printable::lines(&planned(value)).as_bytes()),
+            Output::Json => Ok(()),
+        }
+    }
+
+    fn store(&self, context: &Context, file: &[u8], identity: &Material) -> Result<(Value, Option<Vec<u8>>), Failure> {
         let authority = self.authority_key.as_deref().map(text).transpose()?;
-        let materials = std::iter::once(identity).chain(pieces(file)).collect();
-        let request = Request::Import(ImportAsked {
-            plan: self.plan,
-            authority,
-            site: self.site.clone(),
-            role: self.role.clone(),
-        });
-        let reply = context.client()?.ask_quietly(&request, materials)?;
-        let receipt = (!self.plan).then(|| joined(&reply.materials).to_vec());
-        Ok((reply.value, receipt))
+        let ask = |plan: bool| {
+            let materials = std::iter::once(identity.duplicate()).chain(pieces(file)).collect();
+            let (authority, site, role) = (authority.clone(), self.site.clone(), self.role.clone());
+            let request = Request::Import(ImportAsked { plan, authority, site, role });
+            context.client()?.ask_quietly(&request, materials)
+        };
+        let planned = ask(true)?.value;
+        Self::announce(context, &planned)?;
+        if self.plan {
+            return Ok((planned, None));
+        }
+        let reply = ask(false)?;
+        Ok((reply.value, Some(joined(&reply.materials).to_vec())))
     }
 
     /// What a file is checked against beside what the place that it goes to remembers.
@@ -114,7 +135,13 @@ impl Import {
         Checks { pin: key, site: self.site.as_ref(), role: self.role.as_ref(), now: now(), ..Checks::default() }
     }
 
-    fn node(&self, folder: &Path, file: &[u8], identity: &Material) -> Result<(Value, Option<Vec<u8>>), Failure> {
+    fn node(
+        &self,
+        context: &Context,
+        folder: &Path,
+        file: &[u8],
+        identity: &Material,
+    ) -> Result<(Value, Option<Vec<u8>>), Failure> {
         let refused = format!("cannot import {}", self.bundle.display());
         let identities = identities(&self.identity, identity)?;
         let key = self.authority_key.as_deref().map(authority_key).transpose()?;
@@ -134,6 +161,7 @@ impl Import {
             "folder": folder.display().to_string(),
             "steps": steps,
         });
+        Self::announce(context, &value)?;
         if self.plan {
             return Ok((value, None));
         }
@@ -143,15 +171,20 @@ impl Import {
     }
 }
 
-fn people(value: &Value, receipt: Option<&str>) -> String {
-    let word = |key: &str| value[key].as_str().unwrap_or_default();
+/// What happens to each record and grant.
+fn planned(value: &Value) -> String {
     let cell = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let steps = value["steps"].as_array().cloned().unwrap_or_default();
     let mut rows: Vec<Vec<String>> =
         steps.iter().map(|step| ["name", "version", "change"].map(|key| cell(&step[key])).to_vec()).collect();
     let grants = value["grants"].as_array().cloned().unwrap_or_default();
     rows.extend(grants.iter().map(|grant| vec![cell(&grant["name"]), String::new(), cell(&grant["change"])]));
-    let mut told = show::table(&["NAME", "VERSION", "CHANGE"], &rows);
+    show::table(&["NAME", "VERSION", "CHANGE"], &rows)
+}
+
+fn people(value: &Value, receipt: Option<&str>, sent: bool) -> String {
+    let word = |key: &str| value[key].as_str().unwrap_or_default();
+    let mut told = String::new();
     if word("trust") == "first" {
         told += &format!(
             "the authority {} was not known here before, and is pinned now because its bundle came first;\n\
@@ -161,6 +194,13 @@ fn people(value: &Value, receipt: Option<&str>) -> String {
     }
     match receipt {
         None => told += &format!("epoch {} for {}: nothing was changed\n", value["epoch"], word("scope")),
+        Some(receipt) if sent => {
+            told += &format!(
+                "epoch {} for {} is imported; the receipt was sent, and the answer says that it was recorded; a copy is {receipt}\n",
+                value["epoch"],
+                word("scope")
+            );
+        }
         Some(receipt) => {
             told += &format!(
                 "epoch {} for {} is imported; take {receipt} back to the authority: `donjon receipt {receipt}`\n",

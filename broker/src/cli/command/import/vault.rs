@@ -2,7 +2,10 @@
 
 use super::{Import, authority_key, identities, now};
 use crate::{
-    cli::command::{config::reading::runtime, export::kept},
+    cli::{
+        Context,
+        command::{config::reading::runtime, export::kept},
+    },
     daemon::{push::named, translate},
     failure::Failure,
     socket::message::VaultAsked,
@@ -20,6 +23,7 @@ impl Import {
     /// Checks, plans and, where that is wanted, writes.
     pub(super) fn vault(
         &self,
+        context: &Context,
         asked: VaultAsked,
         file: &[u8],
         identity: &Material,
@@ -37,6 +41,7 @@ impl Import {
             let opened = verified.open(&identities).map_err(|error| told::bundle(&refused, &error))?;
             let planned = vault::plan(&there, &opened).await.map_err(looked)?;
             let mut value = described(&opened, &there, &planned);
+            Self::announce(context, &value)?;
             if self.plan {
                 return Ok((value, None));
             }
