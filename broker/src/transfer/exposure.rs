@@ -96,6 +96,12 @@ pub async fn remove(store: &dyn Store, places: &Places, recipient: &str, now: i6
     .await
 }
 
+/// What people call a recipient: its name, or its key.
+pub(super) async fn called(store: &dyn Store, places: &Places, recipient: &str) -> Result<String, StoreError> {
+    let (known, _) = read(store, &places.recipient(&digest(recipient))).await?;
+    Ok(known.and_then(|known| known.name).unwrap_or_else(|| recipient.to_owned()))
+}
+
 /// Every recipient that was ever known, with what the ledger of exports says besides.
 pub async fn all(store: &dyn Store, places: &Places) -> Result<Vec<Known>, StoreError> {
     let mut all = noted(store, places).await?;

@@ -96,6 +96,19 @@ impl Exported {
     /// Counted by recipients, each of which proves that it is that one: a node that was made anew, or made itself another
     /// key, is no second one. Of a bundle of format 1 all that is known is that some recipient has answered.
     pub(super) fn answered(&self) -> Answered {
+        let nodes = self.nodes();
+        let drained = nodes.values().filter(|nodes| have_drained(nodes)).count();
+        Answered { imported: nodes.len(), drained }
+    }
+
+    /// The recipients of which every node runs on the bundle.
+    pub(super) fn drained(&self) -> BTreeSet<&str> {
+        let nodes = self.nodes().into_iter().filter(|(_, nodes)| have_drained(nodes));
+        nodes.filter_map(|(recipient, _)| recipient).collect()
+    }
+
+    /// The nodes that have answered as each recipient.
+    fn nodes(&self) -> BTreeMap<Option<&str>, Vec<&Receipted>> {
         let mut nodes: BTreeMap<Option<&str>, Vec<&Receipted>> = BTreeMap::new();
         for receipt in &self.receipts {
             let known = receipt.recipient.as_deref().is_none_or(|one| self.awaited().any(|other| other == one));
@@ -103,9 +116,12 @@ impl Exported {
                 nodes.entry(receipt.recipient.as_deref()).or_default().push(receipt);
             }
         }
-        let drained = |nodes: &&Vec<&Receipted>| nodes.iter().all(|node| node.drained.is_some());
-        Answered { imported: nodes.len(), drained: nodes.values().filter(drained).count() }
+        nodes
     }
+}
+
+fn have_drained(nodes: &[&Receipted]) -> bool {
+    nodes.iter().all(|node| node.drained.is_some())
 }
 
 /// The entry of a scope, and what to expect when it is written next.

@@ -2,13 +2,17 @@
 
 use super::{
     bundle::{Epoch, Scope},
+    exposure,
     ledger::{self, Answered, Exported},
     mark::{self, Mark},
     private::{Places, records_below},
 };
 use donjon_drivers::store::{RecordPath, Store, StoreError};
 use donjon_policies::name::SiteName;
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 /// What the ledger and the store say together.
 #[derive(Debug)]
@@ -129,6 +133,10 @@ pub struct Behind {
     pub scope: Scope,
     /// What is missing.
     pub missing: Missing,
+    /// Whose consumers may run on an older value: the names of recipients, or their keys; of many, the first.
+    pub who: Vec<String>,
+    /// How many more.
+    pub more: usize,
 }
 
 /// What a site is waited for.
@@ -158,6 +166,11 @@ impl fmt::Display for Behind {
                 "{}: of {recipients} recipients of epoch {epoch}, {imported} have imported and {drained} have drained it",
                 self.scope
             ),
+        }?;
+        match (self.who.is_empty(), self.more) {
+            (true, _) => Ok(()),
+            (false, 0) => write!(f, " ({})", self.who.join(", ")),
+            (false, more) => write!(f, " ({}, {more} more)", self.who.join(", ")),
         }
     }
 }
@@ -185,21 +198,32 @@ pub async fn behind(
     let mut behind = Vec::new();
     for entry in entries {
         let Scope::Site { site, .. } = &entry.scope else { continue };
-        let held = entry.contents.iter().filter_map(|c| Some((c.version.0, newest.get(c.path.as_str())?)));
-        let mut held = held.peekable();
-        if entry.retired.is_some() || held.peek().is_none() {
-            continue;
+        let Some((missing, left)) = missing(&entry, &newest) else { continue };
+        let mut who = Vec::new();
+        for recipient in left.iter().take(MOST_NAMED) {
+            who.push(exposure::called(store, places, recipient).await?);
         }
-        let Answered { imported, drained } = entry.answered();
-        let recipients = entry.awaited().count();
-        let missing = match held.any(|(version, newest)| version < *newest) {
-            true => Missing::Bundle,
-            false if drained < recipients => Missing::Drained { epoch: entry.epoch, imported, drained, recipients },
-            false => continue,
-        };
-        behind.push(Behind { site: site.clone(), scope: entry.scope.clone(), missing });
+        let more = left.len() - who.len();
+        behind.push(Behind { site: site.clone(), scope: entry.scope.clone(), missing, who, more });
     }
     Ok(behind)
+}
+
+/// What a scope is waited for, if it has any of these records, and by which of its recipients.
+fn missing(entry: &Exported, newest: &BTreeMap<&str, u64>) -> Option<(Missing, Vec<String>)> {
+    let held = entry.contents.iter().filter_map(|c| Some((c.version.0, newest.get(c.path.as_str())?)));
+    let held: Vec<bool> = held.map(|(version, newest)| version < *newest).collect();
+    if entry.retired.is_some() || held.is_empty() {
+        return None;
+    }
+    let left = |done: &BTreeSet<&str>| entry.awaited().filter(|one| !done.contains(one.as_str())).cloned().collect();
+    if held.contains(&true) {
+        return Some((Missing::Bundle, left(&BTreeSet::new())));
+    }
+    let Answered { imported, drained } = entry.answered();
+    let recipients = entry.awaited().count();
+    let missing = Missing::Drained { epoch: entry.epoch, imported, drained, recipients };
+    (drained < recipients).then(|| (missing, left(&entry.drained())))
 }
 
 async fn changed_since(store: &dyn Store, places: &Places, entry: &Exported) -> Result<Vec<String>, StoreError> {
@@ -217,3 +241,6 @@ async fn changed_since(store: &dyn Store, places: &Places, entry: &Exported) -> 
     }
     Ok(changed)
 }
+
+/// How many recipients of a bundle are named.
+const MOST_NAMED: usize = 5;

@@ -244,6 +244,9 @@ async fn nobody_waits_for_a_host_that_has_left_and_everybody_for_those_that_stay
     let retired = retire(&site.store, &site.places, "compute7", 250).await.unwrap();
     assert_eq!((retired.shared, retired.scopes.len()), (vec![edge()], 0));
     assert_eq!((waiting().await, counts().await), (1, Some((0, 0, 1))), "the other one stays");
+    exposure::add(&site.store, &site.places, &both[0], Some("compute8"), None, 100).await.unwrap();
+    let told = behind(&site.store, &site.places, [&"edge1".parse().unwrap()], &paths).await.unwrap();
+    assert!(told[0].to_string().ends_with("0 have drained it (compute8)"), "{}", told[0]);
     site.accept(&site.import(&bundle.bytes, 300).unwrap()).await.unwrap();
     answer_drained(&site, &bundle).await;
     assert_eq!((waiting().await, counts().await), (0, Some((1, 1, 1))));
