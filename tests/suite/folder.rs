@@ -2,6 +2,7 @@
 
 use donjon_tests::donjon::{Donjon, end};
 use rustix::process::Signal;
+use std::net::TcpListener;
 
 #[test]
 fn it_serves_without_a_vault_and_survives_a_kill() {
@@ -44,4 +45,52 @@ fn what_is_wrong_with_the_folder_is_told() {
     let custodian = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
     let other = Donjon::new();
     other.run(&["up", "--store", "file", "--custodian", custodian]).failed(2);
+}
+
+#[test]
+fn rotation_refuses_it_before_anything_else() {
+    let donjon = Donjon::new();
+    donjon.run(&["up", "--store", "file"]).ok();
+    donjon.run(&["generate", "database_password", "memcache_secret_key", "--catalogue", "kolla-ansible"]).ok();
+    let value = donjon.run(&["get", "database_password"]).ok();
+    let refused = |arguments: &[&str]| {
+        let error = donjon.run(arguments).failed(8);
+        assert!(error.contains("the `file` store cannot hold a rotation"), "{arguments:?}: {error}");
+        assert!(error.contains("state: nothing was changed") && error.contains("without `--store file`"), "{error}");
+    };
+    let every_way: [&[&str]; 9] = [
+        &["rotate", "apply", "database_password"],
+        &["rotate", "apply", "database_password", "--compromised", "--accept-outage"],
+        &["rotate", "apply", "memcache_secret_key", "--accept-outage"],
+        &["rotate", "apply", "no_such_secret"],
+        &["rotate", "apply", "--all", "--accept-outage"],
+        &["rotate", "apply", "--due"],
+        &["rotate", "apply", "--exposed-to", "nobody"],
+        &["rotate", "resume"],
+        &["rotate", "abort"],
+    ];
+    every_way.into_iter().for_each(refused);
+
+    // Nor does it log in anywhere where a server is described.
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    server.set_nonblocking(true).unwrap();
+    let port = server.local_addr().unwrap().port();
+    donjon.describe(&format!(
+        "deployment: default\ntargets:\n  mariadb: {{driver: mariadb, nodes: [{{name: db1, address: 127.0.0.1, port: {port}}}]}}\n"
+    ));
+    every_way.into_iter().for_each(refused);
+    assert!(server.accept().is_err(), "somebody has connected");
+    // The control: who does log in is seen, and ends when the connection does.
+    let mut doctor = donjon.command(&["doctor", "database_password"]).spawn().unwrap();
+    donjon_tests::process::wait_for("a look at the server", std::time::Duration::from_secs(10), || {
+        server.accept().is_ok()
+    });
+    drop(server);
+    doctor.wait().unwrap();
+
+    let planned = donjon.run(&["rotate", "plan", "database_password"]).ok();
+    assert!(planned.contains("dual-password"), "a plan has no effects: {planned}");
+    assert!(planned.contains("warning: the `file` store cannot hold a rotation"), "{planned}");
+    assert_eq!(donjon.run(&["get", "database_password"]).ok(), value);
+    assert_eq!(donjon.run(&["rotate", "status", "--output", "json"]).json()["rotations"], serde_json::json!([]));
 }

@@ -16,17 +16,39 @@ use crate::{
     },
     socket::message::{Event, ResumeAsked, RotateAsked},
 };
-use donjon_drivers::store::{Store, secret::SecretValue};
+use donjon_drivers::store::{self, Store, secret::SecretValue};
 use donjon_policies::{catalogue::Catalogue, deployment::Deployment, name::SecretName, transition::State};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, sync::Arc};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// What would change. Looked at are the catalogue, the deployment file and its inventory alone; and of what nodes of a
-/// database fetch full copies with, whether there is a value at all.
+/// database fetch full copies with, whether there is a value at all. A store that cannot hold a rotation has a plan, and it
+/// says so.
 pub async fn plan(daemon: &Daemon, asked: &RotateAsked) -> Answered {
     let (deployment, catalogue) = described(daemon).await?;
-    Ok((json!(bulk::shown(daemon, &catalogue, &deployment, asked).await?), Vec::new()))
+    let mut plan = json!(bulk::shown(daemon, &catalogue, &deployment, asked).await?);
+    if let Err(refused) = may(daemon) {
+        plan["refused"] = json!(refused.message);
+    }
+    Ok((plan, Vec::new()))
+}
+
+/// Refuses a store that cannot hold a rotation. It is the first question: for one that may not, no server is looked at and
+/// nothing has to be described.
+pub(super) fn may(daemon: &Daemon) -> Result<(), Failure> {
+    // One that is away or sealed is told by whatever needs it.
+    let Ok(store) = daemon.store() else { return Ok(()) };
+    let capabilities = store.capabilities();
+    match capabilities.rotation {
+        store::Rotation::Allowed => Ok(()),
+        store::Rotation::Refused => {
+            Err(Failure::new(Exit::Refused, format!("the `{}` store cannot hold a rotation", capabilities.driver))
+                .cause("it has not been through the fault tests that a journal needs")
+                .state("nothing was changed")
+                .hint("`donjon up` without `--store file` brings up a temporary Vault"))
+        }
+    }
 }
 
 /// Rotates what was asked, one rotation after the other, as far as the first that fails.
@@ -78,6 +100,7 @@ pub(super) async fn each(
     tell: &UnboundedSender<Event>,
     others: Others,
 ) -> Result<Ended, Failure> {
+    may(daemon)?;
     let (deployment, catalogue) = described(daemon).await?;
     let plan = bulk::plan(daemon, &catalogue, &deployment, asked).await?;
     plan::outage_accepted(&plan, asked)?;
@@ -185,6 +208,7 @@ async fn unfinished(
     tell: &UnboundedSender<Event>,
     way: Way,
 ) -> Answered {
+    may(daemon)?;
     let (deployment, catalogue) = described(daemon).await?;
     let store = daemon.store()?;
     let _one = alone(daemon)?;

@@ -48,6 +48,7 @@ pub async fn plan(daemon: &Daemon, asked: RotateAsked) -> Answered {
 
 /// Rotates what was asked, or what is due. What is due and has an outage that nobody accepted is refused after the rest.
 pub async fn apply(daemon: &Arc<Daemon>, actor: Actor, asked: RotateAsked, tell: &UnboundedSender<Event>) -> Answered {
+    rotate::may(daemon)?;
     if let Some(who) = asked.exposed_to.clone() {
         let exposed = recipients::exposed_to(daemon, &who).await?;
         let (asked, left) = recipients::rotation_of(daemon, &exposed, asked).await?;

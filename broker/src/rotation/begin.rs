@@ -18,7 +18,7 @@ use crate::{
     },
 };
 use donjon_drivers::{
-    store::{Rotation as Allowed, Store, StoreError, Which},
+    store::{Store, StoreError, Which},
     target::{Account, Twins},
 };
 use donjon_policies::{
@@ -39,13 +39,6 @@ pub struct Preflight {
 
 /// Looks at the store and the targets: are the stored values the ones that work, everywhere?
 pub async fn preflight(store: &dyn Store, layout: &Layout, subject: &Subject) -> Result<Preflight, Failure> {
-    let capabilities = store.capabilities();
-    if capabilities.rotation == Allowed::Refused {
-        return Err(Failure::new(Exit::Refused, format!("the `{}` store cannot hold a rotation", capabilities.driver))
-            .cause("it has not been through the fault tests that a journal needs")
-            .state("nothing was changed")
-            .hint("`donjon up` without `--store file` brings up a temporary Vault"));
-    }
     let logins = subject.targets.keys().map(async |target| {
         let login = administrator(store, layout, subject, target).await?;
         Ok::<_, Failure>((target.clone(), login))

@@ -188,7 +188,8 @@ fn show_plan(context: &Context, plan: &Value, detailed: bool) -> Result<(), Fail
         let unread = rotations.iter().flat_map(|rotation| items(&rotation["unread"])).filter_map(Value::as_str);
         let unread = unread.filter_map(|name| name.parse().ok()).collect();
         let unread = cut_off(&unread).map_or_else(String::new, |text| format!("\nwarning: {text}\n"));
-        shown + &unread + &left_alone(plan)
+        let refused = plan["refused"].as_str().map_or_else(String::new, |why| format!("\nwarning: {why}\n"));
+        shown + &unread + &left_alone(plan) + &refused
     })?;
     if detailed && !rotations.is_empty() { Err(Failure::new(Exit::Due, "there is something to do")) } else { Ok(()) }
 }
