@@ -2,7 +2,7 @@
 
 use crate::{
     process::{tied, wait_for},
-    search, tools,
+    search, told, tools,
 };
 use donjon::scan::encoding;
 use rustix::process::{Pid, Signal};
@@ -13,7 +13,7 @@ use std::{
     io::Write,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
     sync::Mutex,
     time::Duration,
 };
@@ -31,6 +31,8 @@ pub struct Donjon {
 /// What a command left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ran {
+    /// Its arguments.
+    pub asked: Vec<String>,
     /// Its exit code; -1 where a signal ended it.
     pub code: i32,
     /// Its standard output.
@@ -40,6 +42,17 @@ pub struct Ran {
 }
 
 impl Ran {
+    /// What a command with these arguments left.
+    pub fn of(asked: &[&str], output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Self {
+            asked: asked.iter().map(ToString::to_string).collect(),
+            code: output.status.code().unwrap_or(-1),
+            out: text(output.stdout),
+            err: text(output.stderr),
+        }
+    }
+
     /// The output of a command that must have succeeded.
     #[track_caller]
     pub fn ok(self) -> String {
@@ -47,10 +60,20 @@ impl Ran {
         self.out
     }
 
-    /// The error of a command that must have ended with this code.
+    /// The error of a program of others that must have ended with this code.
+    #[track_caller]
+    pub fn ended(self, code: i32) -> String {
+        assert_eq!(self.code, code, "{self:#?}");
+        self.err
+    }
+
+    /// The error of a command that must have ended with this code, and have told it in the form that every error has.
     #[track_caller]
     pub fn failed(self, code: i32) -> String {
         assert_eq!(self.code, code, "{self:#?}");
+        if let Err(lacks) = told::form(&self) {
+            panic!("the error lacks {lacks}: {self:#?}");
+        }
         self.err
     }
 
@@ -147,8 +170,7 @@ impl Donjon {
         let _ = stdin.write_all(input);
         drop(stdin);
         let output = child.wait_with_output().expect("a child can be waited for");
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        let ran = Ran { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) };
+        let ran = Ran::of(arguments, output);
         let shown = if arguments.first() == Some(&"get") { "" } else { &ran.out };
         self.said.lock().unwrap().extend([shown, &ran.err]);
         ran

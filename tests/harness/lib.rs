@@ -29,6 +29,7 @@ pub mod redis;
 pub mod search;
 pub mod sshd;
 pub mod temporary;
+pub mod told;
 pub mod tools;
 pub mod wait;
 pub mod wire;

@@ -59,9 +59,7 @@ impl Scene {
         command.env("DONJON_SOCKET", socket).env("HOME", "/nonexistent").env_remove("DONJON_HOME");
         // What is in a folder of the tester's own is out of their reach.
         command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-        let output = command.output().expect("setpriv is there");
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Ran { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+        Ran::of(words, command.output().expect("setpriv is there"))
     }
 
     fn donjon_as(&self, user: &str, words: &[&str]) -> Ran {
@@ -128,12 +126,12 @@ fn a_user_reads_what_a_role_grants_and_nothing_else() {
     for words in [&["list"][..], &["history", "x"], &["get", "x", "--version", "1"], &["rotate", "status"], &["down"]] {
         scene.donjon_as("nobody", words).failed(3);
     }
-    let error = scene.python_as("nobody", "broker.read(broker.default_socket(), ['x', 'y'], 5)").failed(1);
+    let error = scene.python_as("nobody", "broker.read(broker.default_socket(), ['x', 'y'], 5)").ended(1);
     assert!(error.contains("may not read `y`") && !error.contains("the-value"), "{error}");
     assert_eq!(scene.donjon.run(&["get", "y"]).ok(), "the-value-of-y", "the owner reads as ever");
     // Many long names at once make no long line.
     let many = "names = ['x'] + ['%0127d' % n for n in range(1000)]\nbroker.read(broker.default_socket(), names, 5)";
-    scene.python_as("nobody", many).failed(1);
+    scene.python_as("nobody", many).ended(1);
     let audit = scene.audit();
     let last = audit.lines().rfind(|line| line.contains("\"outcome\":\"denied\"")).unwrap();
     assert!(last.contains("\"asked\":1001") && last.len() < 1000, "{last}");

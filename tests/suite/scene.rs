@@ -84,9 +84,7 @@ impl Node {
     }
 
     fn run(&self, words: &[&str]) -> Ran {
-        let output = self.command(words).stdin(Stdio::null()).output().unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ran { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) }
+        Ran::of(words, self.command(words).stdin(Stdio::null()).output().unwrap())
     }
 
     /// A bundle of its own from the authority, taken in; its receipt goes back by file. An authority that came out of a

@@ -4,6 +4,7 @@ use super::{
     Daemon,
     kept::{self, Sent},
     lookup::{self, Answered, Caller, Wanted},
+    start::NOT_STARTED,
 };
 use crate::{
     audit::{About, Act, Outcome},
@@ -49,17 +50,20 @@ impl Listening {
         let failed = |error: io::Error| {
             Failure::new(Exit::Failed, format!("cannot open the lookup socket {}", path.display()))
                 .because(&error)
+                .state(NOT_STARTED)
                 .hint("`lookup_socket` in donjon.yaml names another place")
         };
         let folder = path.parent().unwrap_or(Path::new("/"));
         DirBuilder::new().recursive(true).mode(0o711).create(folder).map_err(failed)?;
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
             return Err(Failure::new(Exit::Conflict, format!("another daemon listens at {}", path.display()))
+                .state(NOT_STARTED)
                 .hint("`lookup_socket` in donjon.yaml names another place"));
         }
         let listener = open::open(path).map_err(|error| match error {
             OpenError::Folder { .. } => Failure::new(Exit::NotAllowed, error.to_string())
                 .cause("whoever writes there could listen in the broker's place")
+                .state(NOT_STARTED)
                 .hint("`lookup_socket` in donjon.yaml names another place"),
             OpenError::Io { source, .. } => failed(source),
         })?;

@@ -16,10 +16,12 @@ use tokio::{
 /// Opens the socket in its 0700 folder. The caller holds the daemon's lock, so a socket that is there is a dead one.
 pub fn listen(daemon: &Daemon) -> Result<UnixListener, Failure> {
     let failed = |error: &std::io::Error| {
-        Failure::new(Exit::Failed, format!("cannot open the socket {}", daemon.home.socket().display())).because(error)
+        Failure::new(Exit::Failed, format!("cannot open the socket {}", daemon.home.socket().display()))
+            .because(error)
+            .state(UNHEARD)
     };
     donjon_drivers::fs::private_folder(&daemon.home.run())
-        .map_err(|error| translate::file("cannot make the socket's folder", &error))?;
+        .map_err(|error| translate::file("cannot make the socket's folder", &error).state(UNHEARD))?;
     match std::fs::remove_file(daemon.home.socket()) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(&error)),
         Ok(()) | Err(_) => {}
@@ -137,3 +139,5 @@ async fn destroy_expired(daemon: Arc<Daemon>) {
 
 const DRAINED_WITHIN: Duration = Duration::from_secs(5);
 const RESTED_WITHIN: Duration = Duration::from_secs(1);
+/// The store is up by then, and goes on as after any other end of a daemon.
+const UNHEARD: &str = "the store is up and as it was; no daemon answers";

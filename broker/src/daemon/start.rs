@@ -37,7 +37,7 @@ fn start(home: &Home, up: &Up) -> Result<(), Failure> {
     #[cfg(feature = "failpoints")]
     let _points = fail::FailScenario::setup();
     donjon_drivers::fs::private_folder(home.folder())
-        .map_err(|error| translate::file("cannot use DONJON_HOME", &error))?;
+        .map_err(|error| translate::file("cannot use DONJON_HOME", &error).state(NOT_STARTED))?;
     let _lock = lock(home)?;
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
@@ -102,10 +102,13 @@ fn read_token() -> Result<Material, Failure> {
 
 const LONGEST_TOKEN: usize = 4096;
 
+/// The state after whatever stops a daemon before its store is brought up.
+pub const NOT_STARTED: &str = "nothing was started; what is stored is as it was";
+
 /// One daemon per home: the second finds the lock held.
 fn lock(home: &Home) -> Result<File, Failure> {
     let failed = |error: &std::io::Error| {
-        Failure::new(Exit::Failed, format!("cannot lock {}", home.lock().display())).because(error)
+        Failure::new(Exit::Failed, format!("cannot lock {}", home.lock().display())).because(error).state(NOT_STARTED)
     };
     let file =
         OpenOptions::new().create(true).append(true).mode(0o600).open(home.lock()).map_err(|error| failed(&error))?;
@@ -130,12 +133,9 @@ fn lock(home: &Home) -> Result<File, Failure> {
 
 /// The daemon's log, owner-only.
 pub fn open_log(home: &Home) -> Result<File, Failure> {
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(home.log())
-        .map_err(|error| Failure::new(Exit::Failed, format!("cannot open {}", home.log().display())).because(&error))
+    OpenOptions::new().create(true).append(true).mode(0o600).open(home.log()).map_err(|error| {
+        Failure::new(Exit::Failed, format!("cannot open {}", home.log().display())).because(&error).state(NOT_STARTED)
+    })
 }
 
 /// Whoever started the daemon waits for the end of its output.

@@ -100,6 +100,7 @@ fn not_reached(path: &Path, error: &std::io::Error) -> Failure {
     match () {
         () if known(ErrorKind::NotFound) => Failure::new(Exit::Unavailable, "donjon is not up")
             .cause(format!("there is no socket at {place}"))
+            .state("nothing was asked")
             .hint("`donjon up` starts it"),
         () if known(ErrorKind::ConnectionRefused) => Failure::new(Exit::Unavailable, "donjon is not up")
             .cause(format!("nobody listens at {place}; the daemon was killed"))
@@ -108,8 +109,11 @@ fn not_reached(path: &Path, error: &std::io::Error) -> Failure {
         () if known(ErrorKind::PermissionDenied) => {
             Failure::new(Exit::NotAllowed, "the daemon belongs to another user")
                 .cause(format!("{place} may not be opened by this user"))
+                .state("nothing was asked")
                 .hint("use the account that ran `donjon up`, or set DONJON_HOME")
         }
-        () => Failure::new(Exit::Unavailable, format!("cannot reach the daemon at {place}")).because(error),
+        () => Failure::new(Exit::Unavailable, format!("cannot reach the daemon at {place}"))
+            .because(error)
+            .state("nothing was asked"),
     }
 }

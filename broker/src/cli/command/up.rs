@@ -114,8 +114,9 @@ impl Up {
 
     fn start(&self, context: &Context, progress: &mut Progress) -> Result<(), Failure> {
         let bug = |error: std::io::Error| Failure::new(Exit::Bug, "cannot start the daemon").because(&error);
-        donjon_drivers::fs::private_folder(context.home.folder())
-            .map_err(|error| daemon::translate::file("cannot make DONJON_HOME", &error))?;
+        donjon_drivers::fs::private_folder(context.home.folder()).map_err(|error| {
+            daemon::translate::file("cannot make DONJON_HOME", &error).state(daemon::start::NOT_STARTED)
+        })?;
         let log = daemon::start::open_log(&context.home)?;
         let mut command = Command::new(std::env::current_exe().map_err(bug)?);
         command.args(["up", "--foreground", "--store", if self.store == Kind::File { "file" } else { "vault" }]);
@@ -151,6 +152,7 @@ impl Up {
         }
         let _ = child.wait();
         Err(Failure::new(Exit::Failed, "the daemon ended before it was ready")
+            .state("what was stored before is on its disk as it was")
             .hint(format!("{} says why", context.home.log().display())))
     }
 }

@@ -103,7 +103,8 @@ impl Get {
         })?;
         if found.origin == Origin::Nowhere {
             return Err(Failure::new(Exit::NotThere, format!("{option} is not set"))
-                .state("the service has its own default, which is not known here"));
+                .state("the service has its own default, which is not known here")
+                .hint("`donjon config show` with the same files lists every option that is set"));
         }
         let reveal = if self.reveal { Secrecy::Open } else { secrecy::of(&option, &found.origin, &found.value) };
         show::answer(context.output, &described(&option, &found, reveal), || {
