@@ -1,5 +1,9 @@
 //! `donjon up --store file`: without any Vault, for everything but rotation.
 
+use super::{
+    adopt,
+    site::{Place, Serving, service},
+};
 use donjon_tests::donjon::{Donjon, end};
 use rustix::process::Signal;
 use std::net::TcpListener;
@@ -93,4 +97,28 @@ fn rotation_refuses_it_before_anything_else() {
     assert!(planned.contains("warning: the `file` store cannot hold a rotation"), "{planned}");
     assert_eq!(donjon.run(&["get", "database_password"]).ok(), value);
     assert_eq!(donjon.run(&["rotate", "status", "--output", "json"]).json()["rotations"], serde_json::json!([]));
+}
+
+#[test]
+fn it_takes_over_a_deployers_file_and_exports_to_a_site() {
+    let place = Place::empty(&["up", "--store", "file"]);
+    let passwords = adopt::kolla(&place.path(""));
+    let values = adopt::read(&passwords);
+    let adopted =
+        place.donjon.run(&["adopt", &passwords.display().to_string(), "--replace", "--output", "json"]).json();
+    assert_eq!(adopted["verified"].as_u64().map(|count| count > 95), Some(true), "{adopted}");
+    let name = "keystone_database_password";
+    assert_eq!(place.donjon.run(&["get", name]).ok(), values[name].as_str().unwrap());
+    assert!(
+        adopt::read(&passwords)[name].as_str().unwrap().contains("donjon.broker.secret"),
+        "references stand there now"
+    );
+
+    let exported = place.export("edge1.donjon");
+    assert_eq!(exported["bundle"]["names"][1], format!("site1/{name}"));
+    place.import("edge1.donjon", &["--site", "edge1", "--role", "keystone"]).ok();
+    place.donjon.run(&["down"]).ok();
+    let serving = Serving::start(&place, "bundle");
+    let connection = format!("mysql+pymysql://keystone:{}@10.0.0.11/keystone", values[name].as_str().unwrap());
+    assert_eq!(service(&place, &serving.url), connection);
 }

@@ -3,6 +3,7 @@
 use donjon_tests::{
     castellan::Castellan,
     donjon::{Donjon, Ran},
+    process::wait_for,
     tools,
 };
 use rustix::process::Signal;
@@ -11,6 +12,7 @@ use std::{
     io::{BufRead, BufReader},
     path::PathBuf,
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 pub(super) const CONNECTION: &str = "mysql+pymysql://keystone:s3cret-4711@10.0.0.11/keystone";
@@ -27,17 +29,23 @@ sites:
 ";
 
 /// The deployment host, and the files that travel.
-struct Place {
-    donjon: Donjon,
+pub(super) struct Place {
+    pub(super) donjon: Donjon,
     files: tempfile::TempDir,
 }
 
 impl Place {
-    fn new() -> Self {
+    /// On a store without any secret.
+    pub(super) fn empty(up: &[&str]) -> Self {
         let place = Self { donjon: Donjon::new(), files: tempfile::tempdir().unwrap() };
         let recipient = place.identity("node");
         place.donjon.describe(&DEPLOYMENT.replace("RECIPIENT", &recipient));
-        place.donjon.up();
+        place.donjon.run(up).ok();
+        place
+    }
+
+    fn new() -> Self {
+        let place = Self::empty(&["up"]);
         place.put("keystone_database_password", "s3cret-4711");
         place.put("nova_database_password", "not-for-keystone");
         place
@@ -52,7 +60,7 @@ impl Place {
         key.to_public().to_string()
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.files.path().join(name)
     }
 
@@ -65,7 +73,7 @@ impl Place {
     }
 
     #[track_caller]
-    fn export(&self, file: &str) -> Value {
+    pub(super) fn export(&self, file: &str) -> Value {
         self.export_of("keystone", file)
     }
 
@@ -76,7 +84,7 @@ impl Place {
         self.donjon.run(&arguments).json()
     }
 
-    fn import(&self, file: &str, more: &[&str]) -> Ran {
+    pub(super) fn import(&self, file: &str, more: &[&str]) -> Ran {
         let (file, identity, folder) = (self.text(file), self.text("node"), self.text("folder"));
         self.donjon.run(&[&["import", &file, "-i", &identity, "--into", &folder], more].concat())
     }
@@ -87,13 +95,13 @@ impl Place {
 }
 
 /// `donjon serve`, which ends when dropped.
-struct Serving {
+pub(super) struct Serving {
     child: Child,
-    url: String,
+    pub(super) url: String,
 }
 
 impl Serving {
-    fn start(place: &Place, store: &str) -> Self {
+    pub(super) fn start(place: &Place, store: &str) -> Self {
         let (identity, folder) = (place.text("node"), place.text("folder"));
         let arguments = [
             "serve",
@@ -129,8 +137,19 @@ impl Drop for Serving {
     }
 }
 
+/// `donjon serve` straight from a file that it must refuse: it ends by itself.
+fn serves_not(place: &Place, file: &str) -> Ran {
+    let (store, identity, folder) = (format!("bundle:{}", place.text(file)), place.text("node"), place.text("folder"));
+    let arguments = ["serve", "--store", &store, "-i", &identity, "--node", &folder, "--listen", "127.0.0.1:0"];
+    // One that serves all the same ends with this test.
+    let mut command = place.donjon.tied_command(&arguments);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for("it to refuse", Duration::from_secs(20), || child.try_wait().unwrap().is_some());
+    Ran::of(&arguments, child.wait_with_output().unwrap())
+}
+
 /// What an unchanged service reads as its database URL.
-fn service(place: &Place, url: &str) -> String {
+pub(super) fn service(place: &Place, url: &str) -> String {
     let approle = place.path("folder/approle/keystone");
     Castellan { url: url.to_owned(), authority: None, approle }.connection(place.files.path())
 }
@@ -174,9 +193,7 @@ fn a_new_bundle_is_read_without_a_restart_and_the_end_is_orderly() {
     place.put("keystone_database_password", "another-4712");
     place.export("two.donjon");
     place.import("two.donjon", &[]).ok();
-    donjon_tests::process::wait_for("the new bundle", std::time::Duration::from_secs(10), || {
-        service(&place, &serving.url).contains("another-4712")
-    });
+    wait_for("the new bundle", Duration::from_secs(10), || service(&place, &serving.url).contains("another-4712"));
     serving.signal(Signal::TERM);
     assert!(serving.child.wait().unwrap().success());
 }
@@ -203,6 +220,9 @@ fn what_is_wrong_with_a_bundle_is_said_and_changes_nothing() {
     *altered.last_mut().unwrap() ^= 1;
     write("altered.donjon", &altered);
     refused(place.import("altered.donjon", &[]), 9, "the bundle is damaged");
+    for name in ["short.donjon", "altered.donjon"] {
+        refused(serves_not(&place, name), 9, "the bundle is damaged");
+    }
     refused(
         place.import("two.donjon", &["--role", "nova"]),
         9,
@@ -373,6 +393,19 @@ fn the_vault_ends_when_its_secrets_are_safe_and_comes_back_as_a_new_authority() 
     let forged = new.run(&[&from[..6], &[&place.text("stranger.pem")]].concat()).failed(9);
     assert!(forged.contains("the bundle is forged: its authority is not the one pinned here"), "{forged}");
     assert_eq!(new.daemon(), None, "nothing was started for it");
+    let (file, cut) = (std::fs::read(&bundle).unwrap(), place.text("cut.donjon"));
+    let mut altered = file.clone();
+    altered[file.len() / 2] ^= 1;
+    for bytes in [&file[..file.len() - 7], &altered] {
+        donjon_drivers::fs::replace(&place.path("cut.donjon"), bytes).unwrap();
+        let damaged = new.run(&["up", "--from", &cut, "-i", &identity, "--authority-key", &key]).failed(9);
+        assert!(
+            damaged.contains("the bundle is damaged") || damaged.contains("its signature does not fit"),
+            "{damaged}"
+        );
+        assert!(damaged.contains("state: nothing was changed"), "{damaged}");
+        assert_eq!(new.daemon(), None, "nothing was started for it");
+    }
     new.run(&from).ok();
     new.run(&from[..5]).failed(3);
     new.run(&from).ok();

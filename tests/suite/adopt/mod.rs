@@ -30,7 +30,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 /// kolla-ansible's own passwords.yml with a value for every name.
-fn kolla(folder: &Path) -> PathBuf {
+pub(super) fn kolla(folder: &Path) -> PathBuf {
     let tool = tools::program("kolla-genpwd");
     let sample = tool.ancestors().nth(2).expect("a venv").join("share/kolla-ansible/etc_examples/kolla/passwords.yml");
     let file = folder.join("passwords.yml");
@@ -38,7 +38,7 @@ fn kolla(folder: &Path) -> PathBuf {
     file
 }
 
-fn read(file: &Path) -> Value {
+pub(super) fn read(file: &Path) -> Value {
     serde_json::from_str(&python(&[&script(), "read", &file.display().to_string()])).expect("it prints JSON")
 }
 
