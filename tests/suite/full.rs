@@ -9,6 +9,7 @@ use donjon_drivers::{
 };
 use donjon_tests::{
     donjon::Donjon,
+    process::wait_for,
     temporary::{Home, holds, write},
     wait::until,
 };
@@ -135,6 +136,36 @@ async fn a_vault_on_a_full_disk() {
     .await;
     holds(&vault, [1]).await;
     takes_writes_again(&vault).await;
+}
+
+/// The whole command on a Vault without room; DONJON_HOME, where the audit log is, has some.
+#[test]
+fn what_is_put_into_a_full_vault_is_told_and_not_stored() {
+    let test = "full::what_is_put_into_a_full_vault_is_told_and_not_stored";
+    let Some(disk) = on_a_small_disk(test, 40) else { return };
+    let donjon = Donjon::below(&disk);
+    let vault = donjon.home().join("vault");
+    donjon_drivers::fs::private_folder(&vault).unwrap();
+    // It ends with this mount namespace.
+    let mount = ["-t", "tmpfs", "-o", "size=80m,mode=700", "none"];
+    assert!(Command::new("mount").args(mount).arg(&vault).status().unwrap().success());
+    donjon.up();
+    donjon.run_with_input(&["put", "x"], b"a-value-long-enough").ok();
+    let ballast = fill(&vault);
+    for name in ["x", "y"] {
+        let error = donjon.run_with_input(&["put", name], b"another-value-long-enough").failed(6);
+        assert!(error.contains("full") && !error.contains("no audit line"), "the Vault's disk, not ours: {error}");
+        assert!(error.contains("state: nothing was written; what is stored is safe"), "{error}");
+        assert!(error.contains("make room on the store's disk"), "{error}");
+    }
+    std::fs::remove_file(ballast).unwrap();
+    wait_for("the server to serve again", Duration::from_secs(20), || donjon.run(&["list"]).code == 0);
+    assert_eq!(donjon.run(&["get", "x"]).ok(), "a-value-long-enough", "what was refused was not stored");
+    donjon.run(&["get", "y"]).failed(4);
+    wait_for("it to take writes again", Duration::from_secs(20), || {
+        donjon.run_with_input(&["put", "y"], b"a-third-value-long-enough").code == 0
+    });
+    assert_eq!(donjon.run(&["get", "y"]).ok(), "a-third-value-long-enough");
 }
 
 /// A server that was out of room steps down itself, more than once, before it leads for good.
