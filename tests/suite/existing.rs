@@ -55,16 +55,21 @@ async fn one_that_cannot_hold_records_is_refused() {
 
 /// Has a program use a server; gives back the token.
 pub(super) fn uses(donjon: &mut Donjon, server: &OpenBao, folder: &tempfile::TempDir) -> String {
+    uses_by("BAO", donjon, server, folder)
+}
+
+/// As [`uses`], by the variables of one family.
+fn uses_by(family: &str, donjon: &mut Donjon, server: &OpenBao, folder: &tempfile::TempDir) -> String {
     let named = named(server, folder, "kv");
     let token = named.token.expose_text().unwrap().to_owned(); // EXPOSE: the root token of a server of this test
     for (name, value) in [
-        ("BAO_ADDR", named.url.as_str()),
-        ("BAO_TOKEN", &token),
-        ("BAO_CACERT", &folder.path().join("ca.pem").display().to_string()),
-        ("DONJON_MOUNT", "kv"),
+        ("ADDR", named.url.as_str()),
+        ("TOKEN", &token),
+        ("CACERT", &folder.path().join("ca.pem").display().to_string()),
     ] {
-        donjon.set(name, value);
+        donjon.set(&format!("{family}_{name}"), value);
     }
+    donjon.set("DONJON_MOUNT", "kv");
     token
 }
 
@@ -99,4 +104,20 @@ async fn the_daemon_uses_it_and_leaves_it_running() {
     donjon.set("DONJON_MOUNT", "nothing");
     let error = donjon.run(&["up"]).failed(2);
     assert!(error.contains("`nothing`"), "{error}");
+}
+
+/// HashiCorp's names alone do as well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_other_family_of_names_leads_to_it_too() {
+    let (server, folder) = (OpenBao::start().await, tempfile::tempdir().unwrap());
+    let mut donjon = Donjon::new();
+    uses_by("VAULT", &mut donjon, &server, &folder);
+    donjon.up();
+    donjon.run_with_input(&["put", "x"], b"a-value-long-enough").ok();
+    assert_eq!(donjon.run(&["get", "x"]).ok(), "a-value-long-enough");
+    assert!(!donjon.home().join("vault").exists(), "no temporary Vault was made");
+    donjon.run(&["down"]).ok();
+    let existing = Existing::open(named(&server, &folder, "kv")).await.expect("it is still there");
+    let held = existing.store().list(&"default".parse().unwrap()).await.unwrap();
+    assert_eq!(held, ["x"], "and holds what was put");
 }
