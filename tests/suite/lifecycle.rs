@@ -7,9 +7,10 @@ use donjon_drivers::{
     store::{Store, StoreError, Which, vault::Call},
 };
 use donjon_tests::{
-    donjon::Donjon,
+    donjon::{Donjon, runs},
     process::wait_for,
     temporary::{Custodians, Home, holds, kill, path, quiet, servers_of, stands, write},
+    tools,
     wait::until,
 };
 use std::{sync::Arc, time::Duration};
@@ -301,21 +302,42 @@ async fn the_servers_audit_log_does_not_grow_without_end() {
     tending.abort();
 }
 
-#[tokio::test]
-#[ignore = "a measurement, run by name"]
-async fn from_nothing_to_the_first_write() {
-    let mut times = Vec::new();
-    for _ in 0..10 {
-        let home = Home::make();
-        let started = std::time::Instant::now();
-        let watcher: Watcher = Arc::new(move |step| println!("{:>5} ms {step}", started.elapsed().as_millis()));
-        let vault = Temporary::bring_up(home.settings(None), watcher).await.unwrap();
-        write(&vault, 1).await;
-        times.push(started.elapsed());
-        vault.destroy().await.unwrap();
+/// The real `bao`, where nothing but PATH says where it is.
+#[test]
+fn the_server_program_is_found_on_the_path() {
+    let (mut donjon, folder) = (Donjon::new(), tempfile::tempdir().unwrap());
+    donjon.unset("DONJON_VAULT_BIN");
+    donjon.set("PATH", &folder.path().display().to_string());
+    let error = donjon.run(&["up"]).failed(2);
+    assert!(error.contains("neither `bao` nor `vault` on PATH"), "the control: {error}");
+    std::os::unix::fs::symlink(tools::program("bao"), folder.path().join("bao")).unwrap();
+    donjon.set("PATH", &format!("/nowhere:{}", folder.path().display()));
+    donjon.up();
+    donjon.run_with_input(&["put", "x"], b"a-value-long-enough").ok();
+    assert_eq!(donjon.run(&["get", "x"]).ok(), "a-value-long-enough");
+    assert!(runs(donjon.vault().expect("a temporary Vault runs")));
+}
+
+#[test]
+fn what_the_host_identity_means_is_said_when_it_is_made() {
+    let donjon = Donjon::new();
+    let identity = donjon.home().join("vault/identity");
+    assert!(!identity.exists());
+    let said = donjon.run(&["up"]).ok();
+    let encrypted = "the unseal share and the broker's credential are encrypted to the identity in";
+    for wanted in [
+        &format!("note: {encrypted} {}.", identity.display()),
+        "Whoever can read that file and the Vault's storage can open the store; `--custodian` avoids it.",
+    ] {
+        assert!(said.contains(wanted), "{wanted:?} is not in {said}");
     }
-    times.sort();
-    println!("from nothing to the first write: median {:.2?}, all {times:.2?}", (times[4] + times[5]) / 2);
+    assert!(identity.is_file(), "what was named is there");
+    // Who has custodians has no such file, and is told nothing of one.
+    let custodian = x25519::Identity::generate().to_public().to_string();
+    let kept = Donjon::new();
+    let said = kept.run(&["up", "--custodian", &custodian]).ok();
+    assert!(said.contains("donjon is up") && !said.contains("identity"), "{said}");
+    assert!(!kept.home().join("vault/identity").exists());
 }
 
 #[test]
