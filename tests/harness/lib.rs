@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics where it stands")]
 
+pub mod aloud;
 #[path = "../campaign/mod.rs"]
 pub mod campaign;
 pub mod castellan;
