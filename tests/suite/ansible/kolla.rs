@@ -47,6 +47,10 @@ async fn kolla_ansibles_roles_run_on_references_and_leave_no_value_behind() {
     kept.commit();
     assert!(!search.finds(kept.history()));
 
+    // kolla's own look at the values: it must have run, on each host of its group, and have found nothing.
+    let checked = task(&said, "prometheus : Check that prometheus_bcrypt_salt is correctly set");
+    assert!(checked.contains("ok: [localhost]") && checked.contains("All assertions passed"), "{checked}");
+
     // And it did what it should: accounts that log in, files with the very values.
     for (user, name) in [
         ("monitor", "mariadb_monitor_password"),
@@ -63,6 +67,13 @@ async fn kolla_ansibles_roles_run_on_references_and_leave_no_value_behind() {
     let connection = format!("mysql+pymysql://keystone:{}@", values["keystone_database_password"]);
     assert!(sink("keystone/keystone.conf").contains(&connection));
     assert_eq!(sink("keystone-fernet/id_rsa").trim_end(), values["keystone_ssh_key"].trim_end());
+}
+
+/// What a play said of a task.
+fn task<'a>(said: &'a str, name: &str) -> &'a str {
+    let heading = format!("TASK [{name}]");
+    let (_, rest) = said.split_once(&heading).unwrap_or_else(|| panic!("{heading} was never run"));
+    rest.split_once("\nTASK [").map_or(rest, |(of_it, _)| of_it)
 }
 
 /// The value of every secret that was made; of a pair, the private key.
