@@ -64,6 +64,7 @@ mod state_transfer;
 mod stores;
 mod targets;
 mod teardown;
+mod transcripts;
 mod transfer;
 mod uninterrupted;
 mod vault_policies;
