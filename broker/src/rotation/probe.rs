@@ -90,7 +90,8 @@ pub async fn survey(
             .extend(found.hazards.into_iter().filter(|hazard| !survey.hazards.contains(hazard)).collect::<Vec<_>>());
     }
     if survey.accounts.is_empty() && !survey.by_socket.is_empty() {
-        return Err(Failure::new(Exit::NotThere, state_transfer::nothing_to_rotate(target, &survey.by_socket)));
+        return Err(Failure::new(Exit::NotThere, state_transfer::nothing_to_rotate(target, &survey.by_socket))
+            .hint("leave it out: there is nothing to do"));
     }
     if survey.accounts.is_empty() {
         return Err(Failure::new(
