@@ -136,7 +136,7 @@ pub async fn push(
             refuse_others(&since)?;
             written += copy(pushing, &there, &since, "copied what changed", tell).await?;
         }
-        read_back(pushing, &there, stand.done, tell).await
+        read_back(*here, &there, places, stand.done, tell).await
     };
     let records = match settled.await {
         Err(error @ (PushError::Differs { .. } | PushError::ReadBack { .. })) => {
@@ -243,19 +243,20 @@ async fn copy(
 }
 
 /// Reads everything on both sides.
-async fn read_back(
-    pushing: &Pushing<'_>,
-    there: &Vault,
+pub(super) async fn read_back(
+    here: &dyn Store,
+    there: &dyn Store,
+    places: &Places,
     done: bool,
     tell: &(dyn Fn(&str, usize, usize) + Send + Sync),
 ) -> Result<usize, PushError> {
-    let paths = paths(pushing.here, pushing.places).await?;
+    let paths = paths(here, places).await?;
     if done {
         return Ok(paths.len());
     }
     let mut other = Vec::new();
     for (seen, path) in paths.iter().enumerate() {
-        if compare(pushing.here, there, path, There::Ours).await? != Change::Keep {
+        if compare(here, there, path, There::Ours).await? != Change::Keep {
             other.push(path.clone());
         }
         tell("read back", seen + 1, paths.len());

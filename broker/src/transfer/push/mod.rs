@@ -25,3 +25,6 @@ pub use destination::{Destination, Named};
 pub use error::{PushError, Side};
 pub use grants::{Credential, Grant, GrantChange};
 pub use revoke::Revoked;
+
+#[cfg(test)]
+mod tests;
