@@ -5,7 +5,7 @@ use donjon_tests::{
     cluster::Cluster,
     donjon::{Donjon, Ran},
 };
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// A deployment in which Keystone reads the URL of its database; more roles may follow.
 pub(super) const DEPLOYMENT: &str = "
@@ -16,6 +16,10 @@ views:
 roles:
   keystone: {reads: [keystone.database.connection]}
 ";
+
+/// For how long nobody is served at most once the leader of the cluster has died: an election took 3.4 to 4.6 seconds here,
+/// and a server that is slow to notice may stand for a second one.
+pub(super) const ELECTION: Duration = Duration::from_secs(15);
 
 /// Both ends, and a folder for files.
 pub(super) struct Overcloud {

@@ -1,6 +1,6 @@
 //! `export vault` into a real cluster of three: shown, resumed, read back, the authority moved and the old store fenced.
 
-use super::overcloud::{DEPLOYMENT, Overcloud};
+use super::overcloud::{DEPLOYMENT, ELECTION, Overcloud};
 use donjon::transfer::push::POINTS;
 use donjon_drivers::{
     material::Material,
@@ -126,7 +126,7 @@ async fn everything_goes_into_a_cluster_and_the_old_store_is_fenced() {
     place.cluster.kill(leader);
     let began = std::time::Instant::now();
     let other = (leader + 1) % 3;
-    donjon_tests::wait::until("a read after the leader's death", Duration::from_secs(60), async || {
+    donjon_tests::wait::until("a read after the leader's death", ELECTION, async || {
         place
             .cluster
             .store(other, "donjon")
@@ -137,9 +137,7 @@ async fn everything_goes_into_a_cluster_and_the_old_store_is_fenced() {
     .await;
     println!("first read {} ms after the leader was killed", began.elapsed().as_millis());
     // A login is a write, and castellan falls back to the default while there is no leader.
-    wait_for("a service that starts", Duration::from_secs(60), || {
-        place.service(other, "approle/keystone").ends_with("/keystone")
-    });
+    wait_for("a service that starts", ELECTION, || place.service(other, "approle/keystone").ends_with("/keystone"));
     println!("a service starts again {} ms after the leader was killed", began.elapsed().as_millis());
 }
 
@@ -241,6 +239,35 @@ async fn what_cannot_be_the_same_there_leaves_the_authority_here() {
     let refused = single.run(&["export", "vault"], &single.root()).failed(5);
     assert!(refused.contains("this store is the authority as before"), "{refused}");
     single.donjon.run_with_input(&["put", "heat_database_password"], b"and it is").ok();
+}
+
+#[tokio::test]
+async fn a_plan_shows_what_is_there_in_part_and_what_is_another_there() {
+    let mut single = Single::new().await;
+    let planned = |single: &Single| {
+        let told = single.run(&["export", "vault", "--plan", "--output", "json"], &single.root()).json();
+        let records = told["vault"]["records"].as_array().unwrap().clone();
+        let change = |name: &str| records.iter().find(|r| r["name"] == name).map(|r| r["change"].clone());
+        ["heat", "nova"].map(|of| change(&format!("site1/{of}_database_password")).unwrap())
+    };
+    assert_eq!(planned(&single), ["create", "create"]);
+    // A push that ends behind its first record; then that record goes on here, and another one is there already.
+    end(single.donjon.daemon().unwrap(), rustix::process::Signal::KILL);
+    single.donjon.set("FAILPOINTS", "push.written=return");
+    single.donjon.run(&["up", "--store", "file"]).ok();
+    single.donjon.unset("FAILPOINTS");
+    let victim = single.donjon.daemon().expect("it runs");
+    single.run(&["export", "vault"], &single.root()).failed(6);
+    wait_for("the killed daemon", Duration::from_secs(5), || !runs(victim));
+    single.donjon.run(&["up", "--store", "file"]).ok();
+    assert_eq!(planned(&single), ["keep", "create"]);
+    single.donjon.run_with_input(&["put", "heat_database_password"], b"another-4711").ok();
+    let store = Vault::new(single.server.connection(), "donjon".parse().unwrap());
+    let stray = Document::from_json(Material::from(r#"{"password":"stray-4711"}"#.to_owned())).unwrap();
+    store.write(&"site1/nova_database_password".parse().unwrap(), &stray, Expected::Absent).await.unwrap();
+    assert_eq!(planned(&single), ["extend", "differs"]);
+    let told = single.run(&["export", "vault", "--plan"], &single.root()).ok();
+    assert!(told.contains("1 to extend") && told.contains("1 that differ") && !told.contains("4711"), "{told}");
 }
 
 #[tokio::test]
