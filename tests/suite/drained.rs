@@ -29,6 +29,7 @@ cd FOLDER
 [ -e ca.pem ] && export BAO_CACERT=$PWD/ca.pem
 case $2 in
 restart)
+    echo $1 >> restarted
     date +%s%6N > $1.started
     [ -e $1.mute ] || BAO_ADDR=$(cat url) PROGRAM write auth/approle/login \
         role_id=@node/approle/cache/role-id secret_id=@node/approle/cache/secret-id > /dev/null ;;
@@ -239,4 +240,30 @@ fn a_site_has_drained_when_each_service_has_restarted_and_logged_in() {
     assert_eq!(intents(&after), before);
     let denied = after.lines().filter(|line| line.contains("receipt") && line.contains("denied")).count();
     assert!(denied >= refused, "each refusal has its line");
+}
+
+#[test]
+fn services_restart_in_their_order_and_one_that_does_not_come_up_ends_it() {
+    let mut place = Place::new();
+    let service = |name: &str, order: u32| {
+        let (program, sick) = (place.text("service"), place.text(&format!("{name}.sick")));
+        format!(
+            "  {name}: {{driver: command, order: {order}, settle: 1, uses: [memcache_secret_key], check: [test, '!', -e, {sick}], \
+             restart: [{program}, {name}, restart], started: [{program}, {name}, started]}}\n"
+        )
+    };
+    let services = [("api", 3), ("scheduler", 2), ("web", 1)].map(|(name, order)| service(name, order)).concat();
+    place.node.describe(&format!("deployment: site1\nservices:\n{services}"));
+    place.publish("one");
+    place.serve();
+    std::fs::File::create_new(place.path("scheduler.sick")).unwrap();
+    let restarted = || std::fs::read_to_string(place.path("restarted")).unwrap_or_default();
+    let ended = place.drain(&["--restart"]).failed(1);
+    assert!(ended.contains("scheduler@local did not come up on the present bundle"), "{ended}");
+    assert!(ended.contains("those after it are not; nothing was signed"), "{ended}");
+    assert_eq!(restarted(), "web\nscheduler\n", "and the one behind it was left alone");
+    assert!(!place.path("drained").exists());
+    std::fs::remove_file(place.path("scheduler.sick")).unwrap();
+    place.drain(&["--restart"]).json();
+    assert_eq!(restarted(), "web\nscheduler\napi\n", "those that run on it already do not restart again");
 }
