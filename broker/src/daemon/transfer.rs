@@ -6,7 +6,6 @@ use crate::{
     config,
     failure::{Exit, Failure},
     lifecycle::Backing,
-    records::epoch,
     rotation::journal::Held,
     socket::{
         frame::LONGEST_MATERIAL,
@@ -16,7 +15,7 @@ use crate::{
         Places,
         authority::Authority,
         bundle::{Checks, Identities, Recipients, Scope},
-        closure::closure,
+        closure::{ClosureError, closure},
         drill,
         export::{self, Request, Wanted},
         exposure, heir,
@@ -31,7 +30,7 @@ use crate::{
 };
 use donjon_drivers::{
     material::Material,
-    store::{RecordPath, Store, Which},
+    store::{RecordPath, Store},
 };
 use donjon_policies::name::{NameError, SecretName};
 use serde_json::{Value, json};
@@ -100,16 +99,18 @@ async fn for_site(
     let host = asked.host.as_deref().map(name).transpose()?;
     let deployment = daemon.deployment()?;
     let catalogue = config::catalogue(&deployment.catalogue)?;
-    let mut wanted = closure(&deployment, &catalogue, &daemon.layout, &site, &role).map_err(|error| {
-        Failure::new(Exit::Usage, "cannot tell what the bundle is to hold")
-            .because(&error)
-            .state("no bundle was made")
-            .hint("declare it under `roles` and `sites` of the deployment file; what no rule grants is not exported")
+    let wanted = closure(store, &deployment, &catalogue, &daemon.layout, &site, &role).await;
+    let wanted = wanted.map_err(|error| match error {
+        ClosureError::Store(error) => super::translate::store("cannot read the epoch", &error),
+        ClosureError::Site { .. } | ClosureError::NotThere { .. } | ClosureError::Nothing { .. } => {
+            Failure::new(Exit::Usage, "cannot tell what the bundle is to hold")
+                .because(&error)
+                .state("no bundle was made")
+                .hint(
+                    "declare it under `roles` and `sites` of the deployment file; what no rule grants is not exported",
+                )
+        }
     })?;
-    let published = epoch::read(store, &daemon.layout).await;
-    if published.map_err(|error| super::translate::store("cannot read the epoch", &error))? > 0 {
-        wanted.push(Wanted { path: daemon.layout.epoch(), which: Which::Latest });
-    }
     let recipients = match asked.recipients.as_slice() {
         [] => deployment.sites.get(&site).map(|site| site.recipients.clone()).unwrap_or_default(),
         given => given.to_vec(),

@@ -4,6 +4,15 @@ use super::edge::Edge;
 use donjon_tests::{donjon::binary, podman::Booted, port, wait};
 use std::{path::Path, time::Duration};
 
+/// Reads its password at the socket.
+const READ: &str = "import http.client,socket,sys
+c=http.client.HTTPConnection('reader')
+c.sock=socket.socket(socket.AF_UNIX)
+c.sock.connect('/run/donjon-reader/reader.sock')
+c.request('GET','/v1/donjon/data/site1/nova_password')
+print(c.getresponse().read().decode())
+";
+
 fn unit(name: &str) -> String {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../broker/systemd").join(name);
     std::fs::read_to_string(file).unwrap()
@@ -44,12 +53,23 @@ async fn the_reader_is_a_hardened_unit_and_no_service_starts_without_it() {
     put(&machine, &format!("{system}/donjon-reader.service"), &unit("donjon-reader.service"));
     let own = format!("[Service]\nEnvironment=LISTEN=127.0.0.1:{}\n", port::free());
     put(&machine, &format!("{system}/donjon-reader.service.d/port.conf"), &own);
-    put(&machine, &format!("{system}/nova.service"), "[Service]\nUser=nova\nExecStart=/bin/sleep infinity\n");
+    put(&machine, "/usr/local/bin/read", READ);
+    let nova = "[Service]\nUser=nova\nExecStart=/bin/sh -c 'python3 /usr/local/bin/read; exec sleep infinity'\n";
+    put(&machine, &format!("{system}/nova.service"), nova);
+    for name in ["donjon-drain.service", "donjon-drain.path"] {
+        put(&machine, &format!("{system}/{name}"), &unit(name));
+    }
+    let services =
+        "deployment: site1\nservices: {nova: {driver: systemd, unit: nova.service, uses: [nova_password]}}\n";
+    put(&machine, "/tmp/donjon.yaml", services);
+    machine.told(&["install", "-D", "-m", "600", "/tmp/donjon.yaml", "/var/lib/donjon/donjon.yaml"]);
     let guard = unit("donjon-reader-guard.conf").replace("ready --wait 30", "ready --wait 5 site1/nova_password");
     put(&machine, &format!("{system}/nova.service.d/donjon-reader-guard.conf"), &guard);
     machine.told(&["systemctl", "daemon-reload"]);
-    let (verified, said) =
-        code(&machine, &["systemd-analyze", "verify", "--man=no", "donjon-reader.service", "nova.service"]);
+    let (verified, said) = code(
+        &machine,
+        &["systemd-analyze", "verify", "--man=no", "donjon-reader.service", "nova.service", "donjon-drain.path"],
+    );
     assert_eq!((verified, said.trim()), (0, ""));
     let (_, security) =
         code(&machine, &["systemd-analyze", "security", "--no-pager", "--threshold=25", "donjon-reader.service"]);
@@ -102,20 +122,24 @@ async fn the_reader_is_a_hardened_unit_and_no_service_starts_without_it() {
         assert_eq!(code(&machine, &["test", "-e", &inside(&mark)]).0, 1, "{mark}");
     }
 
+    // Once the reader serves the new bundle, what uses it restarts, reads it anew, and that is signed.
+    let started = || {
+        machine.told(&["systemctl", "show", "--value", "--property=ExecMainStartTimestampMonotonic", "nova.service"])
+    };
+    let before = started();
+    assert_eq!(code(&machine, &["test", "-e", "/var/lib/donjon-reader/drained"]).0, 1, "the control");
+    machine.told(&["systemctl", "start", "donjon-drain.path"]);
+
     // The service's user reads the new bundle; root, who is in nobody's list, reads nothing.
     import("/test/two.donjon");
-    let ask = |user: &str| {
-        let script = "import http.client,socket,sys\n\
-             c=http.client.HTTPConnection('reader')\n\
-             c.sock=socket.socket(socket.AF_UNIX)\n\
-             c.sock.connect('/run/donjon-reader/reader.sock')\n\
-             c.request('GET','/v1/donjon/data/site1/nova_password')\n\
-             print(c.getresponse().read().decode())";
-        machine.told(&["setpriv", "--reuid", user, "--clear-groups", "python3", "-c", script])
-    };
+    let ask =
+        |user: &str| machine.told(&["setpriv", "--reuid", user, "--clear-groups", "python3", "/usr/local/bin/read"]);
     let two = async || ask("nova").contains("\"password\":\"two\"").then_some(());
     wait::until("the new bundle", Duration::from_secs(60), two).await;
     assert!(ask("root").contains("permission denied"));
+    let drained = async || (code(&machine, &["test", "-e", "/var/lib/donjon-reader/drained"]).0 == 0).then_some(());
+    wait::until("the receipt that says so", Duration::from_secs(60), drained).await;
+    assert_ne!(started(), before, "the service has restarted");
     // A reader that ends takes along those that cannot be without it.
     machine.told(&["systemctl", "stop", "donjon-reader.service"]);
     assert_ne!(state("nova.service"), "active");

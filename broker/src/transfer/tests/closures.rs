@@ -2,7 +2,7 @@
 
 use super::{Site, put};
 use crate::{
-    records::Layout,
+    records::{Layout, epoch},
     transfer::{
         bundle::{Checks, Opened, Scope},
         closure::{ClosureError, closure},
@@ -19,32 +19,51 @@ struct World {
     secrets: usize,
     /// Older names, and what each means.
     aliases: BTreeMap<usize, usize>,
-    /// What each role reads: a secret or, where the flag is set, an older name.
-    roles: BTreeMap<usize, BTreeSet<(usize, bool)>>,
+    /// The secrets that have a view, which has a secret of its own after it: `v0` of `s0` and `s1`.
+    views: BTreeSet<usize>,
+    /// Whether anything was published yet.
+    published: bool,
+    /// What each role reads.
+    roles: BTreeMap<usize, BTreeSet<(usize, Kind)>>,
     /// The roles of each site.
     sites: BTreeMap<usize, BTreeSet<usize>>,
 }
 
+/// How a role names what it reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    /// As a secret.
+    Secret,
+    /// By an older name, where there is one.
+    Old,
+    /// As a view, where there is one.
+    View,
+}
+
 fn world() -> impl Strategy<Value = World> {
+    let kind = prop_oneof![Just(Kind::Secret), Just(Kind::Old), Just(Kind::View)];
+    let views = (proptest::collection::btree_set(0..6_usize, 0..5), any::<bool>());
     let aliases = proptest::collection::btree_map(0..4_usize, 0..6_usize, 0..4);
-    let reads = proptest::collection::btree_set((0..6_usize, any::<bool>()), 0..6);
+    let reads = proptest::collection::btree_set((0..6_usize, kind), 0..6);
     let roles = proptest::collection::btree_map(0..3_usize, reads, 1..4);
     let sites = proptest::collection::btree_map(0..3_usize, proptest::collection::btree_set(0..3_usize, 0..3), 1..3);
-    (2..7_usize, aliases, roles, sites).prop_map(|(secrets, aliases, roles, sites)| {
+    (2..7_usize, aliases, views, roles, sites).prop_map(|(secrets, aliases, (views, published), roles, sites)| {
+        let views = views.into_iter().filter(|view| *view < secrets).collect();
         let aliases = aliases.into_iter().map(|(old, of)| (old, of % secrets)).collect();
         // Only roles that are declared can be a site's.
         let sites =
             sites.into_iter().map(|(site, of)| (site, of.into_iter().filter(|r| roles.contains_key(r)).collect()));
-        World { secrets, aliases, sites: sites.collect(), roles }
+        World { secrets, aliases, views, published, sites: sites.collect(), roles }
     })
 }
 
 impl World {
-    /// The name that a rule holds: an older one where there is such.
-    fn written(&self, (number, old): (usize, bool)) -> String {
-        match old && self.aliases.contains_key(&number) {
-            true => format!("old{number}"),
-            false => format!("s{}", number % self.secrets),
+    /// The name that a rule holds: an older one or a view where there is such.
+    fn written(&self, (number, kind): (usize, Kind)) -> String {
+        match kind {
+            Kind::Old if self.aliases.contains_key(&number) => format!("old{number}"),
+            Kind::View if self.views.contains(&number) => format!("v{number}"),
+            Kind::Secret | Kind::Old | Kind::View => format!("s{}", number % self.secrets),
         }
     }
 
@@ -70,6 +89,12 @@ impl World {
             let reads: BTreeSet<_> = reads.iter().map(|one| self.written(*one)).collect();
             text += &format!("  r{role}: {{reads: [{}]}}\n", list(reads.into_iter().collect()));
         }
+        if !self.views.is_empty() {
+            text += "views:\n";
+        }
+        for view in &self.views {
+            text += &format!("  v{view}: '{{s{view}}}@{{s{}:url}}'\n", (view + 1) % self.secrets);
+        }
         text += "sites:\n";
         for (site, roles) in &self.sites {
             let roles = roles.iter().map(|role| format!("r{role}")).collect();
@@ -81,16 +106,24 @@ impl World {
     /// The same question, answered as simply as can be; `None` where there is nothing to export.
     fn reference(&self, site: usize, role: usize) -> Option<BTreeSet<String>> {
         let mut wanted = BTreeSet::new();
-        for (number, old) in self.sites.get(&site)?.get(&role).and_then(|role| self.roles.get(role))? {
-            let meant = match (old, self.aliases.get(number)) {
-                (true, Some(of)) => *of,
-                _ => number % self.secrets,
+        for (number, kind) in self.sites.get(&site)?.get(&role).and_then(|role| self.roles.get(role))? {
+            // A view is read, and what it is made of is not.
+            let meant = match (kind, self.aliases.get(number), self.views.contains(number)) {
+                (Kind::Old, Some(of), _) => format!("s{of}"),
+                (Kind::View, _, true) => format!("v{number}"),
+                _ => format!("s{}", number % self.secrets),
             };
-            wanted.insert(format!("kolla/s{meant}"));
+            wanted.insert(format!("kolla/{meant}"));
         }
-        if wanted.is_empty() { None } else { Some(wanted) }
+        if wanted.is_empty() {
+            return None;
+        }
+        wanted.extend(self.published.then(|| EPOCH.to_owned()));
+        Some(wanted)
     }
 }
+
+const EPOCH: &str = "donjon-public/kolla/epoch";
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
@@ -104,11 +137,17 @@ proptest! {
             let store = Site::new().await;
             for secret in 0..world.secrets {
                 put(&store.store, &format!("kolla/s{secret}"), &format!("first of {secret}")).await;
-                put(&store.store, &format!("kolla/s{secret}"), &format!("value of {secret}")).await;
+                put(&store.store, &format!("kolla/s{secret}"), &format!("value of s{secret}")).await;
+            }
+            for view in &world.views {
+                put(&store.store, &format!("kolla/v{view}"), &format!("value of v{view}")).await;
+            }
+            if world.published {
+                epoch::bump(&store.store, &layout).await.unwrap();
             }
             for (site, role) in (0..4).flat_map(|site| (0..4).map(move |role| (site, role))) {
                 let (site_name, role_name) = (format!("e{site}").parse().unwrap(), format!("r{role}").parse().unwrap());
-                let asked = closure(&deployment, &catalogue, &layout, &site_name, &role_name);
+                let asked = closure(&store.store, &deployment, &catalogue, &layout, &site_name, &role_name).await;
                 let Some(wanted) = world.reference(site, role) else {
                     let refused = asked.unwrap_err();
                     let declared = world.sites.get(&site);
@@ -126,9 +165,9 @@ proptest! {
                 let held: BTreeSet<_> = opened.records().iter().map(|record| record.path.to_string()).collect();
                 assert_eq!(held, wanted, "e{site} r{role} of {world:?}");
                 assert_eq!(opened.records().len(), held.len(), "nothing twice, and no earlier version");
-                for record in opened.records() {
-                    let number = record.path.to_string().replace("kolla/s", "");
-                    let value = format!(r#"{{"password":"value of {number}"}}"#);
+                for record in opened.records().iter().filter(|record| record.path.as_str() != EPOCH) {
+                    let name = record.path.to_string().replace("kolla/", "");
+                    let value = format!(r#"{{"password":"value of {name}"}}"#);
                     assert_eq!(record.document.text().expose(), value.as_bytes()); // EXPOSE: a test value
                 }
             }
