@@ -21,6 +21,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use tokio::time::timeout;
 
 /// A server that answers.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub(super) struct Running {
     pub(super) process: Arc<Process>,
     /// Where it answers.
     pub(super) address: Address,
+    /// By which it has answered: another one would cost another handshake.
+    pub(super) connection: Arc<Connection>,
 }
 
 /// Starts the server and waits until it answers. The ports of its last start are used again where they are free, so
@@ -77,9 +80,9 @@ async fn start_once(
     serving.write(place)?;
     let address = address(ports, certificates.authority.into_bytes());
     match answers(&process, &address, START_WITHIN).await? {
-        Answering::Yes => {
+        Answering::Yes(connection) => {
             close_socket(place)?;
-            Ok(Running { process, address })
+            Ok(Running { process, address, connection })
         }
         Answering::Ended => Err(VaultError::Ended { log: place.log() }),
         Answering::No => {
@@ -104,9 +107,9 @@ pub(super) async fn find(place: &Place) -> Result<Option<Running>, VaultError> {
     let process = Arc::new(process);
     let address = address(serving.ports, fs::read_private(&place.authority())?);
     match answers(&process, &address, ADOPT_WITHIN).await? {
-        Answering::Yes => {
+        Answering::Yes(connection) => {
             Serving { process: Some(process.mark().clone()), ..serving }.write(place)?;
-            Ok(Some(Running { process, address }))
+            Ok(Some(Running { process, address, connection }))
         }
         Answering::Ended => Ok(None),
         Answering::No => {
@@ -127,13 +130,13 @@ pub(super) async fn end_leftover(place: &Place) -> Result<(), VaultError> {
 }
 
 enum Answering {
-    Yes,
+    Yes(Arc<Connection>),
     Ended,
     No,
 }
 
 async fn answers(process: &Process, address: &Address, within: Duration) -> Result<Answering, VaultError> {
-    let connection = Connection::open_within(address, Duration::from_secs(2))?;
+    let connection = Arc::new(Connection::open(address)?);
     let end = Instant::now() + within;
     let ended = process.ended();
     tokio::pin!(ended);
@@ -141,10 +144,10 @@ async fn answers(process: &Process, address: &Address, within: Duration) -> Resu
         tokio::select! {
             biased;
             () = &mut ended => return Ok(Answering::Ended),
-            seal = Server(&connection).seal() => match seal {
-                Ok(_) => return Ok(Answering::Yes),
-                Err(_) if Instant::now() < end => {}
-                Err(_) => return Ok(Answering::No),
+            seal = timeout(LOOK_WITHIN, Server(&connection).seal()) => match seal {
+                Ok(Ok(_)) => return Ok(Answering::Yes(connection)),
+                Ok(Err(_)) | Err(_) if Instant::now() < end => {}
+                Ok(Err(_)) | Err(_) => return Ok(Answering::No),
             },
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -176,3 +179,5 @@ fn close_socket(place: &Place) -> Result<(), VaultError> {
 
 const START_WITHIN: Duration = Duration::from_secs(20);
 const ADOPT_WITHIN: Duration = Duration::from_secs(5);
+/// How long one look may take.
+const LOOK_WITHIN: Duration = Duration::from_secs(2);

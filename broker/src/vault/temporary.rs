@@ -123,7 +123,7 @@ impl Temporary {
         state.write(&place)?;
         watcher(Step::Starting);
         let running = launch::start(&place, &binary, custody.mode()).await?;
-        let connection = Arc::new(Connection::open(&running.address)?);
+        let connection = Arc::clone(&running.connection);
         let made = making::fill(&place, &custody, &mut state, &connection, binary.flavour, &watcher).await;
         let lives = match made {
             Ok(lives) => lives,
@@ -155,7 +155,7 @@ impl Temporary {
                 launch::start(&place, &binary, state.mode).await?
             }
         };
-        let connection = Arc::new(Connection::open(&running.address)?);
+        let connection = Arc::clone(&running.connection);
         let waiting = Standing::Waiting { given: 0, needed: state.threshold, why: Why::Sealed };
         let vault = Self::new(settings, place, state, connection, running, watcher, waiting, Duration::ZERO);
         match vault.settle().await {
