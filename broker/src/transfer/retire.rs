@@ -30,7 +30,8 @@ impl Retired {
 
 /// Does all of it in the store. The name is a recipient's, or that of the host or the site of a bundle.
 pub async fn retire(store: &dyn Store, places: &Places, name: &str, now: i64) -> Result<Retired, StoreError> {
-    let (mut scopes, mut addressed, mut elsewhere) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+    let (mut scopes, mut addressed) = (Vec::new(), BTreeSet::new());
+    let (mut of_site, mut elsewhere) = (BTreeSet::new(), BTreeSet::new());
     for exported in ledger::all(store, places).await? {
         if !concerns(&exported.scope, name) {
             let lives = exported.retired.is_none();
@@ -40,6 +41,9 @@ pub async fn retire(store: &dyn Store, places: &Places, name: &str, now: i64) ->
         // Read once more with its version: a receipt may have come meanwhile.
         let (Some(mut exported), expected) = ledger::read(store, places, &exported.scope).await? else { continue };
         addressed.extend(exported.recipients.iter().cloned());
+        if matches!(&exported.scope, Scope::Site { site, .. } if site.as_str() == name) {
+            of_site.extend(exported.recipients.iter().cloned());
+        }
         if exported.retired.is_none() {
             exported.retired = Some(now);
             ledger::write(store, places, &exported, expected).await?;
@@ -51,7 +55,9 @@ pub async fn retire(store: &dyn Store, places: &Places, name: &str, now: i64) ->
         let called = known.name.as_deref() == Some(name) || known.recipient == name;
         let named = called || known.sites.iter().any(|site| site.as_str() == name);
         // A bundle for one host or site is encrypted to its own recipients; one that others share stays theirs.
-        let own = addressed.contains(&known.recipient) && !elsewhere.contains(&known.recipient);
+        // One with a name of its own is that host's; only its site takes it along.
+        let others = known.name.is_some() && !called && !of_site.contains(&known.recipient);
+        let own = addressed.contains(&known.recipient) && !elsewhere.contains(&known.recipient) && !others;
         if called || own {
             gone.insert(known.recipient.clone());
         }

@@ -256,6 +256,32 @@ async fn nobody_waits_for_a_host_that_has_left_and_everybody_for_those_that_stay
     assert_eq!((retired.shared, waiting().await), (vec![edge()], 0), "nobody has it any more");
 }
 
+#[tokio::test]
+async fn a_host_that_leaves_takes_no_other_along_and_a_site_all_of_its_own() {
+    let site = Site::new().await;
+    let keys: Vec<String> = (0..3).map(|_| x25519::Identity::generate().to_public().to_string()).collect();
+    for (key, name) in keys.iter().zip(["ctl1", "ctl2"]) {
+        exposure::add(&site.store, &site.places, key, Some(name), None, 100).await.unwrap();
+    }
+    // The bundle of one host is encrypted to all recipients of its site, one of which has no name.
+    let scope = Scope::Site {
+        site: "edge1".parse().unwrap(),
+        role: "compute".parse().unwrap(),
+        host: Some("ctl1".parse().unwrap()),
+    };
+    let recipients = Recipients::parse(keys.iter().map(String::as_str)).unwrap();
+    let closure = latest(&["kolla/database_password"]);
+    let request = Request { scope, closure: &closure, recipients: &recipients, lifetime: 1000 };
+    export(&site.store, &site.places, &site.authority, &request, 200).await.unwrap();
+    let gone = async |name: &str| {
+        let retired = retire(&site.store, &site.places, name, 250).await.unwrap();
+        retired.recipients.into_iter().map(|known| known.recipient).collect::<std::collections::BTreeSet<_>>()
+    };
+    let of = |numbers: &[usize]| numbers.iter().map(|number| keys[*number].clone()).collect();
+    assert_eq!(gone("ctl1").await, of(&[0, 2]));
+    assert_eq!(gone("edge1").await, of(&[1]));
+}
+
 async fn answer_drained(site: &Site, bundle: &Bundle) {
     let mut node = Node::open(&site.folder.path().join("node")).unwrap();
     let opened = node.verify_read(&bundle.bytes, 300).unwrap().open(&site.identities()).unwrap();
