@@ -9,7 +9,7 @@
 use donjon::transfer::{
     Places,
     authority::Authority,
-    bundle::{Checks, Epoch, Identities, Item, Recipients, Scope, Sealed, Sealing, seal},
+    bundle::{Checks, Epoch, Identities, Item, Recipients, Scope, Sealed, Sealer, Signing},
     export::{Request, Wanted, export},
     exposure,
     key::{PublicKey, SigningKey},
@@ -71,18 +71,11 @@ async fn make(sites: usize, secrets: usize, folder: &Path) {
     let (deployment, key) = ("site1".parse().unwrap(), SigningKey::generate().unwrap());
     let (cpu, mut bytes) = (processor(), 0);
     for (number, recipients) in recipients.iter().enumerate() {
-        let sealing = Sealing {
-            deployment: &deployment,
-            scope: scope(number),
-            epoch: Epoch(1),
-            created: CREATED,
-            not_after: CREATED + LIFETIME,
-            recipients,
-            authority: &key,
-            chain: &[],
-            items: &items,
-        };
-        bytes += seal(&sealing).unwrap().bytes.len();
+        let mut sealer = Sealer::begin(&deployment, scope(number), recipients, items.len()).unwrap();
+        items.iter().for_each(|item| sealer.add(item).unwrap());
+        let (created, not_after) = (CREATED, CREATED + LIFETIME);
+        let signing = Signing { epoch: Epoch(1), created, not_after, authority: &key, chain: &[] };
+        bytes += sealer.finish(&signing).unwrap().bytes.len();
     }
     let sealed = processor() - cpu;
     drop(items);

@@ -2,14 +2,14 @@
 
 use super::{
     authority::{Authority, AuthorityError},
-    bundle::{Epoch, Item, Manifest, ManifestDigest, Recipients, Scope, SealError, Sealing, seal},
+    bundle::{Entry, Epoch, Item, Manifest, ManifestDigest, Recipients, Scope, SealError, Sealer, Signing},
     exposure,
     ledger::{self, Content},
     private::{Places, Recorded, records_below},
 };
 use donjon_drivers::{
     fs::{self, FileError},
-    store::{Document, RecordPath, Store, StoreError, Version, VersionState, Which},
+    store::{RecordPath, Store, StoreError, Stored, VersionState, Which},
 };
 use futures_util::{StreamExt, stream};
 use std::{collections::BTreeSet, fmt, path::Path};
@@ -74,23 +74,19 @@ pub async fn export_telling(
     now: i64,
     tell: &(dyn Fn(usize, usize) + Send + Sync),
 ) -> Result<Bundle, ExportError> {
-    let records = collect(store, request.closure, tell).await?;
-    let items: Vec<_> =
-        records.iter().map(|(path, version, document)| Item { path, version: *version, document }).collect();
+    let mut sealer =
+        Sealer::begin(places.deployment(), request.scope.clone(), request.recipients, request.closure.len())?;
+    collect(store, request.closure, &mut sealer, tell).await?;
     let (last, expected) = ledger::read(store, places, &request.scope).await?;
     let last = last.map_or(Epoch(0), |entry| entry.epoch);
-    let sealed = seal(&Sealing {
-        deployment: places.deployment(),
-        scope: request.scope.clone(),
+    let sealed = sealer.finish(&Signing {
         epoch: Epoch(last.max(authority.floor).0 + 1),
         created: now,
         not_after: now.saturating_add(request.lifetime),
-        recipients: request.recipients,
         authority: &authority.key,
         chain: &authority.chain,
-        items: &items,
     })?;
-    let content = |item: &Item<'_>| Content { path: item.path.to_string(), version: item.version };
+    let content = |entry: &Entry| Content { path: entry.path.to_string(), version: entry.version };
     let entry = ledger::Exported {
         format: ledger::Exported::FORMAT,
         scope: request.scope.clone(),
@@ -99,7 +95,7 @@ pub async fn export_telling(
         created: now,
         not_after: sealed.manifest.not_after,
         recipients: request.recipients.texts().collect(),
-        contents: items.iter().map(content).collect(),
+        contents: sealed.manifest.entries.iter().map(content).collect(),
         receipt_key: sealed.receipt_key,
         receipt_keys: sealed.receipt_keys,
         receipts: Vec::new(),
@@ -143,23 +139,26 @@ pub async fn everything_and_heir(store: &dyn Store, places: &Places) -> Result<V
     Ok(wanted)
 }
 
+/// Reads the records, some at once, and seals each as it comes.
 async fn collect(
     store: &dyn Store,
     closure: &[Wanted],
+    sealer: &mut Sealer<'_>,
     tell: &(dyn Fn(usize, usize) + Send + Sync),
-) -> Result<Vec<(RecordPath, Version, Document)>, ExportError> {
-    let mut records = Vec::with_capacity(closure.len());
+) -> Result<(), ExportError> {
     let mut missing = Vec::new();
     let reads: Vec<_> = closure.iter().map(|wanted| store.read(&wanted.path, wanted.which)).collect();
     let mut reads = stream::iter(reads).buffered(AT_ONCE);
     for (done, Wanted { path, .. }) in closure.iter().enumerate() {
         match reads.next().await.transpose()?.flatten() {
-            Some(stored) => records.push((path.clone(), stored.version, stored.document)),
+            Some(Stored { version, document, .. }) => {
+                sealer.add(&Item { path, version, document: &document })?;
+            }
             None => missing.push(path.clone()),
         }
         tell(done + 1, closure.len());
     }
-    if missing.is_empty() { Ok(records) } else { Err(ExportError::Missing { paths: Paths(missing) }) }
+    if missing.is_empty() { Ok(()) } else { Err(ExportError::Missing { paths: Paths(missing) }) }
 }
 
 /// Why nothing was exported.

@@ -8,7 +8,6 @@ use aws_lc_rs::hmac;
 use donjon_drivers::{material::Material, store::Document};
 use donjon_policies::name::DeploymentName;
 use std::io::{self, Write};
-use zeroize::Zeroizing;
 
 /// The two keys at the head of a body.
 pub(super) struct Keys {
@@ -54,33 +53,15 @@ impl Binding {
     }
 }
 
-/// Writes a body record by record, so that one at a time lies in clear beside those that it is made from, and says what
-/// the digest of each is.
-pub(super) fn write(
-    keys: &Keys,
-    binding: &Binding,
-    items: &[Item<'_>],
-    to: &mut impl Write,
-) -> io::Result<Vec<[u8; 32]>> {
+/// Writes what comes before the records.
+pub(super) fn head(keys: &Keys, to: &mut impl Write) -> io::Result<()> {
     to.write_all(MAGIC)?;
     to.write_all(keys.digest.expose())?; // EXPOSE: into the part that is encrypted
-    to.write_all(keys.receipt.expose())?; // EXPOSE: into the part that is encrypted
-    // It never grows, so nothing is left where it was.
-    let mut one = Zeroizing::new(Vec::with_capacity(items.iter().map(size).max().unwrap_or(0)));
-    let each = items.iter().map(|item| {
-        record(item, &mut one);
-        to.write_all(&one)?;
-        Ok(binding.digest(&one))
-    });
-    each.collect()
+    to.write_all(keys.receipt.expose()) // EXPOSE: into the part that is encrypted
 }
 
-/// How long a body is.
-pub(super) fn length_of(items: &[Item<'_>]) -> usize {
-    HEAD + items.iter().map(size).sum::<usize>()
-}
-
-fn size(item: &Item<'_>) -> usize {
+/// How long a record is in a body.
+pub(super) fn size(item: &Item<'_>) -> usize {
     16 + item.path.as_str().len() + item.document.text().len()
 }
 
@@ -151,4 +132,3 @@ fn length(bytes: &[u8]) -> [u8; 4] {
 
 const MAGIC: &[u8] = b"donjon-body/1\n";
 pub(super) const KEY: usize = 32;
-const HEAD: usize = MAGIC.len() + 2 * KEY;

@@ -185,10 +185,12 @@ const LONGEST_SCOPE: usize = 256;
 
 /// 32 bytes as 64 lower-case hexadecimal digits.
 pub(crate) mod hexadecimal {
-    use serde::{Deserialize, Deserializer, Serializer, de};
+    use serde::{Deserialize, Deserializer, Serializer, de, ser};
 
     pub(crate) fn serialize<S: Serializer>(bytes: &[u8; 32], to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&hex::encode(bytes))
+        let mut text = [0; 64];
+        hex::encode_to_slice(bytes, &mut text).map_err(ser::Error::custom)?;
+        to.serialize_str(std::str::from_utf8(&text).map_err(ser::Error::custom)?)
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<[u8; 32], D::Error> {

@@ -64,4 +64,4 @@ pub(crate) use open::receipt_key_of;
 pub use open::{Accepted, Checks, Opened, Record, Sealed, Verified};
 pub use recipients::{Identities, IdentityError, RecipientError, Recipients};
 pub use refusal::{Foreign, OpenError, Stale};
-pub use seal::{Item, ReceiptKey, SealError, SealedBundle, Sealing, seal};
+pub use seal::{Item, ReceiptKey, SealError, SealedBundle, Sealer, Signing};

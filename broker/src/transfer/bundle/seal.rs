@@ -8,7 +8,7 @@ use super::{
 use crate::transfer::{
     envelope::{Envelope, PayloadType},
     key::SigningKey,
-    private::{Places, secret_hex},
+    private::{Places, Travels, secret_hex},
     succession::Link,
 };
 use age::{Encryptor, stream::StreamWriter};
@@ -19,6 +19,7 @@ use donjon_drivers::{
 use donjon_policies::name::DeploymentName;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Write};
+use zeroize::Zeroizing;
 
 /// One record to be sealed.
 #[derive(Debug)]
@@ -31,27 +32,33 @@ pub struct Item<'a> {
     pub document: &'a Document,
 }
 
-/// All that goes into a bundle.
+/// What a bundle says besides its records, once they are in.
 #[derive(Debug)]
-pub struct Sealing<'a> {
-    /// Whose secrets these are.
-    pub deployment: &'a DeploymentName,
-    /// For whom.
-    pub scope: Scope,
+pub struct Signing<'a> {
     /// The count of bundles for this scope, this one included.
     pub epoch: Epoch,
     /// Now, in seconds since 1970.
     pub created: i64,
     /// After this it is stale, in seconds since 1970.
     pub not_after: i64,
-    /// Who can open it.
-    pub recipients: &'a Recipients,
     /// The authority's key.
     pub authority: &'a SigningKey,
     /// How earlier keys lead to it, oldest first.
     pub chain: &'a [Link],
-    /// The records; no path and version twice.
-    pub items: &'a [Item<'a>],
+}
+
+/// A bundle on its way: each record is encrypted as it comes, so that no more than one lies in clear here.
+pub struct Sealer<'a> {
+    deployment: &'a DeploymentName,
+    scope: Scope,
+    recipients: &'a Recipients,
+    travels: Travels,
+    keys: Keys,
+    binding: Binding,
+    body: StreamWriter<Vec<u8>>,
+    one: Zeroizing<Vec<u8>>,
+    length: usize,
+    entries: Vec<Entry>,
 }
 
 /// A finished bundle.
@@ -79,62 +86,101 @@ pub struct ReceiptKey {
     pub key: Material,
 }
 
-/// Encrypts, signs and assembles a bundle.
-pub fn seal(sealing: &Sealing<'_>) -> Result<SealedBundle, SealError> {
-    check_items(sealing.items)?;
-    let places = Places::new(sealing.deployment.clone()).map_err(|_| SealError::Reserved)?;
-    let travels = places.travels(&sealing.scope);
-    if let Some(item) = sealing.items.iter().find(|item| !travels.holds(item.path)) {
-        return Err(SealError::Beyond { path: item.path.clone() });
+impl<'a> Sealer<'a> {
+    /// A bundle of about so many records of this deployment, for this scope, that these can open.
+    pub fn begin(
+        deployment: &'a DeploymentName,
+        scope: Scope,
+        recipients: &'a Recipients,
+        records: usize,
+    ) -> Result<Self, SealError> {
+        let places = Places::new(deployment.clone()).map_err(|_| SealError::Reserved)?;
+        if !scope.fits() {
+            return Err(SealError::LongScope);
+        }
+        let keys = Keys::generate().map_err(|_| SealError::Chance)?;
+        let binding = Binding::new(&keys, deployment, &scope);
+        let mut body = encryption(recipients.each(), records.min(MOST_ENTRIES) * USUAL_RECORD)?;
+        body::head(&keys, &mut body).map_err(unencrypted)?;
+        Ok(Self {
+            travels: places.travels(&scope),
+            deployment,
+            scope,
+            recipients,
+            keys,
+            binding,
+            body,
+            one: Zeroizing::new(Vec::with_capacity(USUAL_RECORD)),
+            length: 0,
+            entries: Vec::with_capacity(records.min(MOST_ENTRIES)),
+        })
     }
-    if !sealing.scope.fits() {
-        return Err(SealError::LongScope);
+
+    /// Encrypts the next record.
+    pub fn add(&mut self, item: &Item<'_>) -> Result<(), SealError> {
+        let size = body::size(item);
+        self.length += size;
+        if self.entries.len() == MOST_ENTRIES
+            || item.document.text().len() > LONGEST_RECORD
+            || self.length > LONGEST_FILE
+        {
+            return Err(SealError::TooLarge);
+        }
+        if !self.travels.holds(item.path) {
+            return Err(SealError::Beyond { path: item.path.clone() });
+        }
+        if self.one.capacity() < size {
+            // It never grows, so nothing is left where it was.
+            self.one = Zeroizing::new(Vec::with_capacity(size));
+        }
+        body::record(item, &mut self.one);
+        self.body.write_all(&self.one).map_err(unencrypted)?;
+        let digest = self.binding.digest(&self.one);
+        self.entries.push(Entry { path: item.path.clone(), version: item.version, digest });
+        Ok(())
     }
-    if sealing.not_after <= sealing.created {
-        return Err(SealError::AlreadyStale);
+
+    /// Signs what was added, and assembles the file.
+    pub fn finish(self, signing: &Signing<'_>) -> Result<SealedBundle, SealError> {
+        none_twice(&self.entries)?;
+        if signing.not_after <= signing.created {
+            return Err(SealError::AlreadyStale);
+        }
+        let payload = self.body.finish().map_err(unencrypted)?;
+        let mut receipt_keys = Vec::with_capacity(self.recipients.count());
+        let mut sealed_keys = Vec::with_capacity(self.recipients.count());
+        for (recipient, one) in self.recipients.texts().zip(self.recipients.each()) {
+            let key = body::fresh().map_err(|_| SealError::Chance)?;
+            let mut sealed = encryption(std::iter::once(one), key.len())?;
+            sealed.write_all(key.expose()).map_err(unencrypted)?; // EXPOSE: sealed to this recipient alone
+            sealed_keys.push(SealedKey(sealed.finish().map_err(unencrypted)?));
+            receipt_keys.push(ReceiptKey { recipient, key });
+        }
+        let manifest = Manifest {
+            format: FORMAT,
+            deployment: self.deployment.clone(),
+            scope: self.scope,
+            epoch: signing.epoch,
+            created: signing.created,
+            not_after: signing.not_after,
+            authority: *signing.authority.public(),
+            chain: signing.chain.to_vec(),
+            recipients: u32::try_from(self.recipients.count()).map_err(|_| SealError::TooLarge)?,
+            entries: self.entries,
+            receipt_keys: sealed_keys,
+            payload: Payload { length: payload.len() as u64, sha256: sha256(&payload) },
+        };
+        let mut signed = Vec::with_capacity(manifest.about());
+        serde_json::to_writer(&mut signed, &manifest).expect("strings and numbers always have a JSON text");
+        let digest = ManifestDigest::of(&signed);
+        let envelope = Envelope::sign(KIND, signed, signing.authority).to_json();
+        let bytes = assemble(&envelope, &payload)?;
+        Ok(SealedBundle { bytes, digest, manifest, receipt_key: self.keys.receipt, receipt_keys })
     }
-    let keys = Keys::generate().map_err(|_| SealError::Chance)?;
-    let binding = Binding::new(&keys, sealing.deployment, &sealing.scope);
-    let length = body::length_of(sealing.items);
-    let (payload, digests) =
-        encrypt(sealing.recipients.each(), length, |to| body::write(&keys, &binding, sealing.items, to))?;
-    let mut receipt_keys = Vec::with_capacity(sealing.recipients.count());
-    let mut sealed_keys = Vec::with_capacity(sealing.recipients.count());
-    for (recipient, one) in sealing.recipients.texts().zip(sealing.recipients.each()) {
-        let key = body::fresh().map_err(|_| SealError::Chance)?;
-        // EXPOSE: sealed to this recipient alone
-        let (sealed, ()) = encrypt(std::iter::once(one), key.len(), |to| to.write_all(key.expose()))?;
-        sealed_keys.push(SealedKey(sealed));
-        receipt_keys.push(ReceiptKey { recipient, key });
-    }
-    let entry = |(item, digest): (&Item<'_>, _)| Entry { path: item.path.clone(), version: item.version, digest };
-    let manifest = Manifest {
-        format: FORMAT,
-        deployment: sealing.deployment.clone(),
-        scope: sealing.scope.clone(),
-        epoch: sealing.epoch,
-        created: sealing.created,
-        not_after: sealing.not_after,
-        authority: *sealing.authority.public(),
-        chain: sealing.chain.to_vec(),
-        recipients: u32::try_from(sealing.recipients.count()).map_err(|_| SealError::TooLarge)?,
-        entries: sealing.items.iter().zip(digests).map(entry).collect(),
-        receipt_keys: sealed_keys,
-        payload: Payload { length: payload.len() as u64, sha256: sha256(&payload) },
-    };
-    let mut signed = Vec::with_capacity(manifest.about());
-    serde_json::to_writer(&mut signed, &manifest).expect("strings and numbers always have a JSON text");
-    let digest = ManifestDigest::of(&signed);
-    let envelope = Envelope::sign(KIND, signed, sealing.authority).to_json();
-    let bytes = assemble(&envelope, &payload)?;
-    Ok(SealedBundle { bytes, digest, manifest, receipt_key: keys.receipt, receipt_keys })
 }
 
-fn check_items(items: &[Item<'_>]) -> Result<(), SealError> {
-    if items.len() > MOST_ENTRIES || items.iter().any(|i| i.document.text().len() > LONGEST_RECORD) {
-        return Err(SealError::TooLarge);
-    }
-    let mut keys: Vec<_> = items.iter().map(|i| (i.path, i.version)).collect();
+fn none_twice(entries: &[Entry]) -> Result<(), SealError> {
+    let mut keys: Vec<_> = entries.iter().map(|entry| (&entry.path, entry.version)).collect();
     keys.sort();
     match keys.windows(2).find(|pair| pair[0] == pair[1]) {
         Some(pair) => Err(SealError::Twice { path: pair[0].0.clone() }),
@@ -142,20 +188,17 @@ fn check_items(items: &[Item<'_>]) -> Result<(), SealError> {
     }
 }
 
-/// An age file of so many bytes, which are written as they are encrypted.
-fn encrypt<'a, T>(
+/// What encrypts about so many bytes to these.
+fn encryption<'a>(
     recipients: impl Iterator<Item = &'a dyn age::Recipient>,
     length: usize,
-    write: impl FnOnce(&mut StreamWriter<Vec<u8>>) -> io::Result<T>,
-) -> Result<(Vec<u8>, T), SealError> {
+) -> Result<StreamWriter<Vec<u8>>, SealError> {
     let encryptor = Encryptor::with_recipients(recipients).map_err(|e| SealError::Encrypt(Box::new(e)))?;
-    let encrypt = |out: Vec<u8>| {
-        let mut writer = encryptor.wrap_output(out)?;
-        let written = write(&mut writer)?;
-        Ok((writer.finish()?, written))
-    };
-    let room = length + length / 1024 + 1024;
-    encrypt(Vec::with_capacity(room)).map_err(|e: io::Error| SealError::Encrypt(Box::new(e)))
+    encryptor.wrap_output(Vec::with_capacity(length + length / 1024 + 1024)).map_err(unencrypted)
+}
+
+fn unencrypted(error: io::Error) -> SealError {
+    SealError::Encrypt(Box::new(error))
 }
 
 pub(super) fn assemble(envelope: &[u8], payload: &[u8]) -> Result<Vec<u8>, SealError> {
@@ -218,3 +261,5 @@ pub(super) const MOST_ENTRIES: usize = 100_000;
 pub(super) const LONGEST_RECORD: usize = 4 << 20;
 pub(super) const LONGEST_ENVELOPE: usize = 32 << 20;
 pub(super) const LONGEST_FILE: usize = 512 << 20;
+/// How long a record is, as a rule.
+const USUAL_RECORD: usize = 256;

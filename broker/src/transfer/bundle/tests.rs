@@ -36,6 +36,18 @@ fn path(text: &str) -> RecordPath {
     text.parse().unwrap()
 }
 
+fn seal(
+    scope: Scope,
+    recipients: &Recipients,
+    items: &[Item<'_>],
+    signing: &Signing<'_>,
+) -> Result<SealedBundle, SealError> {
+    let deployment = deployment();
+    let mut sealer = Sealer::begin(&deployment, scope, recipients, items.len())?;
+    items.iter().try_for_each(|item| sealer.add(item))?;
+    sealer.finish(signing)
+}
+
 fn make_with(authority: SigningKey, scope: Scope, epoch: u64, chain: &[Link]) -> Made {
     let identity = x25519::Identity::generate();
     let recipients = Recipients::parse([identity.to_public().to_string().as_str()]).unwrap();
@@ -45,18 +57,8 @@ fn make_with(authority: SigningKey, scope: Scope, epoch: u64, chain: &[Link]) ->
         Item { path: &first, version: Version(3), document: &one },
         Item { path: &second, version: Version(1), document: &two },
     ];
-    let sealing = Sealing {
-        deployment: &deployment(),
-        scope,
-        epoch: Epoch(epoch),
-        created: 1000,
-        not_after: 2000,
-        recipients: &recipients,
-        authority: &authority,
-        chain,
-        items: &items,
-    };
-    let bundle = seal(&sealing).unwrap();
+    let signing = Signing { epoch: Epoch(epoch), created: 1000, not_after: 2000, authority: &authority, chain };
+    let bundle = seal(scope, &recipients, &items, &signing).unwrap();
     Made { authority, identity, bundle }
 }
 
@@ -282,18 +284,14 @@ fn a_record_cannot_be_listed_twice() {
     let recipients = Recipients::parse([x25519::Identity::generate().to_public().to_string().as_str()]).unwrap();
     let (p, d) = (path("kolla/a"), document("x"));
     let items = [(); 2].map(|()| Item { path: &p, version: Version(1), document: &d });
-    let sealing = Sealing {
-        deployment: &deployment(),
-        scope: site("edge1"),
-        epoch: Epoch(1),
-        created: 0,
-        not_after: 1,
-        recipients: &recipients,
-        authority: &authority,
-        chain: &[],
-        items: &items,
-    };
-    assert!(matches!(seal(&sealing), Err(SealError::Twice { .. })));
+    let signing = Signing { epoch: Epoch(1), created: 0, not_after: 1, authority: &authority, chain: &[] };
+    let twice = seal(site("edge1"), &recipients, &items, &signing);
+    assert!(matches!(twice, Err(SealError::Twice { .. })));
+    let stale = Signing { not_after: 0, ..signing };
+    assert!(matches!(seal(site("edge1"), &recipients, &items[..1], &stale), Err(SealError::AlreadyStale)));
+    let elsewhere = path("other/a");
+    let beyond = [Item { path: &elsewhere, version: Version(1), document: &d }];
+    assert!(matches!(seal(site("edge1"), &recipients, &beyond, &stale), Err(SealError::Beyond { .. })));
 }
 
 proptest! {
