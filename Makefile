@@ -24,7 +24,7 @@ test: setup
 lint:
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-	cargo fetch --locked --quiet --manifest-path tests/fuzz/Cargo.toml # its lock is its own, and fits what the broker needs
+	cargo fetch --locked --quiet --target $(HOST) --manifest-path tests/fuzz/Cargo.toml # its lock is its own, and fits what the broker needs
 
 # The periodic job: a cloud on one node rotates everything while its clients go on; also a part of `make test`.
 rotation-job: setup
