@@ -1,7 +1,9 @@
 //! Who has logged in there: the tokens that came of a role's AppRole, as the Vault itself remembers them.
 
-use super::{Destination, PushError, destination::body};
-use donjon_drivers::store::vault::{Call, Reason};
+use super::{
+    Destination, PushError,
+    revoke::{TOKEN_LOOKUP, TOKENS},
+};
 use donjon_policies::{access::READER_PREFIX, name::RoleName};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -21,14 +23,8 @@ impl Destination {
     pub async fn logins(&self, role: &RoleName) -> Result<Vec<i64>, PushError> {
         let policy = format!("{READER_PREFIX}{role}");
         let mut logins = Vec::new();
-        for accessor in self.names("auth/token/accessors").await? {
-            let asked = body(&BTreeMap::from([("accessor", accessor)]));
-            let token: Option<Token> =
-                match self.found(Call::post("auth/token/lookup-accessor", asked), "look at a login there").await {
-                    // It has ended since.
-                    Err(PushError::Call { source, .. }) if source.reason() == Some(Reason::NoAccessor) => None,
-                    other => other?,
-                };
+        for accessor in self.names(TOKENS).await? {
+            let token: Option<Token> = self.behind(TOKEN_LOOKUP, &BTreeMap::from([("accessor", accessor)])).await?;
             let token = token.filter(|token| token.path == LOGIN && token.policies.contains(&policy));
             logins.extend(token.and_then(|token| token.issue_time).map(jiff::Timestamp::as_microsecond));
         }

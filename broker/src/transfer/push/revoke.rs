@@ -3,7 +3,7 @@
 use super::{Destination, PushError, destination::body};
 use donjon_drivers::store::vault::{Call, CallError, Method, Reason};
 use donjon_policies::access::READER_PREFIX;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
 
 /// What was revoked.
@@ -36,19 +36,17 @@ impl Destination {
             let role = format!("auth/approle/role/{role}");
             for accessor in self.names(&format!("{role}/secret-id")).await? {
                 let accessor = BTreeMap::from([("secret_id_accessor", accessor)]);
-                if self
-                    .made(&format!("{role}/secret-id-accessor/lookup"), &accessor)
-                    .await?
-                    .is_some_and(|m| m.is_for(host))
-                {
+                let made: Option<Made> = self.behind(&format!("{role}/secret-id-accessor/lookup"), &accessor).await?;
+                if made.is_some_and(|made| made.is_for(host)) {
                     let destroyed = self.post(&format!("{role}/secret-id-accessor/destroy"), &accessor).await;
                     revoked.credentials += ended(destroyed).map_err(PushError::call("destroy a credential there"))?;
                 }
             }
         }
-        for accessor in self.names("auth/token/accessors").await? {
+        for accessor in self.names(TOKENS).await? {
             let accessor = BTreeMap::from([("accessor", accessor)]);
-            if self.made("auth/token/lookup-accessor", &accessor).await?.is_some_and(|made| made.is_for(host)) {
+            let made: Option<Made> = self.behind(TOKEN_LOOKUP, &accessor).await?;
+            if made.is_some_and(|made| made.is_for(host)) {
                 let gone = self.post("auth/token/revoke-accessor", &accessor).await;
                 revoked.tokens += ended(gone).map_err(PushError::call("revoke a token there"))?;
             }
@@ -65,7 +63,12 @@ impl Destination {
         Ok(found.map(|names| names.keys).unwrap_or_default())
     }
 
-    async fn made(&self, path: &str, accessor: &BTreeMap<&str, String>) -> Result<Option<Made>, PushError> {
+    /// What is known of a credential or a token by its accessor; `None` where it has ended since.
+    pub(super) async fn behind<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        accessor: &BTreeMap<&str, String>,
+    ) -> Result<Option<T>, PushError> {
         match self.found(Call::post(path, body(accessor)), "look at a credential there").await {
             Err(PushError::Call { source, .. }) if source.reason() == Some(Reason::NoAccessor) => Ok(None),
             other => other,
@@ -82,6 +85,10 @@ fn ended(call: Result<(), CallError>) -> Result<usize, CallError> {
         Err(error) => Err(error),
     }
 }
+
+/// Where the accessors of all tokens are, and where one is looked up.
+pub(super) const TOKENS: &str = "auth/token/accessors";
+pub(super) const TOKEN_LOOKUP: &str = "auth/token/lookup-accessor";
 
 /// The name under which a credential says for which host it was made.
 pub(super) const HOST: &str = "host";
