@@ -182,6 +182,18 @@ impl Single {
         Self { donjon, server, files }
     }
 
+    /// Pushes with a daemon that is killed at a point, and starts another one.
+    fn push_killed_at(&mut self, point: &str) {
+        end(self.donjon.daemon().unwrap(), rustix::process::Signal::KILL);
+        self.donjon.set("FAILPOINTS", &format!("{point}=return"));
+        self.donjon.run(&["up", "--store", "file"]).ok();
+        self.donjon.unset("FAILPOINTS");
+        let victim = self.donjon.daemon().expect("it runs");
+        self.run(&["export", "vault"], &self.root()).failed(6);
+        wait_for("the killed daemon", Duration::from_secs(5), || !runs(victim));
+        self.donjon.run(&["up", "--store", "file"]).ok();
+    }
+
     /// A command that goes to the server, with a token.
     fn run(&self, words: &[&str], token: &str) -> Ran {
         let at = |name: &str| self.files.path().join(name).display().to_string();
@@ -222,14 +234,7 @@ async fn a_folder_goes_into_a_server_that_writes_the_fields_in_another_order() {
 async fn what_cannot_be_the_same_there_leaves_the_authority_here() {
     let mut single = Single::new().await;
     // A push that came to the fence and no further, and a record there that somebody changed since.
-    end(single.donjon.daemon().unwrap(), rustix::process::Signal::KILL);
-    single.donjon.set("FAILPOINTS", "push.fenced=return");
-    single.donjon.run(&["up", "--store", "file"]).ok();
-    single.donjon.unset("FAILPOINTS");
-    let victim = single.donjon.daemon().expect("it runs");
-    single.run(&["export", "vault"], &single.root()).failed(6);
-    wait_for("the killed daemon", Duration::from_secs(5), || !runs(victim));
-    single.donjon.run(&["up", "--store", "file"]).ok();
+    single.push_killed_at("push.fenced");
     single.donjon.run_with_input(&["put", "heat_database_password"], b"fenced").failed(5);
     let store = Vault::new(single.server.connection(), "donjon".parse().unwrap());
     let path = "site1/nova_database_password".parse().unwrap();
@@ -252,14 +257,7 @@ async fn a_plan_shows_what_is_there_in_part_and_what_is_another_there() {
     };
     assert_eq!(planned(&single), ["create", "create"]);
     // A push that ends behind its first record; then that record goes on here, and another one is there already.
-    end(single.donjon.daemon().unwrap(), rustix::process::Signal::KILL);
-    single.donjon.set("FAILPOINTS", "push.written=return");
-    single.donjon.run(&["up", "--store", "file"]).ok();
-    single.donjon.unset("FAILPOINTS");
-    let victim = single.donjon.daemon().expect("it runs");
-    single.run(&["export", "vault"], &single.root()).failed(6);
-    wait_for("the killed daemon", Duration::from_secs(5), || !runs(victim));
-    single.donjon.run(&["up", "--store", "file"]).ok();
+    single.push_killed_at("push.written");
     assert_eq!(planned(&single), ["keep", "create"]);
     single.donjon.run_with_input(&["put", "heat_database_password"], b"another-4711").ok();
     let store = Vault::new(single.server.connection(), "donjon".parse().unwrap());
