@@ -267,7 +267,7 @@ async fn passes(
         if subject.secrets.iter().any(|item| item.secret == secret) {
             return Err(Failure::new(Exit::Refused, format!("cannot rotate `{secret}` on `{target}`"))
                 .cause(format!("the options of `{target}` name it too, as what a server beside its nodes asks for, and that one would keep the old value"))
-            .state("nothing was changed")
+                .state("nothing was changed")
                 .hint("give that server a password of its own, store it by `donjon put NAME`, and name it there"));
         }
         let failed = |error: StoreError| {

@@ -115,11 +115,6 @@ impl Authority {
         self.public().id() == *key || self.chain.iter().any(|link| link.old().as_ref() == Some(key))
     }
 
-    /// The key itself, for receipts that this store signs.
-    pub(crate) fn key(&self) -> &SigningKey {
-        &self.key
-    }
-
     /// Names a successor: sites that trust this key will trust that one, once they see the link.
     pub fn succeed(&self, places: &Places, successor: &PublicKey, now: i64) -> Vec<Link> {
         let link = Link::sign(places.deployment(), &self.key, successor, now);

@@ -283,8 +283,16 @@ pub(super) async fn read<T: Recorded>(
 
 /// Reads a record of ours that is not to be written here.
 pub(super) async fn look<T: Recorded>(store: &dyn Store, path: &RecordPath) -> Result<Option<T>, StoreError> {
+    Ok(look_dated(store, path).await?.map(|(record, _)| record))
+}
+
+/// As [`look`], and when the record was written, by the store's own clock in seconds since 1970.
+pub(super) async fn look_dated<T: Recorded>(
+    store: &dyn Store,
+    path: &RecordPath,
+) -> Result<Option<(T, i64)>, StoreError> {
     let stored = store.read(path, Which::Latest).await?;
-    stored.map(|stored| parse(path, &stored)).transpose()
+    stored.map(|stored| Ok((parse(path, &stored)?, stored.created))).transpose()
 }
 
 fn parse<T: Recorded>(path: &RecordPath, stored: &Stored) -> Result<T, StoreError> {

@@ -77,6 +77,9 @@ async fn leave(
     now: i64,
 ) -> Result<Vec<Scope>, StoreError> {
     let mut shared = Vec::new();
+    if gone.is_empty() {
+        return Ok(shared);
+    }
     let is_left = |exported: &Exported| exported.awaited().any(|recipient| gone.contains(recipient));
     for exported in ledger::all(store, places).await? {
         let is_site = matches!(exported.scope, Scope::Site { .. });

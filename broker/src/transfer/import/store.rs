@@ -200,10 +200,8 @@ pub async fn apply(store: &dyn Store, opened: &Opened, plan: &Plan, now: i64) ->
 /// When the store had all of this bundle, by its own clock in seconds since 1970; `None` where it took in another one last.
 pub(super) async fn since(store: &dyn Store, opened: &Opened) -> Result<Option<i64>, ImportError> {
     let path = places(&opened.manifest().deployment)?.import(&opened.manifest().scope);
-    let held = store.read(&path, Which::Latest).await.map_err(ImportError::unwritten(0))?;
-    let (known, _) = private::read::<Known>(store, &path).await.map_err(ImportError::unwritten(0))?;
-    let is_this = known.is_some_and(|known| known.digest == opened.digest());
-    Ok(held.filter(|_| is_this).map(|held| held.created))
+    let held = private::look_dated::<Known>(store, &path).await.map_err(ImportError::unwritten(0))?;
+    Ok(held.filter(|(known, _)| known.digest == opened.digest()).map(|(_, written)| written))
 }
 
 /// The records of a store that follows another one: what it would lose is there still.

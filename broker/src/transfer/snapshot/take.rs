@@ -74,7 +74,7 @@ pub async fn take(taking: &Taking<'_>) -> Result<Taken, SnapshotError> {
         }
     };
     reached("snapshot.taken");
-    let file = container::seal(&snapshot, places.deployment(), recipients, authority.key(), *now)?;
+    let file = container::seal(&snapshot, places.deployment(), recipients, &authority.key, *now)?;
     Ok(Taken { file, key: *authority.public(), digest: snapshot.digest() })
 }
 
