@@ -2,6 +2,7 @@
 
 use crate::{
     mariadb::MariaDb,
+    namespaces::Host,
     port,
     process::{Guard, tied},
     tools, wait,
@@ -40,8 +41,9 @@ pub struct Keystone {
 /// One instance.
 #[derive(Debug)]
 pub struct Instance {
-    /// Its port on 127.0.0.1.
+    /// Its port.
     pub port: u16,
+    host: Option<Host>,
     folder: TempDir,
     environment: Vec<(String, String)>,
     process: Guard,
@@ -58,6 +60,8 @@ pub struct Setup {
     pub lines: String,
     /// What its processes find in their environment.
     pub environment: Vec<(String, String)>,
+    /// Where its instances run and listen; none: on this machine, at 127.0.0.1.
+    pub host: Option<Host>,
 }
 
 impl Keystone {
@@ -81,8 +85,9 @@ impl Keystone {
                     }
                 }
                 let port = port::free();
-                let process = spawn(folder.path(), port, &setup.environment);
-                Instance { port, folder, environment: setup.environment.clone(), process }
+                let (host, environment) = (setup.host.clone(), setup.environment.clone());
+                let process = spawn(folder.path(), host.as_ref(), port, &environment);
+                Instance { port, host, folder, environment, process }
             })
             .collect();
         let http = Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
@@ -156,7 +161,8 @@ impl Keystone {
     pub async fn restart(&mut self, at: usize) {
         let instance = &mut self.instances[at];
         instance.stop();
-        instance.process = spawn(instance.folder.path(), instance.port, &instance.environment);
+        let host = instance.host.as_ref();
+        instance.process = spawn(instance.folder.path(), host, instance.port, &instance.environment);
         instance.ready(&self.http).await;
     }
 }
@@ -169,7 +175,7 @@ impl Instance {
 
     /// Its address.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://{}:{}", address(self.host.as_ref()), self.port)
     }
 
     /// Where the keys of a repository lie: `fernet` or `credential`.
@@ -258,15 +264,21 @@ fn configured(lines: &str) -> TempDir {
     folder
 }
 
-fn spawn(folder: &Path, port: u16, environment: &[(String, String)]) -> Guard {
+fn address(host: Option<&Host>) -> &str {
+    host.map_or("127.0.0.1", |host| &host.address)
+}
+
+fn spawn(folder: &Path, host: Option<&Host>, port: u16, environment: &[(String, String)]) -> Guard {
     let settings = format!(
-        "wsgi_app = 'keystone.wsgi.api:application'\nbind = '127.0.0.1:{port}'\nworkers = 1\nthreads = 4\n\
-         graceful_timeout = 5\n"
+        "wsgi_app = 'keystone.wsgi.api:application'\nbind = '{}:{port}'\nworkers = 1\nthreads = 4\n\
+         graceful_timeout = 5\n",
+        address(host)
     );
     donjon_drivers::fs::replace(&folder.join("gunicorn.conf.py"), settings.as_bytes()).unwrap();
     let log = fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
     // Keystone reads the arguments of whatever process it runs in, so gunicorn gets none.
-    let mut command = tied(tools::program("gunicorn"));
+    let gunicorn = tools::program("gunicorn");
+    let mut command = host.map_or_else(|| tied(&gunicorn), |host| host.command(&gunicorn));
     command
         .current_dir(folder)
         .env("OS_KEYSTONE_CONFIG_DIR", folder)

@@ -8,6 +8,8 @@ use std::{
 /// Some hosts that reach each other; what was made for them goes when this is dropped.
 #[derive(Debug)]
 pub struct Hosts {
+    /// Where this machine itself is for them.
+    pub machine: String,
     bridge: Option<String>,
     hosts: Vec<Host>,
 }
@@ -40,10 +42,11 @@ impl Hosts {
                 address: format!("127.{}.{}.{host}", 1 + number % 250, number / 250 % 250),
                 namespace: None,
             };
-            return Self { bridge: None, hosts: (10..10 + count).map(loopback).collect() };
+            let hosts = (10..10 + count).map(loopback).collect();
+            return Self { machine: "127.0.0.1".to_owned(), bridge: None, hosts };
         }
-        let mut made = Self { bridge: Some(bridge.clone()), hosts: Vec::new() };
-        must(&["addr", "add", &format!("{net}.1/24"), "dev", &bridge]);
+        let mut made = Self { machine: format!("{net}.1"), bridge: Some(bridge.clone()), hosts: Vec::new() };
+        must(&["addr", "add", &format!("{}/24", made.machine), "dev", &bridge]);
         must(&["link", "set", &bridge, "up"]);
         for host in 10..10 + count {
             let (namespace, outside) = (format!("donjon-{number}-{host}"), format!("djv{number}x{host}"));

@@ -157,23 +157,24 @@ fn reached(host: &Host) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn from_the_first_bundle_to_a_rotation_that_waits_for_the_site_that_is_offline() {
-    let database = MariaDb::start().await;
+    let hosts = Hosts::new(5);
+    let machine = &hosts.machine;
+    let database = MariaDb::start_with(&[&format!("--bind-address=127.0.0.1,{machine}"), "--skip-name-resolve"]).await;
     for host in ["localhost", "127.0.0.1", "%"] {
         database.account("root", host, ROOT).await;
     }
-    let hosts = Hosts::new(4);
     let on = |number: usize| Some(hosts.host(number).clone());
     let mut nodes = vec![
-        Node::new("overcloud", "ctl1", None),
-        Node::new("overcloud", "ctl2", on(0)),
-        Node::new("overcloud", "ctl3", on(1)),
-        Node::new("edge1", "edge1-node", on(2)),
-        Node::new("edge2", "edge2-node", on(3)),
+        Node::new("overcloud", "ctl1", on(0)),
+        Node::new("overcloud", "ctl2", on(1)),
+        Node::new("overcloud", "ctl3", on(2)),
+        Node::new("edge1", "edge1-node", on(3)),
+        Node::new("edge2", "edge2-node", on(4)),
     ];
     let deployment = format!(
         "deployment: site1\ncatalogue: kolla-ansible\ndrain: 2\ntargets:\n  mariadb:\n    driver: mariadb\n    nodes:\n      \
          - {{name: db1, address: 127.0.0.1, port: {port}, socket: {socket}}}\nviews:\n  keystone.database.connection: \
-         'mysql+pymysql://{DATABASE_USER}:{{keystone_database_password:url}}@127.0.0.1:{port}/{DATABASE_USER}'\nroles:\n  \
+         'mysql+pymysql://{DATABASE_USER}:{{keystone_database_password:url}}@{machine}:{port}/{DATABASE_USER}'\nroles:\n  \
          keystone: {{reads: [keystone.database.connection]}}\nsites:\n  overcloud: {{roles: [keystone], recipients: []}}\n  \
          edge1: {{roles: [keystone], recipients: []}}\n  edge2: {{roles: [keystone], recipients: []}}\n",
         port = database.port,
@@ -203,7 +204,7 @@ async fn from_the_first_bundle_to_a_rotation_that_waits_for_the_site_that_is_off
     assert!(!undercloud.home().join("vault/raft").exists(), "the temporary Vault is gone");
 
     // Keystone on the first controller has its database's URL from the node's reader, through unchanged castellan.
-    let setup = Setup { database: Some(nodes[0].castellan()), ..Setup::default() };
+    let setup = Setup { database: Some(nodes[0].castellan()), host: on(0), ..Setup::default() };
     let mut keystone = Keystone::start_with(&database, setup).await;
     keystone.user("app", "value-1").await;
     restart(&mut keystone, &nodes[0]).await;
@@ -219,9 +220,9 @@ async fn from_the_first_bundle_to_a_rotation_that_waits_for_the_site_that_is_off
     }
 
     // All but the second edge, which is offline: what it has, it serves.
-    assert!(reached(hosts.host(3)), "the control");
-    hosts.host(3).link(Link::Down);
-    assert!(!reached(hosts.host(3)), "nobody reaches the site that is offline");
+    assert!(reached(hosts.host(4)), "the control");
+    hosts.host(4).link(Link::Down);
+    assert!(!reached(hosts.host(4)), "nobody reaches the site that is offline");
     let key = custodian.text("authority.pem");
     later.run(&["export", "key", "-o", &key]).ok();
     let pin = ["--authority-key", &key];
@@ -244,9 +245,9 @@ async fn from_the_first_bundle_to_a_rotation_that_waits_for_the_site_that_is_off
     assert!(database.logs_in(DATABASE_USER, DATABASE_VALUE).await, "and is not cut off");
 
     // It is back.
-    assert!(!reached(hosts.host(3)), "it was offline all the time");
-    hosts.host(3).link(Link::Up);
-    assert!(reached(hosts.host(3)));
+    assert!(!reached(hosts.host(4)), "it was offline all the time");
+    hosts.host(4).link(Link::Up);
+    assert!(reached(hosts.host(4)));
     edge2.takes(&later, &pin);
     edge2.drains(&later, &["--restart"]);
     let resumed = later.run(&["rotate", "resume", "--output", "json"]).json();
