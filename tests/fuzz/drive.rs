@@ -21,7 +21,7 @@ use donjon_drivers::{
 use std::sync::OnceLock;
 
 /// The kept bundle of each format, its authority's key, and who opens it.
-const BUNDLES: [(&[u8], &[u8], &str); 2] = [
+const BUNDLES: [(&[u8], &[u8], &str); 3] = [
     (
         include_bytes!("../fixtures/bundle-v1/bundle"),
         include_bytes!("../fixtures/bundle-v1/authority.pem"),
@@ -31,6 +31,11 @@ const BUNDLES: [(&[u8], &[u8], &str); 2] = [
         include_bytes!("../fixtures/bundle-v2/bundle"),
         include_bytes!("../fixtures/bundle-v2/authority.pem"),
         include_str!("../fixtures/bundle-v2/identity"),
+    ),
+    (
+        include_bytes!("../fixtures/bundle-v3/bundle"),
+        include_bytes!("../fixtures/bundle-v3/authority.pem"),
+        include_str!("../fixtures/bundle-v3/identity"),
     ),
 ];
 /// Within the life of the kept bundles.

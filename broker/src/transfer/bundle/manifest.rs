@@ -32,7 +32,8 @@ pub struct Manifest {
     pub recipients: u32,
     /// The records, in the order of the body.
     pub entries: Vec<Entry>,
-    /// For each recipient, what its receipt proves to know, sealed to it alone. None in version 1.
+    /// For each recipient, what its receipt proves to know, sealed to it alone. None where there is one recipient, nor in
+    /// version 1; version 2 has one for a single recipient.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub receipt_keys: Vec<SealedKey>,
     /// The age file.

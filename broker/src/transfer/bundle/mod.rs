@@ -1,12 +1,12 @@
 //! The bundle: an exported store in one file, sealed to its readers and signed by its authority.
 //!
-//! # The file, version 2
+//! # The file, version 3
 //!
 //! Numbers are unsigned and big-endian.
 //!
 //! | offset | length | what |
 //! |--:|--:|---|
-//! | 0 | 16 | `donjon-bundle/2` and a line feed; the digit is the version of the format |
+//! | 0 | 16 | `donjon-bundle/3` and a line feed; the digit is the version of the format |
 //! | 16 | 4 | *E*, the length of the envelope, at most 32 MiB |
 //! | 20 | *E* | the envelope: [DSSE](super::envelope), type `application/vnd.donjon.bundle+json`, over the [`Manifest`] |
 //! | 20 + *E* | to the end | an age file (binary, `age-encryption.org/v1`, X25519 stanzas), named in the manifest by length and SHA-256 |
@@ -26,11 +26,14 @@
 //! and version, and whoever reads the manifest alone cannot try guesses against it. The receipt key proves in a
 //! [receipt](super::receipt) that someone opened this very bundle.
 //!
-//! Who that was is proven by a second key: the manifest holds, for each recipient, 32 random bytes in an age file sealed to
-//! that one alone, as base64 in `receipt_keys`. A recipient's own receipt key is the receipt key and these bytes behind it.
-//! So one identity counts once, in however many folders it was imported, and none can answer for another.
+//! Who that was is proven, where there are several recipients, by a second key: the manifest holds, for each, 32 random
+//! bytes in an age file sealed to that one alone, as base64 in `receipt_keys`. A recipient's own receipt key is the receipt
+//! key and these bytes behind it. So one identity counts once, in however many folders it was imported, and none can answer
+//! for another. A single recipient is the only one who has the receipt key, which is its own then: no bytes are behind it, and
+//! `receipt_keys` is not there.
 //!
-//! Version 1 has no `receipt_keys`, and its receipts show that some recipient has opened it, and not which.
+//! Version 2 has `receipt_keys` of a single recipient, too. Version 1 has none at all, and its receipts show that some recipient
+//! has opened it, and not which.
 //!
 //! What a bundle may hold is part of the format: one for a site what lies below `<deployment>/` and the epoch's record, the
 //! custodians' any record of the deployment but those that [stay](super::private). Whoever signs a bundle says what values

@@ -5,7 +5,7 @@ use super::{
     manifest::{Entry, Epoch, Manifest, ManifestDigest, Scope, SealedKey, sha256},
     recipients::Identities,
     refusal::{Foreign, OpenError, Stale},
-    seal::{FORMAT, KIND, LONGEST_ENVELOPE, LONGEST_FILE, MAGIC, MAGIC_1, MOST_ENTRIES},
+    seal::{FORMAT, HEAD, KIND, LONGEST_ENVELOPE, LONGEST_FILE, MAGIC, MOST_ENTRIES},
 };
 use crate::transfer::{
     envelope::Envelope,
@@ -98,14 +98,8 @@ impl<'a> Sealed<'a> {
         if file.len() > LONGEST_FILE {
             return Err(damaged("it is longer than any bundle"));
         }
-        let (magic, rest) = file.split_at_checked(MAGIC.len()).ok_or(damaged("it is cut short"))?;
-        let format = if magic == MAGIC {
-            FORMAT
-        } else if magic == MAGIC_1 {
-            1
-        } else {
-            return Err(unknown_beginning(magic));
-        };
+        let (head, rest) = file.split_at_checked(HEAD).ok_or(damaged("it is cut short"))?;
+        let format = format_of(head)?;
         let (length, rest) = rest.split_at_checked(4).ok_or(damaged("it is cut short"))?;
         let length = length.iter().fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte));
         if length > LONGEST_ENVELOPE {
@@ -115,7 +109,10 @@ impl<'a> Sealed<'a> {
         let envelope = Envelope::from_json(envelope).map_err(|_| damaged("its manifest cannot be read"))?;
         let manifest: Manifest = serde_json::from_slice(envelope.unverified_payload())
             .map_err(|_| damaged("its manifest cannot be read"))?;
-        let receipt_keys = if format == 1 { 0 } else { manifest.recipients as usize };
+        let receipt_keys = match (format, manifest.recipients) {
+            (1, _) | (3.., 1) => 0,
+            (_, recipients) => recipients as usize,
+        };
         if manifest.format != format || manifest.receipt_keys.len() != receipt_keys {
             return Err(damaged("its manifest cannot be read"));
         }
@@ -289,11 +286,14 @@ fn decrypt(payload: &[u8], identities: &Identities) -> Result<Zeroizing<Vec<u8>>
     Ok(body)
 }
 
-fn unknown_beginning(magic: &[u8]) -> OpenError {
-    let version = magic.strip_prefix(b"donjon-bundle/").and_then(|v| v.first()).copied().unwrap_or(0);
-    match version {
-        b'3'..=b'9' => OpenError::Newer,
-        _ => OpenError::Damaged { what: "it does not begin as a bundle does" },
+/// Which version of the format it says to be of.
+fn format_of(head: &[u8]) -> Result<u32, OpenError> {
+    match head.strip_prefix(MAGIC) {
+        Some([digit @ b'1'..=b'9', b'\n']) => match u32::from(digit - b'0') {
+            format @ 1..=FORMAT => Ok(format),
+            _ => Err(OpenError::Newer),
+        },
+        _ => Err(OpenError::Damaged { what: "it does not begin as a bundle does" }),
     }
 }
 

@@ -72,7 +72,7 @@ pub struct SealedBundle {
     pub manifest: Manifest,
     /// What a receipt proves to know. Kept in the store's private area.
     pub receipt_key: Material,
-    /// What each recipient's receipt proves to know besides. Kept there, too.
+    /// What each recipient's receipt proves to know besides, nothing where there is one alone. Kept there, too.
     pub receipt_keys: Vec<ReceiptKey>,
 }
 
@@ -81,7 +81,7 @@ pub struct SealedBundle {
 pub struct ReceiptKey {
     /// The recipient.
     pub recipient: String,
-    /// 32 random bytes.
+    /// 32 random bytes; none of a single recipient, who is the only one to have the receipt key.
     #[serde(with = "secret_hex")]
     pub key: Material,
 }
@@ -147,15 +147,7 @@ impl<'a> Sealer<'a> {
             return Err(SealError::AlreadyStale);
         }
         let payload = self.body.finish().map_err(unencrypted)?;
-        let mut receipt_keys = Vec::with_capacity(self.recipients.count());
-        let mut sealed_keys = Vec::with_capacity(self.recipients.count());
-        for (recipient, one) in self.recipients.texts().zip(self.recipients.each()) {
-            let key = body::fresh().map_err(|_| SealError::Chance)?;
-            let mut sealed = encryption(std::iter::once(one), key.len())?;
-            sealed.write_all(key.expose()).map_err(unencrypted)?; // EXPOSE: sealed to this recipient alone
-            sealed_keys.push(SealedKey(sealed.finish().map_err(unencrypted)?));
-            receipt_keys.push(ReceiptKey { recipient, key });
-        }
+        let (receipt_keys, sealed_keys) = receipt_keys(self.recipients)?;
         let manifest = Manifest {
             format: FORMAT,
             deployment: self.deployment.clone(),
@@ -177,6 +169,22 @@ impl<'a> Sealer<'a> {
         let bytes = assemble(&envelope, &payload)?;
         Ok(SealedBundle { bytes, digest, manifest, receipt_key: self.keys.receipt, receipt_keys })
     }
+}
+
+/// What tells the recipients' receipts apart, for the ledger and sealed for the manifest.
+fn receipt_keys(recipients: &Recipients) -> Result<(Vec<ReceiptKey>, Vec<SealedKey>), SealError> {
+    let (mut kept, mut sealed) = (Vec::with_capacity(recipients.count()), Vec::new());
+    let alone = recipients.count() == 1;
+    for (recipient, one) in recipients.texts().zip(recipients.each()) {
+        let key = if alone { Material::new(Vec::new()) } else { body::fresh().map_err(|_| SealError::Chance)? };
+        if !alone {
+            let mut own = encryption(std::iter::once(one), key.len())?;
+            own.write_all(key.expose()).map_err(unencrypted)?; // EXPOSE: sealed to this recipient alone
+            sealed.push(SealedKey(own.finish().map_err(unencrypted)?));
+        }
+        kept.push(ReceiptKey { recipient, key });
+    }
+    Ok((kept, sealed))
 }
 
 fn none_twice(entries: &[Entry]) -> Result<(), SealError> {
@@ -203,12 +211,13 @@ fn unencrypted(error: io::Error) -> SealError {
 
 pub(super) fn assemble(envelope: &[u8], payload: &[u8]) -> Result<Vec<u8>, SealError> {
     let length = u32::try_from(envelope.len()).map_err(|_| SealError::TooLarge)?;
-    let size = MAGIC.len() + 4 + envelope.len() + payload.len();
+    let size = HEAD + 4 + envelope.len() + payload.len();
     if envelope.len() > LONGEST_ENVELOPE || size > LONGEST_FILE {
         return Err(SealError::TooLarge);
     }
     let mut bytes = Vec::with_capacity(size);
     bytes.extend_from_slice(MAGIC);
+    bytes.extend_from_slice(format!("{FORMAT}\n").as_bytes());
     bytes.extend_from_slice(&length.to_be_bytes());
     bytes.extend_from_slice(envelope);
     bytes.extend_from_slice(payload);
@@ -253,10 +262,12 @@ pub enum SealError {
 }
 
 pub(super) const KIND: PayloadType = PayloadType("application/vnd.donjon.bundle+json");
-/// The one that is written; the one before is read.
-pub(super) const FORMAT: u32 = 2;
-pub(super) const MAGIC: &[u8; 16] = b"donjon-bundle/2\n";
-pub(super) const MAGIC_1: &[u8; 16] = b"donjon-bundle/1\n";
+/// The one that is written; those before are read.
+pub(super) const FORMAT: u32 = 3;
+/// How a file of a format begins: the digit, which follows this, and a line feed.
+pub(super) const MAGIC: &[u8; 14] = b"donjon-bundle/";
+/// How long that line is.
+pub(super) const HEAD: usize = MAGIC.len() + 2;
 pub(super) const MOST_ENTRIES: usize = 100_000;
 pub(super) const LONGEST_RECORD: usize = 4 << 20;
 pub(super) const LONGEST_ENVELOPE: usize = 32 << 20;

@@ -1,6 +1,6 @@
 //! Tests of the format: what is refused, and as what.
 
-use super::*;
+use super::{manifest::SealedKey, *};
 use crate::transfer::{
     envelope::Envelope,
     key::SigningKey,
@@ -80,13 +80,47 @@ fn a_bundle_gives_back_what_was_put_in() {
     let opened = open(&made, &made.bundle.bytes, &at(1500)).unwrap();
     assert_eq!(opened.trust(), Trust::First);
     assert_eq!(opened.digest(), made.bundle.digest);
-    let [own] = made.bundle.receipt_keys.as_slice() else { panic!("one recipient") };
-    let whole = [made.bundle.receipt_key.expose(), own.key.expose()].concat(); // EXPOSE: test values
-    assert!(opened.receipt_key().matches(&Material::new(whole)));
+    assert!(made.bundle.manifest.receipt_keys.is_empty(), "who is alone needs no second key");
+    assert!(opened.receipt_key().matches(&made.bundle.receipt_key));
     let records = opened.into_records();
     assert_eq!(records[0].path, path("kolla/database_password"));
     assert_eq!(records[0].version, Version(3));
     assert!(records[1].document.text().matches(document("canary-two").text()));
+}
+
+#[test]
+fn each_of_two_recipients_has_a_receipt_key_of_its_own() {
+    let identities = [(); 2].map(|()| x25519::Identity::generate());
+    let texts = identities.each_ref().map(|identity| identity.to_public().to_string());
+    let recipients = Recipients::parse(texts.iter().map(String::as_str)).unwrap();
+    let (authority, p, d) = (SigningKey::generate().unwrap(), path("kolla/a"), document("x"));
+    let signing = Signing { epoch: Epoch(1), created: 1000, not_after: 2000, authority: &authority, chain: &[] };
+    let items = [Item { path: &p, version: Version(1), document: &d }];
+    let bundle = seal(site("edge1"), &recipients, &items, &signing).unwrap();
+    for (number, identity) in identities.into_iter().enumerate() {
+        let opened = Opened::from_file(&bundle.bytes, &at(1500), &Identities::one(identity)).unwrap();
+        let ReceiptKey { recipient, key } = &bundle.receipt_keys[number];
+        let whole = [bundle.receipt_key.expose(), key.expose()].concat(); // EXPOSE: test values
+        assert!(*recipient == texts[number] && key.len() == body::KEY);
+        assert!(opened.receipt_key().matches(&Material::new(whole)));
+    }
+}
+
+#[test]
+fn receipt_keys_are_as_many_as_recipients_and_none_of_a_single_one() {
+    let parsed = |recipients, keys| {
+        let file = signed_anew(make(), |manifest| {
+            manifest.recipients = recipients;
+            manifest.receipt_keys = vec![SealedKey(Vec::new()); keys];
+        });
+        Sealed::parse(&file).map(drop)
+    };
+    for (recipients, keys) in [(1, 0), (2, 2), (3, 3)] {
+        assert_eq!(parsed(recipients, keys), Ok(()), "the control: {recipients}, {keys}");
+    }
+    for (recipients, keys) in [(0, 1), (1, 1), (1, 2), (2, 0), (2, 1)] {
+        assert!(matches!(parsed(recipients, keys), Err(OpenError::Damaged { .. })), "{recipients}, {keys}");
+    }
 }
 
 #[test]
@@ -127,10 +161,15 @@ fn a_part_of_a_bundle_and_more_than_a_bundle_are_damaged() {
     }
     let longer = [bytes.as_slice(), b"\0"].concat();
     assert!(matches!(open(&made, &longer, &at(1500)), Err(OpenError::Damaged { .. })));
-    let newer = [b"donjon-bundle/3\n", &bytes[16..]].concat();
+    let newer = [b"donjon-bundle/4\n", &bytes[16..]].concat();
     assert_eq!(open(&made, &newer, &at(1500)).unwrap_err(), OpenError::Newer);
-    let older = [b"donjon-bundle/1\n", &bytes[16..]].concat();
-    assert!(matches!(open(&made, &older, &at(1500)), Err(OpenError::Damaged { .. })), "the first line is no choice");
+    for older in [b"donjon-bundle/1\n", b"donjon-bundle/2\n"] {
+        let older = [older, &bytes[16..]].concat();
+        assert!(
+            matches!(open(&made, &older, &at(1500)), Err(OpenError::Damaged { .. })),
+            "the first line is no choice"
+        );
+    }
 }
 
 #[test]
@@ -297,7 +336,7 @@ fn a_record_cannot_be_listed_twice() {
 proptest! {
     #[test]
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400), headed in any::<bool>()) {
-        let head: &[u8] = if headed { b"donjon-bundle/2\n\0\0\0\x10" } else { b"" };
+        let head: &[u8] = if headed { b"donjon-bundle/3\n\0\0\0\x10" } else { b"" };
         prop_assert!(Sealed::parse(&[head, &bytes].concat()).is_err());
     }
 
