@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Donjon's main job on real servers, step by step: OpenBao, MariaDB, Ansible, podman, castellan. Run by `make demo`; `make test`
+# Donjon's main job on real servers, step by step: OpenBao, MariaDB, RabbitMQ, Ansible, systemd, podman, castellan. Run by `make demo`; `make test`
 # runs it too, on the debug build (DONJON_DEMO_BIN=target/debug). A proof that fails ends it, says which, and exits 1.
 # Everything lives in temporary folders and ends with this script. As root: containers, and the search of memory at the end.
 set -Eeuo pipefail
@@ -16,12 +16,12 @@ export ANSIBLE_LOCALHOST_WARNING=false LC_ALL=C.UTF-8
 unset VAULT_ADDR BAO_ADDR VAULT_TOKEN BAO_TOKEN DONJON_CONFIG DONJON_SOCKET DONJON_VAULT_BIN
 homes=("$DONJON_HOME" "$work/custodians" "$work/folder" "$work/existing")
 mkdir -m 700 "${homes[@]}"
-consumer=donjon-demo-$$
+box=donjon-demo-box-$$ machine=donjon-demo-machine-$$ # a container with one service; one in which systemd and sshd run
 pids=()
 cleanup() {
     trap - ERR
     unset BAO_ADDR BAO_TOKEN DONJON_SOCKET
-    podman --runtime runc rm --force --time 0 "$consumer" >/dev/null 2>&1 || true
+    podman --runtime runc rm --force --time 0 "$box" "$machine" >/dev/null 2>&1 || true
     DONJON_SOCKET=$work/consumer/donjon.sock donjon down --force --no-search >/dev/null 2>&1 || true
     for home in "${homes[@]}"; do DONJON_HOME=$home donjon down --force --no-search >/dev/null 2>&1 || true; done
     for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true; done
@@ -85,6 +85,18 @@ login_as() { MYSQL_PWD=$2 mariadb --no-defaults -h127.0.0.1 -P"$dbport" -u"$1" -
 login() { login_as root "$1"; }
 must "the old password logs in" login "$old"
 must_not "another does not" login not-the-password
+
+mkdir "$work/rabbit" # a RabbitMQ for a later step takes its time to start
+for part in dist node mapper; do declare "rabbit_$part=$(port)"; done
+(umask 077; head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n' > "$work/rabbit/.erlang.cookie"); chmod 400 "$work/rabbit/.erlang.cookie"
+echo '[].' > "$work/rabbit/plugins"; : > "$work/rabbit/rabbitmq.conf"
+rabbit=(ERL_EPMD_PORT="$rabbit_mapper" ERL_CRASH_DUMP="$work/rabbit/crash" RABBITMQ_CONFIG_FILE="$work/rabbit/rabbitmq.conf"
+    RABBITMQ_DIST_PORT="$rabbit_dist" RABBITMQ_NODE_PORT="$rabbit_node" RABBITMQ_NODE_IP_ADDRESS=127.0.0.1 RABBITMQ_LOGS="$work/rabbit/log"
+    RABBITMQ_ENABLED_PLUGINS_FILE="$work/rabbit/plugins" RABBITMQ_MNESIA_BASE="$work/rabbit/data" RABBITMQ_PID_FILE="$work/rabbit/pid"
+    RUNNING_UNDER_SYSTEMD=true)
+epmd -address 127.0.0.1 -port "$rabbit_mapper" >/dev/null 2>&1 & pids+=($!)
+until_so 50 epmd -port "$rabbit_mapper" -names
+env "${rabbit[@]}" HOME="$work/rabbit" /usr/lib/rabbitmq/bin/rabbitmq-server >/dev/null 2>&1 & pids+=($!)
 
 step "A temporary Vault, opened by this host"
 mkdir -m 700 "$work/consumer" # the socket lies where the container of a later step sees it
@@ -202,13 +214,14 @@ proves "values go in by standard input and come out by \`get\` alone"
 
 step "References instead of values, run by the real ansible-playbook: kolla-ansible's own roles"
 kolla=$tools/venv/share/kolla-ansible/ansible
-for name in database_password mariadb_monitor_password mariadb_backup_database_password keystone_database_password; do
+for name in database_password mariadb_monitor_password mariadb_backup_database_password keystone_database_password rabbitmq_password; do
     printf '%s\n' "$(donjon get "$name")" >> "$memory/values"
 done
 chmod 600 "$memory/values"
 site() { # name: a folder as an operator has it
     local site=$work/$1
     cp -r "$here/tests/fixtures/ansible/kolla" "$site"; mkdir -p "$site/home" "$site/tmp" "$memory/$1"
+    cp "$work/rabbit/.erlang.cookie" "$site/home/" # kolla's tasks for RabbitMQ are an administrator's
     donjon wire kolla -o "$site/passwords.yml" >/dev/null
     ln -s "$kolla/group_vars" "$site/group_vars"
     cat > "$site/ansible.cfg" <<INI
@@ -226,26 +239,13 @@ node_config_directory: $memory/$1/sinks
 ansible_python_interpreter: $venv/python3
 mariadb_port: $dbport
 YAML
-    cat > "$site/demo.yml" <<YAML
-- hosts: all
-  gather_facts: false
-  tasks: [{ansible.builtin.setup: {gather_subset: [network, hardware]}}]
-- hosts: mariadb
-  gather_facts: false
-  roles: [{role: mariadb, kolla_action: config}, {role: mariadb, kolla_action: register}]
-- hosts: all
-  gather_facts: false
-  tasks:
-    - ansible.builtin.debug: {var: database_password}
-    - ansible.builtin.set_fact: {cacheable: true, remembered: "{{ database_password | b64encode }}", harmless: "{{ mariadb_port }}"}
-YAML
 }
 play() { # site, then what starts ansible-playbook
     local name=$1 site=$work/$1; shift
-    (cd "$site" && env HOME="$site/home" TMPDIR="$site/tmp" XDG_RUNTIME_DIR="$memory/$name" ANSIBLE_CONFIG="$site/ansible.cfg" \
+    (cd "$site" && env "${rabbit[@]}" PATH="/usr/lib/rabbitmq/bin:$PATH" HOME="$site/home" TMPDIR="$site/tmp" XDG_RUNTIME_DIR="$memory/$name" ANSIBLE_CONFIG="$site/ansible.cfg" \
         ANSIBLE_PYTHON_INTERPRETER="$venv/python3" ANSIBLE_LOG_PATH="$site/ansible.log" ANSIBLE_CACHE_PLUGIN=jsonfile \
         ANSIBLE_CACHE_PLUGIN_CONNECTION="$site/facts" "$@" -vvv --diff -i "$kolla/inventory/all-in-one" \
-        -e @globals.yml -e @passwords.yml -e @here.yml demo.yml >"$memory/$name/said" 2>&1) || {
+        -e @globals.yml -e @passwords.yml -e @here.yml site.yml >"$memory/$name/said" 2>&1) || {
         tail -40 "$memory/$name/said"; no "ansible-playbook ran to its end"; }
     (cd "$site" && git init -q && git add -A -f && git commit -q -m "a run")
 }
@@ -254,7 +254,8 @@ history_holds() { git -C "$1" cat-file --batch-all-objects --batch | grep -aF -f
 site careless; site kept
 run sh -c "grep -A2 -E '^(database_password|kolla_ssh_key)' $work/kept/passwords.yml"
 
-echo "   $ ansible-playbook -vvv --diff demo.yml      # the control: without the collection's precautions"
+until_so 600 grep -q "Server startup complete" "$work/rabbit/log"
+echo "   $ ansible-playbook -vvv --diff site.yml      # the control: without the collection's precautions"
 play careless env ANSIBLE_COLLECTIONS_PATH="$here/drivers/ansible" DONJON_UNMASKED=allow ANSIBLE_PIPELINING=false \
     ANSIBLE_KEEP_REMOTE_FILES=true ANSIBLE_LOCAL_TEMP="$work/careless/tmp/local" ANSIBLE_REMOTE_TEMP="$work/careless/tmp/remote" ansible-playbook
 must "values are in its output" holds "$memory/careless/said"
@@ -264,7 +265,7 @@ must "and in the folder's git history" history_holds "$work/careless"
 fails 7 donjon scan "$work/careless/facts"
 rm -rf "$work/careless" "$memory/careless"
 
-echo "   $ donjon run --deploy -- ansible-playbook -vvv --diff demo.yml"
+echo "   $ donjon run --deploy -- ansible-playbook -vvv --diff site.yml"
 play kept donjon run --deploy -- ansible-playbook
 grep -E '^(ok|changed|PLAY RECAP|localhost)' "$memory/kept/said" | tail -4 | cut -c1-100 | sed 's/^/     /'
 must "something was there to be covered" grep -qF '********' "$memory/kept/said"
@@ -277,6 +278,13 @@ for user in monitor:mariadb_monitor_password backup_shard_0:mariadb_backup_datab
     must "${user%%:*}, whom kolla's role has registered, logs in" login_as "${user%%:*}" "$(donjon get "${user##*:}")"
 done
 must "galera.cnf, rendered from kolla's own template, has the value" grep -qF "root:$old" "$memory/kept/sinks/mariadb/galera.cnf"
+must "keystone.conf has the URL of its database" grep -qF "keystone:$(donjon get keystone_database_password)@" "$memory/kept/sinks/keystone/keystone.conf"
+knows() { printf %s "$1" | env "${rabbit[@]}" HOME="$work/rabbit" /usr/lib/rabbitmq/bin/rabbitmqctl authenticate_user openstack; }
+must "openstack, whom kolla's service-rabbitmq has made, is who RabbitMQ knows by the stored password" knows "$(donjon get rabbitmq_password)"
+refused() { { knows "$1" 2>&1 || true; } | grep -q "failed to authenticate"; }
+must "and by no other" refused not-the-password
+checked() { awk '/^TASK \[prometheus : Check that prometheus_bcrypt_salt/ { on = 1; next } /^TASK/ { on = 0 } on' "$memory/kept/said"; }
+must "kolla's own check of Prometheus' values has run, and has found them right" grep -q "All assertions passed" <(checked)
 rm -rf "$work/kept" "$memory/kept"
 proves "kolla's roles did their work on references; what they printed, logged, cached and committed is free of values"
 
@@ -306,17 +314,38 @@ rm -rf "$work/forgotten"
 run donjon scan "$work/tree"
 proves "names and places are told, also of what was removed; a tree of references is clean"
 
-step "MySQL root rotates under a consumer in a container; kill -9 in the middle loses nothing"
-cp "$here/tests/fixtures/consumer/consumer.py" "$work/consumer/"
-podman --runtime runc run --detach --name "$consumer" --network host --ulimit nofile=4096:4096 --ulimit nproc=4096:4096 \
-    --volume="$work/consumer:/donjon" --rootfs "$tools/debian-root:O" \
-    python3 /donjon/consumer.py /donjon/donjon.sock "$dbport" /donjon/report >/dev/null
-report=$work/consumer/report
-logins() { grep -c '"logins"' "$report"; }
-until_so 200 grep -q logins "$report"
-echo "   it logs in anew every 20 ms: half with what it read at its start, half with what the store offers"
-describe "services:
-  api: {driver: container, container: $consumer, engine_arguments: [--runtime, runc], stop_timeout: 0, uses: [database_password]}"
+step "MySQL root rotates under two consumers, a unit of systemd and a container; kill -9 in the middle loses nothing"
+cp "$here/tests/fixtures/consumer/consumer.py" "$work/consumer/"; mkdir -m 700 "$work/machine"
+sshport=$(port)
+for key in key host_key; do ssh-keygen -q -t ed25519 -N '' -C demo -f "$work/machine/$key" </dev/null; done
+printf '[127.0.0.1]:%s %s\n' "$sshport" "$(cat "$work/machine/host_key.pub")" > "$work/machine/known_hosts"
+printf '%s\n' "Port $sshport" "ListenAddress 127.0.0.1" "HostKey /machine/host_key" "AuthorizedKeysFile /machine/key.pub" \
+    "PasswordAuthentication no" "UsePAM no" "StrictModes no" "PidFile none" > "$work/machine/sshd_config"
+printf '%s\n' "[Service]" "KillSignal=SIGKILL" \
+    "ExecStart=/usr/bin/python3 /donjon/consumer.py /donjon/donjon.sock $dbport /donjon/worker" > "$work/machine/worker.service"
+container() { # name, arguments and words of podman run, with a `--` between them
+    local name=$1 arguments=(); shift
+    while [ "$1" != -- ]; do arguments+=("$1"); shift; done; shift
+    podman --runtime runc run --detach --name "$name" --network host --ulimit nofile=4096:4096 --ulimit nproc=4096:4096 \
+        --volume="$work/consumer:/donjon" "${arguments[@]}" --rootfs "$tools/debian-root:O" "$@" >/dev/null
+}
+inside() { podman --runtime runc exec "$machine" "$@"; }
+container "$machine" --systemd=always --privileged --volume="$work/machine:/machine" -- /sbin/init
+up_and_running() { case $(inside systemctl is-system-running) in running | degraded) ;; *) return 1 ;; esac; }
+until_so 900 up_and_running
+inside systemd-run --quiet --unit=sshd-of-the-demo --property=RuntimeDirectory=sshd /usr/sbin/sshd -D -f /machine/sshd_config
+inside cp /machine/worker.service /etc/systemd/system/; inside systemctl daemon-reload; inside systemctl start worker.service
+container "$box" -- python3 /donjon/consumer.py /donjon/donjon.sock "$dbport" /donjon/api
+reports=("$work/consumer/worker" "$work/consumer/api")
+logins() { cat "${reports[@]}" | grep -c '"logins"'; }
+starts() { grep -c started "$1"; }
+for report in "${reports[@]}"; do until_so 200 grep -q logins "$report"; done
+echo "   both log in anew every 20 ms: half with what they read at their start, half with what the store offers"
+describe "hosts:
+  node1: {driver: ssh, address: 127.0.0.1, port: $sshport, user: root, identity: $work/machine/key, known_hosts: $work/machine/known_hosts, config: /dev/null}
+services:
+  worker: {driver: systemd, unit: worker.service, hosts: [node1], order: 1, uses: [database_password]}
+  api: {driver: container, container: $box, engine_arguments: [--runtime, runc], stop_timeout: 0, order: 2, uses: [database_password]}"
 mariadb --no-defaults -S "$db/socket" -uroot -p"$old" -e "SET GLOBAL general_log=1"
 run donjon rotate plan database_password
 for attempt in 1 2 3; do
@@ -342,12 +371,36 @@ must "the served password is a new one" test "$new" != "$before"
 must "it logs in" login "$new"
 must_not "the one before is refused" login "$before"
 must_not "and the very first one is" login "$old"
-must "the consumer was restarted" test "$(grep -c started "$report")" -ge 2
-seen=$(logins); more() { [ "$(logins)" -gt "$((seen + 1))" ]; }; until_so 100 more
-must_not "not one of its logins was denied ($(($(logins) * 25)) and more)" grep -q denied "$report"
+for report in "${reports[@]}"; do must "the consumer that reports to ${report##*/} was restarted" test "$(starts "$report")" -ge 2; done
+seen=$(logins); more() { [ "$(logins)" -gt "$((seen + 3))" ]; }; until_so 100 more
+must_not "not one of their logins was denied ($(($(logins) * 25)) and more)" grep -q denied "${reports[@]}"
 must "the server's general log has what was done" grep -qi 'ALTER USER' "$db/general.log"
 must_not "and holds hashes alone" grep -qF "$new" "$db/general.log"
-proves "old and new are valid until the consumer runs on the new one; after a crash anywhere the same rotation ends"
+proves "old and new are valid until the consumers run on the new one; after a crash anywhere the same rotation ends"
+
+step "A rotation that is called off"
+began=$(starts "$work/consumer/api")
+coproc HOLDER { MYSQL_PWD=$new exec mariadb --no-defaults -S "$db/socket" -uroot --unbuffered --skip-column-names; }
+holder=$HOLDER_PID; pids+=("$holder")
+echo "FLUSH TABLES WITH READ LOCK; SELECT 'held';" >&"${HOLDER[1]}"; read -r held <&"${HOLDER[0]}"
+must "another session keeps the server from changing anything" test "$held" = held
+donjon rotate apply database_password >"$work/apply" 2>&1 & apply=$!
+until_so 100 grep -q staged "$work/apply"
+kill -9 "$(pid_of)"; wait "$apply" || true
+printf 'UNLOCK TABLES;\nexit\n' >&"${HOLDER[1]}"; wait "$holder" || true
+echo "   the new value was stored, and nowhere else yet, when the daemon was killed; what the rotation had said:"; sed 's/^/     /' "$work/apply"
+run donjon up
+fails 13 donjon rotate status
+run donjon rotate abort
+run donjon rotate status
+must "nothing is open any more" said "no rotation is under way"
+must "the served password is the one from before" test "$(donjon get database_password)" = "$new"
+must "it logs in" login "$new"
+second() { MYSQL_PWD=$new mariadb --no-defaults -S "$db/socket" -uroot -N -e "SHOW CREATE USER root@'%'; SHOW CREATE USER root@localhost" | grep -q ' OR '; }
+must_not "no second password is left at the server" second
+must "no consumer was restarted for it" test "$(starts "$work/consumer/api")" = "$began"
+must_not "and none was denied" grep -q denied "${reports[@]}"
+proves "what no consumer could have read is taken back, and everything runs on as before"
 
 step "An encrypted, signed bundle for an edge site; the temporary Vault goes; unchanged castellan reads on"
 umask 077
@@ -402,7 +455,7 @@ proves "a service of the site reads its database's URL from the node's own reade
 
 step "Weeks later: the custodians' bundle opens again, and rotates"
 describe ""
-podman --runtime runc rm --force --time 0 "$consumer" >/dev/null
+podman --runtime runc rm --force --time 0 "$box" "$machine" >/dev/null
 run donjon up --from "$work/everything.donjon" -i "$work/custodian.identity" --authority-key "$work/old-authority.pem"
 must "it has the value" test "$(donjon get database_password)" = "$new"
 fails 13 donjon rotate apply database_password
