@@ -272,5 +272,5 @@ pub(super) const MOST_ENTRIES: usize = 100_000;
 pub(super) const LONGEST_RECORD: usize = 4 << 20;
 pub(super) const LONGEST_ENVELOPE: usize = 32 << 20;
 pub(super) const LONGEST_FILE: usize = 512 << 20;
-/// How long a record is, as a rule.
-const USUAL_RECORD: usize = 256;
+/// What is set aside for a record: more than most of them have, since what grows is copied.
+const USUAL_RECORD: usize = 512;
