@@ -3,7 +3,7 @@
 use donjon::vault::{Standing, shares};
 use donjon_drivers::{
     material::Material,
-    store::vault::{Address, Call, Connection, Method, Trust},
+    store::vault::{Address, Call, Connection, Method},
 };
 use donjon_tests::temporary::{Custodians, Home, kill, stands, write};
 use std::{
@@ -73,7 +73,7 @@ async fn no_share_and_no_credential_lies_in_clear_and_every_file_is_private() {
         let needles: Vec<Vec<u8>> = secrets.iter().flat_map(forms).collect();
         let pids = [vault.pid(), rustix::process::getpid().as_raw_nonzero().get()];
 
-        let (url, _) = vault.whereabouts();
+        let url = vault.url();
         let seen = sightings(&home.vault(), &pids, &[url.into_bytes()]);
         assert!(seen.contains(&home.place().configuration()), "the control: the search sees the address");
         let argument = home.place().configuration().display().to_string().into_bytes();
@@ -124,9 +124,7 @@ async fn no_root_token_outlives_a_bring_up() {
 
 /// How many root tokens a Vault knows, the one that is made for the look included.
 async fn root_tokens(home: &Home, people: &Custodians) -> usize {
-    let socket =
-        Address { url: "http://localhost".to_owned(), trust: Trust::Socket(home.place().socket()), namespace: None };
-    let connection = Connection::open(&socket).expect("the address is one");
+    let connection = Connection::open(&Address::of_socket(home.place().socket())).expect("the address is one");
     let post = async |path: &str, body: serde_json::Value| -> serde_json::Value {
         let call = Call::post(path, Material::from(body.to_string()));
         connection.call(call).await.expect("it is taken").parse().expect("it answers in JSON")

@@ -45,17 +45,55 @@ async fn host_mode_vault_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_broker_talks_to_its_server_by_a_socket_of_its_own() {
+    let home = Home::make();
+    let vault = home.up(None).await;
+    assert!(vault.connection().is_socket());
+    let socket = std::fs::metadata(home.place().socket()).unwrap();
+    assert_eq!(std::os::unix::fs::MetadataExt::mode(&socket) & 0o777, 0o600);
+    let (pid, port) = (vault.pid(), vault.url());
+    kill(pid);
+    drop(vault);
+    // What the dead one has left is not taken for the new one's.
+    let vault = home.up(None).await;
+    assert!(vault.connection().is_socket() && vault.pid() != pid);
+    assert_eq!(vault.url(), port);
+    write(&vault, 1).await;
+    holds(&vault, [1]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_without_a_socket_is_reached_over_the_network() {
+    // A socket's path would be too long here.
+    let deep = tempfile::Builder::new().prefix(&"d".repeat(100)).tempdir().unwrap();
+    let home = Home::at(deep.path());
+    let vault = home.up(None).await;
+    assert!(!vault.connection().is_socket() && !home.place().socket().exists());
+    write(&vault, 1).await;
+    kill(vault.pid());
+    drop(vault);
+    // As an earlier Donjon wrote it, whose credential is bound to loopback.
+    let state = std::fs::read(home.place().state()).unwrap();
+    let mut state: serde_json::Value = serde_json::from_slice(&state).unwrap();
+    assert_eq!(state.as_object_mut().unwrap().remove("reach").unwrap(), "network");
+    donjon_drivers::fs::replace(&home.place().state(), state.to_string().as_bytes()).unwrap();
+    let vault = home.up(None).await;
+    assert!(!vault.connection().is_socket());
+    holds(&vault, [1]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn host_mode_both_killed() {
     let home = Home::make();
     let vault = home.up(None).await;
     write(&vault, 1).await;
-    let (pid, (url, _)) = (vault.pid(), vault.whereabouts());
+    let (pid, url) = (vault.pid(), vault.url());
     drop(vault);
     kill(pid);
     let vault = home.up(None).await;
     assert_eq!(vault.standing(), Standing::Ready);
     assert_ne!(vault.pid(), pid);
-    assert_eq!(vault.whereabouts().0, url, "clients find it where it was");
+    assert_eq!(vault.url(), url, "clients find it where it was");
     holds(&vault, [1]).await;
 }
 
@@ -251,7 +289,7 @@ async fn a_server_that_hangs_is_replaced_and_a_taken_port_avoided() {
     let home = Home::make();
     let vault = home.up(None).await;
     write(&vault, 1).await;
-    let (pid, (url, _)) = (vault.pid(), vault.whereabouts());
+    let (pid, url) = (vault.pid(), vault.url());
     drop(vault);
     let stopped = rustix::process::Pid::from_raw(pid).unwrap();
     rustix::process::kill_process(stopped, rustix::process::Signal::STOP).unwrap();
@@ -268,7 +306,7 @@ async fn a_server_that_hangs_is_replaced_and_a_taken_port_avoided() {
         taken.is_some()
     });
     let vault = home.up(None).await;
-    assert_ne!(vault.whereabouts().0, url);
+    assert_ne!(vault.url(), url);
     holds(&vault, [1]).await;
 }
 

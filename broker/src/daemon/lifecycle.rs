@@ -46,7 +46,7 @@ pub fn status(daemon: &Daemon) -> Value {
         (None, Err(failure)) => (json!("unavailable"), Some(failure.message)),
     };
     let (store, place) = match &daemon.backing {
-        Backing::Temporary { vault, .. } => ("temporary Vault", Some(vault.whereabouts().0)),
+        Backing::Temporary { vault, .. } => ("temporary Vault", Some(vault.url())),
         Backing::Existing { place, .. } => ("Vault that was there already", Some(place.clone())),
         Backing::Folder { .. } => ("encrypted folder", None),
     };

@@ -31,6 +31,26 @@ impl Ports {
     }
 }
 
+/// On which way the broker talks to the server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reach {
+    /// Over the server's socket: no handshake, and nobody else on this host comes near it. The broker's credential is bound to
+    /// no address then, since a socket has none.
+    Socket,
+    /// Over TLS on loopback, as of a server that was made before there was the other, or that is not known to have it.
+    #[default]
+    Network,
+}
+
+impl Reach {
+    /// The one for a server that is about to be made.
+    pub(super) fn of(flavour: Flavour, place: &Place) -> Self {
+        let fits = place.socket().as_os_str().len() <= LONGEST_SOCKET;
+        if flavour == Flavour::OpenBao && fits { Self::Socket } else { Self::Network }
+    }
+}
+
 /// How soon raft's only node elects itself when the storage is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Election {
@@ -56,7 +76,13 @@ impl Election {
 }
 
 /// Writes the configuration for one start. It holds no secret: the server's key comes on its standard input.
-pub(super) fn render(place: &Place, ports: Ports, flavour: Flavour, mode: Mode, election: Election) -> Value {
+pub(super) fn render(
+    place: &Place,
+    ports: Ports,
+    flavour: Flavour,
+    (mode, reach): (Mode, Reach),
+    election: Election,
+) -> Value {
     let tcp = json!({
         "address": format!("127.0.0.1:{}", ports.api),
         "cluster_address": format!("127.0.0.1:{}", ports.cluster),
@@ -65,10 +91,10 @@ pub(super) fn render(place: &Place, ports: Ports, flavour: Flavour, mode: Mode, 
         "tls_min_version": "tls13",
     });
     let mut listeners = vec![json!({"tcp": tcp})];
-    if mode == Mode::Custodians {
-        // Anybody who reaches these endpoints can cancel what custodians do, so only the owner of the folder can.
+    if mode == Mode::Custodians || reach == Reach::Socket {
         let mut unix = json!({"address": place.socket(), "tls_disable": true});
-        if flavour == Flavour::OpenBao {
+        // Anybody who reaches these endpoints can cancel what custodians do, so only the owner of the folder can.
+        if mode == Mode::Custodians && flavour == Flavour::OpenBao {
             unix["disable_unauthed_generate_root_endpoints"] = json!(false);
         }
         listeners.push(json!({"unix": unix}));
@@ -106,6 +132,9 @@ pub(super) fn audit_options(place: &Place) -> Value {
     json!({"file_path": place.audit(), "mode": "0600"})
 }
 
+/// The longest path of a socket, without the byte that ends it.
+const LONGEST_SOCKET: usize = 107;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,13 +148,28 @@ mod tests {
     }
 
     #[test]
+    fn the_socket_is_for_a_server_that_is_known_to_have_one_and_a_path_that_fits() {
+        let of = |flavour, length| {
+            let home = format!("/{}", "h".repeat(length - "//vault/api.sock".len()));
+            Reach::of(flavour, &Place::new(&std::path::Path::new(&home).join("vault")))
+        };
+        assert_eq!(of(Flavour::OpenBao, 107), Reach::Socket);
+        assert_eq!(of(Flavour::OpenBao, 108), Reach::Network);
+        assert_eq!(of(Flavour::HashiCorp, 50), Reach::Network);
+        assert_eq!(serde_json::to_value(Reach::Socket).unwrap(), "socket");
+    }
+
+    #[test]
     fn endpoints_without_a_credential_are_on_the_socket_alone_and_only_for_custodians() {
         let place = Place::new(std::path::Path::new("/h/vault"));
         let ports = Ports { api: 1, cluster: 2 };
         let open = "disable_unauthed_generate_root_endpoints";
-        let host = render(&place, ports, Flavour::OpenBao, Mode::Host, Election::Quick);
+        let rendered = |mode, reach| render(&place, ports, Flavour::OpenBao, (mode, reach), Election::Quick);
+        let host = rendered(Mode::Host, Reach::Socket);
         assert!(!host.to_string().contains(open));
-        let custodians = render(&place, ports, Flavour::OpenBao, Mode::Custodians, Election::Quick);
+        assert_eq!(host["listener"][1]["unix"]["address"], "/h/vault/api.sock");
+        assert_eq!(rendered(Mode::Host, Reach::Network)["listener"].as_array().map(Vec::len), Some(1));
+        let custodians = rendered(Mode::Custodians, Reach::Network);
         assert_eq!(custodians["listener"][1]["unix"][open], false);
         assert!(custodians["listener"][0]["tcp"].get(open).is_none());
     }

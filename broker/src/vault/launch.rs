@@ -3,7 +3,7 @@
 use super::{
     binary::Binary,
     certificate::Certificates,
-    configuration::{self, Election, Ports},
+    configuration::{self, Election, Ports, Reach},
     custody::Mode,
     error::VaultError,
     place::Place,
@@ -28,21 +28,23 @@ use tokio::time::timeout;
 pub(super) struct Running {
     /// Its process.
     pub(super) process: Arc<Process>,
-    /// Where it answers.
+    /// Where it answers the broker.
     pub(super) address: Address,
+    /// Where it answers others.
+    pub(super) url: String,
     /// By which it has answered: another one would cost another handshake.
     pub(super) connection: Arc<Connection>,
 }
 
 /// Starts the server and waits until it answers. The ports of its last start are used again where they are free, so
 /// that clients find it where it was.
-pub(super) async fn start(place: &Place, binary: &Binary, mode: Mode) -> Result<Running, VaultError> {
+pub(super) async fn start(place: &Place, binary: &Binary, ways: (Mode, Reach)) -> Result<Running, VaultError> {
     let before = Serving::read(place)?.map(|serving| serving.ports).filter(|ports| ports.are_free());
     let attempts = [(before, Election::Quick), (None, Election::Quick), (None, Election::Documented)];
     let mut ended = VaultError::Ended { log: place.log() };
     for (ports, election) in attempts {
         // Somebody may take a port between the look and the start; the server ends then.
-        match start_once(place, binary, mode, ports, election).await {
+        match start_once(place, binary, ways, ports, election).await {
             Err(error @ VaultError::Ended { .. }) => ended = error,
             other => return other,
         }
@@ -53,7 +55,7 @@ pub(super) async fn start(place: &Place, binary: &Binary, mode: Mode) -> Result<
 async fn start_once(
     place: &Place,
     binary: &Binary,
-    mode: Mode,
+    ways: (Mode, Reach),
     ports: Option<Ports>,
     election: Election,
 ) -> Result<Running, VaultError> {
@@ -69,7 +71,7 @@ async fn start_once(
     fs::private_folder(&place.storage())?;
     fs::replace(&place.authority(), certificates.authority.as_bytes())?;
     fs::replace(&place.certificate(), certificates.server.as_bytes())?;
-    let configuration = configuration::render(place, ports, binary.flavour, mode, election);
+    let configuration = configuration::render(place, ports, binary.flavour, ways, election);
     fs::replace(&place.configuration(), configuration.to_string().as_bytes())?;
     remove_socket(place)?;
     // Written before the start as well: if this daemon dies in between, the next one finds the stray and its ports.
@@ -78,11 +80,11 @@ async fn start_once(
     let process = Arc::new(Process::start(&binary.path, place, &certificates.key)?);
     serving.process = Some(process.mark().clone());
     serving.write(place)?;
-    let address = address(ports, certificates.authority.into_bytes());
+    let address = address(place, ports, ways.1, certificates.authority.into_bytes());
     match answers(&process, &address, START_WITHIN).await? {
         Answering::Yes(connection) => {
             close_socket(place)?;
-            Ok(Running { process, address, connection })
+            Ok(Running { process, address, url: ports.url(), connection })
         }
         Answering::Ended => Err(VaultError::Ended { log: place.log() }),
         Answering::No => {
@@ -93,7 +95,7 @@ async fn start_once(
 }
 
 /// Finds a server that runs. One that runs and does not answer is ended: what it acknowledged is in its storage.
-pub(super) async fn find(place: &Place) -> Result<Option<Running>, VaultError> {
+pub(super) async fn find(place: &Place, reach: Reach) -> Result<Option<Running>, VaultError> {
     let Some(serving) = Serving::read(place)? else {
         return Ok(None);
     };
@@ -105,11 +107,12 @@ pub(super) async fn find(place: &Place) -> Result<Option<Running>, VaultError> {
         return Ok(None);
     };
     let process = Arc::new(process);
-    let address = address(serving.ports, fs::read_private(&place.authority())?);
+    let address = address(place, serving.ports, reach, fs::read_private(&place.authority())?);
     match answers(&process, &address, ADOPT_WITHIN).await? {
         Answering::Yes(connection) => {
+            let url = serving.ports.url();
             Serving { process: Some(process.mark().clone()), ..serving }.write(place)?;
-            Ok(Some(Running { process, address, connection }))
+            Ok(Some(Running { process, address, url, connection }))
         }
         Answering::Ended => Ok(None),
         Answering::No => {
@@ -154,8 +157,11 @@ async fn answers(process: &Process, address: &Address, within: Duration) -> Resu
     }
 }
 
-fn address(ports: Ports, authority: Vec<u8>) -> Address {
-    Address { url: ports.url(), trust: Trust::Only(authority), namespace: None }
+fn address(place: &Place, ports: Ports, reach: Reach, authority: Vec<u8>) -> Address {
+    match reach {
+        Reach::Socket => Address::of_socket(place.socket()),
+        Reach::Network => Address { url: ports.url(), trust: Trust::Only(authority), namespace: None },
+    }
 }
 
 fn remove_socket(place: &Place) -> Result<(), VaultError> {

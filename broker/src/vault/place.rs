@@ -66,9 +66,9 @@ impl Place {
         self.0.join("audit.log.1")
     }
 
-    /// The server's socket for custodians.
+    /// The server's socket, on which the broker talks to it; others are kept out by the folder.
     pub fn socket(&self) -> PathBuf {
-        self.0.join("custodians.sock")
+        self.0.join("api.sock")
     }
 
     /// The unseal shares of a generation, each encrypted to one recipient.

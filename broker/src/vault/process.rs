@@ -78,6 +78,8 @@ impl Process {
             // Nothing of the daemon's environment: BAO_* would change the configuration.
             .env_clear()
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+            // Its garbage is collected a quarter as often: a fifth more writes a second, for some 30 MB of its memory.
+            .env("GOGC", "400")
             .current_dir(place.folder())
             .stdin(Stdio::from(anonymous(key).map_err(system("pass the server its key"))?))
             .stdout(log()?)

@@ -69,7 +69,8 @@ pub(super) async fn prepare(
     Ok(credential)
 }
 
-/// Makes a role that only this host can use, and gives back the body of its login.
+/// Makes a role that only this host can use, and gives back the body of its login. A socket has no address to bind it to: its
+/// folder keeps others out, and the server listens on loopback alone.
 async fn app_role(connection: &Connection, root: &Material) -> Result<Material, CallError> {
     #[derive(Deserialize)]
     struct Answer<T> {
@@ -91,12 +92,13 @@ async fn app_role(connection: &Connection, root: &Material) -> Result<Material, 
     let role = format!("auth/approle/role/{BROKER}");
     let post =
         async |path: String, value: serde_json::Value| connection.call_with(root, Call::post(path, body(&value))).await;
+    let addresses: &[&str] = if connection.is_socket() { &[] } else { &["127.0.0.1/32"] };
     let settings = json!({
         "token_policies": [BROKER],
         "token_no_default_policy": true,
         "token_period": PERIOD.as_secs(),
-        "token_bound_cidrs": ["127.0.0.1/32"],
-        "secret_id_bound_cidrs": ["127.0.0.1/32"],
+        "token_bound_cidrs": addresses,
+        "secret_id_bound_cidrs": addresses,
     });
     post(role.clone(), settings).await?;
     let id = connection.call_with(root, Call::new(Method::Get, format!("{role}/role-id"))).await?;

@@ -172,7 +172,7 @@ fn open_with(identity: &x25519::Identity, path: &std::path::Path) -> Result<Mate
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::configuration::Reach, *};
 
     fn place() -> (tempfile::TempDir, Place) {
         let folder = tempfile::tempdir().unwrap();
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn foreign_and_repeated_shares_are_told() {
-        let mut state = State::making(&Custody::Host);
+        let mut state = State::making(&Custody::Host, Reach::default());
         state.shares = vec![digest(&share("one")), digest(&share("two"))];
         let mut offered = Offered::default();
         assert_eq!(offered.add(&state, share("two")).unwrap(), 1);
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn shares_of_two_generations_are_not_mixed() {
-        let mut state = State::making(&Custody::Host);
+        let mut state = State::making(&Custody::Host, Reach::default());
         state.threshold = 2;
         state.shares = vec![digest(&share("one")), digest(&share("two"))];
         state.next = Some(vec![digest(&share("new one")), digest(&share("new two"))]);

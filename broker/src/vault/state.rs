@@ -5,7 +5,7 @@
 
 use super::{
     binary::Flavour,
-    configuration::Ports,
+    configuration::{Ports, Reach},
     custody::{Custody, CustodyError, Mode},
     place::Place,
     process::Mark,
@@ -33,6 +33,9 @@ pub struct State {
     pub phase: Phase,
     /// Who brings it back.
     pub mode: Mode,
+    /// On which way the broker talks to it.
+    #[serde(default)]
+    pub reach: Reach,
     /// How many shares unseal.
     pub threshold: usize,
     /// Which generation of shares it is that opens the Vault.
@@ -83,12 +86,13 @@ pub enum StateError {
 
 impl State {
     /// The state of a Vault that is about to be made.
-    pub fn making(custody: &Custody) -> Self {
+    pub fn making(custody: &Custody, reach: Reach) -> Self {
         let (_, threshold) = custody.shares();
         Self {
             format: FORMAT,
             phase: Phase::Making,
             mode: custody.mode(),
+            reach,
             threshold,
             generation: 0,
             shares: Vec::new(),

@@ -2,6 +2,7 @@
 
 use super::{
     binary,
+    configuration::Reach,
     custody::{Custody, Mode},
     error::VaultError,
     launch::{self, Running},
@@ -17,7 +18,7 @@ use super::{
 use donjon_drivers::{
     fs,
     material::Material,
-    store::vault::{Address, CallError, Connection, Trust, Vault},
+    store::vault::{Address, CallError, Connection, Vault},
 };
 use donjon_policies::access::BROKER;
 use std::{
@@ -77,6 +78,7 @@ pub struct Temporary {
     pub(super) watcher: Watcher,
     settings: Settings,
     process: Mutex<Arc<Process>>,
+    url: Mutex<String>,
     standing: watch::Sender<Standing>,
     offered: tokio::sync::Mutex<Offered>,
     renewal: Mutex<Instant>,
@@ -119,10 +121,11 @@ impl Temporary {
     async fn make(settings: Settings, place: Place, watcher: Watcher) -> Result<Arc<Self>, VaultError> {
         let custody = settings.custody.clone().unwrap_or(Custody::Host);
         let binary = binary::find(settings.named.as_deref(), settings.search.as_deref())?;
-        let mut state = State::making(&custody);
+        let reach = Reach::of(binary.flavour, &place);
+        let mut state = State::making(&custody, reach);
         state.write(&place)?;
         watcher(Step::Starting);
-        let running = launch::start(&place, &binary, custody.mode()).await?;
+        let running = launch::start(&place, &binary, (custody.mode(), reach)).await?;
         let connection = Arc::clone(&running.connection);
         let made = making::fill(&place, &custody, &mut state, &connection, binary.flavour, &watcher).await;
         let lives = match made {
@@ -142,7 +145,7 @@ impl Temporary {
         state: State,
         watcher: Watcher,
     ) -> Result<Arc<Self>, VaultError> {
-        let found = launch::find(&place).await?;
+        let found = launch::find(&place, state.reach).await?;
         let was_running = found.is_some();
         let running = match found {
             Some(running) => {
@@ -152,7 +155,7 @@ impl Temporary {
             None => {
                 watcher(Step::Starting);
                 let binary = binary::find(settings.named.as_deref(), settings.search.as_deref())?;
-                launch::start(&place, &binary, state.mode).await?
+                launch::start(&place, &binary, (state.mode, state.reach)).await?
             }
         };
         let connection = Arc::clone(&running.connection);
@@ -194,6 +197,7 @@ impl Temporary {
             watcher,
             settings,
             process: Mutex::new(running.process),
+            url: Mutex::new(running.url),
             standing: watch::Sender::new(standing),
             offered: tokio::sync::Mutex::default(),
             renewal: Mutex::new(renew_in(lives)),
@@ -244,9 +248,9 @@ impl Temporary {
         self.process().mark().pid
     }
 
-    /// The address of the server, and the file with the authority to trust there.
-    pub fn whereabouts(&self) -> (String, PathBuf) {
-        (self.connection.place(), self.place.authority())
+    /// The address at which others than the broker reach the server.
+    pub fn url(&self) -> String {
+        self.url.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Takes a custodian's share in. With enough of them the Vault is opened, and all are forgotten whatever comes of it.
@@ -345,9 +349,10 @@ impl Temporary {
         (self.watcher)(Step::Died);
         let binary = binary::find(self.settings.named.as_deref(), self.settings.search.as_deref())?;
         (self.watcher)(Step::Starting);
-        let running = launch::start(&self.place, &binary, self.mode).await?;
+        let running = launch::start(&self.place, &binary, (self.mode, self.state().reach)).await?;
         self.connection.move_to(&running.address)?;
         *self.process.lock().unwrap_or_else(PoisonError::into_inner) = running.process;
+        *self.url.lock().unwrap_or_else(PoisonError::into_inner) = running.url;
         drop(course);
         self.settle().await?;
         Ok(Course::GoingOn)
@@ -435,9 +440,7 @@ impl Temporary {
 impl Temporary {
     /// Makes the broker another token by way of root, which the shares give for a moment.
     pub(super) async fn token_from(&self, shares: &[Material]) -> Result<(), VaultError> {
-        let socket =
-            Address { url: "http://localhost".to_owned(), trust: Trust::Socket(self.place.socket()), namespace: None };
-        let socket = Connection::open(&socket)?;
+        let socket = Connection::open(&Address::of_socket(self.place.socket()))?;
         let root = Server(&socket).root_from(shares).await;
         let root = root.map_err(VaultError::call("make a root token from the shares"))?;
         let token = Server(&self.connection).orphan(&root, BROKER, setup::PERIOD).await;

@@ -39,6 +39,14 @@ pub enum Trust {
     Socket(PathBuf),
 }
 
+impl Address {
+    /// That of a server which listens on a socket of this host.
+    pub fn of_socket(path: PathBuf) -> Self {
+        // The name is never looked up.
+        Self { url: "http://localhost".to_owned(), trust: Trust::Socket(path), namespace: None }
+    }
+}
+
 /// The address cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum AddressError {
@@ -92,6 +100,9 @@ struct Auth {
 struct Line {
     http: reqwest::Client,
     url: String,
+    /// What messages call the server.
+    place: String,
+    is_socket: bool,
     namespace: Option<String>,
 }
 
@@ -151,7 +162,12 @@ impl Connection {
 
     /// The server's address, for messages.
     pub fn place(&self) -> String {
-        self.line().url.clone()
+        self.line().place.clone()
+    }
+
+    /// Whether requests go to a socket, which has no address.
+    pub fn is_socket(&self) -> bool {
+        self.line().is_socket
     }
 
     /// Sends one request with the token, and waits for its answer.
@@ -171,13 +187,13 @@ impl Connection {
 
     async fn send<E: Endpoint>(&self, request: E, token: Option<&Material>, most: usize) -> Result<Answer, CallError> {
         let line = self.line();
-        let closed = |e| CallError::Unreachable { place: line.url.clone(), source: Box::new(e) };
+        let closed = |e| CallError::Unreachable { place: line.place.clone(), source: Box::new(e) };
         let _place = self.at_once.acquire().await.map_err(closed)?;
         let middle = Authorised::new(token, line.namespace.clone());
         let client = Bounded { http: &line.http, base: &line.url, most };
         let answered = request.with_middleware(&middle.0).exec(&client).await;
-        let answered = answered.map_err(|e| CallError::from_client(&line.url, e))?;
-        Ok(Answer::new(&line.url, answered.response.into_body()))
+        let answered = answered.map_err(|e| CallError::from_client(&line.place, e))?;
+        Ok(Answer::new(&line.place, answered.response.into_body()))
     }
 
     fn line(&self) -> Arc<Line> {
@@ -210,6 +226,10 @@ impl Line {
             // between two looks at the epoch, which would keep them for ever.
             .pool_idle_timeout(IDLE_FOR)
             .pool_max_idle_per_host(AT_ONCE);
+        let (place, is_socket) = match &address.trust {
+            Trust::Socket(path) => (path.display().to_string(), true),
+            Trust::Only(_) | Trust::System => (url.clone(), false),
+        };
         let builder = match &address.trust {
             Trust::Only(pem) => {
                 builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(pem).map_err(certificates)?)
@@ -223,7 +243,7 @@ impl Line {
             None => builder,
         };
         let http = builder.build().map_err(certificates)?;
-        Ok(Self { http, url, namespace: address.namespace.clone() })
+        Ok(Self { http, url, place, is_socket, namespace: address.namespace.clone() })
     }
 }
 
