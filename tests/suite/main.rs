@@ -69,3 +69,4 @@ mod transfer;
 mod uninterrupted;
 mod vault_policies;
 mod versions;
+mod views;

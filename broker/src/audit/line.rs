@@ -27,6 +27,8 @@ pub enum Act {
     History,
     /// Secrets were made.
     Generate,
+    /// Views were assembled.
+    Assemble,
     /// Values were taken over from a deployer's file.
     Adopt,
     /// An unseal share was given.

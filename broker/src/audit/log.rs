@@ -234,7 +234,8 @@ fn durability(act: Act, outcome: Outcome) -> Durability {
     match act {
         // Nothing was done, and who is refused makes the disk wait for nobody.
         _ if outcome == Outcome::Denied => Durability::Kernel,
-        Act::Read | Act::List | Act::History | Act::Login | Act::Token => Durability::Kernel,
+        // A view holds nothing that was not stored before, and its own line.
+        Act::Read | Act::List | Act::History | Act::Login | Act::Token | Act::Assemble => Durability::Kernel,
         Act::Up
         | Act::Down
         | Act::Put

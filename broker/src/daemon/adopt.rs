@@ -5,9 +5,9 @@
 //! that was cut off is seen, and the same command again stores what is missing. Last, all are read a second time.
 
 use super::{
-    Daemon, lookup,
+    Daemon,
     lookup::{Answered, bounded},
-    translate,
+    translate, views,
 };
 use crate::{
     audit::{Act, Actor, Outcome},
@@ -109,7 +109,7 @@ pub async fn adopt(
     if !missing.is_empty() {
         let entry = Journal { format: FORMAT, file, begun: now, state: State::Storing, names: missing };
         let written = note(daemon, &*store, &entry, before.map(|(_, version)| version)).await?;
-        let stored = write(daemon, &store, &takings, tell).await;
+        let stored = write((daemon, actor), &store, &takings, tell).await;
         if let Err(failure) = stored {
             daemon.record(actor, Act::Adopt, &names, Outcome::Failed)?;
             return Err(failure.hint("the same command again stores what is missing and changes nothing that is there"));
@@ -169,7 +169,7 @@ fn agree(takings: &[Taking]) -> Result<(), Failure> {
 }
 
 async fn write(
-    daemon: &Daemon,
+    (daemon, actor): (&Daemon, Actor),
     store: &Arc<dyn Store>,
     takings: &[Taking],
     tell: &UnboundedSender<Event>,
@@ -182,9 +182,9 @@ async fn write(
     }
     // What was stored is published, whatever became of the rest.
     let stored = bounded(writes.into_iter()).await.map(drop);
-    for taking in &missing {
-        lookup::refresh_views(daemon, &**store, &taking.record.name).await?;
-    }
+    let deployment = daemon.deployment()?;
+    let concerned = missing.iter().flat_map(|taking| deployment.views_of(&taking.record.name)).collect();
+    views::assemble(daemon, actor, &**store, concerned).await?;
     let unpublished = |error| translate::store("cannot tell readers of the new secrets", &error);
     epoch::bump(&**store, &daemon.layout).await.map_err(unpublished)?;
     stored

@@ -1,6 +1,6 @@
 //! Making the secrets of a catalogue for a caller on the socket.
 
-use super::{Daemon, lookup, lookup::Answered, translate};
+use super::{Daemon, lookup, lookup::Answered, translate, views};
 use crate::{
     audit::{Act, Actor, Outcome},
     config,
@@ -42,6 +42,7 @@ pub async fn generate(daemon: &Daemon, actor: Actor, asked: Asked, tell: &Unboun
     let (present, operator) = (present.clone(), operator.clone());
     if make.is_empty() {
         daemon.record(actor, Act::Generate, &[], Outcome::Done)?;
+        views::follow(daemon, actor).await?;
         return Ok((reply(&Report::default(), &present, &operator), Vec::new()));
     }
     let names: Vec<SecretName> = make.iter().map(|making| making.name.clone()).collect();
@@ -60,6 +61,9 @@ pub async fn generate(daemon: &Daemon, actor: Actor, asked: Asked, tell: &Unboun
             translate::store("cannot tell readers of the new secrets", &error)
                 .state(format!("{} secrets were made and are stored", report.made.len()))
         };
+        let deployment = daemon.deployment()?;
+        let concerned = report.made.iter().flat_map(|name| deployment.views_of(name)).collect();
+        views::assemble(daemon, actor, &*store, concerned).await?;
         epoch::bump(&*store, &daemon.layout).await.map_err(unpublished)?;
     }
     let outcome = if report.failed.is_empty() { Outcome::Done } else { Outcome::Failed };

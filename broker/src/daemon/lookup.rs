@@ -1,6 +1,6 @@
 //! Reading, putting and listing secrets for a caller on the socket.
 
-use super::{Daemon, translate};
+use super::{Daemon, translate, views};
 use crate::{
     audit::{About, Act, Actor, Outcome},
     cache::Read,
@@ -10,7 +10,6 @@ use crate::{
         secrets::{self, PutError},
     },
     socket::message::{Asked, VersionAsked},
-    views::{self, RefreshError, Refreshed, ViewError},
 };
 use donjon_drivers::{
     material::Material,
@@ -21,7 +20,7 @@ use donjon_drivers::{
 };
 use donjon_policies::name::{RoleName, SecretName};
 use serde_json::{Value, json};
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 /// What is answered: JSON and the values that go with it.
 pub type Answered = Result<(Value, Vec<Material>), Failure>;
@@ -152,6 +151,10 @@ pub async fn put(daemon: &Daemon, actor: Actor, given: &str, value: Material) ->
     let name = name(given)?;
     let store = daemon.store()?;
     // What cannot be read now could not tell later which views are to follow.
+    let deployment = daemon.deployment()?;
+    if deployment.views.contains_key(&name) {
+        return put_view(daemon, actor, &*store, &name, &value).await;
+    }
     let notes = notes(daemon, &*store, &name).await?;
     daemon.record(actor, Act::Put, std::slice::from_ref(&name), Outcome::Intent)?;
     let record = SecretRecord {
@@ -169,10 +172,28 @@ pub async fn put(daemon: &Daemon, actor: Actor, given: &str, value: Material) ->
             .hint("`donjon rotate resume` or `donjon rotate abort`, then put it"),
         PutError::Store(error) => failed(error),
     })?;
-    refresh_views(daemon, &*store, &name).await?;
+    views::assemble(daemon, actor, &*store, deployment.views_of(&name)).await?;
     epoch::bump(&*store, &daemon.layout).await.map_err(failed)?;
     daemon.record(actor, Act::Put, std::slice::from_ref(&name), Outcome::Done)?;
     Ok((json!({"version": version, "notes": notes}), Vec::new()))
+}
+
+/// A view is nobody's to put: what is given may only be what its template makes.
+async fn put_view(daemon: &Daemon, actor: Actor, store: &dyn Store, name: &SecretName, value: &Material) -> Answered {
+    if views::assemble(daemon, actor, store, BTreeSet::from([name.clone()])).await? {
+        let failed = |error| translate::store("cannot tell readers of the view", &error);
+        epoch::bump(store, &daemon.layout).await.map_err(failed)?;
+    }
+    let held = secrets::read(store, &daemon.layout, name, Which::Latest).await;
+    let held = held.map_err(|error| translate::store(format!("cannot read `{name}`"), &error))?;
+    if let Some(held) = held.filter(|held| held.record.value.material().matches(value)) {
+        return Ok((json!({"version": held.version, "notes": []}), Vec::new()));
+    }
+    let parts: Vec<String> = daemon.deployment()?.parts_of(name).iter().map(|part| format!("`{part}`")).collect();
+    Err(Failure::new(Exit::Usage, format!("`{name}` is a view"))
+        .cause("it is assembled from its template in donjon.yaml, which makes another value than the one given")
+        .state("nothing was stored")
+        .hint(format!("put what it is made of ({}), or change the template", parts.join(", "))))
 }
 
 /// What whoever puts a value should know of its name, where it is not plainly what was meant.
@@ -201,24 +222,6 @@ fn nearest<'a>(name: &SecretName, others: impl Iterator<Item = &'a SecretName>) 
     let distance = |other: &SecretName| strsim::damerau_levenshtein(name.as_str(), other.as_str());
     let (distance, other) = others.map(|other| (distance(other), other)).min()?;
     (distance <= 1 + name.as_str().len() / 4).then_some(other)
-}
-
-/// Brings the views of a secret up to date; one that lacks another secret still is left for later.
-pub async fn refresh_views(daemon: &Daemon, store: &dyn Store, secret: &SecretName) -> Result<(), Failure> {
-    let deployment = daemon.deployment()?;
-    for view in deployment.views_of(secret) {
-        let refreshed = views::refresh(store, &daemon.layout, &view, &deployment.views[&view], now()).await;
-        match refreshed {
-            Ok(Refreshed::Written | Refreshed::Unchanged) | Err(RefreshError::View(ViewError::Missing(_))) => {}
-            Err(RefreshError::Store(error)) => {
-                return Err(translate::store(format!("cannot write the view `{view}`"), &error));
-            }
-            Err(RefreshError::View(error)) => {
-                return Err(Failure::new(Exit::Usage, format!("cannot assemble the view `{view}`")).because(&error));
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Every secret there is.
@@ -274,7 +277,27 @@ pub async fn history(daemon: &Daemon, actor: Actor, given: &str) -> Answered {
 /// There is no such secret; the nearest name that there is.
 pub async fn missing(daemon: &Daemon, store: &dyn Store, name: &SecretName) -> Failure {
     let failure = Failure::new(Exit::NotThere, format!("there is no secret `{name}`"));
+    if let Some(renamed) = renamed(daemon, name) {
+        return failure
+            .cause(format!("the catalogue knows it as an older name of `{renamed}`"))
+            .hint(format!("`donjon get {renamed}`"));
+    }
     let Ok(names) = secrets::names(store, &daemon.layout).await else { return failure };
+    let lacking: Vec<String> = match daemon.deployment() {
+        Ok(deployment) => deployment
+            .parts_of(name)
+            .iter()
+            .filter(|part| !names.contains(part))
+            .map(|part| format!("`{part}`"))
+            .collect(),
+        Err(_) => Vec::new(),
+    };
+    if !lacking.is_empty() {
+        let made_of = lacking.join(", ");
+        return failure
+            .cause(format!("it is a view, and what it is made of is not stored: {made_of}"))
+            .hint("`donjon generate` or `donjon put` stores that; a misspelt name is mended in donjon.yaml");
+    }
     match nearest(name, names.iter()) {
         Some(other) => failure.hint(format!("the nearest name is `{other}`")),
         None if !names.is_empty() => failure.hint("`donjon list` shows the names"),
@@ -287,6 +310,12 @@ pub async fn missing(daemon: &Daemon, store: &dyn Store, name: &SecretName) -> F
                 .hint("`donjon generate --catalogue kolla-ansible` makes them"),
         },
     }
+}
+
+/// The name that a secret has now, where this is an older one of it.
+fn renamed(daemon: &Daemon, name: &SecretName) -> Option<SecretName> {
+    let catalogue = crate::config::catalogue(&daemon.deployment().ok()?.catalogue).ok()?;
+    catalogue.entry(name).map(|entry| entry.name.clone()).filter(|now| now != name)
 }
 
 /// Parses a name that a caller gave.

@@ -25,5 +25,6 @@ pub mod state;
 pub mod tick;
 pub mod transfer;
 pub mod translate;
+pub mod views;
 
 pub use state::Daemon;

@@ -41,6 +41,7 @@ pub async fn serve(
     let mut ending = daemon.ending.subscribe();
     let looking = tokio::spawn(super::tick::run(daemon.clone()));
     let watching = tokio::spawn(watch_epoch(daemon.clone()));
+    let following = tokio::spawn(super::views::run(daemon.clone()));
     drop(tokio::spawn(make_ahead(daemon.clone())));
     let (drained, drain) = watch::channel(());
     match callers {
@@ -97,6 +98,7 @@ pub async fn serve(
     let _ = tokio::time::timeout(DRAINED_WITHIN, drained.closed()).await;
     looking.abort();
     watching.abort();
+    following.abort();
     // A store that hangs is none that others wait for.
     let _ = tokio::time::timeout(RESTED_WITHIN, epochs::rest(&daemon.cache, daemon.behind())).await;
     if *daemon.ending.borrow() != Ending::Destroyed {

@@ -2,6 +2,7 @@
 //! asked on the way. The reading itself is [`donjon_drivers::source`].
 
 pub mod asking;
+pub mod misspelt;
 pub mod outcome;
 pub mod sample;
 pub mod secrecy;

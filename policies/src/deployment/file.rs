@@ -5,7 +5,7 @@ use crate::{
     name::{DeploymentName, HostName, RoleName, SecretName, ServiceName, SiteName, TargetName},
     strategy::Strategy,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// This site.
@@ -34,31 +34,31 @@ pub struct Deployment {
     #[serde(default)]
     pub inventory: Option<Inventory>,
     /// Where commands run. `local` is always there.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "none_is_empty")]
     pub hosts: BTreeMap<HostName, Host>,
     /// Servers that accept credentials.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "none_is_empty")]
     pub targets: BTreeMap<TargetName, Driven>,
     /// Repositories of keys on several nodes, by the secret that holds them.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "none_is_empty")]
     pub keyrings: BTreeMap<SecretName, Driven>,
     /// What restarts.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "none_is_empty")]
     pub services: BTreeMap<ServiceName, Service>,
     /// Values assembled from secrets: a template with `{secret}` or `{secret:url}` (percent-encoded).
-    #[serde(default)]
+    #[serde(default, deserialize_with = "none_is_empty")]
     pub views: BTreeMap<SecretName, String>,
     /// Secrets that change here otherwise than the catalogue says: Keystone users by `dual-user` instead of `cutover`, say.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "none_is_empty")]
     pub strategies: BTreeMap<SecretName, Strategy>,
     /// Who may read what.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "none_is_empty")]
     pub roles: BTreeMap<RoleName, Reads>,
     /// The socket at which the users of roles read. `/run/donjon/lookup.sock` where none is given and a role has users.
     #[serde(default)]
     pub lookup_socket: Option<String>,
     /// Edge sites and the overcloud.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "none_is_empty")]
     pub sites: BTreeMap<SiteName, Site>,
     /// When secrets are to change.
     #[serde(default)]
@@ -69,6 +69,16 @@ pub struct Deployment {
     /// The file that node_exporter's textfile collector reads; `metrics.prom` in `DONJON_HOME` where none is given.
     #[serde(default)]
     pub metrics: Option<String>,
+}
+
+/// A section that has a heading and nothing below it.
+fn none_is_empty<'de, D, K, V>(from: D) -> Result<BTreeMap<K, V>, D::Error>
+where
+    D: Deserializer<'de>,
+    K: Deserialize<'de> + Ord,
+    V: Deserialize<'de>,
+{
+    Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
 /// Why a deployment file was refused.

@@ -4,6 +4,7 @@ use crate::{
     cli::{Context, show},
     config,
     failure::{Exit, Failure},
+    settings::misspelt::misspelt,
 };
 use donjon_drivers::{
     drain::registry::DRAINS, host::registry::HOSTS, options::Mistake, service::registry::SERVICES,
@@ -22,17 +23,23 @@ pub(super) fn check(context: &Context) -> Result<(), Failure> {
         failure.causes = mistakes.iter().map(ToString::to_string).collect();
         return Err(failure.state("nothing was done").hint("`donjon config sample` shows every option"));
     }
+    let warnings = match config::catalogue(&deployment.catalogue) {
+        Ok(catalogue) => misspelt(&deployment, &catalogue, &[]),
+        Err(_) => Vec::new(),
+    };
     let rows = rows(&deployment);
     let all = json!({
         "file": path.display().to_string(),
         "deployment": deployment.deployment.as_str(),
         "catalogue": deployment.catalogue,
+        "warnings": warnings,
         "parts": rows.iter().map(|row| json!({"what": row[0], "name": row[1], "driver": row[2]})).collect::<Vec<_>>(),
     });
     show::answer(context.output, &all, || {
         let head =
             format!("{}: deployment {}, catalogue {}\n", path.display(), deployment.deployment, deployment.catalogue);
-        if rows.is_empty() { head } else { head + &show::table(&["WHAT", "NAME", "DRIVER"], &rows) }
+        let table = if rows.is_empty() { String::new() } else { show::table(&["WHAT", "NAME", "DRIVER"], &rows) };
+        head + &table + &warnings.iter().map(|warning| format!("warning: {warning}\n")).collect::<String>()
     })
 }
 

@@ -1,0 +1,96 @@
+//! The deployment's views, kept as its file says: a view is there as soon as its secrets are, and follows its template.
+
+use super::{Daemon, transfer, translate};
+use crate::{
+    audit::{Act, Actor, Outcome},
+    failure::{Exit, Failure},
+    records::epoch,
+    views::{self, RefreshError, Refreshed, ViewError},
+};
+use donjon_drivers::store::Store;
+use donjon_policies::{deployment::Deployment, name::SecretName};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+/// Looks again and again whether the file says something else, until the daemon ends.
+pub async fn run(daemon: Arc<Daemon>) {
+    let own = Actor { uid: rustix::process::geteuid().as_raw(), pid: rustix::process::getpid().as_raw_nonzero().get() };
+    let mut followed: Option<Arc<Deployment>> = None;
+    let mut pause = EVERY;
+    loop {
+        tokio::time::sleep(pause).await;
+        pause = EVERY;
+        let Ok(deployment) = daemon.deployment() else { continue };
+        if followed.as_ref().is_some_and(|followed| Arc::ptr_eq(followed, &deployment)) {
+            continue;
+        }
+        match follow(&daemon, own).await {
+            Ok(Followed::All) => followed = Some(deployment),
+            Ok(Followed::NotNow) => {}
+            Err(failure) => {
+                tracing::warn!(%failure, "the views of the deployment file are not all as it says");
+                pause = AGAIN;
+            }
+        }
+    }
+}
+
+/// Whether the views are as the file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Followed {
+    /// All whose secrets are there.
+    All,
+    /// Nobody has looked: the store is closed or follows another, or a rotation or a deployer run would be disturbed.
+    NotNow,
+}
+
+/// Brings all of them up to date, and tells readers where one has changed.
+pub async fn follow(daemon: &Daemon, actor: Actor) -> Result<Followed, Failure> {
+    let deployment = daemon.deployment()?;
+    let (Ok(store), Ok(_still)) = (daemon.store(), daemon.moving.try_read()) else { return Ok(Followed::NotNow) };
+    // A deployer run is pinned to the epoch.
+    if daemon.rotating.try_write().is_err() || transfer::authority_is_here(daemon).await.is_err() {
+        return Ok(Followed::NotNow);
+    }
+    let all = deployment.views.keys().cloned().collect();
+    if assemble(daemon, actor, &*store, all).await? {
+        let failed = |error| translate::store("cannot tell readers of the new views", &error);
+        epoch::bump(&*store, &daemon.layout).await.map_err(failed)?;
+    }
+    Ok(Followed::All)
+}
+
+/// Assembles some anew, each where it differs; one that lacks a secret still is left for later. Whether any was written, of
+/// which readers are to be told.
+pub async fn assemble(
+    daemon: &Daemon,
+    actor: Actor,
+    store: &dyn Store,
+    some: BTreeSet<SecretName>,
+) -> Result<bool, Failure> {
+    if some.is_empty() {
+        return Ok(false);
+    }
+    let deployment = daemon.deployment()?;
+    let names: Vec<SecretName> = some.into_iter().collect();
+    daemon.record(actor, Act::Assemble, &names, Outcome::Intent)?;
+    let mut written = Vec::new();
+    for view in names {
+        let now = jiff::Timestamp::now().as_second();
+        match views::refresh(store, &daemon.layout, &view, &deployment.views[&view], now).await {
+            Ok(Refreshed::Written) => written.push(view),
+            Ok(Refreshed::Unchanged) | Err(RefreshError::View(ViewError::Missing(_))) => {}
+            Err(RefreshError::Store(error)) => {
+                return Err(translate::store(format!("cannot write the view `{view}`"), &error));
+            }
+            Err(RefreshError::View(error)) => {
+                return Err(Failure::new(Exit::Usage, format!("cannot assemble the view `{view}`")).because(&error));
+            }
+        }
+    }
+    daemon.record(actor, Act::Assemble, &written, Outcome::Done)?;
+    Ok(!written.is_empty())
+}
+
+/// How often the file is looked at: it is read again where it has changed only.
+const EVERY: Duration = Duration::from_secs(1);
+const AGAIN: Duration = Duration::from_secs(60);
