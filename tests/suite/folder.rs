@@ -20,11 +20,14 @@ fn it_serves_without_a_vault_and_survives_a_kill() {
     let value = donjon.run(&["get", "database_password"]).ok();
     assert!(value.trim_end().len() >= 32);
     end(donjon.daemon().unwrap(), Signal::KILL);
-    donjon.run(&["up", "--store", "file"]).ok();
-    assert_eq!(donjon.run(&["get", "database_password"]).ok(), value);
+    donjon.run(&["up"]).ok();
+    assert_eq!(donjon.run(&["get", "database_password"]).ok(), value, "what is there is brought back, not a new Vault");
     donjon.run(&["down"]).ok();
     donjon.run(&["up", "--store", "file"]).ok();
     assert_eq!(donjon.run(&["get", "database_password"]).ok(), value, "`down` keeps a folder");
+    assert!(donjon.run(&["up"]).ok().contains("up already"));
+    let error = donjon.run(&["up", "--store", "vault"]).failed(5);
+    assert!(error.contains("its store is an encrypted folder"), "{error}");
 }
 
 #[test]

@@ -79,7 +79,13 @@ impl Site {
     }
 
     pub(super) fn unseal(&self, number: usize) -> donjon_tests::donjon::Ran {
-        self.donjon.run(&["unseal", "-i", &self.identities[number].display().to_string()])
+        self.unseal_together(&[number])
+    }
+
+    fn unseal_together(&self, numbers: &[usize]) -> donjon_tests::donjon::Ran {
+        let identities: Vec<String> = numbers.iter().map(|n| self.identities[*n].display().to_string()).collect();
+        let words = identities.iter().flat_map(|identity| ["-i", identity]);
+        self.donjon.run(&[&["unseal"][..], &words.collect::<Vec<_>>()].concat())
     }
 
     pub(super) fn nothing_is_lost(&self) {
@@ -142,8 +148,14 @@ fn a_strangers_identity_and_a_share_given_twice_are_told() {
     site.unseal(0).ok();
     let error = site.unseal(0).failed(3);
     assert!(error.contains("already"), "{error}");
-    site.unseal(1).ok();
+    assert!(site.donjon.run(&["up"]).ok().contains("sealed"), "a second `up` does not hide it");
+    assert!(site.donjon.run(&["status"]).out.contains("opened by 2 of 3 custodians"));
+    // Two who come together, of whom one was there before.
+    site.unseal_together(&[0, 1]).ok();
     site.nothing_is_lost();
+    let error =
+        site.donjon.run(&["up", "--custodian", &x25519::Identity::generate().to_public().to_string()]).failed(5);
+    assert!(error.contains("other custodians"), "{error}");
 }
 
 /// The daemon is killed while it makes its Vault, later each time; the next `up` makes it whole, with one server.

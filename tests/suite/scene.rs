@@ -213,6 +213,8 @@ async fn from_the_first_bundle_to_a_rotation_that_waits_for_the_site_that_is_off
     // Weeks later the bundle is opened as the new authority. A rotation goes as far as the sites let it.
     later.run(&["up", "--from", &bundle, "-i", &identity, "--authority-key", &old_key]).ok();
     later.run(&["rotate", "apply", "keystone_database_password"]).failed(13);
+    let error = later.run(&["down", "--no-search"]).failed(13);
+    assert!(error.contains("a rotation has not ended"), "servers have a value that only this store holds: {error}");
     let value = later.run(&["get", "keystone_database_password"]).ok();
     assert_ne!(value, DATABASE_VALUE, "the new value is published");
     for password in [DATABASE_VALUE, &value] {

@@ -169,7 +169,10 @@ fn a_service_reads_its_url_from_a_bundle_after_the_vault_is_gone() {
     assert_eq!(receipt["taken"]["imported"], 1);
     // The site has what it reads. What it does not read would be gone, and nobody could rotate any more.
     let refused = place.donjon.run(&["down"]).failed(13);
-    assert!(refused.contains("the only copy of") && refused.contains("there is no custodians' bundle"), "{refused}");
+    assert!(
+        refused.contains("is not all safe elsewhere") && refused.contains("there is no custodians' bundle"),
+        "{refused}"
+    );
     assert_eq!(place.donjon.run(&["get", "nova_database_password"]).ok(), "not-for-keystone", "it still runs");
     place.donjon.run(&["down", "--force", "--no-search"]).ok();
 
@@ -373,7 +376,7 @@ fn another_donjon_takes_a_bundle_in() {
 fn the_vault_ends_when_its_secrets_are_safe_and_comes_back_as_a_new_authority() {
     let place = Place::new();
     let error = place.donjon.run(&["down"]).failed(13);
-    assert!(error.contains("the only copy") && error.contains("there is no custodians' bundle"), "{error}");
+    assert!(error.contains("is not all safe elsewhere") && error.contains("there is no custodians' bundle"), "{error}");
     let recipient = place.identity("custodian");
     let (bundle, identity) = (place.text("everything.donjon"), place.text("custodian"));
     place.donjon.run(&["export", "bundle", "--custodians", "--recipient", &recipient, "-o", &bundle]).ok();
@@ -383,7 +386,9 @@ fn the_vault_ends_when_its_secrets_are_safe_and_comes_back_as_a_new_authority() 
     let key = place.text("authority.pem");
     place.donjon.run(&["export", "key", "-o", &key]).ok();
     let from = ["up", "--from", &bundle, "-i", &identity, "--authority-key", &key];
-    assert!(new.run(&from).failed(9).contains("it is of the deployment `site1`, not of `default`"));
+    let unnamed = new.run(&from).failed(9);
+    assert!(unnamed.contains("it is of the deployment `site1`, not of `default`"), "{unnamed}");
+    assert!(unnamed.contains("write it first, with `deployment: site1`"), "the cause is a file that is not there");
     assert_eq!(new.daemon(), None, "nothing was started for it");
     new.describe(&DEPLOYMENT.replace("RECIPIENT", &recipient));
     let unknown = new.run(&from[..5]).failed(3);

@@ -4,10 +4,10 @@ use super::{Daemon, generation, lookup::Answered, state::Ending, transfer, trans
 use crate::{
     audit::{Act, Actor, Outcome},
     failure::{Exit, Failure},
-    lifecycle::Backing,
+    lifecycle::{Backing, Taken},
     records::secrets,
     rotation::journal::Held,
-    transfer::import::store as into_store,
+    transfer::{bundle::Scope, import::store as into_store, ledger},
     vault::Why,
 };
 use donjon_drivers::{material::Material, memory::Kind};
@@ -45,6 +45,11 @@ pub fn status(daemon: &Daemon) -> Value {
         (None, Ok(_)) => (json!("ready"), None),
         (None, Err(failure)) => (json!("unavailable"), Some(failure.message)),
     };
+    let custody = match &daemon.backing {
+        Backing::Temporary { vault, .. } => Some(vault.custodians()),
+        Backing::Existing { .. } | Backing::Folder { .. } => None,
+    };
+    let (custodians, threshold) = custody.unwrap_or_default();
     let (store, place) = match &daemon.backing {
         Backing::Temporary { vault, .. } => ("temporary Vault", Some(vault.url())),
         Backing::Existing { place, .. } => ("Vault that was there already", Some(place.clone())),
@@ -56,6 +61,8 @@ pub fn status(daemon: &Daemon) -> Value {
         "store": store,
         "place": place,
         "host_identity": daemon.backing.host_mode(),
+        "custodians": custodians,
+        "threshold": threshold,
         "deployment": daemon.layout.deployment(),
         "memory": {
             "kept": daemon.cache.count(),
@@ -87,6 +94,9 @@ fn warnings(daemon: &Daemon) -> Vec<String> {
         ),
         None => warnings.push("there is no memory for values, so each is read from the store".to_owned()),
     }
+    if daemon.rotating.try_write().is_err() && daemon.rotating.try_read().is_ok() {
+        warnings.push("a deployer run is under way (`donjon run --deploy`): rotations wait for it".to_owned());
+    }
     if let Some(path) = daemon.missing_lookup_socket() {
         warnings.push(format!(
             "donjon.yaml asks for the lookup socket {}, which this daemon began without: end process {} by SIGTERM, then `donjon up`; the store is kept, and custodians unseal it anew",
@@ -103,10 +113,18 @@ pub async fn unseal(daemon: &Daemon, actor: Actor, shares: Vec<Material>) -> Ans
         return Err(Failure::new(Exit::NotAllowed, "no share was given").state("nothing was changed"));
     }
     daemon.record(actor, Act::Unseal, &[], Outcome::Intent)?;
+    let (mut new, mut before) = (0, None);
     for share in shares {
         let taken = daemon.backing.unseal(share).await;
         daemon.record(actor, Act::Unseal, &[], if taken.is_ok() { Outcome::Done } else { Outcome::Failed })?;
-        taken?;
+        match taken? {
+            Taken::Now => new += 1,
+            Taken::Before(failure) => before = Some(failure),
+        }
+    }
+    // Of several, those that were given before do no harm.
+    if let Some(failure) = before.filter(|_| new == 0) {
+        return Err(failure);
     }
     generation::ahead(daemon).await;
     Ok((status(daemon), Vec::new()))
@@ -122,6 +140,34 @@ pub async fn down(daemon: &Daemon, actor: Actor, force: bool) -> Answered {
     daemon.backing.destroy().await?;
     daemon.ending.send_replace(Ending::Destroyed);
     Ok((json!({"destroyed": temporary}), Vec::new()))
+}
+
+/// Refused while a rotation has not ended: servers may have values that nothing but this store holds. One that nobody drives
+/// here may go on elsewhere, where the custodians' bundle has it as it is.
+async fn none_unfinished(daemon: &Daemon) -> Result<(), Failure> {
+    let failed = |error| translate::store("cannot see whether a rotation is under way", &error);
+    let (store, places) = (daemon.store()?, transfer::places(daemon)?);
+    let mut unfinished = Held::unfinished(&*store, &daemon.layout).await.map_err(failed)?;
+    if daemon.rotating.try_read().is_ok() {
+        let (exported, _) = ledger::read(&*store, &places, &Scope::Custodians {}).await.map_err(failed)?;
+        let contents = exported.map_or_else(Vec::new, |exported| exported.contents);
+        let is_there = |held: &Held| {
+            let path = daemon.layout.journal(&held.journal.id);
+            contents.iter().any(|content| content.path == path.as_str() && content.version == held.version())
+        };
+        unfinished.retain(|held| !is_there(held));
+    }
+    if unfinished.is_empty() {
+        return Ok(());
+    }
+    let mut failure = Failure::new(Exit::Waiting, "a rotation has not ended");
+    failure.causes = unfinished
+        .iter()
+        .map(|held| format!("{} is {}: {}", held.journal.named(), held.journal.state, held.journal.meaning()))
+        .collect();
+    Err(failure.state("nothing was changed").hint(
+        "`donjon rotate resume` ends it, or `donjon rotate abort`; `donjon down --force` loses values that servers have been given",
+    ))
 }
 
 async fn safe_elsewhere(daemon: &Daemon) -> Result<(), Failure> {
@@ -143,15 +189,29 @@ async fn safe_elsewhere(daemon: &Daemon) -> Result<(), Failure> {
         return Ok(());
     }
     let standing = transfer::standing(daemon, &*store).await?;
+    if standing.moved.is_some() {
+        return Ok(());
+    }
+    none_unfinished(daemon).await?;
     if standing.may_end() {
         return Ok(());
     }
-    let mut failure =
-        Failure::new(Exit::Waiting, format!("the temporary Vault holds the only copy of {} secrets", names.len()));
+    let mut failure = Failure::new(
+        Exit::Waiting,
+        format!("what the temporary Vault holds, {} secrets and views, is not all safe elsewhere", names.len()),
+    );
     failure.causes = standing.missing();
-    Err(failure.state("nothing was changed").hint(
-        "`donjon export bundle --custodians`, then `donjon doctor --drill` with it, and `donjon receipt` with what each site sends back; or `donjon down --force` to lose them",
-    ))
+    let mut steps = Vec::new();
+    if standing.waiting().next().is_some() {
+        steps.push("`donjon receipt FILE` with what each site sends back");
+    }
+    if !standing.comes_back() {
+        steps.push(
+            "`donjon export bundle --custodians --recipient age1… -o FILE`, then `donjon doctor --drill FILE -i IDENTITY`",
+        );
+    }
+    let steps = steps.join("; ");
+    Err(failure.state("nothing was changed").hint(format!("{steps}; or `donjon down --force` to lose them")))
 }
 
 /// How long `status` waits for the store.

@@ -41,7 +41,7 @@ pub(super) async fn recipients(
             for known in exposure::all(&*store, &places).await.map_err(failed)? {
                 let exposed = exposure::exposed(&*store, &places, &known, &mut newest).await.map_err(failed)?;
                 let declared = declared.get(known.recipient.as_str()).into_iter().flatten().copied();
-                let sites: Vec<&SiteName> = declared.chain(&known.sites).collect();
+                let sites: BTreeSet<&SiteName> = declared.chain(&known.sites).collect();
                 rows.push(json!({
                     "recipient": known.recipient,
                     "name": known.name,
@@ -64,6 +64,20 @@ pub(super) async fn recipients(
                 return Err(Failure::new(Exit::NotThere, format!("the deployment file names no site `{site}`"))
                     .state("nothing was changed")
                     .hint("declare it under `sites` in donjon.yaml"));
+            }
+            if let Some(name) = &name {
+                let all = exposure::all(&*store, &places).await.map_err(failed)?;
+                if let Some(other) =
+                    all.iter().find(|known| known.name.as_ref() == Some(name) && known.recipient != recipient)
+                {
+                    return Err(Failure::new(Exit::Conflict, format!("another recipient has the name `{name}`"))
+                        .cause(format!(
+                            "{} is called so; a command that names it would not know which",
+                            other.recipient
+                        ))
+                        .state("nothing was changed")
+                        .hint("give this one another name; a removed one keeps its name, for what it has seen"));
+                }
             }
             daemon.record(actor, Act::Recipients, &[], Outcome::Intent)?;
             let added =

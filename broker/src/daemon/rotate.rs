@@ -8,12 +8,14 @@ use crate::{
     audit::{About, Act, Actor, Outcome},
     failure::{Exit, Failure},
     generation,
+    records::secrets,
     rotation::{
         Means, Rotation, Subject, begin,
         heartbeat::{self, Pace},
         journal::Held,
         open, plan,
     },
+    settings,
     socket::message::{Event, ResumeAsked, RotateAsked},
 };
 use donjon_drivers::store::{self, Store, secret::SecretValue};
@@ -31,7 +33,16 @@ pub async fn plan(daemon: &Daemon, asked: &RotateAsked) -> Answered {
     if let Err(refused) = may(daemon) {
         plan["refused"] = json!(refused.message);
     }
+    plan["warnings"] = json!(misspelt(daemon, &catalogue, &deployment).await);
     Ok((plan, Vec::new()))
+}
+
+/// Names in the deployment file that are slips of the pen: whoever is meant by one is neither restarted nor waited for.
+async fn misspelt(daemon: &Daemon, catalogue: &Catalogue, deployment: &Deployment) -> Vec<String> {
+    let Ok(store) = daemon.store() else { return Vec::new() };
+    // What cannot be listed is told by whatever needs it.
+    let stored = secrets::names(&*store, &daemon.layout).await.unwrap_or_default();
+    settings::misspelt::misspelt(deployment, catalogue, &stored)
 }
 
 /// Refuses a store that cannot hold a rotation. It is the first question: for one that may not, no server is looked at and
@@ -104,6 +115,10 @@ pub(super) async fn each(
     let (deployment, catalogue) = described(daemon).await?;
     let plan = bulk::plan(daemon, &catalogue, &deployment, asked).await?;
     plan::outage_accepted(&plan, asked)?;
+    for text in misspelt(daemon, &catalogue, &deployment).await {
+        // Who listens may have left.
+        let _ = tell.send(Event::text(text));
+    }
     let overrides = overrides::asked(asked)?;
     let store = daemon.store()?;
     super::transfer::authority_is_here(daemon).await?;
@@ -120,7 +135,6 @@ pub(super) async fn each(
             continue;
         }
         if let Some(text) = plan::cut_off(&planned.unread) {
-            // Who listens may have left.
             let _ = tell.send(Event::text(text));
         }
         let place = (&catalogue, &deployment);
@@ -187,7 +201,7 @@ pub async fn status(daemon: &Daemon) -> Answered {
         .await
         .map_err(|error| translate::store("cannot read the journals", &error))?;
     let shown: Vec<Value> = journals.iter().map(|held| describe(&held.journal)).collect();
-    Ok((json!({"rotations": shown}), Vec::new()))
+    Ok((json!({"rotations": shown, "driven": daemon.rotating.try_read().is_err()}), Vec::new()))
 }
 
 /// What a rotation that is there already is to do.
@@ -401,7 +415,7 @@ pub(super) fn alone(daemon: &Daemon) -> Result<tokio::sync::RwLockWriteGuard<'_,
         Ok(_) => Failure::new(Exit::Waiting, "a deployer run is under way")
             .cause("it sets passwords itself, and would undo one half of a rotation")
             .state("nothing was changed by this command")
-            .hint("try again when it has ended; the audit log names its process"),
+            .hint("try again when it has ended, which `donjon status` tells; the audit log names its process"),
         Err(_) => Failure::new(Exit::Conflict, "a rotation is under way in this daemon")
             .state("nothing was changed by this command")
             .hint("`donjon rotate status` shows it"),

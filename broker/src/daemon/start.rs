@@ -9,7 +9,7 @@ use crate::{
     lifecycle::{self, Backing, Wanted},
     records::Layout,
     socket::{client::Client, message::Event},
-    vault::Step,
+    vault::{Step, place::Place},
 };
 use donjon_drivers::material::Material;
 use rustix::fs::FlockOperation;
@@ -79,7 +79,13 @@ fn start(home: &Home, up: &Up) -> Result<(), Failure> {
 async fn open_store(home: &Home, up: &Up) -> Result<Backing, Failure> {
     let token = up.token_on_stdin.then(read_token).transpose()?;
     let wanted = Wanted {
-        folder: up.store == Kind::File,
+        folder: match up.store {
+            Some(store) => store == Kind::File,
+            // A folder that was used before is not left behind for a new, empty Vault.
+            None => {
+                up.custodian.is_empty() && home.file_store().exists() && !Place::new(&home.vault()).state().exists()
+            }
+        },
         custodians: &up.custodian,
         threshold: up.threshold,
         token: token.filter(|token| !token.is_empty()),

@@ -1,6 +1,6 @@
 //! Export, import and receipts for a caller on the socket. A plan and an answer hold names, never a value.
 
-use super::{Daemon, lookup::Answered};
+use super::{Daemon, lookup::Answered, views};
 use crate::{
     audit::{Act, Actor, Outcome},
     config,
@@ -41,6 +41,8 @@ use tokio::sync::mpsc::UnboundedSender;
 pub async fn export(daemon: &Daemon, actor: Actor, asked: &BundleAsked, tell: &UnboundedSender<Event>) -> Answered {
     let (store, places) = (daemon.store()?, places(daemon)?);
     let refused = "cannot export the bundle";
+    // What the file says of views a moment ago is what the bundle is to have.
+    views::follow(daemon, actor).await?;
     let (scope, closure, recipients) = match &asked.site {
         Some((site, role)) => for_site(daemon, &*store, asked, site, role).await?,
         None => {
@@ -53,9 +55,15 @@ pub async fn export(daemon: &Daemon, actor: Actor, asked: &BundleAsked, tell: &U
         }
     };
     // None that was removed, and those of the site that were added.
+    let (asked_for, unread) = (recipients.len(), "cannot read the recipients of the bundle");
     let recipients = exposure::effective(&*store, &places, &scope, recipients).await;
-    let recipients =
-        recipients.map_err(|error| super::translate::store("cannot read the recipients of the bundle", &error))?;
+    let recipients = recipients.map_err(|error| super::translate::store(unread, &error))?;
+    if recipients.is_empty() && asked_for > 0 {
+        return Err(Failure::new(Exit::Usage, refused)
+            .cause("every recipient that was given or declared has been removed: no bundle is encrypted to it any more")
+            .state("no bundle was made")
+            .hint("`donjon recipients list` shows them; `donjon recipients add` takes one back"));
+    }
     let recipients =
         Recipients::parse(recipients.iter().map(String::as_str)).map_err(|error| told::recipient(&error))?;
     let names = public_names(daemon, closure.iter().map(|wanted| &wanted.path));

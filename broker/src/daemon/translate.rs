@@ -40,7 +40,11 @@ pub fn store(message: impl Into<String>, error: &StoreError) -> Failure {
 
 /// A file's error.
 pub fn file(message: impl Into<String>, error: &FileError) -> Failure {
-    Failure::new(Exit::Failed, message).because(error)
+    let failure = Failure::new(Exit::Failed, message).because(error);
+    match error {
+        FileError::TooOpen { path, .. } => failure.hint(format!("`chmod go= {}`", path.display())),
+        FileError::Io { .. } | FileError::Foreign { .. } => failure,
+    }
 }
 
 /// An audit line could not be written, so nothing was done.

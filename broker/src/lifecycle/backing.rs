@@ -3,7 +3,7 @@
 use super::vault_trouble;
 use crate::{
     failure::{Exit, Failure},
-    vault::{Renewed, Standing, Temporary, Why, custody::Mode},
+    vault::{Renewed, Standing, Temporary, VaultError, Why, custody::Mode, shares::ShareError},
 };
 use donjon_drivers::{material::Material, store::Store};
 use std::sync::Arc;
@@ -46,6 +46,15 @@ pub struct Sealing {
     pub why: Why,
 }
 
+/// What became of an unseal share.
+#[derive(Debug)]
+pub enum Taken {
+    /// It was taken in.
+    Now,
+    /// It had been given before, which is what there is to say where nothing else was given.
+    Before(Failure),
+}
+
 impl Backing {
     /// The store, or why it cannot be used now.
     pub fn store(&self) -> Result<Arc<dyn Store>, Failure> {
@@ -76,11 +85,16 @@ impl Backing {
     }
 
     /// Takes a custodian's share in.
-    pub async fn unseal(&self, share: Material) -> Result<(), Failure> {
+    pub async fn unseal(&self, share: Material) -> Result<Taken, Failure> {
         let Self::Temporary { vault, .. } = self else {
             return Err(Failure::new(Exit::Usage, "this store has no unseal shares").state("nothing was changed"));
         };
-        vault.offer(share).await.map(|_| ()).map_err(|error| vault_trouble("the share was not taken", &error))
+        let told = |error| vault_trouble("the share was not taken", &error);
+        match vault.offer(share).await {
+            Ok(_) => Ok(Taken::Now),
+            Err(error @ VaultError::Share(ShareError::Twice)) => Ok(Taken::Before(told(error))),
+            Err(error) => Err(told(error)),
+        }
     }
 
     /// Renews what opens a temporary Vault.

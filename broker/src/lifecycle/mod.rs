@@ -4,6 +4,6 @@ mod backing;
 mod open;
 mod trouble;
 
-pub use backing::{Backing, Sealing};
+pub use backing::{Backing, Sealing, Taken};
 pub use open::{Wanted, open};
 pub use trouble::vault_trouble;

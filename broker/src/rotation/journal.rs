@@ -196,6 +196,11 @@ impl Held {
         Ok(found)
     }
 
+    /// The version in which it was read or written.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
     /// Whether nobody else wrote it since.
     pub async fn is_newest(&self, store: &dyn Store, layout: &Layout) -> Result<bool, StoreError> {
         let stored = store.read(&layout.journal(&self.journal.id), Which::Latest).await?;

@@ -105,7 +105,7 @@ pub async fn survey(
     let mut failure =
         Failure::new(Exit::Quorum, format!("`{target}` is in no state in which `{secret}` can be changed safely"));
     failure.causes = survey.hazards.iter().map(Hazard::to_string).collect();
-    Err(failure.hint("mend what is listed, then the same command again"))
+    Err(failure.hint("`donjon doctor` tells which stored value works where; mend what is listed, then the same command again, or `donjon rotate resume` where it had begun"))
 }
 
 /// Accounts that nobody can try from here and that nobody vouched for.

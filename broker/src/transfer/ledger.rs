@@ -125,7 +125,7 @@ fn have_drained(nodes: &[&Receipted]) -> bool {
 }
 
 /// The entry of a scope, and what to expect when it is written next.
-pub(super) async fn read(
+pub(crate) async fn read(
     store: &dyn Store,
     places: &Places,
     scope: &Scope,

@@ -59,7 +59,8 @@ impl Standing {
         self.moved.is_some() || self.comes_back() && self.waiting().next().is_none()
     }
 
-    fn comes_back(&self) -> bool {
+    /// Whether a custodians' bundle that was reopened holds every record as it is now.
+    pub fn comes_back(&self) -> bool {
         self.custodians.as_ref().is_some_and(|c| c.reopened.is_some() && c.changed_since.is_empty())
     }
 

@@ -131,11 +131,17 @@ pub fn receipt(message: impl Into<String>, error: &ReceiptError) -> Failure {
             .because(error)
             .state("nothing was recorded")
             .hint("install the donjon that wrote it, or a newer one, here first"),
-        ReceiptError::Damaged
-        | ReceiptError::Forged { .. }
-        | ReceiptError::Older { .. }
-        | ReceiptError::Replayed { .. }
-        | ReceiptError::Foreign { .. } => {
+        ReceiptError::Replayed { .. } => Failure::new(Exit::Integrity, message)
+            .because(error)
+            .state("nothing was recorded; what was accepted before holds")
+            .hint(
+                "where the node has done more since, let it say so anew: `donjon drain` there, and bring that receipt",
+            ),
+        ReceiptError::Older { .. } => Failure::new(Exit::Integrity, message)
+            .because(error)
+            .state("nothing was recorded")
+            .hint("the site takes the newest bundle first: `donjon import` there, and bring the receipt of that"),
+        ReceiptError::Damaged | ReceiptError::Forged { .. } | ReceiptError::Foreign { .. } => {
             Failure::new(Exit::Integrity, message).because(error).state("nothing was recorded")
         }
     }

@@ -35,6 +35,9 @@ pub enum CustodyError {
     /// A key is none.
     #[error("a custodian's key cannot be used")]
     Recipient(#[from] RecipientError),
+    /// One person is named twice, and would have a single share.
+    #[error("a custodian is named twice")]
+    Twice,
     /// A share of which one opens all is not shared; more than there are can never meet.
     #[error(
         "a threshold of {threshold} does not fit {count} custodians: from 2 to {count}, or 1 for a single custodian"
@@ -53,8 +56,12 @@ impl Custody {
         keys: impl IntoIterator<Item = &'a str>,
         threshold: Option<u32>,
     ) -> Result<Self, CustodyError> {
-        let recipients = Recipients::parse(keys)?;
+        let keys: Vec<&str> = keys.into_iter().collect();
+        let recipients = Recipients::parse(keys.iter().copied())?;
         let count = recipients.count();
+        if count != keys.len() {
+            return Err(CustodyError::Twice);
+        }
         let threshold = threshold.unwrap_or_else(|| u32::try_from(count / 2 + 1).unwrap_or(u32::MAX));
         let refused = || CustodyError::Threshold { threshold, count };
         let fits = if count == 1 { threshold == 1 } else { (2..=count).contains(&(threshold as usize)) };
@@ -113,5 +120,7 @@ mod tests {
             );
         }
         assert!(matches!(custody(0, None), Err(CustodyError::Recipient(_))));
+        let twice = [&keys[0], &keys[1], &keys[0]].map(String::as_str);
+        assert!(matches!(Custody::custodians(twice, None), Err(CustodyError::Twice)));
     }
 }

@@ -248,6 +248,13 @@ impl Temporary {
         self.process().mark().pid
     }
 
+    /// The custodians' keys, and how many of them unseal; none of a Vault that this host opens.
+    pub fn custodians(&self) -> (Vec<String>, Option<usize>) {
+        let state = self.state();
+        let threshold = (state.mode == Mode::Custodians).then_some(state.threshold);
+        (state.custodians, threshold)
+    }
+
     /// The address at which others than the broker reach the server.
     pub fn url(&self) -> String {
         self.url.lock().unwrap_or_else(PoisonError::into_inner).clone()

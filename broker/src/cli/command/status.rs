@@ -32,8 +32,13 @@ impl Status {
             };
             let warnings = reply.value["warnings"].as_array().into_iter().flatten().filter_map(|w| w.as_str());
             let warnings: String = warnings.map(|warning| format!("warning: {warning}\n")).collect();
+            let custodians = reply.value["custodians"].as_array().map_or(0, Vec::len);
+            let opened = match (custodians, reply.value["threshold"].as_u64()) {
+                (0, _) | (_, None) => String::new(),
+                (count, Some(threshold)) => format!(", opened by {threshold} of {count} custodians"),
+            };
             format!(
-                "{state}\nstore       {}\ndeployment  {}\nhome        {}\ndaemon      pid {}, version {}\n{warnings}",
+                "{state}\nstore       {}{opened}\ndeployment  {}\nhome        {}\ndaemon      pid {}, version {}\n{warnings}",
                 text("store"),
                 text("deployment"),
                 context.home.folder().display(),

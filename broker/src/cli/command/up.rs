@@ -13,6 +13,7 @@ use donjon_drivers::material::Material;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeSet,
     io::{BufRead, BufReader, IsTerminal, Write, stdout},
     path::PathBuf,
     process::{Command, Stdio},
@@ -33,9 +34,10 @@ pub struct Up {
     /// Stay in the foreground, as under systemd.
     #[arg(long)]
     pub foreground: bool,
-    /// Which store: a temporary Vault, or an encrypted folder (which cannot rotate).
-    #[arg(long, value_enum, default_value_t = Kind::Vault)]
-    pub store: Kind,
+    /// Which store: a temporary Vault, or an encrypted folder (which cannot rotate). Where it is not said: the one that is
+    /// there, else a Vault.
+    #[arg(long, value_enum)]
+    pub store: Option<Kind>,
     /// A custodian's age public key; give one per custodian.
     #[arg(long, value_name = "AGE1…")]
     pub custodian: Vec<String>,
@@ -93,7 +95,11 @@ impl Up {
             if let Some(from) = from {
                 return from.restore(context);
             }
-            return show::answer(context.output, &status, || format!("donjon is up already (pid {})\n", status["pid"]));
+            self.fits(&status)?;
+            return show::answer(context.output, &status, || match status["state"]["sealed"].is_object() {
+                true => format!("donjon is up already (pid {}), sealed: {UNSEAL}\n", status["pid"]),
+                false => format!("donjon is up already (pid {})\n", status["pid"]),
+            });
         }
         let mut progress = Progress::new(context.output);
         let started = self.start(context, &mut progress);
@@ -104,11 +110,37 @@ impl Up {
         }
         let status = context.client()?.ask_quietly(&Request::Status, Vec::new())?.value;
         show::answer(context.output, &status, || match status["state"]["sealed"].is_object() {
-            true => "donjon is up, sealed: custodians run `donjon unseal -i IDENTITY`\n".to_owned(),
+            true => format!("donjon is up, sealed: {UNSEAL}\n"),
             false if status["host_identity"] == true => {
                 format!("donjon is up (pid {})\n{}", status["pid"], host_identity(context))
             }
             false => format!("donjon is up (pid {})\n", status["pid"]),
+        })
+    }
+
+    /// Refused where this asks for another store than the one that is up.
+    fn fits(&self, status: &Value) -> Result<(), Failure> {
+        let is_folder = status["store"] == "encrypted folder";
+        let other = match self.store {
+            Some(Kind::File) if !is_folder => Some("its store is no encrypted folder"),
+            Some(Kind::Vault) if is_folder => Some("its store is an encrypted folder"),
+            _ if !self.custodian.is_empty() => {
+                let given: BTreeSet<&str> = self.custodian.iter().map(String::as_str).collect();
+                let known = status["custodians"].as_array().into_iter().flatten();
+                let known: BTreeSet<&str> = known.filter_map(Value::as_str).collect();
+                let threshold = self.threshold.is_none_or(|wanted| status["threshold"] == wanted);
+                (given != known || !threshold).then_some("it has other custodians, or none, or another threshold")
+            }
+            _ => None,
+        };
+        other.map_or(Ok(()), |why| {
+            Err(Failure::new(
+                Exit::Conflict,
+                format!("donjon is up already (pid {}), and not as asked for", status["pid"]),
+            )
+            .cause(why)
+            .state("it goes on as it was; nothing was changed")
+            .hint("`donjon status` shows how it is; another store has a DONJON_HOME of its own"))
         })
     }
 
@@ -119,7 +151,10 @@ impl Up {
         })?;
         let log = daemon::start::open_log(&context.home)?;
         let mut command = Command::new(std::env::current_exe().map_err(bug)?);
-        command.args(["up", "--foreground", "--store", if self.store == Kind::File { "file" } else { "vault" }]);
+        command.args(["up", "--foreground"]);
+        if let Some(store) = self.store {
+            command.args(["--store", if store == Kind::File { "file" } else { "vault" }]);
+        }
         for custodian in &self.custodian {
             command.args(["--custodian", custodian]);
         }
@@ -156,6 +191,8 @@ impl Up {
             .hint(format!("{} says why", context.home.log().display())))
     }
 }
+
+const UNSEAL: &str = "custodians run `donjon unseal -i IDENTITY`";
 
 /// The status of a daemon that runs. One that has just been killed still holds its socket for a moment.
 fn running(context: &Context) -> Result<Option<Value>, Failure> {
