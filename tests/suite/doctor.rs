@@ -138,6 +138,32 @@ async fn the_doctor_tells_where_a_killed_rotation_stands_and_how_it_goes_on() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_doctor_says_mends_a_strangers_value_in_the_middle_of_a_rotation() {
+    let (server, mut donjon) = site().await;
+    // As on Debian: the system's root is let in by the socket.
+    let hash = server.sql(&format!("SELECT PASSWORD('{OLD}')")).await[0][0].clone();
+    let chain = format!("unix_socket OR mysql_native_password USING '{hash}'");
+    server.sql(&format!("ALTER USER root@localhost IDENTIFIED VIA {chain}")).await;
+    killed_at(&mut donjon, "rotation.moved.rolling");
+    server.account("root", "%", OTHERS).await;
+    let error = donjon.run(&["rotate", "resume"]).failed(11);
+    assert!(error.contains("donjon doctor"), "{error}");
+    let seen = doctor(&donjon, &[], 10);
+    let findings = words(&seen["secrets"][0]["findings"]).join("\n");
+    assert!(findings.contains("no stored value works for root@% on db1"), "{findings}");
+    let next = words(&seen["secrets"][0]["next"]);
+    let (mending, going_on) = next.split_at(next.iter().position(|line| line.contains("rotate resume")).unwrap());
+    assert!(mending.iter().any(|line| line.contains("ALTER USER")), "{next:?}");
+    if rustix::process::geteuid().is_root() {
+        // To look again is the last of the mending, and ends with 13 until the rotation goes on.
+        let mending: Vec<String> = mending.iter().filter(|line| !line.starts_with("donjon doctor")).cloned().collect();
+        type_in(&donjon, &mending);
+        type_in(&donjon, &going_on[..1]);
+        assert_eq!(doctor(&donjon, &["database_password"], 0)["health"], "healthy");
+    }
+}
+
 /// The old value of the rotation that goes on.
 fn server_value(donjon: &Donjon, secret: &Value) -> String {
     let stored = secret["values"].as_array().unwrap();

@@ -56,6 +56,9 @@ fn who_is_removed_opens_nothing_new_and_what_it_has_seen_is_rotated() {
     assert!(nobody.failed(2).contains("no recipient was given"));
     place.donjon.run(&["recipients", "add", &goes, "--name", "compute7", "--site", "edge1"]).ok();
     place.donjon.run(&["recipients", "add", "age1nonsense", "--site", "edge1"]).failed(2);
+    let error = place.donjon.run(&["recipients", "add", &stays, "--name", "compute7", "--site", "edge1"]).failed(5);
+    assert!(error.contains("another recipient has the name `compute7`"), "{error}");
+    assert!(place.donjon.run(&["recipients", "add", &Place::recipient(), "--name", "bob"]).ok().contains("--site"));
     place.donjon.run(&["recipients", "add", &stays, "--site", "edge9"]).failed(4);
     assert_eq!(place.export("edge1", "keystone")["bundle"]["recipients"], 1);
     place.donjon.run(&["recipients", "add", &stays, "--site", "edge1"]).ok();
@@ -72,6 +75,9 @@ fn who_is_removed_opens_nothing_new_and_what_it_has_seen_is_rotated() {
     assert_eq!(removed["left"][0]["secret"], "keystone_database_password", "no target is described");
     assert!(!removed.to_string().contains("4711"));
     assert_eq!(place.export("edge1", "cache")["bundle"]["recipients"], 1);
+    let alone = ["export", "bundle", "--site", "edge2", "--role", "cache", "--recipient", &goes, "-o", &file];
+    let error = place.donjon.run(&alone).failed(2);
+    assert!(error.contains("every recipient that was given or declared has been removed"), "{error}");
     // Also for a daemon that comes later.
     place.donjon.kill_daemon();
     place.donjon.up();

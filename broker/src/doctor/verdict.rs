@@ -121,7 +121,7 @@ fn idle(chart: &Chart, verdict: &mut Verdict) {
         verdict.find(
             Health::Ambiguous,
             format!(
-                "the previous value{version} works instead of the current one for {}: someone put it back",
+                "the previous value{version} works instead of the current one for {}: it was put back there, or what is stored now never was there",
                 places(&older)
             ),
         );
@@ -134,7 +134,7 @@ fn idle(chart: &Chart, verdict: &mut Verdict) {
         (true, true, Some(version)) => {
             verdict
                 .next
-                .push(format!("donjon get {secret} --version {version} | donjon put {secret}   # serve what works"));
+                .push(format!("donjon get {secret} --version {version} | donjon put {secret}   # serve what works; or, instead, give the server what is stored:"));
         }
         (true, false, _) if older.is_empty() => {
             verdict.next.push(format!("donjon put {secret}   # the value that works now, on standard input; or:"));
@@ -182,12 +182,10 @@ fn unfinished(chart: &Chart, standing: &Standing, verdict: &mut Verdict) {
     let administered = chart.administrator_refused.is_empty();
     if !lost.is_empty() {
         let lost: Vec<&Try> = lost.into_values().collect();
-        // An administrator that is let in declares it again; else somebody has to on the node itself.
+        // What the administrator declares goes over no value that is not stored: whose that is, nobody here knows.
         let worst = if administered { Health::Unfinished } else { Health::Ambiguous };
-        verdict.find(worst, format!("no stored value works for {}", places(&lost)));
-        if !administered {
-            verdict.rescue.extend(lost.into_iter().cloned());
-        }
+        verdict.find(worst, format!("no stored value works for {}: someone changed it meanwhile", places(&lost)));
+        verdict.rescue.extend(lost.into_iter().cloned());
     }
     if standing.driven {
         verdict.next.push("donjon rotate status   # this daemon drives it at this moment".to_owned());

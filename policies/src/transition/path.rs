@@ -93,7 +93,9 @@ impl Path {
             }
             (State::Trial | State::Retired | State::Settled, _) => "the new value alone is valid",
             (State::Aborting, _) => "the old value is valid; the new one is being taken away",
-            (State::Restoring, _) => "the old value is valid and is published again; the new one is being taken away",
+            (State::Restoring, _) => {
+                "both values may be valid; the old one is being published again, then the new one is taken away"
+            }
             (State::Aborted | State::Restored, _) => "the old value alone is valid",
         }
     }

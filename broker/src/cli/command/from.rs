@@ -11,7 +11,7 @@ use crate::{
     failure::Failure,
     socket::message::{Request, RestoreAsked},
     transfer::{
-        bundle::{Checks, Opened, Scope},
+        bundle::{Checks, Foreign, OpenError, Opened, Scope},
         succession::Trust,
         told,
     },
@@ -59,7 +59,20 @@ impl From {
         };
         let refused = format!("cannot come up from {}", bundle.display());
         let opened = Opened::from_file(&file, &checks, &identities(identity, &own)?);
-        let opened = opened.map_err(|error| told::bundle(&refused, &error))?;
+        let opened = opened.map_err(|error| {
+            let failure = told::bundle(&refused, &error);
+            let file = context.home.deployment_file();
+            match &error {
+                OpenError::Foreign(Foreign::Deployment { found, .. }) if !file.exists() => failure
+                    .hint(format!("there is no {} yet: write it first, with `deployment: {found}`", file.display())),
+                OpenError::Foreign(_)
+                | OpenError::Damaged { .. }
+                | OpenError::Forged { .. }
+                | OpenError::Stale(_)
+                | OpenError::WrongIdentity
+                | OpenError::Newer => failure,
+            }
+        })?;
         if opened.trust() == Trust::First && !vouched.first {
             return Err(told::unknown_authority(refused, &opened.manifest().authority));
         }

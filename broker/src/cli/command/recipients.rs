@@ -61,7 +61,13 @@ fn people(value: &Value) -> String {
         return listed(rows);
     }
     if let Some(added) = value["added"].as_str() {
-        return format!("bundles from now on are encrypted to {added}, too\n");
+        let sites: Vec<&str> = value["sites"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        return match sites.as_slice() {
+            [] => format!(
+                "{added} is known, and may be given as --recipient; no site's bundles are encrypted to it by themselves (--site)\n"
+            ),
+            sites => format!("bundles for {} are encrypted to {added} from now on, too\n", sites.join(", ")),
+        };
     }
     let who = value["removed"].as_str().unwrap_or_default();
     let mut told = format!("no bundle from now on is encrypted to {who}; bundles that it has stay readable to it\n");

@@ -189,7 +189,8 @@ fn show_plan(context: &Context, plan: &Value, detailed: bool) -> Result<(), Fail
         let unread = unread.filter_map(|name| name.parse().ok()).collect();
         let unread = cut_off(&unread).map_or_else(String::new, |text| format!("\nwarning: {text}\n"));
         let refused = plan["refused"].as_str().map_or_else(String::new, |why| format!("\nwarning: {why}\n"));
-        shown + &unread + &left_alone(plan) + &refused
+        let warnings = items(&plan["warnings"]).iter().map(|told| format!("\nwarning: {}\n", text(told)));
+        shown + &unread + &left_alone(plan) + &refused + &warnings.collect::<String>()
     })?;
     if detailed && !rotations.is_empty() { Err(Failure::new(Exit::Due, "there is something to do")) } else { Ok(()) }
 }
@@ -238,6 +239,9 @@ fn show_status(context: &Context, value: &Value) -> Result<(), Failure> {
     })?;
     match items(&value["rotations"]) {
         [] => Ok(()),
+        _ if value["driven"] == true => Err(Failure::new(Exit::Waiting, "a rotation goes on at this moment")
+            .state("the daemon drives it; whoever asked for it need not wait for it")
+            .hint("`donjon rotate status` again shows how far it is")),
         _ => Err(Failure::new(Exit::Waiting, "rotations have not ended")
             .hint("`donjon rotate resume` goes on, `donjon rotate abort` goes back where nothing was published")),
     }
@@ -251,6 +255,9 @@ fn rotations(value: &Value) -> String {
         vec![secrets, text(&r["state"]), took, waiting]
     };
     let rows: Vec<_> = items(&value["rotations"]).iter().map(row).collect();
+    if rows.is_empty() {
+        return format!("there was nothing to do\n{}", left_alone(value));
+    }
     show::table(&["SECRETS", "STATE", "TOOK", "MEANING"], &rows) + &left_alone(value)
 }
 
