@@ -12,7 +12,7 @@ use donjon_policies::{
 use std::{
     io::ErrorKind,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 /// Reads the deployment file. Where none is there and none was named, an empty deployment called `default`.
@@ -92,7 +92,7 @@ pub async fn with_inventory(deployment: Deployment) -> Result<Deployment, Failur
 }
 
 /// A catalogue: one that is built in, or the file of that name.
-pub fn catalogue(word: &str) -> Result<Catalogue, Failure> {
+pub fn catalogue(word: &str) -> Result<Arc<Catalogue>, Failure> {
     if !is_file(word) {
         return built_in(word);
     }
@@ -100,14 +100,21 @@ pub fn catalogue(word: &str) -> Result<Catalogue, Failure> {
         Failure::new(Exit::Usage, format!("cannot read the catalogue {word}")).because(error).state("nothing was done")
     };
     let bytes = donjon_drivers::fs::read(Path::new(word)).map_err(|error| unread(&error))?;
-    catalogue_text(word, &String::from_utf8(bytes).map_err(|error| unread(&error.utf8_error()))?)
+    catalogue_text(word, &String::from_utf8(bytes).map_err(|error| unread(&error.utf8_error()))?).map(Arc::new)
 }
 
-/// A catalogue that is built in; on error, the nearest name.
-pub fn built_in(name: &str) -> Result<Catalogue, Failure> {
-    Catalogue::named(name).map_err(|error| {
+/// A catalogue that is built in; on error, the nearest name. It is understood once: that takes longer than most of what is
+/// done with it.
+pub fn built_in(name: &str) -> Result<Arc<Catalogue>, Failure> {
+    static UNDERSTOOD: [OnceLock<Arc<Catalogue>>; EMBEDDED.len()] = [const { OnceLock::new() }; EMBEDDED.len()];
+    let place = EMBEDDED.iter().position(|(known, _)| *known == name).map(|at| &UNDERSTOOD[at]);
+    if let Some(understood) = place.and_then(OnceLock::get) {
+        return Ok(understood.clone());
+    }
+    let catalogue = Catalogue::named(name).map(Arc::new).map_err(|error| {
         Failure::new(Exit::Usage, "there is no such catalogue").because(&error).state("nothing was done")
-    })
+    })?;
+    Ok(place.map_or_else(|| catalogue.clone(), |place| place.get_or_init(|| catalogue.clone()).clone()))
 }
 
 /// A catalogue from its text; on error, every mistake in it.
@@ -128,6 +135,14 @@ pub fn is_file(word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_built_in_catalogue_is_understood_once_and_a_wrong_name_never() {
+        let first = built_in("tripleo").unwrap();
+        assert!(Arc::ptr_eq(&first, &catalogue("tripleo").unwrap()));
+        assert_eq!((first.deployer(), built_in("kolla-ansible").unwrap().deployer()), ("tripleo", "kolla-ansible"));
+        assert!(built_in("tripleoo").unwrap_err().causes[0].contains("tripleo"));
+    }
 
     #[test]
     fn a_file_is_understood_anew_when_it_says_something_else() {

@@ -87,9 +87,9 @@ pub async fn ahead(daemon: &Daemon) {
     daemon.reserve.begin(catalogue.current().filter(slow).count());
 }
 
-fn catalogue(daemon: &Daemon, asked: &Asked) -> Result<Catalogue, Failure> {
+fn catalogue(daemon: &Daemon, asked: &Asked) -> Result<Arc<Catalogue>, Failure> {
     match (&asked.catalogue, &asked.text) {
-        (Some(file), Some(text)) => config::catalogue_text(file, text),
+        (Some(file), Some(text)) => config::catalogue_text(file, text).map(Arc::new),
         // A file that a caller names is read by the caller: the daemon may see more than they do.
         (Some(name), None) => config::built_in(name),
         (None, _) => config::catalogue(&daemon.deployment()?.catalogue),

@@ -137,7 +137,7 @@ pub(super) async fn each(
         if let Some(text) = plan::cut_off(&planned.unread) {
             let _ = tell.send(Event::text(text));
         }
-        let place = (&catalogue, &deployment);
+        let place = (&*catalogue, &deployment);
         let subject = match bulk::subject(daemon, &*store, place, asked, planned, &mut all.left).await {
             Ok(Some(subject)) => subject,
             Ok(None) => continue,
@@ -403,7 +403,7 @@ fn describe(journal: &crate::rotation::Journal) -> Value {
     })
 }
 
-pub(super) async fn described(daemon: &Daemon) -> Result<(Deployment, Catalogue), Failure> {
+pub(super) async fn described(daemon: &Daemon) -> Result<(Deployment, Arc<Catalogue>), Failure> {
     let deployment = daemon.deployment()?;
     let catalogue = crate::config::catalogue(&deployment.catalogue)?;
     Ok((crate::config::with_inventory(Arc::unwrap_or_clone(deployment)).await?, catalogue))

@@ -149,7 +149,8 @@ fn temporary(daemon: &Daemon) -> Result<&Arc<Temporary>, Failure> {
 
 fn access(deployment: &Deployment) -> Result<Access, Failure> {
     let given = deployment.roles.iter().map(|(role, given)| (role.clone(), given.reads.clone()));
-    Ok(Access::new(given, &config::catalogue(&deployment.catalogue)?))
+    let catalogue = config::catalogue(&deployment.catalogue)?;
+    Ok(Access::new(given, &catalogue))
 }
 
 /// Both ends, as far as they are known without what was given.

@@ -1,8 +1,8 @@
 //! A commented sample of the deployment file, made from what the drivers say of themselves.
 
 use donjon_drivers::{
-    drain::registry::DRAINS, host::registry::HOSTS, registry::Table, service::registry::SERVICES,
-    target::registry::TARGETS,
+    drain::registry::DRAINS, host::registry::HOSTS, keyring::registry::KEYRINGS, registry::Table,
+    service::registry::SERVICES, target::registry::TARGETS,
 };
 use std::fmt::Write;
 
@@ -12,6 +12,13 @@ pub fn deployment() -> String {
     family(&mut text, "hosts", "Where commands run. `local` is always there.", &HOSTS, HOST);
     family(&mut text, "targets", "Servers that accept credentials.", &TARGETS, "");
     family(&mut text, "services", "What restarts, and which secrets and views it reads.", &SERVICES, SERVICE);
+    family(
+        &mut text,
+        "keyrings",
+        "Repositories of keys on several nodes, by the secret that holds them.",
+        &KEYRINGS,
+        "",
+    );
     // A `String` takes all that is written.
     let _ = writeln!(text, "\n# A service's `drain`: how clients are led away from an instance before it restarts.");
     for driver in DRAINS.drivers {
@@ -53,6 +60,9 @@ catalogue: kolla-ansible
 
 # For how long a value that was read may be answered without a look at the store, in seconds; 0 for never.
 # read_lease: 2
+
+# An Ansible inventory whose hosts are hosts here, too.
+# inventory: /etc/kolla/multinode
 ";
 
 const HOST: &str = "\
@@ -65,8 +75,11 @@ const SERVICE: &str = "\
 # hosts: [local]
 # Lower ones restart first
 # order: 0
-# How many hosts restart at once
+# Services that are restarted everywhere before it
+# after: [other]
+# How many hosts restart at once, once the first one is well by itself
 # batch: 1
+# canary: true
 # Services of one group are never restarted two at once
 # quorum_group: name
 # The secrets and views that it reads
@@ -75,6 +88,8 @@ const SERVICE: &str = "\
 # settle: 60
 # What proves that it runs on a new value: session or check
 # proof: session
+# The secret that its check reads on standard input; it is believed only where it fails on a wrong one
+# fed: database_password
 ";
 
 const TAIL: &str = "
@@ -86,13 +101,34 @@ const TAIL: &str = "
 # strategies:
 #   keystone_admin_password: cutover
 
-# Who may read what.
+# Who may read what: nodes that get a bundle of it; on this host the users and units that ask at the lookup socket.
 # roles:
 #   compute: {reads: [keystone.database.connection]}
+#   keystone: {reads: [keystone.database.connection], users: [keystone], units: [keystone.service]}
+
+# Where the users of roles ask.
+# lookup_socket: /run/donjon/lookup.sock
 
 # Edge sites and the overcloud, and who can open their bundles.
 # sites:
 #   edge1: {roles: [compute], recipients: [age1…]}
+
+# When secrets are to change; the first rule that fits a secret holds. Days and hours are UTC.
+# schedules:
+#   automatic: false
+#   freezes: [{first: 2026-12-20, last: 2027-01-04}]
+#   rules:
+#     - {secrets: [database_password], max_age: 30d, window: 'sat sun 22:00-04:00'}
+#     - {classes: [keystone-user], max_age: 90d, jitter: 14d, accept_outage: true}
+#     - {max_age: 180d, jitter: 30d}
+
+# Who is told how rotations go, by JSON without values.
+# notifications:
+#   - {name: operations, webhook: 'https://hooks.example/donjon', on: [failed, overdue, waiting, straggler]}
+#   - {name: databases, command: [/usr/local/bin/page, database], secrets: ['*_database_password']}
+
+# The file that node_exporter reads; metrics.prom in DONJON_HOME where none is named.
+# metrics: /var/lib/node_exporter/donjon.prom
 ";
 
 #[cfg(test)]
@@ -110,13 +146,14 @@ mod tests {
         TARGETS.drivers.iter().for_each(|driver| names(driver.name));
         SERVICES.drivers.iter().for_each(|driver| names(driver.name));
         DRAINS.drivers.iter().for_each(|driver| names(driver.name));
+        KEYRINGS.drivers.iter().for_each(|driver| names(driver.name));
     }
 
     /// What a reader does with a sample: takes a part's comments off.
     #[test]
     fn a_part_without_its_comments_is_read() {
         let sample = deployment();
-        for part in ["views", "roles", "strategies"] {
+        for part in ["views", "roles", "strategies", "lookup_socket", "schedules", "notifications", "metrics"] {
             let from = sample.find(&format!("# {part}:")).unwrap();
             let lines: String = sample[from..]
                 .lines()
