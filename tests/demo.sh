@@ -410,7 +410,7 @@ umask 022
 run donjon export bundle --site edge1 --role keystone --recipient "$node" -o "$work/edge1.donjon"
 must_not "the bundle shows no value" grep -qF "$new" "$work/edge1.donjon"
 run donjon export key -o "$work/old-authority.pem"
-head -c 2000 "$work/edge1.donjon" > "$work/short.donjon"
+head -c -100 "$work/edge1.donjon" > "$work/short.donjon"
 fails 9 donjon import "$work/short.donjon" -i "$work/node.identity" --into "$work/node" --authority-key "$work/old-authority.pem"
 run donjon import "$work/edge1.donjon" -i "$work/node.identity" --into "$work/node" --authority-key "$work/old-authority.pem"
 run donjon receipt "$work/edge1.donjon.receipt"
