@@ -1,7 +1,11 @@
 //! A record's JSON object, held as secret bytes because most of them are.
 
 use crate::material::Material;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor},
+};
+use std::fmt;
 
 /// The JSON text of one object. It may hold a secret, so it is held as one.
 #[derive(Debug)]
@@ -10,10 +14,9 @@ pub struct Document(Material);
 impl Document {
     /// Takes JSON text over, refusing what is no object.
     pub fn from_json(text: Material) -> Result<Self, NoObject> {
-        // EXPOSE: parsed in place to see that it is an object; nothing is kept
-        let object: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_slice(text.expose()).map_err(|_| NoObject)?;
-        drop(object);
+        // EXPOSE: gone through in place to see that it is an object; nothing of it is copied
+        let object = std::str::from_utf8(text.expose()).map_err(|_| NoObject)?;
+        serde_json::from_str::<Object>(object).map_err(|_| NoObject)?;
         Ok(Self(text))
     }
 
@@ -41,6 +44,28 @@ impl Document {
     }
 }
 
+/// Any JSON object, gone through and not kept.
+struct Object;
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Object;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Object)
+            }
+        }
+        from.deserialize_map(Fields)
+    }
+}
+
 /// The text is not the JSON object that was expected. What it holds is not said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not the JSON object that was expected")]
@@ -49,6 +74,19 @@ pub struct NoObject;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_an_object_is_a_document() {
+        let is_one = |text: &[u8]| Document::from_json(Material::new(text.to_vec())).is_ok();
+        for object in [&b"{}"[..], br#" {"a":{"b":[1,null,"x"]},"c":"\u00e9"} "#, "{\"\u{e9}\":1}".as_bytes()] {
+            assert!(is_one(object), "{}", String::from_utf8_lossy(object));
+        }
+        let others: [&[u8]; 10] =
+            [b"", b"[]", b"1", b"\"x\"", b"null", b"{", b"{}x", b"{\"a\"}", b"{\"a\":\"\xff\"}", b"{\"a\":\"\\q\"}"];
+        for other in others {
+            assert!(!is_one(other), "{}", String::from_utf8_lossy(other));
+        }
+    }
 
     #[test]
     fn the_order_of_fields_and_the_way_of_escaping_make_no_other_document() {
