@@ -26,6 +26,13 @@ pub struct Actor {
     pub pid: i32,
 }
 
+impl Actor {
+    /// This process, for what it does by itself.
+    pub fn own() -> Self {
+        Self { uid: rustix::process::geteuid().as_raw(), pid: rustix::process::getpid().as_raw_nonzero().get() }
+    }
+}
+
 /// The open log.
 #[derive(Debug)]
 pub struct Log {

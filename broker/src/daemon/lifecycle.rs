@@ -45,15 +45,10 @@ pub fn status(daemon: &Daemon) -> Value {
         (None, Ok(_)) => (json!("ready"), None),
         (None, Err(failure)) => (json!("unavailable"), Some(failure.message)),
     };
-    let custody = match &daemon.backing {
-        Backing::Temporary { vault, .. } => Some(vault.custodians()),
-        Backing::Existing { .. } | Backing::Folder { .. } => None,
-    };
-    let (custodians, threshold) = custody.unwrap_or_default();
-    let (store, place) = match &daemon.backing {
-        Backing::Temporary { vault, .. } => ("temporary Vault", Some(vault.url())),
-        Backing::Existing { place, .. } => ("Vault that was there already", Some(place.clone())),
-        Backing::Folder { .. } => ("encrypted folder", None),
+    let (store, place, (custodians, threshold)) = match &daemon.backing {
+        Backing::Temporary { vault, .. } => ("temporary Vault", Some(vault.url()), vault.custodians()),
+        Backing::Existing { place, .. } => ("Vault that was there already", Some(place.clone()), (Vec::new(), None)),
+        Backing::Folder { .. } => ("encrypted folder", None, (Vec::new(), None)),
     };
     json!({
         "state": state,

@@ -180,10 +180,7 @@ pub async fn put(daemon: &Daemon, actor: Actor, given: &str, value: Material) ->
 
 /// A view is nobody's to put: what is given may only be what its template makes.
 async fn put_view(daemon: &Daemon, actor: Actor, store: &dyn Store, name: &SecretName, value: &Material) -> Answered {
-    if views::assemble(daemon, actor, store, BTreeSet::from([name.clone()])).await? {
-        let failed = |error| translate::store("cannot tell readers of the view", &error);
-        epoch::bump(store, &daemon.layout).await.map_err(failed)?;
-    }
+    views::publish(daemon, actor, store, BTreeSet::from([name.clone()])).await?;
     let held = secrets::read(store, &daemon.layout, name, Which::Latest).await;
     let held = held.map_err(|error| translate::store(format!("cannot read `{name}`"), &error))?;
     if let Some(held) = held.filter(|held| held.record.value.material().matches(value)) {

@@ -62,8 +62,7 @@ fn start(home: &Home, up: &Up) -> Result<(), Failure> {
         let callers = lookup_socket.as_deref().map(callers::Listening::bind).transpose()?;
         let backing = open_store(home, up).await?;
         let daemon = Arc::new(Daemon::new(home.clone(), layout, audit, backing, lease));
-        let own =
-            Actor { uid: rustix::process::geteuid().as_raw(), pid: rustix::process::getpid().as_raw_nonzero().get() };
+        let own = Actor::own();
         daemon.record(own, Act::Up, &[], Outcome::Done)?;
         let listener = run::listen(&daemon)?;
         daemon.listens_at(lookup_socket);

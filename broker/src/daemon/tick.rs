@@ -76,7 +76,7 @@ async fn look(daemon: &Arc<Daemon>, lately: &mut Lately) {
         accept_outage: true,
         ..RotateAsked::default()
     };
-    let own = Actor { uid: rustix::process::geteuid().as_raw(), pid: rustix::process::getpid().as_raw_nonzero().get() };
+    let own = Actor::own();
     // Nobody listens: what happens is in the journal, the log and the notifications.
     let (tell, _) = mpsc::unbounded_channel();
     let failed = match rotate::each(daemon, own, &asked, &tell, rotate::Others::Tried).await {

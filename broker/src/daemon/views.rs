@@ -13,7 +13,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 /// Looks again and again whether the file says something else, until the daemon ends.
 pub async fn run(daemon: Arc<Daemon>) {
-    let own = Actor { uid: rustix::process::geteuid().as_raw(), pid: rustix::process::getpid().as_raw_nonzero().get() };
+    let own = Actor::own();
     let mut followed: Option<Arc<Deployment>> = None;
     let mut pause = EVERY;
     loop {
@@ -51,12 +51,22 @@ pub async fn follow(daemon: &Daemon, actor: Actor) -> Result<Followed, Failure> 
     if daemon.rotating.try_write().is_err() || transfer::authority_is_here(daemon).await.is_err() {
         return Ok(Followed::NotNow);
     }
-    let all = deployment.views.keys().cloned().collect();
-    if assemble(daemon, actor, &*store, all).await? {
-        let failed = |error| translate::store("cannot tell readers of the new views", &error);
-        epoch::bump(&*store, &daemon.layout).await.map_err(failed)?;
-    }
+    publish(daemon, actor, &*store, deployment.views.keys().cloned().collect()).await?;
     Ok(Followed::All)
+}
+
+/// As [`assemble`], and tells readers.
+pub async fn publish(
+    daemon: &Daemon,
+    actor: Actor,
+    store: &dyn Store,
+    some: BTreeSet<SecretName>,
+) -> Result<(), Failure> {
+    if assemble(daemon, actor, store, some).await? {
+        let failed = |error| translate::store("cannot tell readers of the new views", &error);
+        epoch::bump(store, &daemon.layout).await.map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// Assembles some anew, each where it differs; one that lacks a secret still is left for later. Whether any was written, of
