@@ -11,7 +11,7 @@ use donjon_tests::{
     openbao::OpenBao,
 };
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 struct Place {
     donjon: Donjon,
@@ -112,4 +112,12 @@ async fn no_later_bundle_is_encrypted_to_it() {
     assert_eq!(place.export("ctl2"), 1, "the other host's alone");
     let exposed = retired["exposed"].as_array().unwrap();
     assert!(exposed.iter().any(|one| one["name"] == "keystone.database.connection"), "what it has seen is told");
+
+    // Its site leaves when the last of its recipients has been removed already: what they have seen is told all the same.
+    place.donjon.run(&["recipients", "remove", "ctl2"]).ok();
+    let retired = place.donjon.run(&["retire-host", "edge1", "--output", "json"]).json();
+    let whose: BTreeSet<&str> = retired["recipients"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert_eq!(whose, BTreeSet::from([own.as_str(), other.as_str()]), "{retired}");
+    assert_eq!(retired["nothing"], false, "{retired}");
+    assert!(!retired["exposed"].as_array().unwrap().is_empty(), "{retired}");
 }

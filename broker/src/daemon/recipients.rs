@@ -115,15 +115,11 @@ pub(super) async fn recipients(
             };
             let retired = retire::retire(&*store, &places, &name, transfer::now()).await.map_err(failed)?;
             daemon.record(actor, Act::Retire, &[], Outcome::Done)?;
-            let all = exposure::all(&*store, &places).await.map_err(failed)?;
-            let gone = |known: &&Known| {
-                retired.recipients.iter().any(|gone| gone.recipient == known.recipient)
-                    || [known.name.as_deref(), Some(&known.recipient)].contains(&Some(name.as_str()))
-            };
-            let whose: Vec<Known> = all.iter().filter(gone).cloned().collect();
+            let nothing = retired.is_nothing() && revoked.is_none_or(|revoked| revoked == Revoked::default());
+            let whose: Vec<Known> = retired.recipients.into_iter().chain(retired.before).collect();
             let mut reply = json!({
                 "retired": name,
-                "nothing": retired.is_nothing() && whose.is_empty() && revoked.is_none_or(|r| r == Revoked::default()),
+                "nothing": nothing,
                 "revoked": revoked,
                 "recipients": whose.iter().map(|known| known.recipient.clone()).collect::<Vec<_>>(),
                 "bundles": retired.scopes.iter().map(ToString::to_string).collect::<Vec<_>>(),

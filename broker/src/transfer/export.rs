@@ -102,7 +102,7 @@ pub async fn export_telling(
         retired: None,
         left: BTreeSet::new(),
     };
-    exposure::note(store, places, request.recipients, &entry.contents, now).await?;
+    exposure::note(store, places, (request.recipients, &request.scope), &entry.contents, now).await?;
     ledger::write(store, places, &entry, expected).await?;
     // A bundle by a key that was renewed meanwhile comes too late for sites that have seen the new one.
     if !authority.is_newest(store, places).await? {

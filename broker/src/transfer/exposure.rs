@@ -29,6 +29,9 @@ pub struct Known {
     pub name: Option<String>,
     /// The sites whose bundles are encrypted to it, besides what the deployment file says.
     pub sites: BTreeSet<SiteName>,
+    /// The sites whose bundles were ever encrypted to it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub had: BTreeSet<SiteName>,
     /// When it was first known, in seconds since 1970.
     pub added: i64,
     /// When it was removed, in seconds since 1970.
@@ -50,16 +53,19 @@ pub struct Exposed {
     pub in_use: bool,
 }
 
-/// Notes that all of these recipients can open all of these records from now on.
+/// Notes that all of these recipients can open all of these records from now on, as a bundle for a scope.
 pub(super) async fn note(
     store: &dyn Store,
     places: &Places,
-    recipients: &Recipients,
+    (recipients, scope): (&Recipients, &Scope),
     contents: &[Content],
     now: i64,
 ) -> Result<(), StoreError> {
     for recipient in recipients.texts() {
         change(store, places, &recipient, now, |known| {
+            if let Scope::Site { site, .. } = scope {
+                known.had.insert(site.clone());
+            }
             for content in contents {
                 known.opened.entry(content.path.clone()).or_default().entry(content.version.0).or_insert(now);
             }
@@ -302,6 +308,7 @@ impl Known {
             recipient: recipient.to_owned(),
             name: None,
             sites: BTreeSet::new(),
+            had: BTreeSet::new(),
             added,
             removed: None,
             opened: BTreeMap::new(),
@@ -381,9 +388,9 @@ mod tests {
             put(&store, path, "one").await;
         }
         let recipients = Recipients::parse([NODE]).unwrap();
-        note(&store, &places, &recipients, &[content("kolla/b", 1)], 100).await.unwrap();
+        note(&store, &places, (&recipients, &Scope::Custodians {}), &[content("kolla/b", 1)], 100).await.unwrap();
         let both = [content("kolla/a", 1), content("kolla/b", 1), content("donjon-public/kolla/epoch", 1)];
-        note(&store, &places, &recipients, &both, 200).await.unwrap();
+        note(&store, &places, (&recipients, &Scope::Custodians {}), &both, 200).await.unwrap();
         put(&store, "kolla/a", "two").await;
         let known = remove(&store, &places, NODE, 300).await.unwrap();
         let told: Vec<_> = exposed(&store, &places, &known, &mut Newest::default()).await.unwrap();
@@ -403,7 +410,7 @@ mod tests {
         };
         let recipients = Recipients::parse([NODE]).unwrap();
         put("one", Origin::Generated).await;
-        note(&store, &places, &recipients, &[content("kolla/a", 1)], 100).await.unwrap();
+        note(&store, &places, (&recipients, &Scope::Custodians {}), &[content("kolla/a", 1)], 100).await.unwrap();
         let known = remove(&store, &places, NODE, 200).await.unwrap();
         let in_use = async || exposed(&store, &places, &known, &mut Newest::default()).await.unwrap()[0].in_use;
         put("two", Origin::Rotated).await;

@@ -15,6 +15,8 @@ use std::collections::BTreeSet;
 pub struct Retired {
     /// The recipients that were removed, with what each could open.
     pub recipients: Vec<Known>,
+    /// Those of it that had been removed before, with what each could open.
+    pub before: Vec<Known>,
     /// The bundles that nobody waits for any more.
     pub scopes: Vec<Scope>,
     /// The bundles that others have, too: for theirs one waits still.
@@ -24,7 +26,7 @@ pub struct Retired {
 impl Retired {
     /// Whether nothing was there to be done.
     pub fn is_nothing(&self) -> bool {
-        self.recipients.is_empty() && self.scopes.is_empty() && self.shared.is_empty()
+        self.recipients.is_empty() && self.before.is_empty() && self.scopes.is_empty() && self.shared.is_empty()
     }
 }
 
@@ -50,7 +52,7 @@ pub async fn retire(store: &dyn Store, places: &Places, name: &str, now: i64) ->
             scopes.push(exported.scope);
         }
     }
-    let (mut recipients, mut gone) = (Vec::new(), BTreeSet::new());
+    let (mut recipients, mut before, mut gone) = (Vec::new(), Vec::new(), BTreeSet::new());
     for known in exposure::all(store, places).await? {
         let called = known.name.as_deref() == Some(name) || known.recipient == name;
         let named = called || known.sites.iter().any(|site| site.as_str() == name);
@@ -61,12 +63,15 @@ pub async fn retire(store: &dyn Store, places: &Places, name: &str, now: i64) ->
         if called || own {
             gone.insert(known.recipient.clone());
         }
-        if known.removed.is_none() && (named || own) {
-            recipients.push(exposure::remove(store, places, &known.recipient, now).await?);
+        let had = known.had.iter().any(|site| site.as_str() == name);
+        match known.removed {
+            None if named || own => recipients.push(exposure::remove(store, places, &known.recipient, now).await?),
+            Some(_) if called || own || had => before.push(known),
+            None | Some(_) => {}
         }
     }
     let shared = leave(store, places, &gone, now).await?;
-    Ok(Retired { recipients, scopes, shared })
+    Ok(Retired { recipients, before, scopes, shared })
 }
 
 /// Nobody waits for the receipts of these recipients any more, of whatever bundle; says of which others have it still.
