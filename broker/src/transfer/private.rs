@@ -350,7 +350,7 @@ pub(super) async fn write_newest<T: Serialize>(
 /// A record with secrets in it.
 fn document<T: Serialize>(value: &T) -> Result<Document, NoObject> {
     let mut json = json::exact(value).map_err(|_| NoObject)?;
-    Document::from_json(Material::new(std::mem::take(&mut *json)))
+    Document::written(Material::new(std::mem::take(&mut *json)))
 }
 
 /// How many versions of a record that counts by its newest are destroyed together.

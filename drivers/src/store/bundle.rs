@@ -4,7 +4,6 @@ use super::{
     Capabilities, Document, Expected, RecordPath, Rotation, Store, StoreError, Stored, Version, VersionInfo,
     VersionState, Which,
 };
-use crate::material::Material;
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug)]
 pub struct Bundle {
     created: i64,
-    records: BTreeMap<RecordPath, BTreeMap<Version, Material>>,
+    records: BTreeMap<RecordPath, BTreeMap<Version, Document>>,
 }
 
 impl Bundle {
@@ -20,7 +19,7 @@ impl Bundle {
     pub fn new(created: i64, records: impl IntoIterator<Item = (RecordPath, Version, Document)>) -> Self {
         let mut all = BTreeMap::<_, BTreeMap<_, _>>::new();
         for (path, version, document) in records {
-            all.entry(path).or_default().insert(version, document.text().duplicate());
+            all.entry(path).or_default().insert(version, document);
         }
         Self { created, records: all }
     }
@@ -48,10 +47,12 @@ impl Store for Bundle {
             Which::Latest => versions.last_key_value(),
             Which::Number(number) => versions.get_key_value(&number),
         };
-        let Some((version, text)) = found else { return Ok(None) };
-        let document = Document::from_json(text.duplicate())
-            .map_err(|_| StoreError::Damaged { path: path.clone(), what: "no JSON object" })?;
-        Ok(Some(Stored { document, version: *version, created: self.created }))
+        let stored = |(version, document): (&Version, &Document)| Stored {
+            document: document.duplicate(),
+            version: *version,
+            created: self.created,
+        };
+        Ok(found.map(stored))
     }
 
     async fn write(&self, path: &RecordPath, _: &Document, _: Expected) -> Result<Version, StoreError> {
@@ -96,6 +97,7 @@ const LONGEST_HISTORY: usize = 1000;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::material::Material;
 
     fn path(text: &str) -> RecordPath {
         text.parse().unwrap()

@@ -22,7 +22,18 @@ impl Document {
 
     /// Writes something that holds no secret, such as a journal or a label.
     pub fn plain<T: Serialize>(value: &T) -> Result<Self, NoObject> {
-        Self::from_json(Material::new(serde_json::to_vec(value).map_err(|_| NoObject)?))
+        Self::written(Material::new(serde_json::to_vec(value).map_err(|_| NoObject)?))
+    }
+
+    /// Takes over what a JSON writer has just written whole, refusing what is no object.
+    pub fn written(text: Material) -> Result<Self, NoObject> {
+        // EXPOSE: its first byte tells, since a writer puts no white space before an object
+        if text.expose().first() == Some(&b'{') { Ok(Self(text)) } else { Err(NoObject) }
+    }
+
+    /// The same once more.
+    pub fn duplicate(&self) -> Self {
+        Self(self.0.duplicate())
     }
 
     /// Reads it as a type; secrets in it land in [`Material`] fields.
@@ -85,6 +96,14 @@ mod tests {
             [b"", b"[]", b"1", b"\"x\"", b"null", b"{", b"{}x", b"{\"a\"}", b"{\"a\":\"\xff\"}", b"{\"a\":\"\\q\"}"];
         for other in others {
             assert!(!is_one(other), "{}", String::from_utf8_lossy(other));
+        }
+    }
+
+    #[test]
+    fn what_a_writer_wrote_is_a_document_if_it_is_an_object() {
+        assert!(Document::plain(&serde_json::json!({})).is_ok());
+        for other in [serde_json::json!([1]), serde_json::json!("{}"), serde_json::json!(null)] {
+            assert!(Document::plain(&other).is_err(), "{other}");
         }
     }
 

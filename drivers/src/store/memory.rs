@@ -4,7 +4,6 @@ use super::{
     Capabilities, Document, Expected, RecordPath, Rotation, Store, StoreError, Stored, Version, VersionInfo,
     VersionState, Which,
 };
-use crate::material::Material;
 use async_trait::async_trait;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,11 +13,11 @@ use std::{
 /// Records in memory, gone with the process.
 #[derive(Debug, Default)]
 pub struct Memory {
-    records: Mutex<BTreeMap<RecordPath, Vec<Option<Material>>>>,
+    records: Mutex<BTreeMap<RecordPath, Vec<Option<Document>>>>,
 }
 
 impl Memory {
-    fn records(&self) -> MutexGuard<'_, BTreeMap<RecordPath, Vec<Option<Material>>>> {
+    fn records(&self) -> MutexGuard<'_, BTreeMap<RecordPath, Vec<Option<Document>>>> {
         // Each change below is a single insertion, so a panic elsewhere leaves the map whole.
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -39,12 +38,10 @@ impl Store for Memory {
             Which::Latest => versions.len() as u64,
             Which::Number(Version(number)) => number,
         };
-        let Some(Some(text)) = number.checked_sub(1).and_then(|i| versions.get(i as usize)) else {
+        let Some(Some(document)) = number.checked_sub(1).and_then(|i| versions.get(i as usize)) else {
             return Ok(None);
         };
-        let document = Document::from_json(text.duplicate())
-            .map_err(|_| StoreError::Damaged { path: path.clone(), what: "no JSON object" })?;
-        Ok(Some(Stored { document, version: Version(number), created: 0 }))
+        Ok(Some(Stored { document: document.duplicate(), version: Version(number), created: 0 }))
     }
 
     async fn write(&self, path: &RecordPath, document: &Document, expected: Expected) -> Result<Version, StoreError> {
@@ -57,7 +54,7 @@ impl Store for Memory {
         if newest != wanted {
             return Err(StoreError::Conflict { path: path.clone() });
         }
-        records.entry(path.clone()).or_default().push(Some(document.text().duplicate()));
+        records.entry(path.clone()).or_default().push(Some(document.duplicate()));
         Ok(Version(newest + 1))
     }
 
@@ -77,10 +74,10 @@ impl Store for Memory {
         let Some(versions) = records.get(path) else {
             return Ok(Vec::new());
         };
-        let info = |(i, text): (usize, &Option<Material>)| VersionInfo {
+        let info = |(i, document): (usize, &Option<Document>)| VersionInfo {
             version: Version(i as u64 + 1),
             created: 0,
-            state: if text.is_some() { VersionState::Present } else { VersionState::Destroyed },
+            state: if document.is_some() { VersionState::Present } else { VersionState::Destroyed },
         };
         Ok(versions.iter().enumerate().map(info).collect())
     }

@@ -179,7 +179,7 @@ impl SecretRecord {
         // Room for the worst case of escapes, so that the buffer never moves and leaves a copy behind.
         let mut json = Vec::with_capacity(512 + hex.len() + 6 * bytes.len() + public_key.map_or(0, str::len));
         serde_json::to_writer(&mut json, &written).map_err(|_| NoObject)?;
-        Document::from_json(Material::new(json))
+        Document::written(Material::new(json))
     }
 
     /// Reads a version, whoever wrote it: Donjon, castellan (`value`) or kolla (`password`, or a pair).
