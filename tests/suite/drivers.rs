@@ -58,7 +58,8 @@ fn every_sample_opens() {
     let hosts = Arc::new(["local", "text"].map(|name| (name.to_owned(), Arc::clone(&local))).into());
     opens(&drains::DRAINS, || drains::Place { host_name: "h".into(), hosts: Arc::clone(&hosts) });
     opens(&keyrings::KEYRINGS, || keyrings::Place { hosts: Arc::clone(&hosts) });
-    opens(&targets::TARGETS, || "t".to_owned());
+    let none = |name: &str| Err(format!("no host {name}"));
+    opens(&targets::TARGETS, || targets::Place { name: "t".to_owned(), hosts: Arc::new(none) });
     let outside = || Outside {
         group: "g".to_owned(),
         environment: Environment::default(),

@@ -1,7 +1,13 @@
 //! The watch of a trial on a real MariaDB: a straggler of the deployment brings its account's old value back, once; a stranger
 //! and this machine do not.
 
-use donjon_tests::{donjon::Donjon, mariadb::MariaDb, process::Guard, tools};
+use donjon_tests::{
+    donjon::Donjon,
+    mariadb::MariaDb,
+    process::Guard,
+    sshd::{Sshd, key_pair},
+    tools,
+};
 use std::{
     fs,
     path::Path,
@@ -15,6 +21,11 @@ const HOST: &str = "127.0.0.5";
 const STRANGER: &str = "127.0.0.9";
 
 async fn site() -> (MariaDb, Donjon) {
+    site_with("", "").await
+}
+
+/// With more under `hosts`, and more said of the node.
+async fn site_with(hosts: &str, node: &str) -> (MariaDb, Donjon) {
     let server = MariaDb::start_with(&["--skip-name-resolve"]).await;
     for host in ["localhost", "%"] {
         server.account("root", host, OLD).await;
@@ -27,11 +38,11 @@ async fn site() -> (MariaDb, Donjon) {
 trial: 3
 hosts:
   web1: {{driver: ssh, address: {HOST}, user: root}}
-targets:
+{hosts}targets:
   mariadb:
     driver: mariadb
     nodes:
-      - {{name: db1, address: 127.0.0.1, port: {port}, socket: {socket}, log: {log}}}
+      - {{name: db1, address: 127.0.0.1, port: {port}, socket: {socket}, log: {log}{node}}}
 ",
         port = server.port,
         socket = server.socket().display(),
@@ -102,4 +113,40 @@ async fn a_stranger_and_this_machine_are_told_and_not_obeyed() {
     for from in [STRANGER, "127.0.0.1", HOST] {
         assert!(!gets_in(server.port, from, OLD) && gets_in(server.port, from, &new), "{from}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_lies_on_a_host_of_the_deployment_is_read_there() {
+    let (sshd, (private, public)) = (Sshd::start(), key_pair());
+    sshd.user("root", &public);
+    let folder = tempfile::tempdir().unwrap();
+    let identity = folder.path().join("identity");
+    donjon_drivers::fs::replace(&identity, private.as_bytes()).unwrap();
+    let host = format!(
+        "  db1: {{driver: ssh, address: 127.0.0.1, port: {}, user: root, identity: {}, known_hosts: {}, config: /dev/null}}\n",
+        sshd.port,
+        identity.display(),
+        sshd.known_hosts().display()
+    );
+    let (server, donjon) = site_with(&host, ", log_host: db1").await;
+    let straggler = knocker(folder.path(), server.port, HOST);
+    let waits = donjon.run(&["rotate", "apply", "database_password"]).failed(13);
+    assert!(waits.contains("knocks") && waits.contains("web1") && waits.contains("root@%"), "{waits}");
+    drop(straggler);
+
+    // Nobody can tell who knocks while it cannot be read; the rotation stands, and goes on once it can.
+    let [log, aside] = ["error.log", "error.log.aside"].map(|name| server.folder().join(name));
+    fs::rename(&log, &aside).unwrap();
+    let away = donjon.run(&["rotate", "resume"]).failed(1);
+    assert!(away.contains("error.log on db1") && away.contains("No such file"), "{away}");
+    fs::rename(&aside, &log).unwrap();
+    donjon.run(&["rotate", "resume"]).ok();
+    assert!(!gets_in(server.port, HOST, OLD));
+}
+
+#[tokio::test]
+async fn a_log_on_a_host_that_is_not_described_is_a_mistake() {
+    let (_server, donjon) = site_with("", ", log_host: db1").await;
+    let mistake = donjon.run(&["rotate", "apply", "database_password"]).failed(2);
+    assert!(mistake.contains("no host `db1`") && mistake.contains("nothing was changed"), "{mistake}");
 }

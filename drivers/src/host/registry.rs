@@ -13,5 +13,8 @@ pub struct Place {
     pub control: PathBuf,
 }
 
+/// Opens a host of the deployment by its name; on error, what is wrong with what the deployment file says of it.
+pub type ByName = Arc<dyn Fn(&str) -> Result<Arc<dyn Host>, String> + Send + Sync>;
+
 /// Every host driver.
 pub static HOSTS: Table<Place, Arc<dyn Host>> = Table { family: "host", drivers: &[local::DRIVER, ssh::DRIVER] };

@@ -1,11 +1,19 @@
 //! The table of target drivers.
 
 use super::{Target, command, keystone, mariadb, proxysql, rabbitmq, redis, sshkeys};
-use crate::registry::Table;
+use crate::{host::registry::ByName, registry::Table};
 use std::sync::Arc;
 
-/// Every target driver. Beside its options, each gets its name in the deployment file.
-pub static TARGETS: Table<String, Arc<dyn Target>> = Table {
+/// What a target is opened with beside its options.
+pub struct Place {
+    /// Its name in the deployment file.
+    pub name: String,
+    /// The hosts of the deployment. One that nothing asks for is not opened.
+    pub hosts: ByName,
+}
+
+/// Every target driver.
+pub static TARGETS: Table<Place, Arc<dyn Target>> = Table {
     family: "target",
     drivers: &[
         command::DRIVER,

@@ -1,7 +1,10 @@
 //! The hosts that a rotation reaches, each opened once however many consumers and drains are on it.
 
 use donjon_drivers::{
-    host::{self, Host, registry::HOSTS},
+    host::{
+        self, Host,
+        registry::{ByName, HOSTS},
+    },
     options::Mistake,
 };
 use donjon_policies::{
@@ -49,6 +52,19 @@ impl<'a> Hosts<'a> {
         }
         Ok(self.all.insert(Arc::new(all)).clone())
     }
+}
+
+/// The hosts of a deployment for whoever knows one by its name alone.
+pub(super) fn by_name(deployment: &Deployment, control: &Path) -> ByName {
+    let hosts = deployment.hosts.clone();
+    let control = control.to_path_buf();
+    Arc::new(move |name: &str| {
+        let known = name.parse().ok().and_then(|name: HostName| hosts.get(&name));
+        let described = known.ok_or_else(|| format!("there is no host `{name}` under `hosts`"))?;
+        let place = host::registry::Place { name: name.to_owned(), control: control.clone() };
+        let opened = HOSTS.open(&described.driver, &described.options, &format!("hosts.{name}"), place);
+        opened.map_err(|found| found.iter().map(Mistake::to_string).collect::<Vec<_>>().join("; "))
+    })
 }
 
 /// Opens a host. Nothing is connected yet.

@@ -14,9 +14,10 @@ use super::{
 };
 use crate::failure::{Exit, Failure};
 use donjon_drivers::{
+    host::registry::ByName,
     keyring::{self, registry::KEYRINGS},
     options::Mistake,
-    target::{Target, registry::TARGETS},
+    target::{self, Target, registry::TARGETS},
 };
 use donjon_policies::{
     catalogue::{Catalogue, TargetKind},
@@ -37,11 +38,12 @@ pub fn subject(
     let names = planned.secrets.iter().map(|p| format!("`{}`", p.secret)).collect::<Vec<_>>().join(", ");
     let mut mistakes = Vec::new();
     let mut targets = BTreeMap::new();
+    let by_name = hosts::by_name(deployment, control);
     for credential in planned.secrets.iter().flat_map(|planned| &planned.credentials) {
         if targets.contains_key(&credential.target) {
             continue;
         }
-        match target(catalogue, deployment, &credential.target, credential.kind) {
+        match target(catalogue, deployment, &credential.target, credential.kind, &by_name) {
             Ok(reached) => drop(targets.insert(credential.target.clone(), reached)),
             Err(Unopened::Mistakes(found)) => mistakes.extend(found),
             Err(Unopened::Failed(failure)) => return Err(*failure),
@@ -122,6 +124,7 @@ fn target(
     deployment: &Deployment,
     name: &TargetName,
     kind: TargetKind,
+    hosts: &ByName,
 ) -> Result<Reached, Unopened> {
     let Some(Driven { driver, options }) = deployment.targets.get(name) else {
         let what = format!("the deployment file has no target `{name}`");
@@ -129,7 +132,8 @@ fn target(
     };
     let mut options = options.clone();
     let given = options.remove(administrator::OPTION);
-    let target = TARGETS.open(driver, &options, &format!("targets.{name}"), name.to_string());
+    let place = target::registry::Place { name: name.to_string(), hosts: hosts.clone() };
+    let target = TARGETS.open(driver, &options, &format!("targets.{name}"), place);
     let target = target.map_err(Unopened::Mistakes)?;
     let administrator = administrator::of(catalogue, name, kind, given.as_ref());
     let administrator = administrator.map_err(|failure| Unopened::Failed(Box::new(failure)))?;

@@ -7,13 +7,14 @@ use crate::{
     target::{
         Node, Sessions, Target, Twins,
         described::{NAME, each_once},
+        registry::Place,
     },
 };
 use serde::Deserialize;
 use std::{sync::Arc, time::Duration};
 
 /// The driver `command`.
-pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
+pub(in crate::target) const DRIVER: Driver<Place, Arc<dyn Target>> = Driver {
     name: "command",
     help: "anything that a program of your own speaks for, by lines and frames on its standard input and output",
     options: &[
@@ -57,7 +58,7 @@ pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
             help: "how long one answer may take, in seconds",
         },
     ],
-    open: |target, checked| {
+    open: |Place { name: target, .. }, checked| {
         let options: Options = typed(checked)?;
         each_once("nodes", options.nodes.iter().map(|node| node.name.as_str()))?;
         let settings = Settings {

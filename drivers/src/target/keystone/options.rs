@@ -7,13 +7,14 @@ use crate::{
     target::{
         Target,
         described::{NAME, each_once},
+        registry::Place,
     },
 };
 use serde::Deserialize;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// The driver `keystone`.
-pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
+pub(in crate::target) const DRIVER: Driver<Place, Arc<dyn Target>> = Driver {
     name: "keystone",
     help: "Keystone users; a change of a value ends every token that the user has, a twin user ends none",
     options: &[

@@ -6,7 +6,7 @@
 //! [`login`], [`session`] for the four things that a target is asked. Where a proxy in front holds one value per user, an
 //! account gets a [`twin`], whose rights are those of the original as the server tells them ([`grant`]). Changes are made under
 //! a lock, so that a broker that stalled cannot make one late ([`hold`]). Its [`own`] sessions prove nothing. Who was
-//! refused is read in a node's log ([`knock`]).
+//! refused is read in a node's [`log`] ([`knock`]).
 
 pub(crate) mod connection;
 mod declare;
@@ -15,6 +15,7 @@ mod grant;
 pub(super) mod hash;
 mod hold;
 mod knock;
+mod log;
 mod login;
 mod options;
 mod own;
@@ -26,5 +27,6 @@ mod survey;
 mod twin;
 pub(crate) mod way;
 
+pub use log::Log;
 pub(super) use options::DRIVER;
 pub use server::{Limits, MariaDb, Member};

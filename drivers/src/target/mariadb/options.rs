@@ -1,19 +1,22 @@
 //! The options of the driver `mariadb`.
 
-use super::{Limits, MariaDb, Member};
+use super::{Limits, Log, MariaDb, Member};
 use crate::{
+    host::registry::ByName,
     options::{Description, Kind, Need},
     registry::{Driver, typed},
     target::{
         Target,
         described::{ADDRESS, CONNECT_TIMEOUT, NAME, STATEMENT_TIMEOUT, each_once},
+        registry::Place,
     },
 };
+use donjon_policies::deployment::LOCAL;
 use serde::Deserialize;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// The driver `mariadb`.
-pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
+pub(in crate::target) const DRIVER: Driver<Place, Arc<dyn Target>> = Driver {
     name: "mariadb",
     help: "MariaDB 10.4 or newer, alone or as a Galera cluster",
     options: &[
@@ -26,14 +29,15 @@ pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
         CONNECT_TIMEOUT,
         STATEMENT_TIMEOUT,
     ],
-    open: |_, checked| {
+    open: |place, checked| {
         let options: Options = typed(checked)?;
         each_once("nodes", options.nodes.iter().map(|node| node.name.as_str()))?;
         let limits = Limits {
             connect: Duration::from_secs(options.connect_timeout),
             statement: Duration::from_secs(options.statement_timeout),
         };
-        Ok(Arc::new(MariaDb::new(options.nodes.into_iter().map(Node::member).collect(), limits)))
+        let members = options.nodes.into_iter().map(|node| node.member(&place.hosts)).collect::<Result<_, _>>()?;
+        Ok(Arc::new(MariaDb::new(members, limits)))
     },
 };
 
@@ -57,7 +61,13 @@ const NODE: &[Description] = &[
         name: "log",
         kind: Kind::Path,
         need: Need::Optional,
-        help: "its error log, where it lies on the deployment host: tells who still knocks with an old value",
+        help: "its error log: tells who still knocks with an old value",
+    },
+    Description {
+        name: "log_host",
+        kind: Kind::Text,
+        need: Need::Text("local"),
+        help: "the host, of those under `hosts`, on which that log lies",
     },
     Description {
         name: "tls_ca",
@@ -81,12 +91,20 @@ struct Node {
     port: u16,
     socket: Option<PathBuf>,
     log: Option<PathBuf>,
+    log_host: String,
     tls_ca: Option<PathBuf>,
 }
 
 impl Node {
-    fn member(self) -> Member {
-        let Self { name, address, port, socket, log, tls_ca } = self;
-        Member { name, address, port, socket, log, tls_ca }
+    fn member(self, hosts: &ByName) -> Result<Member, String> {
+        let Self { name, address, port, socket, log, log_host, tls_ca } = self;
+        let log = match log {
+            Some(log) if log_host != LOCAL => {
+                let host = hosts(&log_host).map_err(|why| format!("the log of `{name}`: {why}"))?;
+                Some(Log::On { host, name: log_host, path: log.to_string_lossy().into_owned() })
+            }
+            here => here.map(Log::Here),
+        };
+        Ok(Member { name, address, port, socket, log, tls_ca })
     }
 }

@@ -2,6 +2,7 @@
 
 pub use super::connection::Limits;
 use super::connection::{Connection, Fault, Tls};
+use super::log::Log;
 use super::own::Own;
 use super::twin::Pair;
 use super::way::{Peer, Way};
@@ -29,7 +30,7 @@ pub struct MariaDb {
 }
 
 /// One node, as the deployment file describes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Member {
     /// Its name.
     pub name: String,
@@ -39,8 +40,8 @@ pub struct Member {
     pub port: u16,
     /// Its own socket, where it runs on this machine.
     pub socket: Option<PathBuf>,
-    /// Its error log, where it can be read from here.
-    pub log: Option<PathBuf>,
+    /// Its error log, where it can be read.
+    pub log: Option<Log>,
     /// The authority that signed its certificate; without one, TCP connections are in clear.
     pub tls_ca: Option<PathBuf>,
 }

@@ -8,13 +8,14 @@ use crate::{
         Target,
         described::{ADDRESS, CONNECT_TIMEOUT, NAME, STATEMENT_TIMEOUT, TLS_CA, each_once},
         mariadb::Limits,
+        registry::Place,
     },
 };
 use serde::Deserialize;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// The driver `proxysql`.
-pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
+pub(in crate::target) const DRIVER: Driver<Place, Arc<dyn Target>> = Driver {
     name: "proxysql",
     help: "ProxySQL in front of MariaDB, changed through its admin interface",
     options: &[

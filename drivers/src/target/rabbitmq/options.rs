@@ -7,13 +7,14 @@ use crate::{
     target::{
         Target,
         described::{ADDRESS, NAME, each_once},
+        registry::Place,
     },
 };
 use serde::Deserialize;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// The driver `rabbitmq`.
-pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
+pub(in crate::target) const DRIVER: Driver<Place, Arc<dyn Target>> = Driver {
     name: "rabbitmq",
     help: "RabbitMQ 3.8 or newer with its management plugin, alone or as a cluster",
     options: &[

@@ -7,6 +7,7 @@ use crate::{
     target::{
         Target,
         described::{ADDRESS, NAME, TLS_CA, each_once},
+        registry::Place,
     },
 };
 use donjon_policies::name::SecretName;
@@ -14,7 +15,7 @@ use serde::Deserialize;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// The driver `redis`.
-pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
+pub(in crate::target) const DRIVER: Driver<Place, Arc<dyn Target>> = Driver {
     name: "redis",
     help: "Redis 6 or newer, or Valkey, alone or with replicas",
     options: &[

@@ -7,13 +7,14 @@ use crate::{
     target::{
         Target,
         described::{NAME, each_once},
+        registry::Place,
     },
 };
 use serde::Deserialize;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// The driver `sshkeys`.
-pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
+pub(in crate::target) const DRIVER: Driver<Place, Arc<dyn Target>> = Driver {
     name: "sshkeys",
     help: "authorized_keys of users on hosts that OpenSSH reaches; the administrator's value is a key too",
     options: &[
@@ -49,7 +50,7 @@ pub(in crate::target) const DRIVER: Driver<String, Arc<dyn Target>> = Driver {
             help: "how long connecting may take, and the command again, in seconds",
         },
     ],
-    open: |name, checked| {
+    open: |Place { name, .. }, checked| {
         let options: Options = typed(checked)?;
         each_once("nodes", options.nodes.iter().map(|node| node.name.as_str()))?;
         let settings = Settings {
