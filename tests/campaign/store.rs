@@ -87,9 +87,17 @@ impl Store {
 
     /// The rotation that was begun last.
     pub(super) async fn journal(&self) -> Journal {
-        let folder = format!("donjon-private/{SITE}/journal");
-        let begun = |id: &String| id.rsplit('.').nth(1).and_then(|at| at.parse::<i64>().ok());
-        let Some(id) = self.list(&folder).await.into_iter().max_by_key(begun) else { return Journal::default() };
+        let mut last: Option<(i64, String, String)> = None;
+        // One that has ended may be laid aside already.
+        for folder in ["journal", "ended"].map(|folder| format!("donjon-private/{SITE}/{folder}")) {
+            for id in self.list(&folder).await {
+                let begun = id.rsplit('.').nth(1).and_then(|at| at.parse().ok()).unwrap_or_default();
+                if last.as_ref().is_none_or(|(latest, ..)| *latest < begun) {
+                    last = Some((begun, folder.clone(), id));
+                }
+            }
+        }
+        let Some((_, folder, id)) = last else { return Journal::default() };
         let Some(found) = self.ask(Method::GET, &format!("data/{folder}/{id}")).await else {
             return Journal::default();
         };

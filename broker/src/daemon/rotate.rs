@@ -12,7 +12,7 @@ use crate::{
     rotation::{
         Means, Rotation, Subject, begin,
         heartbeat::{self, Pace},
-        journal::Held,
+        journal::{Held, Journal},
         open, plan,
     },
     settings,
@@ -151,10 +151,11 @@ pub(super) async fn each(
         daemon.record_about(actor, Act::Rotate, about, Outcome::Intent)?;
         let began = async {
             let preflight = begin::preflight(&*store, &daemon.layout, &subject).await.map_err(not_begun)?;
+            preflight.provable(&subject, &asked.vouched)?;
             let own = daemon.id.to_string();
-            let held = begin::begin(&*store, &daemon.layout, &subject, &own, preflight, &asked.vouched, now()).await?;
             // Whoever moves the authority marks it first and then looks for journals: one of the two sees the other.
-            super::transfer::authority_is_here(daemon).await?;
+            let here = super::transfer::authority_is_here(daemon);
+            let held = begin::begin(&*store, &daemon.layout, &subject, &own, preflight, now(), here).await?;
             Ok((subject, held))
         };
         let ended = match began.await {
@@ -345,28 +346,40 @@ async fn drive(
         generation::make(entry.recipe, &generation::System, now() / 1_000_000).map_err(unmade)
     };
     // The caller may have left; the rotation goes on.
-    let told = |event| drop(tell.send(event));
+    let tell = |event| drop(tell.send(event));
     let begun = way == Way::Begun;
     let (leave, back) = match way {
         Way::Begun => (BTreeSet::new(), false),
         Way::On { leave } => (leave, false),
         Way::Back => (BTreeSet::new(), true),
     };
-    let means = Means { store, layout: &daemon.layout, subject, make: &make, clock: &now, tell: &told, leave };
-    let mut rotation = Rotation::new(means, held);
+    let means = Means { store, layout: &daemon.layout, subject, make: &make, clock: &now, tell: &tell, leave };
+    let mut rotation = if begun { Rotation::begun(means, held) } else { Rotation::new(means, held) };
     let work = async {
         if !begun {
             rotation.take_over(&daemon.id.to_string()).await?;
         }
         if back { rotation.abort().await.map(drop) } else { rotation.drive().await.map(drop) }
     };
-    let ended = tokio::select! {
-        ended = work => ended,
-        never = heartbeat::beat(store, &daemon.layout, &daemon.id, Pace::USUAL) => match never {},
-    };
-    heartbeat::end(store, &daemon.layout, &daemon.id).await;
-    ended?;
-    let journal = rotation.journal();
+    heartbeat::beating(store, &daemon.layout, &daemon.id, Pace::USUAL, work).await?;
+    let held = rotation.held;
+    let answer = told(&held.journal, subject, back);
+    lay_aside(daemon, held);
+    answer
+}
+
+/// Nobody waits for it: what is left is laid aside later.
+fn lay_aside(daemon: &Daemon, held: Held) {
+    let (Ok(store), layout) = (daemon.store(), daemon.layout.clone()) else { return };
+    drop(tokio::spawn(async move {
+        if let Err(error) = held.lay_aside(&*store, &layout).await {
+            tracing::debug!(%error, "a journal was not laid aside");
+        }
+    }));
+}
+
+/// What is told of a rotation that has ended; `back` says that it was called off.
+fn told(journal: &Journal, subject: &Subject, back: bool) -> Result<Value, Failure> {
     if journal.state == State::Restored {
         return Err(Failure::new(
             Exit::Failed,
@@ -385,7 +398,7 @@ async fn drive(
     Ok(describe(journal))
 }
 
-fn describe(journal: &crate::rotation::Journal) -> Value {
+fn describe(journal: &Journal) -> Value {
     let (began, last) = (journal.history.first(), journal.history.last());
     let accounts = journal.secrets.iter().flat_map(|item| &item.credentials).flat_map(|c| &c.accounts);
     json!({

@@ -12,30 +12,42 @@ struct Record {
 
 /// The epoch now; 0 before the first publication.
 pub async fn read(store: &dyn Store, layout: &Layout) -> Result<u64, StoreError> {
-    Ok(read_versioned(store, layout).await?.0)
+    Ok(look(store, layout).await?.epoch)
+}
+
+/// The epoch as it was read.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen {
+    epoch: u64,
+    expected: Expected,
 }
 
 /// Makes it one more, whoever else does the same, and returns the new one.
 pub async fn bump(store: &dyn Store, layout: &Layout) -> Result<u64, StoreError> {
+    bump_from(store, layout, look(store, layout).await?).await
+}
+
+/// As [`bump`], where it was read a moment ago.
+pub async fn bump_from(store: &dyn Store, layout: &Layout, mut seen: Seen) -> Result<u64, StoreError> {
     let path = layout.epoch();
     for _ in 0..MOST_RACES {
-        let (epoch, expected) = read_versioned(store, layout).await?;
-        let next = Record { format: FORMAT, epoch: epoch + 1 };
+        let next = Record { format: FORMAT, epoch: seen.epoch + 1 };
         let document =
             Document::plain(&next).map_err(|_| StoreError::Damaged { path: path.clone(), what: "no JSON object" })?;
-        match store.write(&path, &document, expected).await {
+        match store.write(&path, &document, seen.expected).await {
             Ok(_) => return Ok(next.epoch),
-            Err(StoreError::Conflict { .. }) => {}
+            Err(StoreError::Conflict { .. }) => seen = look(store, layout).await?,
             Err(other) => return Err(other),
         }
     }
     Err(StoreError::Conflict { path })
 }
 
-async fn read_versioned(store: &dyn Store, layout: &Layout) -> Result<(u64, Expected), StoreError> {
+/// Reads it, to make it one more later.
+pub async fn look(store: &dyn Store, layout: &Layout) -> Result<Seen, StoreError> {
     let path = layout.epoch();
     match store.read(&path, Which::Latest).await? {
-        None => Ok((0, Expected::Absent)),
+        None => Ok(Seen { epoch: 0, expected: Expected::Absent }),
         Some(stored) => {
             let record: Record = stored
                 .document
@@ -44,7 +56,7 @@ async fn read_versioned(store: &dyn Store, layout: &Layout) -> Result<(u64, Expe
             if record.format > FORMAT {
                 return Err(StoreError::Damaged { path, what: "written by a newer donjon" });
             }
-            Ok((record.epoch, Expected::Newest(stored.version)))
+            Ok(Seen { epoch: record.epoch, expected: Expected::Newest(stored.version) })
         }
     }
 }

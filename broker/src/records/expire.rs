@@ -4,7 +4,7 @@ use super::{
     Layout,
     labels::{self, Kept},
 };
-use crate::rotation::journal::Held;
+use crate::rotation::journal::{Held, Journal};
 use donjon_drivers::store::{Store, StoreError, Version};
 use donjon_policies::name::SecretName;
 
@@ -32,18 +32,27 @@ pub async fn expire(store: &dyn Store, layout: &Layout, now: i64) -> Result<Vec<
     Ok(destroyed)
 }
 
-/// Removes the journals of rotations that ended long ago, and what a broker that stalled may have left pending of them.
+/// Lays the journals of rotations that have ended aside, and removes those that ended long ago, with what a broker that
+/// stalled may have left pending of them.
 pub async fn forget(store: &dyn Store, layout: &Layout, now: i64) -> Result<(), StoreError> {
-    for held in Held::all(store, layout).await? {
-        let journal = &held.journal;
-        let last = journal.history.last().map_or(0, |(_, at)| at / 1_000_000);
-        if !journal.state.ended() || last + REMEMBERED > now {
+    for held in Held::current(store, layout).await?.into_iter().filter(|held| held.journal.state.ended()) {
+        held.lay_aside(store, layout).await?;
+    }
+    for id in store.list(&layout.journals_aside()).await? {
+        // A rotation ends after it has begun: most need not be read to be seen to be young.
+        if Journal::began(&id).is_some_and(|began| began / 1_000_000 + REMEMBERED > now) {
             continue;
         }
-        for secret in journal.names() {
-            store.remove(&layout.pending(&journal.id, &secret)).await?;
+        let path = layout.journal_aside(&id);
+        let Some(held) = Held::read_at(store, &path).await? else { continue };
+        let last = held.journal.history.last().map_or(0, |(_, at)| at / 1_000_000);
+        if last + REMEMBERED > now {
+            continue;
         }
-        store.remove(&layout.journal(&journal.id)).await?;
+        for secret in held.journal.names() {
+            store.remove(&layout.pending(&id, &secret)).await?;
+        }
+        store.remove(&path).await?;
     }
     Ok(())
 }
@@ -54,15 +63,17 @@ const REMEMBERED: i64 = 90 * 24 * 3600;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::records::secrets;
+    use crate::{records::secrets, rotation::journal::Item};
     use donjon_drivers::{
         material::Material,
         store::{
-            VersionState,
+            Document, Expected, VersionState, Which,
             memory::Memory,
             secret::{Origin, SecretRecord, SecretValue},
         },
     };
+
+    use donjon_policies::transition::{Path, State};
 
     #[tokio::test]
     async fn a_previous_version_is_destroyed_when_its_time_has_come_and_not_before() {
@@ -86,5 +97,30 @@ mod tests {
         let states: Vec<_> = store.versions(&layout.secret(&name)).await.unwrap().iter().map(|v| v.state).collect();
         assert_eq!(states, [VersionState::Destroyed, VersionState::Present, VersionState::Present]);
         assert_eq!(expire(&store, &layout, 200).await.unwrap(), [(name.clone(), Version(2))]);
+    }
+
+    #[tokio::test]
+    async fn a_journal_is_laid_aside_when_it_has_ended_and_removed_a_quarter_of_a_year_later() {
+        let (store, layout) = (Memory::default(), Layout::new("d".parse().unwrap()).unwrap());
+        let secret: SecretName = "x".parse().unwrap();
+        let begun = 1_700_000_000_i64;
+        let (young, old) = (Journal::id("x", begun * 1_000_000), "x.1".to_owned());
+        for id in [&young, &old] {
+            let item = Item { secret: secret.clone(), old: Version(1), new: None, credentials: Vec::new() };
+            let mut journal = Journal::new(id.clone(), Path::Overlap, vec![item], "a", begun * 1_000_000);
+            journal.state = State::Retired;
+            journal.history.push((State::Retired, begun * 1_000_000));
+            Held::create(&store, &layout, journal).await.unwrap();
+            let left = Document::from_json(Material::from("{}".to_owned())).unwrap();
+            store.write(&layout.pending(id, &secret), &left, Expected::Absent).await.unwrap();
+        }
+        let known = async || Held::all(&store, &layout).await.unwrap().len();
+        let aside = async || store.list(&layout.journals_aside()).await.unwrap().len();
+        let left = async || store.read(&layout.pending(&young, &secret), Which::Latest).await.unwrap().is_some();
+        let until = begun + REMEMBERED;
+        forget(&store, &layout, until - 1).await.unwrap();
+        assert_eq!((known().await, aside().await, left().await), (2, 2, true));
+        forget(&store, &layout, until).await.unwrap();
+        assert_eq!((known().await, aside().await, left().await), (0, 0, false));
     }
 }

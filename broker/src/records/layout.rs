@@ -6,6 +6,7 @@
 //! donjon-private/<deployment>/pending/<rotation>/<secret>  a value that no consumer can read yet
 //! donjon-private/<deployment>/labels/<secret>   current, previous, and which rotation holds the secret
 //! donjon-private/<deployment>/journal/<rotation>  a rotation's journal
+//! donjon-private/<deployment>/ended/<rotation>  the journal of one that has ended, laid aside
 //! donjon-private/<deployment>/adoption          which file was taken over last, and how far
 //! donjon-private/<deployment>/heartbeat/<broker>  that a broker which drives a rotation lives
 //! donjon-private/<deployment>/authority         which store rotates and signs
@@ -59,6 +60,16 @@ impl Layout {
     /// A rotation's journal.
     pub fn journal(&self, id: &str) -> RecordPath {
         self.private(&format!("journal/{id}"))
+    }
+
+    /// The folder of journals that are laid aside.
+    pub fn journals_aside(&self) -> RecordPath {
+        self.private("ended")
+    }
+
+    /// The journal of a rotation that has ended, laid aside.
+    pub fn journal_aside(&self, id: &str) -> RecordPath {
+        self.private(&format!("ended/{id}"))
     }
 
     /// Where a broker says that it lives.

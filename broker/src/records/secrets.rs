@@ -54,14 +54,36 @@ pub async fn write_at(
     record: &SecretRecord,
     expected: Expected,
 ) -> Result<Version, StoreError> {
+    let version = write_unseen(store, path, record, expected).await?;
+    see(store, path, record, version).await?;
+    Ok(version)
+}
+
+/// Writes a version at a path, which [`see`] is to read back.
+pub async fn write_unseen(
+    store: &dyn Store,
+    path: &donjon_drivers::store::RecordPath,
+    record: &SecretRecord,
+    expected: Expected,
+) -> Result<Version, StoreError> {
+    let unwritable = |_| StoreError::Damaged { path: path.clone(), what: "cannot be written as JSON" };
+    let document: Document = record.to_document().map_err(unwritable)?;
+    store.write(path, &document, expected).await
+}
+
+/// Reads back what was written.
+pub async fn see(
+    store: &dyn Store,
+    path: &donjon_drivers::store::RecordPath,
+    record: &SecretRecord,
+    version: Version,
+) -> Result<(), StoreError> {
     let damaged = |what| StoreError::Damaged { path: path.clone(), what };
-    let document: Document = record.to_document().map_err(|_| damaged("cannot be written as JSON"))?;
-    let version = store.write(path, &document, expected).await?;
     let back = read_at(store, path, &record.name, Which::Number(version))
         .await?
         .ok_or_else(|| damaged("not there after it was written"))?;
     if back.record.value.matches(&record.value) {
-        Ok(version)
+        Ok(())
     } else {
         Err(damaged("reads back otherwise than it was written"))
     }

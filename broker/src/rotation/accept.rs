@@ -10,7 +10,7 @@ use super::{
     values::{Side, Values},
 };
 use crate::failure::{Exit, Failure};
-use donjon_drivers::target::Account;
+use donjon_drivers::target::{Account, Node};
 use futures_util::future::try_join;
 
 /// A credential of a rotation, with its secret.
@@ -54,13 +54,16 @@ pub fn credentials<'a>(rotation: &'a Rotation<'_>) -> Vec<Of<'a>> {
 /// Makes every account accept both values, `first` the likelier. One that holds a single value keeps the old one.
 pub async fn both(rotation: &Rotation<'_>, values: &Values, first: Side, point: &str) -> Result<(), Failure> {
     for place in places(rotation, values) {
-        for account in &place.credential.accounts {
-            match (place.credential.way, &place.credential.twin) {
-                (Way::Both, _) => place.declare(account, &[first, first.other()]).await?,
-                (Way::Twin, Some(twin)) => place.twin(account, &twin_of(twin, account)).await?,
-                (Way::Switch | Way::Twin, _) => continue,
+        let accounts = &place.credential.accounts;
+        match (place.credential.way, &place.credential.twin) {
+            (Way::Both, _) => place.declare_all(accounts, &[first, first.other()], point).await?,
+            (Way::Twin, Some(twin)) => {
+                for account in accounts {
+                    place.twin(account, &twin_of(twin, account)).await?;
+                    checkpoint::reached(point);
+                }
             }
-            checkpoint::reached(point);
+            (Way::Switch | Way::Twin, _) => {}
         }
     }
     Ok(())
@@ -70,10 +73,7 @@ pub async fn both(rotation: &Rotation<'_>, values: &Values, first: Side, point: 
 pub async fn only(rotation: &Rotation<'_>, values: &Values, keep: Side, point: &str) -> Result<(), Failure> {
     for place in places(rotation, values) {
         if place.credential.twin.is_none() {
-            for account in &place.credential.accounts {
-                place.declare(account, &[keep]).await?;
-                checkpoint::reached(point);
-            }
+            place.declare_all(&place.credential.accounts, &[keep], point).await?;
             continue;
         }
         // Nobody may lose both: the one that stays is seen to accept before the other goes.
@@ -93,10 +93,7 @@ pub async fn only(rotation: &Rotation<'_>, values: &Values, keep: Side, point: &
 pub async fn switch(rotation: &Rotation<'_>, values: &Values, to: Side, point: &str) -> Result<(), Failure> {
     both(rotation, values, to, point).await?;
     for place in places(rotation, values).into_iter().filter(|place| place.credential.way == Way::Switch) {
-        for account in &place.credential.accounts {
-            place.declare(account, &[to]).await?;
-            checkpoint::reached(point);
-        }
+        place.declare_all(&place.credential.accounts, &[to], point).await?;
     }
     Ok(())
 }
@@ -122,20 +119,32 @@ pub async fn logins(
 /// Before the rotation moves on: does every target still accept both? A deployer's own run sets one password and collapses
 /// the chain; it is put back and reported.
 pub async fn still_both(rotation: &mut Rotation<'_>, values: &Values) -> Result<(), Failure> {
-    let refused = async |rotation: &Rotation<'_>| {
-        let overlaps = |credential: &Credential| credential.way != Way::Switch;
-        let (new, old) =
-            try_join(logins(rotation, values, Side::New, overlaps), logins(rotation, values, Side::Old, overlaps))
-                .await?;
-        Ok::<_, Failure>((new.refused, old.refused))
-    };
-    let (new, old) = refused(rotation).await?;
-    if new.is_empty() && old.is_empty() {
+    let refused = refused(rotation, values).await?;
+    both_again(rotation, values, refused).await
+}
+
+/// Where one of two values that are to be accepted is refused.
+pub struct Refused {
+    new: Vec<(Node, Account)>,
+    old: Vec<(Node, Account)>,
+}
+
+/// Tries both values wherever both are to be accepted.
+pub async fn refused(rotation: &Rotation<'_>, values: &Values) -> Result<Refused, Failure> {
+    let overlaps = |credential: &Credential| credential.way != Way::Switch;
+    let (new, old) =
+        try_join(logins(rotation, values, Side::New, overlaps), logins(rotation, values, Side::Old, overlaps)).await?;
+    Ok(Refused { new: new.refused, old: old.refused })
+}
+
+/// Declares both again where one was found to be refused.
+pub async fn both_again(rotation: &mut Rotation<'_>, values: &Values, found: Refused) -> Result<(), Failure> {
+    if found.new.is_empty() && found.old.is_empty() {
         return Ok(());
     }
     // An account that is gone refuses everything, and nothing can be declared on it.
     look_again(rotation, values, Strangers::Taken).await?;
-    let (mut collapsed, old) = refused(rotation).await?;
+    let Refused { new: mut collapsed, old } = refused(rotation, values).await?;
     // An account with a twin that no longer accepts the old value is told so again; its twin is not concerned.
     for (_, account) in &old {
         for place in places(rotation, values).into_iter().filter(|place| place.credential.twin.is_some()) {

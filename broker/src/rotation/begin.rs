@@ -2,7 +2,7 @@
 
 use super::{
     Journal, Subject, checkpoint, claim,
-    journal::{Credential, FORMAT, Held, Item},
+    journal::{Credential, Held, Item},
     probe::{self, Found},
     state_transfer,
     step::roll::fed,
@@ -23,9 +23,9 @@ use donjon_drivers::{
 };
 use donjon_policies::{
     name::{SecretName, TargetName},
-    transition::{self, Event, State},
+    transition::{self, Event},
 };
-use futures_util::future::{try_join, try_join_all};
+use futures_util::future::{join, try_join, try_join_all};
 use std::collections::BTreeMap;
 
 /// What a look at the targets found before anything was changed.
@@ -35,6 +35,27 @@ pub struct Preflight {
     pub secrets: Vec<Item>,
     /// Accounts that nobody can try from here, and why. The operator may vouch for them by name.
     pub unprovable: Vec<(String, Account, String)>,
+    /// What the labels of each said before.
+    labels: Vec<labels::Held>,
+}
+
+impl Preflight {
+    /// Refused where accounts are left that neither this broker can try nor the operator has vouched for.
+    pub fn provable(&self, subject: &Subject, vouched: &[String]) -> Result<(), Failure> {
+        let stranger = |(_, account, _): &&(String, Account, String)| !vouched.contains(&account.to_string());
+        let unknown: Vec<_> = self.unprovable.iter().filter(stranger).collect();
+        if !unknown.is_empty() {
+            let mut failure =
+                Failure::new(Exit::Refused, format!("cannot prove {} for every account", subject.names()));
+            failure.causes = unknown.iter().map(|(node, account, why)| format!("{account} on {node}: {why}")).collect();
+            let vouch: Vec<_> = unknown.iter().map(|(_, account, _)| format!("--vouch '{account}'")).collect();
+            return Err(failure.state("nothing was changed").hint(format!(
+                "remove accounts that nobody uses, or say that you have tried them: {}",
+                vouch.join(" ")
+            )));
+        }
+        Ok(())
+    }
 }
 
 /// Looks at the store and the targets: are the stored values the ones that work, everywhere?
@@ -46,8 +67,8 @@ pub async fn preflight(store: &dyn Store, layout: &Layout, subject: &Subject) ->
     let held = subject.secrets.iter().map(|item| stored(store, layout, item));
     let (held, logins) = try_join(try_join_all(held), try_join_all(logins)).await?;
     let logins: BTreeMap<TargetName, Login> = logins.into_iter().collect();
-    let (mut secrets, mut unprovable) = (Vec::new(), Vec::new());
-    for (item, held) in subject.secrets.iter().zip(held) {
+    let (mut secrets, mut unprovable, mut before) = (Vec::new(), Vec::new(), Vec::new());
+    for (item, (labels, held)) in subject.secrets.iter().zip(held) {
         let mut credentials = Vec::new();
         for credential in &item.credentials {
             let looked = look(subject, item, credential, &held, &logins[&credential.target]).await;
@@ -56,6 +77,7 @@ pub async fn preflight(store: &dyn Store, layout: &Layout, subject: &Subject) ->
             credentials.push(credential);
         }
         secrets.push(Item { secret: item.secret.clone(), old: held.version, new: None, credentials });
+        before.push(labels);
     }
     for instance in &subject.instances {
         if let Some(why) = fed::distrusted(store, layout, instance).await? {
@@ -65,7 +87,7 @@ pub async fn preflight(store: &dyn Store, layout: &Layout, subject: &Subject) ->
                 .hint("mend the check: a rotation believes it only if it fails on a wrong value and passes on the one in force"));
         }
     }
-    Ok(Preflight { secrets, unprovable })
+    Ok(Preflight { secrets, unprovable, labels: before })
 }
 
 /// Those of the secrets that a target has no account of, and what it says.
@@ -76,7 +98,7 @@ pub async fn absent(
 ) -> Result<BTreeMap<SecretName, String>, Failure> {
     let mut absent = BTreeMap::new();
     for item in &subject.secrets {
-        let held = stored(store, layout, item).await?;
+        let (_, held) = stored(store, layout, item).await?;
         for credential in &item.credentials {
             let login = administrator(store, layout, subject, &credential.target).await?;
             match look(subject, item, credential, &held, &login).await {
@@ -114,19 +136,20 @@ pub async fn by_socket(store: &dyn Store, layout: &Layout, subject: &Subject, it
     (!told.is_empty()).then(|| told.join("; "))
 }
 
-async fn stored(store: &dyn Store, layout: &Layout, item: &subject::Item) -> Result<Stored, Failure> {
+async fn stored(store: &dyn Store, layout: &Layout, item: &subject::Item) -> Result<(labels::Held, Stored), Failure> {
     let secret = &item.secret;
     let failed = |error: StoreError| translate::store(format!("cannot rotate `{secret}`"), &error);
     let (labels, held) = (labels::read(store, layout, secret), secrets::read(store, layout, secret, Which::Latest));
     let (labels, held) = try_join(labels, held).await.map_err(failed)?;
-    if let Some(id) = labels.labels.rotation {
-        return Err(claim::taken(secret, &id));
+    if let Some(id) = &labels.labels.rotation {
+        return Err(claim::taken(secret, id));
     }
-    held.ok_or_else(|| {
+    let held = held.ok_or_else(|| {
         Failure::new(Exit::NotThere, format!("there is no secret `{secret}`"))
             .state("nothing was changed")
             .hint("`donjon adopt` or `donjon put` stores the value that works now")
-    })
+    })?;
+    Ok((labels, held))
 }
 
 /// Looks at one credential: which accounts there are, and whether each accepts the stored value.
@@ -189,53 +212,30 @@ async fn look(
     Ok((found, credential))
 }
 
-/// Writes the journal and claims the secrets. A second rotation of any of them is told to wait.
+/// Writes the journal and claims the secrets. A second rotation of any of them is told to wait. `here` looks, once the journal
+/// is there, whether this store is still the authority.
 pub async fn begin(
     store: &dyn Store,
     layout: &Layout,
     subject: &Subject,
     broker: &str,
     preflight: Preflight,
-    vouched: &[String],
     now: i64,
+    here: impl Future<Output = Result<(), Failure>>,
 ) -> Result<Held, Failure> {
-    let stranger = |(_, account, _): &&(String, Account, String)| !vouched.contains(&account.to_string());
-    let unknown: Vec<_> = preflight.unprovable.iter().filter(stranger).collect();
-    if !unknown.is_empty() {
-        let mut failure = Failure::new(Exit::Refused, format!("cannot prove {} for every account", subject.names()));
-        failure.causes = unknown.iter().map(|(node, account, why)| format!("{account} on {node}: {why}")).collect();
-        let vouch: Vec<_> = unknown.iter().map(|(_, account, _)| format!("--vouch '{account}'")).collect();
-        return Err(failure
-            .state("nothing was changed")
-            .hint(format!("remove accounts that nobody uses, or say that you have tried them: {}", vouch.join(" "))));
-    }
     let failed = |error: StoreError| translate::store(format!("cannot rotate {}", subject.names()), &error);
     let named = match subject.secrets.as_slice() {
         [one] => one.secret.to_string(),
         several => format!("{}-secrets", several.len()),
     };
-    let journal = Journal {
-        format: FORMAT,
-        id: format!("{named}.{now}.{:08x}", rand::random::<u32>()),
-        path: subject.path,
-        compromised: subject.compromised,
-        returned: false,
-        secrets: preflight.secrets,
-        state: State::Planned,
-        history: vec![(State::Planned, now)],
-        broker: broker.to_owned(),
-        former: Vec::new(),
-        marks: BTreeMap::new(),
-        epoch: None,
-        restarted: Vec::new(),
-        waiting: None,
-        watched: BTreeMap::new(),
-        undone: None,
-    };
+    let id = Journal::id(&named, now);
+    let journal =
+        Journal { compromised: subject.compromised, ..Journal::new(id, subject.path, preflight.secrets, broker, now) };
     let mut held = Held::create(store, layout, journal).await.map_err(failed)?;
     checkpoint::reached("rotation.journal-created");
-    match claim::claim(store, layout, &held).await {
-        Ok(()) => Ok(held),
+    let (claimed, here) = join(claim::first(store, layout, &held, &preflight.labels), here).await;
+    match claimed {
+        Ok(()) => here.map(|()| held),
         Err(failure) if failure.code == Exit::Conflict => {
             claim::let_go(store, layout, &held).await?;
             held.journal.undone = Some(failure.message.clone());

@@ -22,6 +22,26 @@ pub async fn claim(store: &dyn Store, layout: &Layout, rotation: &Held) -> Resul
     Ok(())
 }
 
+/// As [`claim`], for a rotation that has just begun, over the labels as they were before it had. The journal needs no look:
+/// whoever has taken over since has written the labels anew.
+pub async fn first(
+    store: &dyn Store,
+    layout: &Layout,
+    rotation: &Held,
+    before: &[labels::Held],
+) -> Result<(), Failure> {
+    for (secret, labels) in rotation.journal.names().iter().zip(before) {
+        let claimed = Labels { rotation: Some(rotation.journal.id.clone()), ..labels.labels.clone() };
+        match labels::write(store, layout, secret, labels, &claimed).await {
+            Ok(()) => checkpoint::reached("rotation.claimed"),
+            // Also an earlier version that was destroyed meanwhile changes them.
+            Err(StoreError::Conflict { .. }) => one(store, layout, rotation, secret).await?,
+            Err(error) => return Err(translate::store(format!("cannot rotate `{secret}`"), &error)),
+        }
+    }
+    Ok(())
+}
+
 async fn one(store: &dyn Store, layout: &Layout, rotation: &Held, secret: &SecretName) -> Result<(), Failure> {
     let journal = &rotation.journal;
     let failed = |error: StoreError| translate::store(format!("cannot rotate `{secret}`"), &error);
@@ -104,21 +124,50 @@ pub async fn release(
     secret: &SecretName,
     change: impl FnOnce(Labels) -> Labels,
 ) -> Result<(), Failure> {
-    let journal = &rotation.journal;
-    let failed = |error: StoreError| translate::store(format!("cannot end the rotation of `{secret}`"), &error);
-    let held = labels::read(store, layout, secret).await.map_err(failed)?;
-    if held.labels.rotation.as_deref() == Some(journal.id.as_str()) {
-        // Between the look and the change: whoever takes over from now on writes the labels anew, and stops this one there.
-        if !rotation.is_newest(store, layout).await.map_err(failed)? {
-            return Err(probe::taken_over(&journal.named()));
-        }
-        store.remove(&layout.pending(&journal.id, secret)).await.map_err(failed)?;
-        checkpoint::reached("rotation.pending-removed");
-        let labels = Labels { rotation: None, ..change(held.labels.clone()) };
-        labels::write(store, layout, secret, &held, &labels).await.map_err(failed)?;
-        checkpoint::reached("rotation.labels-written");
+    match last_held(store, layout, rotation, secret).await? {
+        Some(held) => let_one_go(store, layout, secret, &held, change).await,
+        None => Ok(()),
     }
+}
+
+/// The first half of [`release`]: the labels of a secret that is still held, once nothing is pending of it.
+pub async fn last_held(
+    store: &dyn Store,
+    layout: &Layout,
+    rotation: &Held,
+    secret: &SecretName,
+) -> Result<Option<labels::Held>, Failure> {
+    let journal = &rotation.journal;
+    let failed = |error: StoreError| unended(secret, &error);
+    let held = labels::read(store, layout, secret).await.map_err(failed)?;
+    if held.labels.rotation.as_deref() != Some(journal.id.as_str()) {
+        return Ok(None);
+    }
+    // Between the look and the change: whoever takes over from now on writes the labels anew, and stops this one there.
+    if !rotation.is_newest(store, layout).await.map_err(failed)? {
+        return Err(probe::taken_over(&journal.named()));
+    }
+    store.remove(&layout.pending(&journal.id, secret)).await.map_err(failed)?;
+    checkpoint::reached("rotation.pending-removed");
+    Ok(Some(held))
+}
+
+/// The second half of [`release`]: it lets go.
+pub async fn let_one_go(
+    store: &dyn Store,
+    layout: &Layout,
+    secret: &SecretName,
+    held: &labels::Held,
+    change: impl FnOnce(Labels) -> Labels,
+) -> Result<(), Failure> {
+    let labels = Labels { rotation: None, ..change(held.labels.clone()) };
+    labels::write(store, layout, secret, held, &labels).await.map_err(|error| unended(secret, &error))?;
+    checkpoint::reached("rotation.labels-written");
     Ok(())
+}
+
+fn unended(secret: &SecretName, error: &StoreError) -> Failure {
+    translate::store(format!("cannot end the rotation of `{secret}`"), error)
 }
 
 /// A secret is another rotation's.
@@ -131,38 +180,20 @@ pub fn taken(secret: &SecretName, id: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rotation::journal::FORMAT;
-    use donjon_drivers::store::memory::Memory;
+    use crate::rotation::journal::Item;
+    use donjon_drivers::store::{Version, memory::Memory};
     use donjon_policies::transition::{Path, State};
-    use std::collections::BTreeMap;
+
+    fn journal(id: &str, secret: &SecretName, state: State) -> Journal {
+        let item = Item { secret: secret.clone(), old: Version(1), new: None, credentials: Vec::new() };
+        Journal { state, ..Journal::new(id.to_owned(), Path::Overlap, vec![item], "a", 0) }
+    }
 
     #[tokio::test]
     async fn a_broker_that_was_overtaken_lets_nothing_go() {
         let (store, layout) = (Memory::default(), Layout::new("d".parse().unwrap()).unwrap());
         let secret: SecretName = "x".parse().unwrap();
-        let journal = Journal {
-            format: FORMAT,
-            id: "x.1".to_owned(),
-            path: Path::Overlap,
-            compromised: false,
-            returned: false,
-            secrets: vec![super::super::journal::Item {
-                secret: secret.clone(),
-                old: donjon_drivers::store::Version(1),
-                new: None,
-                credentials: Vec::new(),
-            }],
-            state: State::Restoring,
-            history: Vec::new(),
-            broker: "a".to_owned(),
-            former: Vec::new(),
-            marks: BTreeMap::new(),
-            epoch: None,
-            restarted: Vec::new(),
-            waiting: None,
-            watched: BTreeMap::new(),
-            undone: None,
-        };
+        let journal = journal("x.1", &secret, State::Restoring);
         let first = Held::create(&store, &layout, journal).await.unwrap();
         claim(&store, &layout, &first).await.unwrap();
         // What it read of the labels before it was overtaken is no longer what they are.
@@ -180,5 +211,39 @@ mod tests {
         assert!(held(&store, &layout, &second.journal).await.unwrap().contains(&secret));
         release(&store, &layout, &second, &secret, |labels| labels).await.unwrap();
         assert!(held(&store, &layout, &second.journal).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_first_claim_is_over_the_labels_of_before_or_after_a_look_at_the_journal() {
+        let (store, layout) = (Memory::default(), Layout::new("d".parse().unwrap()).unwrap());
+        let secret: SecretName = "x".parse().unwrap();
+        let begun = async |id: &str| Held::create(&store, &layout, journal(id, &secret, State::Planned)).await.unwrap();
+        let of = async || labels::read(&store, &layout, &secret).await.unwrap();
+        let whose = async || of().await.labels.rotation;
+
+        // An earlier version was destroyed between the look and the claim.
+        let (before, one) = (of().await, begun("x.1").await);
+        labels::write(&store, &layout, &secret, &before, &before.labels).await.unwrap();
+        first(&store, &layout, &one, &[before]).await.unwrap();
+        assert_eq!(whose().await.as_deref(), Some("x.1"));
+        release(&store, &layout, &one, &secret, |labels| labels).await.unwrap();
+
+        // Another rotation was faster.
+        let (before, two, three) = (of().await, begun("x.2").await, begun("x.3").await);
+        first(&store, &layout, &three, &[of().await]).await.unwrap();
+        let taken = first(&store, &layout, &two, &[before]).await.unwrap_err();
+        assert_eq!(taken.code, Exit::Conflict);
+        assert_eq!(whose().await.as_deref(), Some("x.3"));
+        release(&store, &layout, &three, &secret, |labels| labels).await.unwrap();
+
+        // This one stalled after its journal; another broker took over and has ended it meanwhile.
+        let (before, four) = (of().await, begun("x.4").await);
+        let mut other = Held::read(&store, &layout, "x.4").await.unwrap().unwrap();
+        other.save(&store, &layout).await.unwrap();
+        claim(&store, &layout, &other).await.unwrap();
+        release(&store, &layout, &other, &secret, |labels| labels).await.unwrap();
+        let late = first(&store, &layout, &four, &[before]).await.unwrap_err();
+        assert_eq!(late.code, Exit::Conflict);
+        assert_eq!(whose().await, None, "nothing holds what nobody would let go");
     }
 }

@@ -83,12 +83,20 @@ impl<'a> Rotation<'a> {
             seen: Seen::default(),
         }
     }
+
+    /// One that this process has just begun: it holds what it has claimed.
+    pub fn begun(means: Means<'a>, held: Held) -> Self {
+        let mine = held.journal.names().into_iter().collect();
+        Self { mine, ..Self::new(means, held) }
+    }
 }
 
 impl Rotation<'_> {
     /// Moves on until the rotation has ended or cannot go on. What it cannot do now, `resume` can do later.
     pub async fn drive(&mut self) -> Result<&Journal, Failure> {
-        self.look().await.map_err(|failure| self.explain(failure))?;
+        if self.mine.is_empty() {
+            self.look().await.map_err(|failure| self.explain(failure))?;
+        }
         while !self.journal().state.ended() {
             let event = self.step().await.map_err(|failure| self.explain(failure))?;
             self.moved(event).await?;

@@ -101,8 +101,28 @@ pub async fn lives(store: &dyn Store, layout: &Layout, held: &Held, pace: Pace) 
     Ok(false)
 }
 
+/// Does some work, and tells meanwhile that this broker lives.
+pub async fn beating<T>(
+    store: &dyn Store,
+    layout: &Layout,
+    broker: &Broker,
+    pace: Pace,
+    work: impl Future<Output = T>,
+) -> T {
+    let begun = tokio::time::Instant::now();
+    let done = tokio::select! {
+        done = work => done,
+        never = beat(store, layout, broker, pace) => match never {},
+    };
+    // What took less than the time to a first beat has left none.
+    if begun.elapsed() >= pace.every {
+        end(store, layout, broker).await;
+    }
+    done
+}
+
 /// Says that this broker lives, again and again. Rotations shorter than one beat write nothing.
-pub async fn beat(store: &dyn Store, layout: &Layout, broker: &Broker, pace: Pace) -> Infallible {
+async fn beat(store: &dyn Store, layout: &Layout, broker: &Broker, pace: Pace) -> Infallible {
     let mut beats = 0_u64;
     loop {
         tokio::time::sleep(pace.every).await;
@@ -115,7 +135,7 @@ pub async fn beat(store: &dyn Store, layout: &Layout, broker: &Broker, pace: Pac
 }
 
 /// Removes what the beats wrote.
-pub async fn end(store: &dyn Store, layout: &Layout, broker: &Broker) {
+async fn end(store: &dyn Store, layout: &Layout, broker: &Broker) {
     if let Ok(Some(_)) = beat_of(store, layout, broker).await {
         // One that stays is of a broker that nobody asks for again.
         let _ = store.remove(&layout.heartbeat(broker.number)).await;
@@ -192,10 +212,9 @@ pub struct NoBroker;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rotation::journal::{FORMAT, Journal};
+    use crate::rotation::journal::Journal;
     use donjon_drivers::store::memory::Memory;
-    use donjon_policies::transition::{Path as Way, State};
-    use std::collections::BTreeMap;
+    use donjon_policies::transition::Path as Way;
 
     const QUICK: Pace = Pace { every: Duration::from_millis(40), patience: Duration::from_secs(1) };
 
@@ -204,24 +223,7 @@ mod tests {
     }
 
     async fn driven_by(store: &Memory, layout: &Layout, broker: &Broker) -> Held {
-        let journal = Journal {
-            format: FORMAT,
-            id: "x.1".to_owned(),
-            path: Way::Overlap,
-            compromised: false,
-            returned: false,
-            secrets: Vec::new(),
-            state: State::Staged,
-            history: Vec::new(),
-            broker: broker.to_string(),
-            former: Vec::new(),
-            marks: BTreeMap::new(),
-            epoch: None,
-            restarted: Vec::new(),
-            waiting: None,
-            watched: BTreeMap::new(),
-            undone: None,
-        };
+        let journal = Journal::new("x.1".to_owned(), Way::Overlap, Vec::new(), &broker.to_string(), 0);
         Held::create(store, layout, journal).await.unwrap()
     }
 
@@ -261,5 +263,21 @@ mod tests {
         assert!(!lives(&store, &layout, &held, QUICK).await.unwrap(), "the last beat alone is no life");
         end(&store, &layout, &broker).await;
         assert_eq!(beat_of(&store, &layout, &broker).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn what_beats_left_is_removed_and_short_work_leaves_none() {
+        let (store, layout, broker) = (Memory::default(), Layout::new("d".parse().unwrap()).unwrap(), Broker::own());
+        let there = async || beat_of(&store, &layout, &broker).await.unwrap().is_some();
+        assert_eq!(beating(&store, &layout, &broker, QUICK, async { 7 }).await, 7);
+        assert!(!there().await);
+        let seen = async {
+            while !there().await {
+                tokio::time::sleep(QUICK.every / 8).await;
+            }
+        };
+        let seen = tokio::time::timeout(QUICK.patience, beating(&store, &layout, &broker, QUICK, seen));
+        seen.await.expect("it beats meanwhile");
+        assert!(!there().await);
     }
 }

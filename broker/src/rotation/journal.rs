@@ -4,13 +4,14 @@ use super::subject::Way;
 use crate::records::Layout;
 use donjon_drivers::{
     drain::Standing,
-    store::{Document, Expected, Store, StoreError, Version, Which},
+    store::{Document, Expected, RecordPath, Store, StoreError, Version, Which},
     target::{Account, Mark},
 };
 use donjon_policies::{
     name::{HostName, SecretName, ServiceName, TargetName},
     transition::{Path, State},
 };
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -154,6 +155,38 @@ impl Journal {
         self.former.drain(..self.former.len().saturating_sub(FORMER));
     }
 
+    /// The journal of a rotation that begins now, in microseconds since 1970.
+    pub fn new(id: String, path: Path, secrets: Vec<Item>, broker: &str, now: i64) -> Self {
+        Self {
+            format: FORMAT,
+            id,
+            path,
+            compromised: false,
+            returned: false,
+            secrets,
+            state: State::Planned,
+            history: vec![(State::Planned, now)],
+            broker: broker.to_owned(),
+            former: Vec::new(),
+            marks: BTreeMap::new(),
+            epoch: None,
+            restarted: Vec::new(),
+            waiting: None,
+            watched: BTreeMap::new(),
+            undone: None,
+        }
+    }
+
+    /// The name of a rotation that begins now, in microseconds since 1970; `what` is what it rotates, in a word.
+    pub fn id(what: &str, now: i64) -> String {
+        format!("{what}.{now}.{:08x}", rand::random::<u32>())
+    }
+
+    /// When the rotation of this name began, in microseconds since 1970.
+    pub fn began(id: &str) -> Option<i64> {
+        id.rsplit('.').nth(1)?.parse().ok()
+    }
+
     /// What is valid where it stands, for a person.
     pub fn meaning(&self) -> &'static str {
         self.path.meaning(self.state)
@@ -163,14 +196,58 @@ impl Journal {
 impl Held {
     /// Writes a new journal.
     pub async fn create(store: &dyn Store, layout: &Layout, journal: Journal) -> Result<Self, StoreError> {
-        let version = write(store, layout, &journal, Expected::Absent).await?;
+        let version = write(store, &layout.journal(&journal.id), &journal, Expected::Absent).await?;
         Ok(Self { journal, version })
     }
 
-    /// Reads a journal.
+    /// Reads a journal that is not laid aside.
     pub async fn read(store: &dyn Store, layout: &Layout, id: &str) -> Result<Option<Self>, StoreError> {
-        let path = layout.journal(id);
-        let Some(stored) = store.read(&path, Which::Latest).await? else { return Ok(None) };
+        Self::read_at(store, &layout.journal(id)).await
+    }
+
+    /// Every journal that has not ended, in the order of their names.
+    pub async fn unfinished(store: &dyn Store, layout: &Layout) -> Result<Vec<Self>, StoreError> {
+        let found = Self::current(store, layout).await?;
+        Ok(found.into_iter().filter(|held| !held.journal.state.ended()).collect())
+    }
+
+    /// Every journal there is, those laid aside among them, in the order of their names.
+    pub async fn all(store: &dyn Store, layout: &Layout) -> Result<Vec<Self>, StoreError> {
+        // In this order: one that is laid aside meanwhile is met in one of the two places at least.
+        let current = Self::current(store, layout).await?;
+        let paths = store.list(&layout.journals_aside()).await?.into_iter().map(|id| layout.journal_aside(&id));
+        let aside = Self::each(store, paths.collect()).await?;
+        let found = current.into_iter().chain(aside).map(|held| (held.journal.id.clone(), held));
+        Ok(found.collect::<BTreeMap<_, _>>().into_values().collect())
+    }
+
+    /// Every journal that is not laid aside: what has not ended, and what has just now.
+    pub async fn current(store: &dyn Store, layout: &Layout) -> Result<Vec<Self>, StoreError> {
+        let ids = store.list(&layout.journals()).await?;
+        Self::each(store, ids.iter().map(|id| layout.journal(id)).collect()).await
+    }
+
+    /// Lays the journal of a rotation that has ended aside, so that whoever looks for those that have not reads no more for
+    /// each that ever was. Done twice it is as good as once.
+    pub async fn lay_aside(&self, store: &dyn Store, layout: &Layout) -> Result<(), StoreError> {
+        let id = &self.journal.id;
+        match write(store, &layout.journal_aside(id), &self.journal, Expected::Absent).await {
+            // Whoever began this before was killed between the two: it holds the same, since nothing follows an end.
+            Ok(_) | Err(StoreError::Conflict { .. }) => store.remove(&layout.journal(id)).await,
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Reads the journals at these paths, some at once.
+    async fn each(store: &dyn Store, paths: Vec<RecordPath>) -> Result<Vec<Self>, StoreError> {
+        let reads: Vec<_> = paths.iter().map(|path| Self::read_at(store, path)).collect();
+        let read: Vec<_> = stream::iter(reads).buffered(AT_ONCE).try_collect().await?;
+        Ok(read.into_iter().flatten().collect())
+    }
+
+    /// Reads one, if it is there.
+    pub async fn read_at(store: &dyn Store, path: &RecordPath) -> Result<Option<Self>, StoreError> {
+        let Some(stored) = store.read(path, Which::Latest).await? else { return Ok(None) };
         let damaged = |what| StoreError::Damaged { path: path.clone(), what };
         // First: what a newer one holds besides may not be understood.
         let Format { format } = stored.document.parse().map_err(|_| damaged("no journal"))?;
@@ -179,21 +256,6 @@ impl Held {
         }
         let journal: Journal = stored.document.parse().map_err(|_| damaged("no journal"))?;
         Ok(Some(Self { journal, version: stored.version }))
-    }
-
-    /// Every journal that has not ended, in the order of their names.
-    pub async fn unfinished(store: &dyn Store, layout: &Layout) -> Result<Vec<Self>, StoreError> {
-        let all = Self::all(store, layout).await?;
-        Ok(all.into_iter().filter(|held| !held.journal.state.ended()).collect())
-    }
-
-    /// Every journal there is, in the order of their names.
-    pub async fn all(store: &dyn Store, layout: &Layout) -> Result<Vec<Self>, StoreError> {
-        let mut found = Vec::new();
-        for id in store.list(&layout.journals()).await? {
-            found.extend(Self::read(store, layout, &id).await?);
-        }
-        Ok(found)
     }
 
     /// The version in which it was read or written.
@@ -209,25 +271,73 @@ impl Held {
 
     /// Writes the journal as it is now. A conflict means that another broker drives this rotation.
     pub async fn save(&mut self, store: &dyn Store, layout: &Layout) -> Result<(), StoreError> {
-        self.version = write(store, layout, &self.journal, Expected::Newest(self.version)).await?;
+        let path = layout.journal(&self.journal.id);
+        self.version = write(store, &path, &self.journal, Expected::Newest(self.version)).await?;
         Ok(())
     }
 }
 
 async fn write(
     store: &dyn Store,
-    layout: &Layout,
+    path: &RecordPath,
     journal: &Journal,
     expected: Expected,
 ) -> Result<Version, StoreError> {
-    let path = layout.journal(&journal.id);
     let document =
         Document::plain(journal).map_err(|_| StoreError::Damaged { path: path.clone(), what: "no JSON object" })?;
-    store.write(&path, &document, expected).await
+    store.write(path, &document, expected).await
 }
+
+/// Journals that are read at once.
+const AT_ONCE: usize = 16;
 
 /// How many of those that drove a rotation before are remembered.
 const FORMER: usize = 8;
 
 /// The version of the journal's format.
 pub const FORMAT: u32 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use donjon_drivers::store::memory::Memory;
+
+    fn journal(id: &str) -> Journal {
+        Journal::new(id.to_owned(), Path::Overlap, Vec::new(), "a", 0)
+    }
+
+    #[test]
+    fn a_name_tells_when_the_rotation_began() {
+        assert_eq!(Journal::began(&Journal::id("nova_password", 1_700_000_000_000_001)), Some(1_700_000_000_000_001));
+        assert_eq!(Journal::began("x.1"), None);
+    }
+
+    #[tokio::test]
+    async fn what_has_ended_is_laid_aside_and_still_known() {
+        let (store, layout) = (Memory::default(), Layout::new("d".parse().unwrap()).unwrap());
+        let ids = |held: Vec<Held>| held.into_iter().map(|held| held.journal.id).collect::<Vec<_>>();
+        for id in ["b", "a"] {
+            Held::create(&store, &layout, journal(id)).await.unwrap();
+        }
+        let mut stalled = Held::read(&store, &layout, "a").await.unwrap().unwrap();
+        let mut ended = Held::read(&store, &layout, "a").await.unwrap().unwrap();
+        ended.journal.state = State::Retired;
+        ended.save(&store, &layout).await.unwrap();
+        // Killed between the two halves, and done again.
+        write(&store, &layout.journal_aside("a"), &ended.journal, Expected::Absent).await.unwrap();
+        assert_eq!(ids(Held::all(&store, &layout).await.unwrap()), ["a", "b"], "in two places, and told once");
+        for _ in 0..2 {
+            ended.lay_aside(&store, &layout).await.unwrap();
+        }
+        assert_eq!(ids(Held::current(&store, &layout).await.unwrap()), ["b"]);
+        assert_eq!(ids(Held::unfinished(&store, &layout).await.unwrap()), ["b"]);
+        let all = Held::all(&store, &layout).await.unwrap();
+        assert_eq!(all[0].journal, ended.journal);
+        assert_eq!(ids(all), ["a", "b"]);
+
+        // A broker that slept through it learns that it has lost, and cannot bring the journal back.
+        assert!(!stalled.is_newest(&store, &layout).await.unwrap());
+        let late = stalled.save(&store, &layout).await;
+        assert!(matches!(late, Err(StoreError::Conflict { .. })), "{late:?}");
+    }
+}

@@ -1,7 +1,7 @@
 //! A place: a credential of a rotation, the target that holds it, and who changes it there.
 
 use super::{
-    Rotation, Subject,
+    Rotation, Subject, checkpoint,
     journal::{Credential, Item},
     probe,
     turn::Turn,
@@ -60,6 +60,21 @@ impl Place<'_> {
         self.asked().await?;
         let values: Vec<&Material> = sides.iter().map(|side| self.value(*side)).collect();
         self.told(self.target.declare(&self.admin(), account, &values).await)
+    }
+
+    /// Makes several accept them; `point` is reached with each that a node has been told of.
+    pub async fn declare_all(&self, accounts: &[Account], sides: &[Side], point: &str) -> Result<(), Failure> {
+        if self.target.fencing() == Fencing::Caller {
+            for account in accounts {
+                self.declare(account, sides).await?;
+                checkpoint::reached(point);
+            }
+            return Ok(());
+        }
+        let accounts: Vec<&Account> = accounts.iter().collect();
+        let values: Vec<&Material> = sides.iter().map(|side| self.value(*side)).collect();
+        let done = || checkpoint::reached(point);
+        self.told(self.target.declare_all(&self.admin(), &accounts, &values, &done).await)
     }
 
     /// Gives an account its twin, which accepts the new value.

@@ -108,11 +108,16 @@ impl Values {
 
 impl Both {
     /// One of the two.
-    pub fn side(&self, side: Side) -> &Material {
+    pub fn record(&self, side: Side) -> &SecretRecord {
         match side {
-            Side::Old => self.old.value.material(),
-            Side::New => self.new.value.material(),
+            Side::Old => &self.old,
+            Side::New => &self.new,
         }
+    }
+
+    /// One of the two.
+    pub fn side(&self, side: Side) -> &Material {
+        self.record(side).value.material()
     }
 }
 

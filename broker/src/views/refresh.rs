@@ -10,7 +10,7 @@ use donjon_drivers::store::{
     secret::{Origin, SecretRecord, SecretValue},
 };
 use donjon_policies::{deployment::placeholders, name::SecretName};
-use futures_util::future::{try_join, try_join_all};
+use futures_util::future::try_join_all;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Why a view could not be brought up to date.
@@ -33,6 +33,25 @@ pub enum Refreshed {
     Unchanged,
 }
 
+/// A view's record before it is assembled anew.
+///
+/// It is looked at before the view's parts are: only so does a conflict tell that they may have changed.
+#[derive(Debug)]
+pub struct Before {
+    expected: Expected,
+    held: Option<secrets::Held>,
+}
+
+/// Looks at a view's record.
+pub async fn look(store: &dyn Store, layout: &Layout, view: &SecretName) -> Result<Before, StoreError> {
+    if let Some(held) = secrets::read(store, layout, view, Which::Latest).await? {
+        return Ok(Before { expected: Expected::Newest(held.version), held: Some(held) });
+    }
+    // Its newest version may have been destroyed.
+    let newest = newest(&store.versions(&layout.secret(view)).await?);
+    Ok(Before { expected: newest.map_or(Expected::Absent, Expected::Newest), held: None })
+}
+
 /// Assembles a view from the newest versions of its secrets and writes it where it differs. `now` is in seconds since 1970.
 ///
 /// Whoever writes it meanwhile may have read newer secrets than this one did, so it is then assembled again.
@@ -52,6 +71,22 @@ pub async fn refresh(
     once(store, layout, view, template, now).await
 }
 
+/// As [`refresh`], for a view that was looked at a moment ago, with those of its secrets at hand whose newest version the
+/// caller has.
+pub async fn refresh_from<'a>(
+    store: &dyn Store,
+    layout: &Layout,
+    (view, template): (&SecretName, &str),
+    before: Before,
+    at_hand: impl Fn(&SecretName) -> Option<&'a SecretRecord>,
+    now: i64,
+) -> Result<Refreshed, RefreshError> {
+    match over(store, layout, (view, template), before, at_hand, now).await {
+        Err(RefreshError::Store(StoreError::Conflict { .. })) => refresh(store, layout, view, template, now).await,
+        done => done,
+    }
+}
+
 const MOST_RACES: usize = 100;
 
 async fn once(
@@ -61,29 +96,36 @@ async fn once(
     template: &str,
     now: i64,
 ) -> Result<Refreshed, RefreshError> {
-    // Looked at before its parts are: only so does a conflict tell that they may have changed.
-    let expected = match newest(&store.versions(&layout.secret(view)).await?) {
-        None => Expected::Absent,
-        Some(version) => Expected::Newest(version),
-    };
+    let before = look(store, layout, view).await?;
+    over(store, layout, (view, template), before, |_| None, now).await
+}
+
+async fn over<'a>(
+    store: &dyn Store,
+    layout: &Layout,
+    (view, template): (&SecretName, &str),
+    before: Before,
+    at_hand: impl Fn(&SecretName) -> Option<&'a SecretRecord>,
+    now: i64,
+) -> Result<Refreshed, RefreshError> {
     let wanted: BTreeSet<SecretName> =
         placeholders(template).filter_map(Result::ok).map(|placeholder| placeholder.secret).collect();
-    let read = |name| secrets::read(store, layout, name, Which::Latest);
-    let (held, found) = try_join(read(view), try_join_all(wanted.iter().map(read))).await?;
-    let values = wanted.into_iter().zip(found).filter_map(|(name, held)| Some((name, held?.record)));
-    let values: BTreeMap<_, _> = values.collect();
+    let unread: Vec<&SecretName> = wanted.iter().filter(|name| at_hand(name).is_none()).collect();
+    let found = try_join_all(unread.iter().map(|name| secrets::read(store, layout, name, Which::Latest))).await?;
+    let read = unread.iter().zip(&found).filter_map(|(name, held)| Some((*name, &held.as_ref()?.record)));
+    let records = wanted.iter().filter_map(|name| Some((name, at_hand(name)?))).chain(read);
     let mut parts = BTreeMap::new();
-    for (name, record) in &values {
+    for (name, record) in records {
         let user = record.user.as_deref();
         parts.insert(name.clone(), Ingredient { value: record.value.material(), user });
     }
     let assembled = assemble(template, &parts)?;
-    if held.is_some_and(|held| held.record.value.material().matches(&assembled)) {
+    if before.held.is_some_and(|held| held.record.value.material().matches(&assembled)) {
         return Ok(Refreshed::Unchanged);
     }
     let value = SecretValue::Whole(assembled);
     let record = SecretRecord { name: view.clone(), value, created: now, origin: Origin::Assembled, user: None };
-    secrets::write_at(store, &layout.secret(view), &record, expected).await?;
+    secrets::write_at(store, &layout.secret(view), &record, before.expected).await?;
     Ok(Refreshed::Written)
 }
 
@@ -114,6 +156,47 @@ mod tests {
             let text = held.record.value.material().expose_text().unwrap(); // EXPOSE: a test value
             assert_eq!(text, format!("a{round}-b{round}"));
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_at_hand_stands_in_the_view_and_what_changed_since_the_look_too() {
+        let (store, layout) = (Memory::default(), Layout::new("d".parse().unwrap()).unwrap());
+        let [a, b, view]: [SecretName; 3] = ["a", "b", "v"].map(|name| name.parse().unwrap());
+        let record = |name: &SecretName, value: &str| {
+            let value = SecretValue::Whole(Material::from(value.to_owned()));
+            SecretRecord { name: name.clone(), value, created: 0, origin: Origin::Put, user: None }
+        };
+        let put = async |name, value| secrets::write(&store, &layout, &record(name, value)).await.unwrap();
+        let text = async || {
+            let held = secrets::read(&store, &layout, &view, Which::Latest).await.unwrap().unwrap();
+            held.record.value.material().expose_text().unwrap().to_owned() // EXPOSE: a test value
+        };
+        put(&a, "a1").await;
+        put(&b, "b1").await;
+        refresh(&store, &layout, &view, "{a}-{b}", 0).await.unwrap();
+
+        let hand = record(&a, "a2");
+        let at_hand = |name: &SecretName| (*name == a).then_some(&hand);
+        let before = look(&store, &layout, &view).await.unwrap();
+        put(&a, "a2").await;
+        put(&b, "b2").await;
+        let done = refresh_from(&store, &layout, (&view, "{a}-{b}"), before, at_hand, 0).await.unwrap();
+        assert_eq!((done, text().await), (Refreshed::Written, "a2-b2".to_owned()));
+
+        // Someone wrote the view since the look, from newer values than this one has.
+        let before = look(&store, &layout, &view).await.unwrap();
+        put(&a, "a3").await;
+        refresh(&store, &layout, &view, "{a}-{b}", 0).await.unwrap();
+        let done = refresh_from(&store, &layout, (&view, "{a}-{b}"), before, at_hand, 0).await.unwrap();
+        assert_eq!((done, text().await), (Refreshed::Unchanged, "a3-b2".to_owned()));
+
+        // Its versions were destroyed: it is written behind them.
+        let versions = store.versions(&layout.secret(&view)).await.unwrap();
+        let all: Vec<_> = versions.iter().map(|info| info.version).collect();
+        store.destroy(&layout.secret(&view), &all).await.unwrap();
+        let before = look(&store, &layout, &view).await.unwrap();
+        refresh_from(&store, &layout, (&view, "{a}-{b}"), before, |_| None, 0).await.unwrap();
+        assert_eq!(text().await, "a3-b2");
     }
 
     mod slow {

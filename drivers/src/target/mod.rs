@@ -48,6 +48,21 @@ pub trait Target: Send + Sync {
     /// Makes an account accept exactly these values, the likeliest first, whatever it accepted before.
     async fn declare(&self, admin: &Admin<'_>, account: &Account, values: &[&Material]) -> Result<(), TargetError>;
 
+    /// As [`Self::declare`] for several accounts in one turn; `done` hears of each that a node has been told of.
+    async fn declare_all(
+        &self,
+        admin: &Admin<'_>,
+        accounts: &[&Account],
+        values: &[&Material],
+        done: &(dyn Fn() + Send + Sync),
+    ) -> Result<(), TargetError> {
+        for account in accounts {
+            self.declare(admin, account, values).await?;
+            done();
+        }
+        Ok(())
+    }
+
     /// A fresh login at one node from where the account's host entry matches. `among` names every account of the user
     /// ([`Survey::entries`]): a server says no without saying which account it asked, so the place to try from is chosen
     /// such that it can only be this one.

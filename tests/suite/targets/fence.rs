@@ -6,7 +6,10 @@ use donjon_drivers::target::{
     Account, Admin, Login, Target, TargetError,
     fence::{Fence, Fenced},
 };
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+    mpsc,
+};
 use tokio::sync::Notify;
 
 /// A fence that says yes, the first time only once the test lets it.
@@ -86,4 +89,61 @@ async fn a_statement_that_comes_late_changes_nothing() {
     // The control: without a fence, the same statement does change it.
     driver.declare(&Admin { fence: None, ..late }, &app, &[&new]).await.unwrap();
     assert_eq!([accepted(&old).await, accepted(&new).await], [false, true]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_stalls_between_two_accounts_changes_no_second_one() {
+    let server = start(&[]).await;
+    let driver = std::sync::Arc::new(driver(&server));
+    let accounts = [account("app", "%"), account("app", "localhost")];
+    for app in &accounts {
+        server.account("app", &app.host, "old-1").await;
+    }
+    let (told, hears) = mpsc::channel();
+    let (goes, go) = mpsc::channel();
+    let late = tokio::spawn({
+        let (driver, accounts) = (driver.clone(), accounts.clone());
+        async move {
+            let (new, keeper, go) = (material("new-1"), material(ADMIN_VALUE), std::sync::Mutex::new(go));
+            let admin = Admin { user: ADMIN, values: &[&keeper], fence: Some(&Own), passes: &[] };
+            let accounts: Vec<&Account> = accounts.iter().collect();
+            let first = AtomicBool::new(true);
+            let done = || {
+                if first.swap(false, Ordering::SeqCst) {
+                    told.send(()).unwrap();
+                    tokio::task::block_in_place(|| go.lock().unwrap().recv().unwrap());
+                }
+            };
+            driver.declare_all(&admin, &accounts, &[&new], &done).await
+        }
+    });
+    tokio::task::spawn_blocking(move || hears.recv().unwrap()).await.unwrap();
+
+    let (old, new, keeper) = (material("old-1"), material("new-1"), material(ADMIN_VALUE));
+    let took_over = Admin { user: ADMIN, values: &[&keeper], fence: Some(&Own), passes: &[] };
+    let both: Vec<&Account> = accounts.iter().collect();
+    let accepted = async |value| {
+        let mut accepted = Vec::new();
+        for app in &accounts {
+            let login = driver.login(&driver.nodes()[0], app, &accounts, value).await.unwrap();
+            accepted.push(login == Login::Accepted);
+        }
+        accepted
+    };
+    assert_eq!(accepted(&new).await, [true, false], "it stands between the two");
+    let connections = || async {
+        let shown = server.sql("SHOW GLOBAL STATUS LIKE 'Connections'").await;
+        shown[0][1].parse::<u64>().unwrap()
+    };
+    let (before, heard) = (connections().await, AtomicUsize::new(0));
+    let done = || {
+        heard.fetch_add(1, Ordering::SeqCst);
+    };
+    driver.declare_all(&took_over, &both, &[&old], &done).await.unwrap();
+    assert_eq!(heard.load(Ordering::SeqCst), 2);
+    assert_eq!(connections().await - before, 2, "one for both accounts, and the one that counts");
+    goes.send(()).unwrap();
+    let refused = late.await.unwrap();
+    assert!(matches!(refused, Err(TargetError::Unreachable { .. })), "{refused:?}");
+    assert_eq!([accepted(&old).await, accepted(&new).await], [[true, true], [false, false]]);
 }

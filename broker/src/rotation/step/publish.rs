@@ -9,7 +9,7 @@ use crate::{
         journal::Item,
         values::{Side, Values, same, values},
     },
-    views::{self, RefreshError},
+    views::{self, RefreshError, Refreshed},
 };
 use donjon_drivers::store::{
     Expected, StoreError, Version, Which,
@@ -19,25 +19,53 @@ use donjon_policies::{
     name::SecretName,
     transition::{Event, Path},
 };
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::{join, join_all, try_join_all, try_join3};
 
 /// Publishes the new values.
 pub async fn publish(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
     let values = values(rotation).await?;
-    if rotation.journal().path == Path::Overlap {
+    let before = if rotation.journal().path == Path::Overlap {
         // Publishing a value that the target does not accept is the fault this project is for.
-        accept::still_both(rotation, &values).await?;
-    }
-    records(rotation, &values).await?;
+        let (before, refused) = join(look(rotation), accept::refused(rotation, &values)).await;
+        accept::both_again(rotation, &values, refused?).await?;
+        before?
+    } else {
+        look(rotation).await?
+    };
+    records_over(rotation, &values, before).await?;
     Ok(Event::RecordsWritten)
+}
+
+/// What is published before something else is.
+struct Before {
+    standing: Vec<Option<secrets::Held>>,
+    views: Vec<views::Before>,
+    epoch: epoch::Seen,
+}
+
+async fn look(rotation: &Rotation<'_>) -> Result<Before, Failure> {
+    let (store, layout) = (rotation.store, rotation.layout);
+    let items = rotation.items();
+    let standing = try_join_all(items.iter().map(|item| newest(rotation, &item.secret)));
+    let views = try_join_all(rotation.subject.views.iter().map(async |(view, _)| {
+        let before = views::look(store, layout, view).await;
+        before.map_err(|error| unassembled(view, &RefreshError::Store(error)))
+    }));
+    let epoch = async { epoch::look(store, layout).await.map_err(|error| unbumped(&error)) };
+    let (standing, views, epoch) = try_join3(standing, views, epoch).await?;
+    Ok(Before { standing, views, epoch })
 }
 
 /// Makes the new values what consumers read.
 pub async fn records(rotation: &mut Rotation<'_>, values: &Values) -> Result<(), Failure> {
+    let before = look(rotation).await?;
+    records_over(rotation, values, before).await
+}
+
+async fn records_over(rotation: &mut Rotation<'_>, values: &Values, before: Before) -> Result<(), Failure> {
     // All are looked at before any is written: one that was changed meanwhile must not leave others published.
     let items = rotation.items();
-    let standing = try_join_all(items.iter().map(|item| newest(rotation, &item.secret))).await?;
-    for (item, held) in items.iter().zip(&standing) {
+    for (item, held) in items.iter().zip(&before.standing) {
         let new = &values.of(&item.secret).new;
         let known =
             |held: &secrets::Held| held.version == item.old || same(&held.record, &new.value, new.user.as_deref());
@@ -46,25 +74,56 @@ pub async fn records(rotation: &mut Rotation<'_>, values: &Values) -> Result<(),
         }
     }
     let mut published = Vec::new();
-    for (item, standing) in items.iter().zip(standing) {
+    for (item, standing) in items.iter().zip(before.standing) {
         let version = over(rotation, values, item, Side::New, Origin::Rotated, (item.old, standing)).await?;
         published.push((item.secret.clone(), version));
     }
-    assemble(rotation).await?;
+    let at_hand = |name: &SecretName| {
+        let item = items.iter().find(|item| item.secret == *name)?;
+        Some(&values.of(&item.secret).new)
+    };
+    // Read back while the views are written: readers are told of neither before both are well.
+    let seen = published.iter().map(async |(secret, version)| see(rotation, &values.of(secret).new, *version).await);
+    let (seen, views) = join(join_all(seen), assemble_over(rotation, before.views, at_hand)).await;
+    seen.into_iter().collect::<Result<(), Failure>>()?;
+    views?;
     for item in rotation.items_mut() {
         item.new = published.iter().find(|(secret, _)| *secret == item.secret).map(|(_, version)| *version);
     }
-    rotation.held.journal.epoch = Some(tell_readers(rotation).await?);
+    let bumped = epoch::bump_from(rotation.store, rotation.layout, before.epoch).await;
+    let epoch = bumped.map_err(|error| unbumped(&error))?;
+    checkpoint::reached("rotation.epoch-bumped");
+    rotation.held.journal.epoch = Some(epoch);
+    Ok(())
+}
+
+/// Brings every view up to date that was looked at before, several at once, with the values that are at hand.
+async fn assemble_over<'a>(
+    rotation: &Rotation<'_>,
+    before: Vec<views::Before>,
+    at_hand: impl Fn(&SecretName) -> Option<&'a SecretRecord> + Copy,
+) -> Result<(), Failure> {
+    let (store, layout) = (rotation.store, rotation.layout);
+    let mut views = rotation.subject.views.iter().zip(before);
+    while views.len() > 0 {
+        let some = views.by_ref().take(AT_ONCE).map(async |((view, template), before)| {
+            let now = (rotation.clock)() / 1_000_000;
+            told(view, views::refresh_from(store, layout, (view, template), before, at_hand, now).await)
+        });
+        join_all(some).await.into_iter().collect::<Result<(), Failure>>()?;
+    }
     Ok(())
 }
 
 /// Bumps the epoch.
-pub async fn tell_readers(rotation: &Rotation<'_>) -> Result<u64, Failure> {
-    let epoch = epoch::bump(rotation.store, rotation.layout)
-        .await
-        .map_err(|error| translate::store("cannot bump the epoch", &error))?;
+pub async fn tell_readers(rotation: &Rotation<'_>) -> Result<(), Failure> {
+    epoch::bump(rotation.store, rotation.layout).await.map_err(|error| unbumped(&error))?;
     checkpoint::reached("rotation.epoch-bumped");
-    Ok(epoch)
+    Ok(())
+}
+
+fn unbumped(error: &StoreError) -> Failure {
+    translate::store("cannot bump the epoch", error)
 }
 
 /// Whether any new value is what consumers read, though the journal does not say so yet.
@@ -97,7 +156,9 @@ pub async fn record(
     expected: Version,
 ) -> Result<Version, Failure> {
     let standing = newest(rotation, &item.secret).await?;
-    over(rotation, values, item, side, origin, (expected, standing)).await
+    let version = over(rotation, values, item, side, origin, (expected, standing)).await?;
+    see(rotation, values.of(&item.secret).record(side), version).await?;
+    Ok(version)
 }
 
 /// As [`record`], over the newest version as it was just read.
@@ -109,11 +170,11 @@ async fn over(
     origin: Origin,
     (expected, standing): (Version, Option<secrets::Held>),
 ) -> Result<Version, Failure> {
-    let (secret, pair) = (&item.secret, values.of(&item.secret));
-    let wanted = if side == Side::New { &pair.new } else { &pair.old };
+    let secret = &item.secret;
+    let wanted = values.of(secret).record(side);
     let version = match standing {
         Some(held) if same(&held.record, &wanted.value, wanted.user.as_deref()) => held.version,
-        Some(held) if held.version == expected => write(rotation, wanted, origin, expected).await?,
+        Some(held) if held.version == expected => write_unseen(rotation, wanted, origin, expected).await?,
         Some(_) | None => {
             return Err(changed(secret));
         }
@@ -135,7 +196,10 @@ pub async fn assemble(rotation: &Rotation<'_>) -> Result<(), Failure> {
 
 async fn one(rotation: &Rotation<'_>, view: &SecretName, template: &str) -> Result<(), Failure> {
     let now = (rotation.clock)() / 1_000_000;
-    let refreshed = views::refresh(rotation.store, rotation.layout, view, template, now).await;
+    told(view, views::refresh(rotation.store, rotation.layout, view, template, now).await)
+}
+
+fn told(view: &SecretName, refreshed: Result<Refreshed, RefreshError>) -> Result<(), Failure> {
     refreshed.map_err(|error| unassembled(view, &error))?;
     checkpoint::reached("rotation.view-written");
     Ok(())
@@ -144,8 +208,18 @@ async fn one(rotation: &Rotation<'_>, view: &SecretName, template: &str) -> Resu
 /// How many records that do not depend on each other are written at once.
 pub(super) const AT_ONCE: usize = 8;
 
-/// Writes a value once more, as the version after `expected`.
+/// Publishes a record over a version, and reads it back.
 pub async fn write(
+    rotation: &Rotation<'_>,
+    wanted: &SecretRecord,
+    origin: Origin,
+    expected: Version,
+) -> Result<(), Failure> {
+    let version = write_unseen(rotation, wanted, origin, expected).await?;
+    see(rotation, wanted, version).await
+}
+
+async fn write_unseen(
     rotation: &Rotation<'_>,
     wanted: &SecretRecord,
     origin: Origin,
@@ -159,9 +233,20 @@ pub async fn write(
         origin,
         user: wanted.user.clone(),
     };
-    secrets::write_at(rotation.store, &rotation.layout.secret(secret), &record, Expected::Newest(expected))
-        .await
-        .map_err(|error: StoreError| translate::store(format!("cannot publish `{secret}`"), &error))
+    let path = rotation.layout.secret(secret);
+    let written = secrets::write_unseen(rotation.store, &path, &record, Expected::Newest(expected)).await;
+    written.map_err(|error| unpublished(secret, &error))
+}
+
+/// Reads back what was published.
+async fn see(rotation: &Rotation<'_>, wanted: &SecretRecord, version: Version) -> Result<(), Failure> {
+    let path = rotation.layout.secret(&wanted.name);
+    let seen = secrets::see(rotation.store, &path, wanted, version).await;
+    seen.map_err(|error| unpublished(&wanted.name, &error))
+}
+
+fn unpublished(secret: &SecretName, error: &StoreError) -> Failure {
+    translate::store(format!("cannot publish `{secret}`"), error)
 }
 
 fn changed(secret: &SecretName) -> Failure {

@@ -20,7 +20,7 @@ use crate::{
 };
 use donjon_drivers::store::{StoreError, VersionState};
 use donjon_policies::{name::SecretName, transition::Event};
-use futures_util::future::{join_all, try_join};
+use futures_util::future::{join, join_all, try_join};
 
 /// Removes the old values and sees them refused everywhere.
 pub async fn remove_old(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
@@ -54,9 +54,7 @@ async fn twins_are_safe(rotation: &Rotation<'_>, values: &Values) -> Result<(), 
 /// Labels the versions, removes what is pending, and lets the secrets go.
 pub async fn retire(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
     trial(rotation).await?;
-    let until = kept_until(rotation);
-    keep_views(rotation, until).await?;
-    release(rotation, |item, labels| Labels { current: item.new, ..labels.keep(item.old, until) }).await?;
+    keep_old(rotation, kept_until(rotation)).await?;
     Ok(Event::TrialPassed)
 }
 
@@ -104,8 +102,32 @@ pub fn kept_until(rotation: &Rotation<'_>) -> i64 {
     (rotation.clock)() / 1_000_000 + kept
 }
 
+/// Keeps the old values until then, those in views too, and lets the secrets go for other rotations.
+pub async fn keep_old(rotation: &Rotation<'_>, until: i64) -> Result<(), Failure> {
+    let (store, layout, items) = (rotation.store, rotation.layout, rotation.items());
+    let last = async {
+        let mut last = Vec::with_capacity(items.len());
+        for some in items.chunks(publish::AT_ONCE) {
+            last.extend(
+                join_all(some.iter().map(|item| claim::last_held(store, layout, &rotation.held, &item.secret))).await,
+            );
+        }
+        last
+    };
+    // Both come to an end before anything is let go: whoever finds the secrets free finds nothing left to do.
+    let (dated, last) = join(keep_views(rotation, until), last).await;
+    dated?;
+    for (item, last) in items.iter().zip(last) {
+        if let Some(held) = last? {
+            let kept = |labels: Labels| Labels { current: item.new, ..labels.keep(item.old, until) };
+            claim::let_one_go(store, layout, &item.secret, &held, kept).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Gives the earlier versions of the views, which hold old values too, their date of destruction; several at once.
-pub async fn keep_views(rotation: &Rotation<'_>, until: i64) -> Result<(), Failure> {
+async fn keep_views(rotation: &Rotation<'_>, until: i64) -> Result<(), Failure> {
     for some in rotation.subject.views.chunks(publish::AT_ONCE) {
         for done in join_all(some.iter().map(|(view, _)| keep_view(rotation, view, until))).await {
             done?;

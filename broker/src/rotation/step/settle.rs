@@ -7,7 +7,7 @@ use super::{
 use crate::{
     daemon::translate,
     failure::Failure,
-    records::{expire, labels::Labels},
+    records::expire,
     rotation::{
         Rotation, accept, checkpoint,
         values::{Side, values},
@@ -31,8 +31,7 @@ pub async fn settle(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
     // What others know is not kept.
     let compromised = rotation.journal().compromised;
     let until = if compromised { now } else { retire::kept_until(rotation) };
-    retire::keep_views(rotation, until).await?;
-    retire::release(rotation, |item, labels| Labels { current: item.new, ..labels.keep(item.old, until) }).await?;
+    retire::keep_old(rotation, until).await?;
     if compromised {
         let destroyed = expire::expire(rotation.store, rotation.layout, now).await;
         destroyed.map_err(|error| translate::store("cannot destroy the old value", &error))?;

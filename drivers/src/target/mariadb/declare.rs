@@ -1,54 +1,67 @@
 //! Making an account accept exactly some values: what is there already is left alone, and what was done is read back.
 
-use super::{
-    connection::Connection,
-    hold,
-    privilege::{Entry, Privilege},
-    server::MariaDb,
-    statement, survey,
-};
+use super::{connection::Connection, hold, privilege::Privilege, server::MariaDb, statement, survey};
 use crate::{
     material::Material,
     target::{Account, Admin, Node, TargetError},
 };
 
-/// Declares an account at one node. In a cluster the first node's change reaches the others, which are then only read.
+/// Declares accounts at one node, over one connection. In a cluster the first node's change reaches the others, which are
+/// then only read.
 pub(super) async fn declare(
     target: &MariaDb,
     node: &Node,
     admin: &Admin<'_>,
-    account: &Account,
+    accounts: &[&Account],
     values: &[&Material],
+    done: &(dyn Fn() + Send + Sync),
 ) -> Result<(), TargetError> {
-    speakable(node, account, values)?;
+    for account in accounts {
+        speakable(node, account, values)?;
+    }
     let mut connection = target.administer(node, admin).await?;
-    let done = at_node(&mut connection, node, admin, account, values).await;
+    let declared = at_node(&mut connection, node, admin, (accounts, values), done).await;
     connection.close().await;
-    done
+    declared
 }
 
 async fn at_node(
     connection: &mut Connection,
     node: &Node,
     admin: &Admin<'_>,
-    account: &Account,
-    values: &[&Material],
+    (accounts, values): (&[&Account], &[&Material]),
+    done: &(dyn Fn() + Send + Sync),
 ) -> Result<(), TargetError> {
     let unable = |what: String| TargetError::Unable { node: node.name.clone(), what };
     hold::enter(connection, node, admin).await?;
     together(connection, node).await?;
-    let found = read(connection, node, account).await?;
-    let wanted = found.accepting(values).map_err(|why| why.at(&node.name, account))?;
-    if found.chain == wanted {
+    let before = survey::privileges(connection, node).await?;
+    let mut changed = Vec::new();
+    for account in accounts {
+        let found = among(&before, node, account)?;
+        let wanted = found.accepting(values).map_err(|why| why.at(&node.name, account))?;
+        if found.chain != wanted {
+            let sql = statement::alter_unchanged(account, &wanted, &found.mark);
+            let sql = sql.map_err(|why| unable(format!("{account}: {why}")))?;
+            if changed.is_empty() {
+                // Once: from here on whoever takes over ends this connection first.
+                hold::certain(node, admin).await?;
+            }
+            connection.run(&sql).await.map_err(|fault| fault.changing(node, account))?;
+            changed.push((account, wanted));
+        }
+        done();
+    }
+    if changed.is_empty() {
         return Ok(());
     }
-    let sql =
-        statement::alter_unchanged(account, &wanted, &found.mark).map_err(|why| unable(format!("{account}: {why}")))?;
-    hold::certain(node, admin).await?;
-    connection.run(&sql).await.map_err(|fault| fault.changing(node, account))?;
-    let after: Vec<Entry> = read(connection, node, account).await?.chain;
-    if after != wanted {
-        return Err(unable(format!("{account} accepts other values than it was told to; someone else changes it too")));
+    let after = survey::privileges(connection, node).await?;
+    for (account, wanted) in changed {
+        if among(&after, node, account)?.chain != wanted {
+            return Err(unable(format!(
+                "{account} accepts other values than it was told to; someone else changes it too"
+            )));
+        }
     }
     Ok(())
 }
@@ -78,9 +91,15 @@ pub(super) async fn read(
     node: &Node,
     account: &Account,
 ) -> Result<Privilege, TargetError> {
-    find(connection, node, account)
-        .await?
-        .ok_or_else(|| TargetError::Unable { node: node.name.clone(), what: format!("there is no account {account}") })
+    find(connection, node, account).await?.ok_or_else(|| missing(node, account))
+}
+
+fn among<'a>(privileges: &'a [Privilege], node: &Node, account: &Account) -> Result<&'a Privilege, TargetError> {
+    privileges.iter().find(|row| row.account == *account).ok_or_else(|| missing(node, account))
+}
+
+fn missing(node: &Node, account: &Account) -> TargetError {
+    TargetError::Unable { node: node.name.clone(), what: format!("there is no account {account}") }
 }
 
 /// Refuses what would lock everyone out, or what clients could not send.

@@ -194,8 +194,18 @@ impl Target for MariaDb {
     }
 
     async fn declare(&self, admin: &Admin<'_>, account: &Account, values: &[&Material]) -> Result<(), TargetError> {
+        self.declare_all(admin, &[account], values, &|| ()).await
+    }
+
+    async fn declare_all(
+        &self,
+        admin: &Admin<'_>,
+        accounts: &[&Account],
+        values: &[&Material],
+        done: &(dyn Fn() + Send + Sync),
+    ) -> Result<(), TargetError> {
         for node in &self.nodes {
-            super::declare::declare(self, node, admin, account, values).await?;
+            super::declare::declare(self, node, admin, accounts, values, done).await?;
         }
         Ok(())
     }

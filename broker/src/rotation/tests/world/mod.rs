@@ -347,7 +347,8 @@ impl Seen {
     pub(super) async fn apply(&self) -> Result<State, Failure> {
         let subject = self.subject();
         let preflight = begin::preflight(self, &layout(), &subject).await?;
-        let held = begin::begin(self, &layout(), &subject, "a", preflight, &[], clock()).await?;
+        preflight.provable(&subject, &[])?;
+        let held = begin::begin(self, &layout(), &subject, "a", preflight, clock(), async { Ok(()) }).await?;
         self.drive(&subject, held, false).await
     }
 
