@@ -44,6 +44,7 @@ pub struct Instance {
     /// Its port.
     pub port: u16,
     host: Option<Host>,
+    user: Option<&'static str>,
     folder: TempDir,
     environment: Vec<(String, String)>,
     process: Guard,
@@ -62,6 +63,8 @@ pub struct Setup {
     pub environment: Vec<(String, String)>,
     /// Where its instances run and listen; none: on this machine, at 127.0.0.1.
     pub host: Option<Host>,
+    /// The user of this system that it runs as, to whom its folder belongs; none: whoever runs the test.
+    pub user: Option<&'static str>,
 }
 
 impl Keystone {
@@ -85,9 +88,10 @@ impl Keystone {
                     }
                 }
                 let port = port::free();
-                let (host, environment) = (setup.host.clone(), setup.environment.clone());
-                let process = spawn(folder.path(), host.as_ref(), port, &environment);
-                Instance { port, host, folder, environment, process }
+                let (host, user, environment) = (setup.host.clone(), setup.user, setup.environment.clone());
+                user.iter().for_each(|user| give(user, folder.path()));
+                let process = spawn(folder.path(), (host.as_ref(), user), port, &environment);
+                Instance { port, host, user, folder, environment, process }
             })
             .collect();
         let http = Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
@@ -161,8 +165,8 @@ impl Keystone {
     pub async fn restart(&mut self, at: usize) {
         let instance = &mut self.instances[at];
         instance.stop();
-        let host = instance.host.as_ref();
-        instance.process = spawn(instance.folder.path(), host, instance.port, &instance.environment);
+        let runs = (instance.host.as_ref(), instance.user);
+        instance.process = spawn(instance.folder.path(), runs, instance.port, &instance.environment);
         instance.ready(&self.http).await;
     }
 }
@@ -268,7 +272,12 @@ fn address(host: Option<&Host>) -> &str {
     host.map_or("127.0.0.1", |host| &host.address)
 }
 
-fn spawn(folder: &Path, host: Option<&Host>, port: u16, environment: &[(String, String)]) -> Guard {
+fn spawn(
+    folder: &Path,
+    (host, user): (Option<&Host>, Option<&str>),
+    port: u16,
+    environment: &[(String, String)],
+) -> Guard {
     let settings = format!(
         "wsgi_app = 'keystone.wsgi.api:application'\nbind = '{}:{port}'\nworkers = 1\nthreads = 4\n\
          graceful_timeout = 5\n",
@@ -278,7 +287,16 @@ fn spawn(folder: &Path, host: Option<&Host>, port: u16, environment: &[(String, 
     let log = fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
     // Keystone reads the arguments of whatever process it runs in, so gunicorn gets none.
     let gunicorn = tools::program("gunicorn");
-    let mut command = host.map_or_else(|| tied(&gunicorn), |host| host.command(&gunicorn));
+    let mut command = match (host, user) {
+        (Some(host), _) => host.command(&gunicorn),
+        (None, None) => tied(&gunicorn),
+        (None, Some(user)) => {
+            give(user, &folder.join("gunicorn.conf.py"));
+            let mut command = tied("setpriv");
+            command.args(["--reuid", user, "--regid", user, "--clear-groups", "--"]).arg(&gunicorn);
+            command
+        }
+    };
     command
         .current_dir(folder)
         .env("OS_KEYSTONE_CONFIG_DIR", folder)
@@ -288,6 +306,10 @@ fn spawn(folder: &Path, host: Option<&Host>, port: u16, environment: &[(String, 
         .stdout(log.try_clone().unwrap())
         .stderr(log);
     Guard::start(&mut command).unwrap()
+}
+
+fn give(user: &str, path: &Path) {
+    succeeded(&Command::new("chown").args(["-R", user]).arg(path).output().unwrap());
 }
 
 /// A database with Keystone's tables and its administrator. Migrating takes seconds, so the result is kept as a dump.

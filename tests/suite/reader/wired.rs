@@ -3,18 +3,24 @@
 
 use super::{MOUNT, deployed::Deployed};
 use donjon_tests::{
-    keystone::{ADMIN, ADMIN_VALUE, DATABASE_USER, DATABASE_VALUE, Keystone},
+    keystone::{ADMIN, ADMIN_VALUE, DATABASE_USER, DATABASE_VALUE, Keystone, Setup},
     mariadb::MariaDb,
     openbao::OpenBao,
 };
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::MetadataExt, path::Path};
+
+/// Whom Keystone runs as, and whose file it is; the credential of its role answers to that user.
+const USER: &str = "daemon";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keystone_reads_its_database_by_castellan_once_its_file_is_wired() {
     let (database, server) = tokio::join!(MariaDb::start(), OpenBao::start());
-    let mut keystone = Keystone::start(&database).await;
+    let setup = Setup { user: Some(USER), ..Setup::default() };
+    let mut keystone = Keystone::start_with(&database, setup).await;
     let file = keystone.instances[0].manage(&[])[2].clone();
-    let own = rustix::process::geteuid().as_raw();
+    let standing = || fs::metadata(&file).map(|file| (file.uid(), file.gid(), file.mode())).unwrap();
+    let (own, before_standing) = (rustix::process::geteuid().as_raw(), standing());
+    assert_ne!(before_standing.0, own, "the control: it is another user's");
     let deployed = Deployed::start_with(&server, "", &[], &[]).await;
     let donjon = &deployed.donjon;
     donjon.run_with_input(&["put", "keystone_database_password"], DATABASE_VALUE.as_bytes()).ok();
@@ -29,7 +35,7 @@ async fn keystone_reads_its_database_by_castellan_once_its_file_is_wired() {
         format!("mysql+pymysql://{DATABASE_USER}:{{keystone_database_password:url}}@127.0.0.1:{port}/{DATABASE_USER}");
     let names = "keystone.database.connection, keystone.identity.password_hash_rounds";
     donjon.describe(&format!(
-        "deployment: kolla\nlookup_socket: {lookup}\nroles: {{keystone: {{reads: [{names}], users: [{own}]}}}}\n\
+        "deployment: kolla\nlookup_socket: {lookup}\nroles: {{keystone: {{reads: [{names}], users: [{own}, {USER}]}}}}\n\
          views: {{keystone.database.connection: \"{view}\"}}\n"
     ));
     deployed.token_when_there("keystone").await;
@@ -39,11 +45,13 @@ async fn keystone_reads_its_database_by_castellan_once_its_file_is_wired() {
         deployed.urls[0]
     );
     donjon_drivers::fs::replace(&settings, castellan.as_bytes()).unwrap();
+    std::os::unix::fs::chown(&settings, Some(before_standing.0), None).unwrap();
     let before = fs::read_to_string(&file).unwrap();
     assert!(before.contains(DATABASE_VALUE), "the control");
     let told = donjon.run(&wire).ok();
     assert!(told.contains(&view) && !told.contains(DATABASE_VALUE), "{told}");
     assert!(!fs::read_to_string(&file).unwrap().contains(DATABASE_VALUE));
+    assert_eq!(standing(), before_standing, "it stays that user's");
     keystone.restart(0).await;
     keystone.token(0, ADMIN, ADMIN_VALUE).await.unwrap();
 
