@@ -21,10 +21,21 @@ pub struct Merged {
     pub template: String,
     /// The operator's file, below `node_custom_config`.
     pub path: String,
+    /// How the service reads it.
+    pub read: Reading,
 }
 
-/// Reads a role: its tasks, its defaults, and which of its templates are oslo.config's.
-pub fn role(name: &str, tasks: &[String], defaults: &str, oslo: impl Fn(&str) -> bool) -> Role {
+/// How a service reads a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reading {
+    /// It is the service's own file, which names where the rest is.
+    First,
+    /// It is read after that, and what it says of sources takes the place of what the first has said.
+    Second,
+}
+
+/// Reads a role: its tasks, its defaults, and which of its templates oslo.config reads.
+pub fn role(name: &str, tasks: &[String], defaults: &str, oslo: impl Fn(&str) -> Option<Reading>) -> Role {
     let mut merged = BTreeSet::new();
     for sources in tasks.iter().flat_map(|text| sources(text)) {
         let templates: Vec<&str> = sources.iter().filter_map(|source| literal(source, "role_path")).collect();
@@ -40,9 +51,9 @@ pub fn role(name: &str, tasks: &[String], defaults: &str, oslo: impl Fn(&str) ->
         let custom = || sources.iter().filter_map(|source| literal(source, "node_custom_config"));
         // The first is every service's of the role; `global.conf` is everybody's.
         let own = custom().find(|path| *path == file).or_else(|| custom().find(|path| base(path) == file));
-        let is_oslo = templates.iter().any(|template| oslo(template)) && !IN_GUESTS.contains(&file);
-        if let Some(path) = own.filter(|_| is_oslo) {
-            let merge = |template| Merged { template: format!("roles/{name}/{template}"), path: path.to_owned() };
+        let read = templates.iter().filter_map(|template| oslo(template)).min().filter(|_| !IN_GUESTS.contains(&file));
+        if let Some((path, read)) = own.zip(read) {
+            let merge = |template| Merged { template: format!("roles/{name}/{template}"), path: path.to_owned(), read };
             merged.extend(templates.iter().map(merge));
         }
     }
@@ -55,9 +66,16 @@ pub fn role(name: &str, tasks: &[String], defaults: &str, oslo: impl Fn(&str) ->
     Role { name: name.to_owned(), merged: merged.into_iter().collect(), volumes }
 }
 
-/// Whether a template is of a file that oslo.config reads.
-pub fn is_oslo(text: &str) -> bool {
-    text.contains("[oslo_") || text.contains("[keystone_authtoken]")
+/// Whether oslo.config reads the file of a template, and how; `commands` are those by which the role's services start.
+pub fn reading(file: &str, text: &str, commands: &[String]) -> Option<Reading> {
+    if text.contains("[oslo_") || text.contains("[keystone_authtoken]") {
+        return Some(Reading::First);
+    }
+    let named = |command: &String| {
+        let mut words = command.split([' ', '"']);
+        words.any(|word| word == "--config-file") && command.split([' ', '"']).any(|word| base(word) == file)
+    };
+    commands.iter().any(named).then_some(Reading::Second)
 }
 
 /// Each list of sources in a file of tasks.
@@ -127,10 +145,12 @@ mod tests {
     #[test]
     fn a_template_goes_with_the_operators_file_of_its_own_name() {
         let defaults = "glance_extra_volumes: \"{{ default_extra_volumes }}\"\nglance_api_extra_volumes: \"{{ glance_extra_volumes }}\"\n";
-        let read = role("glance", &[TASKS.to_owned()], defaults, |template| !template.contains("paste"));
+        let oslo = |template: &str| (!template.contains("paste")).then_some(Reading::First);
+        let read = role("glance", &[TASKS.to_owned()], defaults, oslo);
         let merged = |template: &str, path: &str| Merged {
             template: format!("roles/glance/templates/{template}.j2"),
             path: path.to_owned(),
+            read: Reading::First,
         };
         assert_eq!(
             read.merged,
@@ -142,5 +162,15 @@ mod tests {
             ]
         );
         assert_eq!(read.volumes, ["glance_extra_volumes"]);
+    }
+
+    #[test]
+    fn a_file_that_is_named_after_another_is_read_second() {
+        let command = "\"command\": \"agent --config-file /etc/n/n.conf --config-file /etc/n/agent.ini\",".to_owned();
+        let commands = [command, "run --from /etc/n/other.ini".to_owned()];
+        assert_eq!(reading("agent.ini", "[DEFAULT]\nsecret = x\n", &commands), Some(Reading::Second));
+        assert_eq!(reading("n.conf", "[oslo_policy]\n", &commands), Some(Reading::First));
+        assert_eq!(reading("other.ini", "[DEFAULT]\n", &commands), None);
+        assert_eq!(reading("gent.ini", "[DEFAULT]\n", &commands), None);
     }
 }

@@ -15,7 +15,7 @@ mod clear;
 mod merged;
 
 pub use clear::{Clear, clear};
-pub use merged::{Merged, Role, is_oslo, role};
+pub use merged::{Merged, Reading, Role, reading, role};
 
 use super::reference::Reference;
 use donjon_policies::{
@@ -61,28 +61,33 @@ pub fn overrides(
     deployment: &DeploymentName,
     inside: &Inside,
 ) -> Vec<Override> {
-    let mut by_path = BTreeMap::<&str, (BTreeSet<&str>, BTreeSet<&SecretName>)>::new();
-    let (mut all, mut variables) = (BTreeSet::new(), BTreeSet::new());
+    let mut by_path = BTreeMap::<(&str, Reading), (BTreeSet<&str>, BTreeSet<&SecretName>)>::new();
+    let (mut mapped, mut variables) = (BTreeMap::<String, BTreeSet<&SecretName>>::new(), BTreeSet::new());
     for role in roles {
         let names = consumed(catalogue, &role.name);
         for merged in role.merged.iter().filter(|_| !names.is_empty()) {
-            let (templates, reads) = by_path.entry(&merged.path).or_default();
+            let (templates, reads) = by_path.entry((&merged.path, merged.read)).or_default();
             templates.insert(&merged.template);
             reads.extend(names.iter().copied());
-            all.extend(names.iter().copied());
+            mapped.entry(group(&merged.path, merged.read)).or_default().extend(names.iter().copied());
             variables.extend(role.volumes.iter().map(|variable| (variable.as_str(), role.name.as_str())));
         }
     }
     let mut files: Vec<Override> = by_path
         .into_iter()
-        .map(|(path, (templates, names))| {
-            let text = conf(&templates, &names, runtime, deployment, inside);
+        .map(|((path, read), (templates, names))| {
+            let source = source(&group(path, read), read, runtime, deployment, inside);
+            let text = conf(&templates, &names, &group(path, read), &source);
             Override { path: format!("config/{path}"), text }
         })
         .collect();
     if runtime == Runtime::Castellan {
-        let lines: String = all.iter().map(|name| format!("{} = {deployment}/{name}\n", option(name))).collect();
-        files.push(Override { path: "donjon/mapping.conf".to_owned(), text: format!("{MARK}[{GROUP}]\n{lines}") });
+        let section = |(group, names): (&String, &BTreeSet<&SecretName>)| {
+            let lines: String = names.iter().map(|name| format!("{} = {deployment}/{name}\n", option(name))).collect();
+            format!("[{group}]\n{lines}")
+        };
+        let sections: String = mapped.iter().map(section).collect();
+        files.push(Override { path: "donjon/mapping.conf".to_owned(), text: format!("{MARK}{sections}") });
     }
     files.push(Override { path: "globals.d/donjon.yml".to_owned(), text: globals(&variables, runtime, inside) });
     files
@@ -107,31 +112,45 @@ fn option(name: &SecretName) -> String {
     name.as_str().chars().map(letter).collect()
 }
 
-fn conf(
-    templates: &BTreeSet<&str>,
-    names: &BTreeSet<&SecretName>,
-    runtime: Runtime,
-    deployment: &DeploymentName,
-    inside: &Inside,
-) -> String {
+/// The group that stands for the secrets of a file. One that is read second has its own: in one group, what it lists would take
+/// the place of what the first does.
+fn group(path: &str, read: Reading) -> String {
+    let stem = path.rsplit('/').next().and_then(|file| file.split('.').next()).unwrap_or_default();
+    match read {
+        Reading::First => GROUP.to_owned(),
+        Reading::Second => format!("{GROUP}_{}", stem.replace('-', "_")),
+    }
+}
+
+/// What makes a service read the secrets of a group; the line that names them follows.
+fn source(group: &str, read: Reading, runtime: Runtime, deployment: &DeploymentName, inside: &Inside) -> String {
+    let Inside { address, mount, folder } = inside;
+    let (all, driven) = match runtime {
+        Runtime::Donjon => (
+            GROUP.to_owned(),
+            format!("driver = donjon\naddress = {address}\nmount = {mount}\ndeployment = {deployment}\n"),
+        ),
+        Runtime::Castellan => (format!("{GROUP},castellan"), "driver = donjon_names\n".to_owned()),
+    };
+    let all = if read == Reading::Second { format!("{all},{group}") } else { all };
+    let castellan = match (runtime, read) {
+        (Runtime::Castellan, Reading::First) => format!(
+            "[castellan]\ndriver = castellan\nconfig_file = {folder}/castellan.conf\nmapping_file = {folder}/mapping.conf\n"
+        ),
+        (Runtime::Castellan, Reading::Second) | (Runtime::Donjon, _) => String::new(),
+    };
+    format!("config_source = {all}\n{castellan}[{group}]\n{driven}")
+}
+
+fn conf(templates: &BTreeSet<&str>, names: &BTreeSet<&SecretName>, group: &str, source: &str) -> String {
     let listed =
         |texts: &mut dyn Iterator<Item = String>| texts.map(|t| format!("'{t}'")).collect::<Vec<_>>().join(", ");
     let options = names.iter().map(|name| format!("'{name}': '{}'", option(name))).collect::<Vec<_>>().join(", ");
-    let Inside { address, mount, folder } = inside;
-    let source = match runtime {
-        Runtime::Donjon => format!(
-            "config_source = {GROUP}\n[{GROUP}]\ndriver = donjon\naddress = {address}\nmount = {mount}\ndeployment = {deployment}\n"
-        ),
-        Runtime::Castellan => format!(
-            "config_source = {GROUP},castellan\n[castellan]\ndriver = castellan\nconfig_file = {folder}/castellan.conf\n\
-             mapping_file = {folder}/mapping.conf\n[{GROUP}]\ndriver = donjon_names\n"
-        ),
-    };
     CONF.replace("@MARK@", TEMPLATE_MARK)
         .replace("@TEMPLATES@", &listed(&mut templates.iter().map(|t| (*t).to_owned())))
         .replace("@NAMES@", &options)
-        .replace("@GROUP@", GROUP)
-        .replace("@SOURCE@", &source)
+        .replace("@GROUP@", group)
+        .replace("@SOURCE@", source)
 }
 
 fn globals(variables: &BTreeSet<(&str, &str)>, runtime: Runtime, inside: &Inside) -> String {
@@ -166,8 +185,16 @@ const CONF: &str = "@MARK@\
 {% set line = namespace(text=given) %}
 {% for name, option in {@NAMES@}.items() %}
 {% set value = lookup('vars', name, default='') | string %}
+{% set reference = '${@GROUP@.' ~ option ~ '}' %}
+{# A short one may be a part of anything: it is replaced where it is the whole value of a secret option, or a URL's password. #}
 {% if value | length > 7 and value in given %}
-{% set line.text = line.text | replace(value, '${@GROUP@.' ~ option ~ '}') %}
+{% set line.text = line.text | replace(value, reference) %}
+{% set secrets.used = secrets.used + [name] %}
+{% elif value and line.text.endswith('= ' ~ value) and line.text is search('^[^=]*(password|secret|key)') %}
+{% set line.text = line.text[:-(value | length)] ~ reference %}
+{% set secrets.used = secrets.used + [name] %}
+{% elif value and (':' ~ value ~ '@') in line.text %}
+{% set line.text = line.text | replace(':' ~ value ~ '@', ':' ~ reference ~ '@') %}
 {% set secrets.used = secrets.used + [name] %}
 {% endif %}
 {% endfor %}
@@ -204,6 +231,7 @@ mod tests {
         let merged = |role: &str| Merged {
             template: format!("roles/{role}/templates/nova.conf.j2"),
             path: "nova.conf".to_owned(),
+            read: Reading::First,
         };
         let named = |name: &str| Role {
             name: name.to_owned(),
@@ -244,5 +272,41 @@ mod tests {
         );
         assert!(files["config/nova.conf"].contains("config_source = donjon,castellan\n"));
         assert!(files["globals.d/donjon.yml"].contains("+ ['/etc/donjon/nova:/etc/donjon:ro']"));
+    }
+
+    #[test]
+    fn a_file_that_is_read_second_keeps_the_sources_of_the_first() {
+        let merged = |file: &str, read| Merged {
+            template: format!("roles/neutron/templates/{file}.j2"),
+            path: file.to_owned(),
+            read,
+        };
+        let neutron = Role {
+            name: "neutron".to_owned(),
+            merged: vec![merged("neutron.conf", Reading::First), merged("metadata_agent.ini", Reading::Second)],
+            volumes: Vec::new(),
+        };
+        let catalogue = Catalogue::named("kolla-ansible").unwrap();
+        for (runtime, all) in [
+            (
+                Runtime::Donjon,
+                "config_source = donjon,donjon_metadata_agent\n[donjon_metadata_agent]\ndriver = donjon\n",
+            ),
+            (
+                Runtime::Castellan,
+                "config_source = donjon,castellan,donjon_metadata_agent\n[donjon_metadata_agent]\ndriver = donjon_names\n",
+            ),
+        ] {
+            let files =
+                overrides(&catalogue, std::slice::from_ref(&neutron), runtime, &"d".parse().unwrap(), &inside());
+            let text = |path: &str| &files.iter().find(|file| file.path == path).unwrap().text;
+            let second = text("config/metadata_agent.ini");
+            assert!(second.contains(all) && second.contains("${donjon_metadata_agent.' ~ option"), "{second}");
+            assert!(!text("config/neutron.conf").contains("donjon_metadata_agent"));
+            if runtime == Runtime::Castellan {
+                let mapping = text("donjon/mapping.conf");
+                assert!(mapping.contains("[donjon]\n") && mapping.contains("[donjon_metadata_agent]\n"), "{mapping}");
+            }
+        }
     }
 }

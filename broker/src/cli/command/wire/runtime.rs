@@ -4,7 +4,7 @@ use crate::{
     cli::{Context, show},
     config,
     failure::{Exit, Failure},
-    wire::runtime::{Inside, Override, Role, Runtime, clear, is_oslo, is_ours, overrides, role},
+    wire::runtime::{Inside, Override, Reading as Read, Role, Runtime, clear, is_ours, overrides, reading, role},
 };
 use clap::Args;
 use donjon_drivers::fs;
@@ -50,7 +50,7 @@ impl Reading {
                 .hint("--roles names the folder, such as /usr/share/kolla-ansible/ansible/roles")
         })?;
         let inside = Inside { address: self.reader.clone(), mount: self.mount.clone(), folder: self.inside.clone() };
-        let files = overrides(catalogue, &read(&folder)?, runtime, &deployment, &inside);
+        let files = overrides(catalogue, &read(&folder, catalogue)?, runtime, &deployment, &inside);
         self.refuse_foreign(&files)?;
         for Override { path, text } in &files {
             let path = self.config.join(path);
@@ -95,8 +95,8 @@ fn unwritten(path: &Path) -> Failure {
     Failure::new(Exit::Failed, format!("cannot write {}", path.display())).state("files before it were written")
 }
 
-/// Every role with a file of oslo.config.
-fn read(folder: &Path) -> Result<Vec<Role>, Failure> {
+/// Every role with a file of oslo.config that holds a secret.
+fn read(folder: &Path, catalogue: &Catalogue) -> Result<Vec<Role>, Failure> {
     let failed = |error: &std::io::Error| {
         Failure::new(Exit::NotThere, format!("cannot read the roles in {}", folder.display()))
             .because(error)
@@ -115,7 +115,17 @@ fn read(folder: &Path) -> Result<Vec<Role>, Failure> {
         let files = entries(&path.join("tasks")).unwrap_or_default();
         let tasks: Vec<String> = files.iter().filter_map(|file| std::fs::read_to_string(file).ok()).collect();
         let defaults = std::fs::read_to_string(path.join("defaults/main.yml")).unwrap_or_default();
-        let oslo = |template: &str| std::fs::read_to_string(path.join(template)).is_ok_and(|text| is_oslo(&text));
+        let templates = entries(&path.join("templates")).unwrap_or_default();
+        let starts = templates.iter().filter(|file| file.to_string_lossy().ends_with(".json.j2"));
+        let lines = starts.filter_map(|file| std::fs::read_to_string(file).ok());
+        let commands: Vec<String> =
+            lines.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+        let oslo = |template: &str| {
+            let text = std::fs::read_to_string(path.join(template)).ok()?;
+            let file = template.strip_prefix("templates/")?.strip_suffix(".j2")?;
+            let holds = || catalogue.current().any(|entry| text.contains(entry.name.as_str()));
+            reading(file, &text, &commands).filter(|read| *read == Read::First || holds())
+        };
         roles.push(role(name, &tasks, &defaults, oslo));
     }
     roles.retain(|role| !role.merged.is_empty());
