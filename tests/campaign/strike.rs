@@ -166,22 +166,16 @@ async fn overtaken(site: &mut Site, again: bool, rotated: Rotated, landing: &mut
     if begun && second.code != 5 && !waits(&second) {
         landing.broken.push(format!("a second rotation did not wait: exit {}: {}", second.code, second.err));
     }
-    let mut resumed = site.other.run(&["rotate", "resume", "--take-over"]);
-    // Where nothing fenced it off yet, the one that stands still has a session from before the rotation, which is waited for.
-    let waited = waits(&resumed);
-    if waited {
-        site.broker.signal(Signal::CONT);
-        site.proxy.release();
-        let end = Instant::now() + Duration::from_secs(60);
-        while waits(&resumed) && Instant::now() < end {
-            resumed = site.other.run(&["rotate", "resume"]);
-        }
-    }
+    let resumed = site.other.run(&["rotate", "resume", "--take-over"]);
+    let (resumed, mut waited) = once_gone(site, resumed);
     if resumed.code != 0 {
         landing.broken.push(format!("the one that took over: exit {}: {}", resumed.code, resumed.err));
     }
     if again && !waited {
         let once_more = site.other.run(&apply);
+        // The one that took over may have had nothing to wait for: the session is from before the next rotation, too.
+        let (once_more, still) = once_gone(site, once_more);
+        waited = still;
         if once_more.code != 0 {
             landing.broken.push(format!("its next rotation: exit {}: {}", once_more.code, once_more.err));
         }
@@ -196,6 +190,21 @@ async fn overtaken(site: &mut Site, again: bool, rotated: Rotated, landing: &mut
             (false, false) => "",
         }
     ))
+}
+
+/// Where nothing fenced it off yet, the one that stands still has a session from before the rotation, which is waited for: it
+/// goes on, and so does the rotation. Says how that ended, and whether it had to wait.
+fn once_gone(site: &mut Site, mut ran: Ran) -> (Ran, bool) {
+    let waited = waits(&ran);
+    if waited {
+        site.broker.signal(Signal::CONT);
+        site.proxy.release();
+        let end = Instant::now() + Duration::from_secs(60);
+        while waits(&ran) && Instant::now() < end {
+            ran = site.other.run(&["rotate", "resume"]);
+        }
+    }
+    (ran, waited)
 }
 
 /// Whether a command ended because sessions from before are still open.

@@ -181,7 +181,7 @@ async fn the_database_goes_into_a_cluster_and_what_opened_it_opens_nothing_there
     );
     overcloud.run_with_input(&["put", "keystone_database_password"], b"s3cret-4712").ok();
     let store = place.cluster.store(0, "donjon");
-    for folder in ["pending", "journal", "handover"] {
+    for folder in ["pending", "journal", "ended", "handover"] {
         let held = store.list(&format!("donjon-private/site1/{folder}").parse().unwrap()).await.unwrap();
         assert!(held.is_empty(), "{folder}: {held:?}");
     }

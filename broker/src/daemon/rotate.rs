@@ -363,19 +363,11 @@ async fn drive(
     };
     heartbeat::beating(store, &daemon.layout, &daemon.id, Pace::USUAL, work).await?;
     let held = rotation.held;
-    let answer = told(&held.journal, subject, back);
-    lay_aside(daemon, held);
-    answer
-}
-
-/// Nobody waits for it: what is left is laid aside later.
-fn lay_aside(daemon: &Daemon, held: Held) {
-    let (Ok(store), layout) = (daemon.store(), daemon.layout.clone()) else { return };
-    drop(tokio::spawn(async move {
-        if let Err(error) = held.lay_aside(&*store, &layout).await {
-            tracing::debug!(%error, "a journal was not laid aside");
-        }
-    }));
+    // What is left is laid aside later.
+    if let Err(error) = held.lay_aside(store, &daemon.layout).await {
+        tracing::debug!(%error, "a journal was not laid aside");
+    }
+    told(&held.journal, subject, back)
 }
 
 /// What is told of a rotation that has ended; `back` says that it was called off.

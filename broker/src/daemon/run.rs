@@ -128,8 +128,10 @@ async fn make_ahead(daemon: Arc<Daemon>) {
 async fn destroy_expired(daemon: Arc<Daemon>) {
     let Ok(store) = daemon.store() else { return };
     let now = jiff::Timestamp::now().as_second();
-    if let Err(error) = expire::forget(&*store, &daemon.layout, now).await {
-        tracing::warn!(%error, "journals of old rotations could not be removed");
+    // A store that is being handed over holds still.
+    let here = super::transfer::authority_is_here(&daemon).await.is_ok();
+    if here && let Err(error) = expire::forget(&*store, &daemon.layout, now).await {
+        tracing::warn!(%error, "journals of rotations that have ended could not be laid aside or removed");
     }
     match expire::expire(&*store, &daemon.layout, now).await {
         Ok(destroyed) => destroyed

@@ -23,7 +23,8 @@ pub async fn claim(store: &dyn Store, layout: &Layout, rotation: &Held) -> Resul
 }
 
 /// As [`claim`], for a rotation that has just begun, over the labels as they were before it had. The journal needs no look:
-/// whoever has taken over since has written the labels anew.
+/// whoever takes over claims every secret before anything else, so this one stops at the first that it finds written since,
+/// or has written itself what the other one then finds.
 pub async fn first(
     store: &dyn Store,
     layout: &Layout,
@@ -31,12 +32,11 @@ pub async fn first(
     before: &[labels::Held],
 ) -> Result<(), Failure> {
     for (secret, labels) in rotation.journal.names().iter().zip(before) {
-        let claimed = Labels { rotation: Some(rotation.journal.id.clone()), ..labels.labels.clone() };
-        match labels::write(store, layout, secret, labels, &claimed).await {
-            Ok(()) => checkpoint::reached("rotation.claimed"),
+        match over(store, layout, rotation, secret, labels).await {
+            Ok(()) => {}
             // Also an earlier version that was destroyed meanwhile changes them.
             Err(StoreError::Conflict { .. }) => one(store, layout, rotation, secret).await?,
-            Err(error) => return Err(translate::store(format!("cannot rotate `{secret}`"), &error)),
+            Err(error) => return Err(unclaimed(secret, &error)),
         }
     }
     Ok(())
@@ -44,35 +44,48 @@ pub async fn first(
 
 async fn one(store: &dyn Store, layout: &Layout, rotation: &Held, secret: &SecretName) -> Result<(), Failure> {
     let journal = &rotation.journal;
-    let failed = |error: StoreError| translate::store(format!("cannot rotate `{secret}`"), &error);
-    let held = labels::read(store, layout, secret).await.map_err(failed)?;
-    match &held.labels.rotation {
-        Some(id) if *id == journal.id => Ok(()),
-        Some(id) => Err(taken(secret, id)),
-        None => {
+    for _ in 0..MOST_RACES {
+        let held = labels::read(store, layout, secret).await.map_err(|error| unclaimed(secret, &error))?;
+        match &held.labels.rotation {
+            Some(id) if *id == journal.id => return Ok(()),
+            Some(id) => return Err(taken(secret, id)),
             // Between the look and the claim: whoever has taken over claims it too, and that stops this one there.
-            if !rotation.is_newest(store, layout).await.map_err(failed)? {
-                return Err(probe::taken_over(&journal.named()));
-            }
-            let claimed = Labels { rotation: Some(journal.id.clone()), ..held.labels.clone() };
-            labels::write(store, layout, secret, &held, &claimed).await.map_err(|error| match error {
-                StoreError::Conflict { .. } => {
-                    Failure::new(Exit::Conflict, format!("another broker was faster to claim `{secret}`"))
-                        .state("nothing was changed")
-                        .hint("`donjon rotate status` shows what is under way")
-                }
-                other @ (StoreError::Sealed
-                | StoreError::Unreachable { .. }
-                | StoreError::Denied { .. }
-                | StoreError::Full { .. }
-                | StoreError::Damaged { .. }
-                | StoreError::Answer { .. }) => failed(other),
-            })?;
-            checkpoint::reached("rotation.claimed");
-            Ok(())
+            None => match rotation.is_newest(store, layout).await {
+                Ok(true) => {}
+                Ok(false) => return Err(probe::taken_over(&journal.named())),
+                Err(error) => return Err(unclaimed(secret, &error)),
+            },
+        }
+        match over(store, layout, rotation, secret, &held).await {
+            // Whose it is by now is seen by another look: it may be this rotation's, by a broker that drove it before.
+            Err(StoreError::Conflict { .. }) => {}
+            claimed => return claimed.map_err(|error| unclaimed(secret, &error)),
         }
     }
+    Err(Failure::new(Exit::Conflict, format!("the labels of `{secret}` change again and again"))
+        .state("nothing was changed")
+        .hint("`donjon rotate status` shows what is under way"))
 }
+
+/// Claims a secret over its labels as they were read.
+async fn over(
+    store: &dyn Store,
+    layout: &Layout,
+    rotation: &Held,
+    secret: &SecretName,
+    held: &labels::Held,
+) -> Result<(), StoreError> {
+    let claimed = Labels { rotation: Some(rotation.journal.id.clone()), ..held.labels.clone() };
+    labels::write(store, layout, secret, held, &claimed).await?;
+    checkpoint::reached("rotation.claimed");
+    Ok(())
+}
+
+fn unclaimed(secret: &SecretName, error: &StoreError) -> Failure {
+    translate::store(format!("cannot rotate `{secret}`"), error)
+}
+
+const MOST_RACES: usize = 8;
 
 /// Which of its secrets a rotation holds. Where it does not hold one that it began with, it was ended for that one but for
 /// the last line of its journal, and the secret may be another's by now.
@@ -245,5 +258,22 @@ mod tests {
         let late = first(&store, &layout, &four, &[before]).await.unwrap_err();
         assert_eq!(late.code, Exit::Conflict);
         assert_eq!(whose().await, None, "nothing holds what nobody would let go");
+    }
+
+    #[tokio::test]
+    async fn one_that_takes_over_while_the_former_one_claims_holds_all_of_them() {
+        let (store, layout) = (Memory::default(), Layout::new("d".parse().unwrap()).unwrap());
+        let secret: SecretName = "x".parse().unwrap();
+        let former = Held::create(&store, &layout, journal("x.1", &secret, State::Planned)).await.unwrap();
+        let before = labels::read(&store, &layout, &secret).await.unwrap();
+        let mut other = Held::read(&store, &layout, "x.1").await.unwrap().unwrap();
+        other.save(&store, &layout).await.unwrap();
+        // It has looked at the labels, and the former one claims before it does.
+        let late = labels::read(&store, &layout, &secret).await.unwrap();
+        over(&store, &layout, &former, &secret, &before).await.unwrap();
+        let conflict = over(&store, &layout, &other, &secret, &late).await;
+        assert!(matches!(conflict, Err(StoreError::Conflict { .. })), "{conflict:?}");
+        one(&store, &layout, &other, &secret).await.unwrap();
+        assert!(held(&store, &layout, &other.journal).await.unwrap().contains(&secret));
     }
 }

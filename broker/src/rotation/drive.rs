@@ -41,7 +41,7 @@ pub struct Rotation<'a> {
     pub held: Held,
     /// Whether another process drove it before, which may have stalled.
     pub taken_over: bool,
-    /// Which of its secrets it holds, as of the last look at their labels.
+    /// Which of its secrets it holds, as of its own claims or the last look at their labels.
     mine: BTreeSet<SecretName>,
     /// The values that were read so far.
     pub(super) seen: Seen,

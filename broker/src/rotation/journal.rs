@@ -200,9 +200,13 @@ impl Held {
         Ok(Self { journal, version })
     }
 
-    /// Reads a journal that is not laid aside.
+    /// Reads a journal, laid aside or not.
     pub async fn read(store: &dyn Store, layout: &Layout, id: &str) -> Result<Option<Self>, StoreError> {
-        Self::read_at(store, &layout.journal(id)).await
+        // In this order: one that is laid aside meanwhile is met in one of the two places at least.
+        match Self::read_at(store, &layout.journal(id)).await? {
+            Some(held) => Ok(Some(held)),
+            None => Self::read_at(store, &layout.journal_aside(id)).await,
+        }
     }
 
     /// Every journal that has not ended, in the order of their names.
@@ -331,6 +335,7 @@ mod tests {
         }
         assert_eq!(ids(Held::current(&store, &layout).await.unwrap()), ["b"]);
         assert_eq!(ids(Held::unfinished(&store, &layout).await.unwrap()), ["b"]);
+        assert_eq!(Held::read(&store, &layout, "a").await.unwrap().unwrap().journal, ended.journal);
         let all = Held::all(&store, &layout).await.unwrap();
         assert_eq!(all[0].journal, ended.journal);
         assert_eq!(ids(all), ["a", "b"]);

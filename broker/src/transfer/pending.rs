@@ -27,7 +27,8 @@ pub(super) async fn became(
     let public = places.secret(&name);
     let journal = Held::read(store, places.layout(), rotation).await?.map(|held| held.journal);
     let Some(journal) = journal else {
-        // A journal is kept for a quarter of a year. Without it, what was written next may be that value.
+        // A journal is kept for a quarter of a year, laid aside once it has ended. Without it, what was written next may be that
+        // value.
         let later = store.versions(&public).await?.into_iter().filter(|info| info.created >= since);
         let next = later.map(|info| info.version).min();
         return Ok(Some((public, next.map_or(Became::Nothing, Became::Published))));
@@ -39,4 +40,40 @@ pub(super) async fn became(
         None => Became::Waits,
     };
     Ok(Some((public, became)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rotation::journal::{Item, Journal};
+    use donjon_drivers::{
+        material::Material,
+        store::{Document, Expected, memory::Memory},
+    };
+    use donjon_policies::{
+        name::SecretName,
+        transition::{Path, State},
+    };
+
+    #[tokio::test]
+    async fn a_journal_that_is_laid_aside_tells_what_became_of_a_value() {
+        let (store, places) = (Memory::default(), Places::new("kolla".parse().unwrap()).unwrap());
+        let secret: SecretName = "a".parse().unwrap();
+        let public = places.secret(&secret);
+        for version in 0..3 {
+            let document = Document::from_json(Material::from("{}".to_owned())).unwrap();
+            let expected = if version == 0 { Expected::Absent } else { Expected::Newest(Version(version)) };
+            store.write(&public, &document, expected).await.unwrap();
+        }
+        for (id, state, new) in [("a.1", State::Retired, Some(Version(2))), ("a.2", State::Aborted, None)] {
+            let item = Item { secret: secret.clone(), old: Version(1), new, credentials: Vec::new() };
+            let journal = Journal::new(id.to_owned(), Path::Overlap, vec![item], "a", 0);
+            let held = Held::create(&store, places.layout(), Journal { state, ..journal }).await.unwrap();
+            let path = places.layout().pending(id, &secret);
+            let wanted = Some((public.clone(), new.map_or(Became::Nothing, Became::Published)));
+            assert_eq!(became(&store, &places, path.as_str(), 0).await.unwrap(), wanted, "{id}");
+            held.lay_aside(&store, places.layout()).await.unwrap();
+            assert_eq!(became(&store, &places, path.as_str(), 0).await.unwrap(), wanted, "{id}, laid aside");
+        }
+    }
 }

@@ -118,6 +118,11 @@ impl Places {
         }
     }
 
+    /// Whether a record is the journal of a rotation, which is laid aside once that has ended.
+    pub(super) fn is_journal(&self, record: &RecordPath) -> bool {
+        record.as_str().starts_with(&format!("{}/", self.0.journals()))
+    }
+
     pub(super) fn heir(&self) -> RecordPath {
         self.private("heir")
     }
@@ -140,8 +145,8 @@ impl Places {
 
     /// The folders of what a store keeps for itself while it is the authority: keys, values that nobody reads yet,
     /// journals, who drives them, who caches.
-    pub(super) fn of_the_authority(&self) -> [RecordPath; 5] {
-        ["signing", "pending", "journal", "heartbeat", "readers"].map(|folder| self.private(folder))
+    pub(super) fn of_the_authority(&self) -> [RecordPath; 6] {
+        ["signing", "pending", "journal", "ended", "heartbeat", "readers"].map(|folder| self.private(folder))
     }
 
     pub(super) fn recipients(&self) -> RecordPath {

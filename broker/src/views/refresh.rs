@@ -35,7 +35,7 @@ pub enum Refreshed {
 
 /// A view's record before it is assembled anew.
 ///
-/// It is looked at before the view's parts are: only so does a conflict tell that they may have changed.
+/// It is looked at before the view's parts are read or written: only so does a conflict tell that they may have changed.
 #[derive(Debug)]
 pub struct Before {
     expected: Expected,
@@ -72,7 +72,7 @@ pub async fn refresh(
 }
 
 /// As [`refresh`], for a view that was looked at a moment ago, with those of its secrets at hand whose newest version the
-/// caller has.
+/// caller has written since.
 pub async fn refresh_from<'a>(
     store: &dyn Store,
     layout: &Layout,

@@ -8,7 +8,7 @@
 
 use async_trait::async_trait;
 
-/// Asked right before each change.
+/// Asked right before a change, or before the first of several that are made under one lock.
 #[async_trait]
 pub trait Fence: Send + Sync {
     /// Whose change it is: the same name for a broker and for whoever takes over from it.

@@ -20,6 +20,7 @@ use donjon_policies::{
     transition::{Event, Path},
 };
 use futures_util::future::{join, join_all, try_join_all, try_join3};
+use std::collections::BTreeSet;
 
 /// Publishes the new values.
 pub async fn publish(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
@@ -73,15 +74,14 @@ async fn records_over(rotation: &mut Rotation<'_>, values: &Values, before: Befo
             return Err(changed(&item.secret));
         }
     }
-    let mut published = Vec::new();
+    let (mut published, mut written) = (Vec::new(), BTreeSet::new());
     for (item, standing) in items.iter().zip(before.standing) {
-        let version = over(rotation, values, item, Side::New, Origin::Rotated, (item.old, standing)).await?;
+        let (version, by) = over(rotation, values, item, Side::New, Origin::Rotated, (item.old, standing)).await?;
         published.push((item.secret.clone(), version));
+        written.extend((by == By::This).then_some(&item.secret));
     }
-    let at_hand = |name: &SecretName| {
-        let item = items.iter().find(|item| item.secret == *name)?;
-        Some(&values.of(&item.secret).new)
-    };
+    // What this one has just written is the newest. What it found may have been overtaken since the views were looked at.
+    let at_hand = |name: &SecretName| written.contains(name).then(|| &values.of(name).new);
     // Read back while the views are written: readers are told of neither before both are well.
     let seen = published.iter().map(async |(secret, version)| see(rotation, &values.of(secret).new, *version).await);
     let (seen, views) = join(join_all(seen), assemble_over(rotation, before.views, at_hand)).await;
@@ -156,7 +156,7 @@ pub async fn record(
     expected: Version,
 ) -> Result<Version, Failure> {
     let standing = newest(rotation, &item.secret).await?;
-    let version = over(rotation, values, item, side, origin, (expected, standing)).await?;
+    let (version, _) = over(rotation, values, item, side, origin, (expected, standing)).await?;
     see(rotation, values.of(&item.secret).record(side), version).await?;
     Ok(version)
 }
@@ -169,18 +169,27 @@ async fn over(
     side: Side,
     origin: Origin,
     (expected, standing): (Version, Option<secrets::Held>),
-) -> Result<Version, Failure> {
+) -> Result<(Version, By), Failure> {
     let secret = &item.secret;
     let wanted = values.of(secret).record(side);
-    let version = match standing {
-        Some(held) if same(&held.record, &wanted.value, wanted.user.as_deref()) => held.version,
-        Some(held) if held.version == expected => write_unseen(rotation, wanted, origin, expected).await?,
+    let published = match standing {
+        Some(held) if same(&held.record, &wanted.value, wanted.user.as_deref()) => (held.version, By::Earlier),
+        Some(held) if held.version == expected => (write_unseen(rotation, wanted, origin, expected).await?, By::This),
         Some(_) | None => {
             return Err(changed(secret));
         }
     };
     checkpoint::reached("rotation.record-written");
-    Ok(version)
+    Ok(published)
+}
+
+/// Who has written a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// This call, a moment ago.
+    This,
+    /// An earlier run of the rotation.
+    Earlier,
 }
 
 /// Brings every view up to date, several at once: none depends on another.

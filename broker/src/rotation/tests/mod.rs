@@ -233,6 +233,41 @@ async fn a_broker_that_stalls_while_another_ends_its_rotation_changes_nothing_se
     }
 }
 
+/// Killed where the records may have the new values already, and then slow: another broker ends the rotation between any two
+/// of its looks, or before any of its writes.
+#[tokio::test]
+async fn a_resume_that_stalls_anywhere_changes_nothing_served() {
+    let mut hits = 0;
+    for scenario in [ROOT_ALONE, WAYS[0], WAYS[2], WAYS[3], WAYS[6]] {
+        for scenario in [scenario, failing(scenario)] {
+            for began in 1..MOST {
+                let killed = async || {
+                    let world = World::new(scenario).await;
+                    world.set(Some((began, Fault::DeathAfter)));
+                    let _ = Seen::faulty(&world).apply().await;
+                    world
+                };
+                if !matches!(killed().await.state().await, Some(State::Staged | State::Verified)) {
+                    continue;
+                }
+                for at in 1..2 * MOST {
+                    let world = killed().await;
+                    world.set(Some((at, Fault::OtherResumes)));
+                    let _ = Seen::slow(&world).go(false).await;
+                    if !world.hit() {
+                        break;
+                    }
+                    hits += 1;
+                    let when = format!("{scenario:?}: killed at effect {began}, stalled before look or effect {at}");
+                    world.check(&when).await;
+                    mended(&world, &when).await;
+                }
+            }
+        }
+    }
+    assert!(hits > 500, "{hits}");
+}
+
 /// The old value comes back while another broker finds everything well, and retires: it must not come back after that.
 #[tokio::test]
 async fn an_old_value_that_comes_back_in_the_trial_is_gone_in_the_end() {

@@ -1,6 +1,12 @@
 //! Making an account accept exactly some values: what is there already is left alone, and what was done is read back.
 
-use super::{connection::Connection, hold, privilege::Privilege, server::MariaDb, statement, survey};
+use super::{
+    connection::{Connection, Fault},
+    hold,
+    privilege::Privilege,
+    server::MariaDb,
+    statement, survey,
+};
 use crate::{
     material::Material,
     target::{Account, Admin, Node, TargetError},
@@ -47,7 +53,13 @@ async fn at_node(
                 // Once: from here on whoever takes over ends this connection first.
                 hold::certain(node, admin).await?;
             }
-            connection.run(&sql).await.map_err(|fault| fault.changing(node, account))?;
+            if let Err(fault) = connection.run(&sql).await {
+                if !changed.is_empty() && matches!(fault, Fault::Silent(_)) {
+                    // Whoever took over since the question has ended it; that is told, and not that the node is away.
+                    hold::certain(node, admin).await?;
+                }
+                return Err(fault.changing(node, account));
+            }
             changed.push((account, wanted));
         }
         done();

@@ -106,6 +106,8 @@ pub(super) struct World {
 pub(super) struct Seen {
     pub(super) world: Arc<World>,
     faulty: bool,
+    /// Whether it may stall before it reads, too.
+    slow: bool,
 }
 
 fn secret() -> SecretName {
@@ -335,12 +337,17 @@ impl World {
 impl Seen {
     /// A broker that meets the faults.
     pub(super) fn faulty(world: &Arc<World>) -> Self {
-        Self { world: world.clone(), faulty: true }
+        Self { world: world.clone(), faulty: true, slow: false }
     }
 
     /// A broker that meets none.
     pub(super) fn sound(world: &Arc<World>) -> Self {
-        Self { world: world.clone(), faulty: false }
+        Self { world: world.clone(), faulty: false, slow: false }
+    }
+
+    /// A broker that meets the faults, and stalls before what it reads as well as before what it writes.
+    pub(super) fn slow(world: &Arc<World>) -> Self {
+        Self { world: world.clone(), faulty: true, slow: true }
     }
 
     /// `donjon rotate apply`.
@@ -501,6 +508,9 @@ impl Store for Seen {
     }
 
     async fn read(&self, path: &RecordPath, which: Which) -> Result<Option<Stored>, StoreError> {
+        if self.slow {
+            self.effect().await;
+        }
         if self.dead() { Err(silent()) } else { self.world.memory.read(path, which).await }
     }
 
