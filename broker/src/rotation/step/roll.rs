@@ -17,7 +17,7 @@ use crate::{
 };
 use donjon_drivers::{
     service::ServiceError,
-    target::{Began, Session, Sessions, Target},
+    target::{Began, Node, Session, Sessions, Target},
 };
 use donjon_policies::{
     name::TargetName,
@@ -258,16 +258,20 @@ async fn sessions(
     let known = login.values();
     let admin = login.admin(&known, None);
     let reached = &rotation.subject.targets[target].target;
-    let mut found = Vec::new();
-    for node in reached.nodes() {
-        let Some(began) = began.get(&node.name) else { continue };
+    let at = async |node: &Node, began: Began| {
+        let mut found = Vec::new();
         for user in users {
-            let sessions = reached.sessions(&admin, node, user, *began).await;
-            let sessions = sessions.map_err(|error| probe::failed(rotation.subject, target, &error))?;
+            let sessions = reached.sessions(&admin, node, user, began).await?;
             found.extend(sessions.into_iter().map(|session| (node.name.clone(), session)));
         }
+        Ok(found)
+    };
+    let asked = reached.nodes().iter().filter_map(|node| Some(at(node, *began.get(&node.name)?)));
+    let mut all = Vec::new();
+    for found in join_all(asked).await {
+        all.extend(found.map_err(|error| probe::failed(rotation.subject, target, &error))?);
     }
-    Ok(found)
+    Ok(all)
 }
 
 /// A mark of now at every node of every target that tells its sessions.
@@ -281,8 +285,9 @@ pub async fn marks(rotation: &Rotation<'_>, both: &Values) -> Result<Marks, Fail
         let login = both.administrator(name);
         let known = login.values();
         let admin = login.admin(&known, None);
-        for node in reached.target.nodes() {
-            let mark = reached.target.mark(&admin, node).await;
+        let nodes = reached.target.nodes();
+        let taken = join_all(nodes.iter().map(|node| reached.target.mark(&admin, node))).await;
+        for (node, mark) in nodes.iter().zip(taken) {
             let mark = mark.map_err(|error| probe::failed(rotation.subject, name, &error))?;
             marks.entry(name.clone()).or_default().insert(node.name.clone(), mark);
         }

@@ -9,6 +9,7 @@ use crate::{
     material::Material,
     target::{Account, Admin, Hazard, Node, Survey, Target, TargetError},
 };
+use futures_util::future::join_all;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Surveys every node.
@@ -21,14 +22,12 @@ pub(super) async fn survey(
     let mut hazards = Vec::new();
     let (mut entries, mut by_socket) = (BTreeSet::new(), BTreeSet::new());
     let mut accounts: BTreeMap<Account, Vec<&str>> = BTreeMap::new();
-    for node in target.nodes() {
+    let looks = join_all(target.nodes().iter().map(|node| look(target, node, admin))).await;
+    for (node, looked) in target.nodes().iter().zip(looks) {
         let mut say = |what: String| hazards.push(Hazard { node: node.name.clone(), what });
-        let mut connection = target.administer(node, admin).await?;
-        let state = State::of(&mut connection).await.map_err(|fault| fault.at(node))?;
+        let (state, rows) = looked?;
         state.hazards().into_iter().for_each(&mut say);
         let ready = state.is_ready();
-        let rows = if ready { privileges(&mut connection, node).await? } else { Vec::new() };
-        connection.close().await;
         let encrypted = target.member(node)?.tls_ca.is_some();
         let own: Vec<_> = rows.iter().filter(|row| row.account.user == user).collect();
         for row in rows.iter().filter(|row| row.account.user.is_empty() && ready) {
@@ -68,6 +67,15 @@ pub(super) async fn survey(
         by_socket: by_socket.into_iter().collect(),
         hazards,
     })
+}
+
+/// A node's state, and every account of one that is ready.
+async fn look(target: &MariaDb, node: &Node, admin: &Admin<'_>) -> Result<(State, Vec<Privilege>), TargetError> {
+    let mut connection = target.administer(node, admin).await?;
+    let state = State::of(&mut connection).await.map_err(|fault| fault.at(node))?;
+    let rows = if state.is_ready() { privileges(&mut connection, node).await? } else { Vec::new() };
+    connection.close().await;
+    Ok((state, rows))
 }
 
 /// Every account of a node.
