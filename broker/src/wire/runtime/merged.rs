@@ -72,10 +72,21 @@ pub fn reading(file: &str, text: &str, commands: &[String]) -> Option<Reading> {
         return Some(Reading::First);
     }
     let named = |command: &String| {
-        let mut words = command.split([' ', '"']);
-        words.any(|word| word == "--config-file") && command.split([' ', '"']).any(|word| base(word) == file)
+        let mut words = command.split([' ', '"']).map(|word| word.split_once('=').unwrap_or((word, "")));
+        let mut before = false;
+        while let Some((option, value)) = words.next() {
+            if !matches!(option, "--config-file" | "--config-dir") {
+                continue;
+            }
+            let value = if value.is_empty() { words.next().map_or("", |(word, _)| word) } else { value };
+            if option == "--config-file" && base(value) == file {
+                return Some(if before { Reading::Second } else { Reading::First });
+            }
+            before = true;
+        }
+        None
     };
-    commands.iter().any(named).then_some(Reading::Second)
+    commands.iter().find_map(named)
 }
 
 /// Each list of sources in a file of tasks.
@@ -169,8 +180,11 @@ mod tests {
         let command = "\"command\": \"agent --config-file /etc/n/n.conf --config-file /etc/n/agent.ini\",".to_owned();
         let commands = [command, "run --from /etc/n/other.ini".to_owned()];
         assert_eq!(reading("agent.ini", "[DEFAULT]\nsecret = x\n", &commands), Some(Reading::Second));
+        assert_eq!(reading("n.conf", "[DEFAULT]\nsecret = x\n", &commands), Some(Reading::First));
+        let folder = ["agent --config-dir /etc/n --config-file=/etc/n/agent.ini".to_owned()];
+        assert_eq!(reading("agent.ini", "[DEFAULT]\n", &folder), Some(Reading::Second));
         assert_eq!(reading("n.conf", "[oslo_policy]\n", &commands), Some(Reading::First));
-        assert_eq!(reading("other.ini", "[DEFAULT]\n", &commands), None);
+        assert_eq!(reading("other.ini", "[DEFAULT]\n", &commands), None, "no option names it");
         assert_eq!(reading("gent.ini", "[DEFAULT]\n", &commands), None);
     }
 }

@@ -257,7 +257,8 @@ mod tests {
             conf.contains("'nova_database_password': 'nova_database_password'")
                 && !conf.contains("database_password': 'database")
         );
-        assert!(!conf.contains('@') && files.values().all(|text| is_ours(text)));
+        let open = ["@MARK@", "@TEMPLATES@", "@NAMES@", "@GROUP@", "@SOURCE@"];
+        assert!(open.iter().all(|place| !conf.contains(place)) && files.values().all(|text| is_ours(text)));
         let globals = &files["globals.d/donjon.yml"];
         assert_eq!(globals.matches("nova_extra_volumes:").count(), 1);
         assert!(globals.contains("  - \"/run/x:/run/x\"\n"), "{globals}");
