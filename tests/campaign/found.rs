@@ -24,7 +24,7 @@ pub const FOUND: &[Found] = &[
     Found {
         what: "the same, but it stood still before it looked at the account: what it saw then was the other's work, and it \
                put its own value back all the same",
-        fault: Fault::Held(17, Meanwhile::Overtaken { again: true }),
+        fault: Fault::Held(15, Meanwhile::Overtaken { again: true }),
         rotated: Rotated::Service,
     },
 ];
