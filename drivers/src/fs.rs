@@ -48,7 +48,10 @@ pub fn replace(path: &Path, content: &[u8]) -> Result<(), FileError> {
 
 /// As [`replace`], for a file that is no secret and that others may read.
 pub fn replace_with_mode(path: &Path, content: &[u8], mode: u32) -> Result<(), FileError> {
-    replace_by(path, |temporary| write_new(temporary, content, mode))
+    let mut new = Replacement::begin(path)?;
+    set_mode(&new.file, path, mode)?;
+    new.write_all(content).map_err(|error| new.failed(error))?;
+    new.finish()
 }
 
 /// Whose a file is, and who may do what with it.
@@ -66,51 +69,95 @@ pub struct Standing {
 /// it is: in a folder of that user, a name may be a link to anything a moment later.
 pub fn replace_as(path: &Path, content: &[u8], standing: Standing) -> Result<(), FileError> {
     let Standing { mode, uid, gid } = standing;
-    replace_by(path, |temporary| {
-        let file = create(temporary)?;
-        fchown(&file, Some(uid), Some(gid)).map_err(io_error("give to its owner", path))?;
-        fill(file, temporary, content, mode)
-    })
+    let mut new = Replacement::begin(path)?;
+    fchown(&new.file, Some(uid), Some(gid)).map_err(io_error("give to its owner", path))?;
+    set_mode(&new.file, path, mode)?;
+    new.write_all(content).map_err(|error| new.failed(error))?;
+    new.finish()
 }
 
-fn replace_by(path: &Path, write: impl FnOnce(&Path) -> Result<(), FileError>) -> Result<(), FileError> {
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let unique =
-        format!(".{}.{:016x}.new", path.file_name().unwrap_or_default().to_string_lossy(), rand::random::<u64>());
-    let temporary = folder.join(unique);
-    let written = write(&temporary).and_then(|()| {
-        std::fs::rename(&temporary, path).map_err(io_error("rename into place", path))?;
-        sync_folder(folder)
-    });
-    if written.is_err() {
-        // The name is unique to this call, so nothing else is removed; that it may be gone already is no second error.
-        let _ = std::fs::remove_file(&temporary);
+/// A file that is being written, owner-only: nobody sees it under its name before it is whole, and what was there before stays
+/// until then. Dropped earlier, it leaves nothing.
+#[derive(Debug)]
+pub struct Replacement {
+    file: File,
+    temporary: PathBuf,
+    path: PathBuf,
+    unfinished: bool,
+}
+
+impl Replacement {
+    /// Begins one that is to be at this path.
+    pub fn begin(path: &Path) -> Result<Self, FileError> {
+        if path.is_dir() {
+            return Err(io_error("write", path)(io::ErrorKind::IsADirectory.into()));
+        }
+        let unique =
+            format!(".{}.{:016x}.new", path.file_name().unwrap_or_default().to_string_lossy(), rand::random::<u64>());
+        let temporary = folder_of(path).join(unique);
+        let file = create(&temporary).map_err(io_error("write", path))?;
+        Ok(Self { file, temporary, path: path.to_path_buf(), unfinished: true })
     }
-    written
+
+    /// Makes it durable, and puts it in its place.
+    pub fn finish(mut self) -> Result<(), FileError> {
+        self.file.sync_all().map_err(|error| self.failed(error))?;
+        std::fs::rename(&self.temporary, &self.path).map_err(io_error("rename into place", &self.path))?;
+        self.unfinished = false;
+        sync_folder(folder_of(&self.path))
+    }
+
+    /// That it could not be written.
+    pub fn failed(&self, error: io::Error) -> FileError {
+        io_error("write", &self.path)(error)
+    }
+}
+
+impl Write for Replacement {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        if self.unfinished {
+            // The name is unique to this one, so nothing else is removed.
+            let _ = std::fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Creates a file that must not be there yet.
 pub fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), FileError> {
-    fill(create(path)?, path, content, mode)
+    let mut file = create(path).map_err(io_error("create", path))?;
+    set_mode(&file, path, mode)?;
+    file.write_all(content).and_then(|()| file.sync_all()).map_err(io_error("write", path))
 }
 
-fn create(path: &Path) -> Result<File, FileError> {
+fn create(path: &Path) -> io::Result<File> {
     let open = rustix::fs::open(
         path,
         OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC,
         Mode::from_raw_mode(0o600),
     );
-    Ok(File::from(open.map_err(|e| io_error("create", path)(e.into()))?))
+    Ok(File::from(open?))
 }
 
-fn fill(mut file: File, path: &Path, content: &[u8], mode: u32) -> Result<(), FileError> {
-    if mode != 0o600 {
-        file.set_permissions(std::fs::Permissions::from_mode(mode)).map_err(io_error("set the mode of", path))?;
+fn set_mode(file: &File, path: &Path, mode: u32) -> Result<(), FileError> {
+    match mode {
+        // As it was created.
+        0o600 => Ok(()),
+        _ => file.set_permissions(std::fs::Permissions::from_mode(mode)).map_err(io_error("set the mode of", path)),
     }
-    file.write_all(content).and_then(|()| file.sync_all()).map_err(io_error("write", path))
 }
 
 /// Makes a folder, and those above it, that only the owner may enter.
@@ -239,6 +286,26 @@ mod tests {
             assert!(replace_as(&path, b"newer", Standing { mode: 0o640, uid: uid + 1, gid }).is_err());
             assert_eq!(read(&path).unwrap(), b"new", "what cannot be given is not put in place");
         }
+    }
+
+    #[test]
+    fn a_file_in_pieces_is_seen_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        replace(&path, b"old").unwrap();
+        let names = || std::fs::read_dir(folder.path()).unwrap().count();
+        let mut new = Replacement::begin(&path).unwrap();
+        new.write_all(b"on").unwrap();
+        assert_eq!((read(&path).unwrap(), names()), (b"old".to_vec(), 2));
+        drop(new);
+        assert_eq!((read(&path).unwrap(), names()), (b"old".to_vec(), 1), "what was given up leaves nothing");
+        let mut new = Replacement::begin(&path).unwrap();
+        new.write_all(b"on").unwrap();
+        new.write_all(b"e").unwrap();
+        new.finish().unwrap();
+        assert_eq!((read_private(&path).unwrap(), names()), (b"one".to_vec(), 1));
+        let nowhere = Replacement::begin(&folder.path().join("gone").join("x")).unwrap_err();
+        assert!(nowhere.to_string().ends_with("gone/x"), "{nowhere} names the file that was asked for");
     }
 
     #[test]
