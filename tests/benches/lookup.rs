@@ -370,9 +370,10 @@ async fn node(folder: &Path, donjon: &Path, documents: &[(String, Document)]) {
     let authority = Authority::ensure(&store, &places, now).await.unwrap();
     let recipients = Recipients::parse([identity.to_public().to_string().as_str()]).unwrap();
     let scope = Scope::Site { site: "edge1".parse().unwrap(), role: "compute".parse().unwrap(), host: None };
-    let request = Request { scope, closure: &closure, recipients: &recipients, lifetime: 86400 };
+    let request =
+        Request { scope, closure: &closure, recipients: &recipients, lifetime: 86400, folder: Path::new(".") };
     let bundle = export(&store, &places, &authority, &request, now).await.unwrap();
-    fs::replace(&folder.join("bundle"), &bundle.bytes).unwrap();
+    bundle.write(&folder.join("bundle")).unwrap();
     let mut import = Command::new(donjon);
     import.current_dir(folder).args(["import", "bundle", "-i", "identity", "--into", "node"]);
     assert!(import.env("DONJON_HOME", folder).stdout(Stdio::null()).status().unwrap().success());

@@ -71,11 +71,11 @@ async fn make(sites: usize, secrets: usize, folder: &Path) {
     let (deployment, key) = ("site1".parse().unwrap(), SigningKey::generate().unwrap());
     let (cpu, mut bytes) = (processor(), 0);
     for (number, recipients) in recipients.iter().enumerate() {
-        let mut sealer = Sealer::begin(&deployment, scope(number), recipients, items.len()).unwrap();
+        let mut sealer = Sealer::begin(&deployment, scope(number), recipients, items.len(), folder).unwrap();
         items.iter().for_each(|item| sealer.add(item).unwrap());
         let (created, not_after) = (CREATED, CREATED + LIFETIME);
         let signing = Signing { epoch: Epoch(1), created, not_after, authority: &key, chain: &[] };
-        bytes += sealer.finish(&signing).unwrap().bytes.len();
+        bytes += sealer.finish(&signing).unwrap().file.length();
     }
     let sealed = processor() - cpu;
     drop(items);
@@ -87,7 +87,8 @@ async fn make(sites: usize, secrets: usize, folder: &Path) {
         let texts = recipients.texts().collect();
         let given = exposure::effective(&store, &places, &scope(number), texts).await.unwrap();
         let recipients = Recipients::parse(given.iter().map(String::as_str)).unwrap();
-        let request = Request { scope: scope(number), closure: &closure, recipients: &recipients, lifetime: LIFETIME };
+        let request =
+            Request { scope: scope(number), closure: &closure, recipients: &recipients, lifetime: LIFETIME, folder };
         let bundle = export(&store, &places, &authority, &request, CREATED).await.unwrap();
         bundle.write(&folder.join(format!("edge{number}.donjon"))).unwrap();
     }

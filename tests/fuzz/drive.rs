@@ -18,7 +18,7 @@ use donjon_drivers::{
     source::ini,
     store::{Document, Expected, Store, Which, memory::Memory},
 };
-use std::sync::OnceLock;
+use std::{path::Path, sync::OnceLock};
 
 /// The kept bundle of each format, its authority's key, and who opens it.
 const BUNDLES: [(&[u8], &[u8], &str); 3] = [
@@ -79,10 +79,11 @@ pub(super) fn receipt(data: &[u8]) {
             let recipients = Recipients::parse([identity.to_public().to_string().as_str()]).unwrap();
             let scope = Scope::Site { site: "edge1".parse().unwrap(), role: "compute".parse().unwrap(), host: None };
             let closure = [Wanted { path, which: Which::Latest }];
-            let request = Request { scope, closure: &closure, recipients: &recipients, lifetime: 1000 };
+            let request =
+                Request { scope, closure: &closure, recipients: &recipients, lifetime: 1000, folder: Path::new(".") };
             let bundle = export(&store, &places, &authority, &request, 200).await.unwrap();
             let checks = Checks { now: 300, ..Checks::default() };
-            let opened = Opened::from_file(&bundle.bytes, &checks, &Identities::one(identity)).unwrap();
+            let opened = Opened::from_file(&bundle.file.bytes().unwrap(), &checks, &Identities::one(identity)).unwrap();
             let node = SigningKey::from_seed(&Material::new(vec![7; 32])).unwrap();
             let receipt = Receipt::of(&opened, Act::Imported, &node, 300).to_file(&node);
             Site { store, places, receipt }

@@ -62,6 +62,7 @@ mod sources;
 mod standalone;
 mod state_transfer;
 mod stores;
+mod streamed;
 mod targets;
 mod teardown;
 mod transcripts;

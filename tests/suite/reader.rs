@@ -33,6 +33,7 @@ use donjon_drivers::{
 };
 use std::{
     collections::BTreeSet,
+    path::Path,
     sync::{Arc, Mutex},
 };
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -154,7 +155,7 @@ impl Served {
     }
 }
 
-async fn opened_bundle(folder: &std::path::Path) -> Bundle {
+async fn opened_bundle(folder: &Path) -> Bundle {
     let (store, places) = (Memory::default(), Places::new("kolla".parse().unwrap()).unwrap());
     let mut closure = Vec::new();
     for (path, document) in records() {
@@ -165,12 +166,12 @@ async fn opened_bundle(folder: &std::path::Path) -> Bundle {
     let key = age::x25519::Identity::generate();
     let recipients = Recipients::parse([key.to_public().to_string().as_str()]).unwrap();
     let scope = Scope::Site { site: "edge1".parse().unwrap(), role: "keystone".parse().unwrap(), host: None };
-    let request = Request { scope, closure: &closure, recipients: &recipients, lifetime: 1000 };
+    let request = Request { scope, closure: &closure, recipients: &recipients, lifetime: 1000, folder: Path::new(".") };
     let bundle = export(&store, &places, &authority, &request, now()).await.unwrap();
     let mut node = Node::open(folder).unwrap();
     let checks = Checks { now: now(), ..Checks::default() };
-    let opened = node.verify(&bundle.bytes, &checks).unwrap().open(&Identities::one(key)).unwrap();
-    node.accept(&bundle.bytes, &opened, now()).unwrap();
+    let opened = node.verify(&bundle.file.bytes().unwrap(), &checks).unwrap().open(&Identities::one(key)).unwrap();
+    node.accept(&bundle.file.bytes().unwrap(), &opened, now()).unwrap();
     let created = opened.manifest().created;
     Bundle::new(created, opened.into_records().into_iter().map(|r| (r.path, r.version, r.document)))
 }

@@ -19,7 +19,7 @@ use donjon_tests::{
     process::wait_for,
 };
 use serde_json::Value;
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 /// An authority with one site, and folders of its nodes.
 struct Central {
@@ -161,7 +161,7 @@ async fn sites_follow_the_keys_and_take_none_that_went_before() {
     for forged in [[real.clone(), invented.clone()].concat(), [vec![real.remove(0)], invented].concat()] {
         Authority::adopt_chain(&stranger, &places, forged).await.unwrap();
         let file = central.at("forged.donjon");
-        fs::replace(std::path::Path::new(&file), &signed_by(&stranger, &places, &central.recipient).await).unwrap();
+        fs::replace(Path::new(&file), &signed_by(&stranger, &places, &central.recipient).await).unwrap();
         for node in ["a", "b", "c"] {
             let refused = central.import(node, &file, &[]).failed(9);
             assert!(refused.contains("its authority is not the one pinned here"), "{node}: {refused}");
@@ -181,10 +181,16 @@ async fn signed_by(store: &Memory, places: &Places, recipient: &str) -> Vec<u8> 
     let scope = Scope::Site { site: "edge1".parse().unwrap(), role: "compute".parse().unwrap(), host: None };
     let recipients = Recipients::parse([recipient]).unwrap();
     let closure = [Wanted { path, which: Which::Latest }];
-    let request = Request { scope, closure: &closure, recipients: &recipients, lifetime: 86400 };
+    let request =
+        Request { scope, closure: &closure, recipients: &recipients, lifetime: 86400, folder: Path::new(".") };
     let mut bundle = Vec::new();
     for _ in 0..9 {
-        bundle = export(store, places, &authority, &request, jiff::Timestamp::now().as_second()).await.unwrap().bytes;
+        bundle = export(store, places, &authority, &request, jiff::Timestamp::now().as_second())
+            .await
+            .unwrap()
+            .file
+            .bytes()
+            .unwrap();
     }
     bundle
 }

@@ -17,7 +17,7 @@ use donjon_drivers::{
     store::{Document, Expected, RecordPath, Store, Version, VersionState, Which, memory::Memory},
 };
 use donjon_tests::openbao::OpenBao;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 fn path(text: &str) -> RecordPath {
     text.parse().unwrap()
@@ -57,7 +57,13 @@ async fn a_bundle_goes_into_a_real_vault_whole_or_not_at_all() {
     let authority = Authority::ensure(&source, &places, 100).await.unwrap();
     let closure =
         ["kolla/database_password", "kolla/nova_password"].map(|p| Wanted { path: path(p), which: Which::Latest });
-    let request = Request { scope: edge(), closure: &closure, recipients: &reader.recipients, lifetime: 1000 };
+    let request = Request {
+        scope: edge(),
+        closure: &closure,
+        recipients: &reader.recipients,
+        lifetime: 1000,
+        folder: Path::new("."),
+    };
     let bundle = export(&source, &places, &authority, &request, 200).await.unwrap();
 
     let server = OpenBao::start().await;
@@ -66,13 +72,13 @@ async fn a_bundle_goes_into_a_real_vault_whole_or_not_at_all() {
     let open = async |file: &[u8]| -> Result<Opened, ImportError> {
         Ok(verify(store.as_ref(), file, &checks).await?.open(&reader.identities)?)
     };
-    let mut altered = bundle.bytes.clone();
+    let mut altered = bundle.file.bytes().unwrap();
     *altered.last_mut().unwrap() ^= 1;
     let refused = open(&altered).await.unwrap_err();
     assert!(matches!(refused, ImportError::Bundle(OpenError::Damaged { .. })), "{refused}");
     assert!(store.versions(&path("kolla/nova_password")).await.unwrap().is_empty(), "nothing was written");
 
-    let opened = open(&bundle.bytes).await.unwrap();
+    let opened = open(&bundle.file.bytes().unwrap()).await.unwrap();
     let planned = plan(store.as_ref(), &opened).await.unwrap();
     assert!(planned.steps.iter().all(|step| step.change == Change::Create));
     assert_eq!(apply(store.as_ref(), &opened, &planned, 300).await.unwrap(), 2);
@@ -81,9 +87,9 @@ async fn a_bundle_goes_into_a_real_vault_whole_or_not_at_all() {
     let again = plan(store.as_ref(), &opened).await.unwrap();
     assert!(again.steps.iter().all(|step| step.change == Change::Keep));
     let newer = export(&source, &places, &authority, &request, 210).await.unwrap();
-    let newer = open(&newer.bytes).await.unwrap();
+    let newer = open(&newer.file.bytes().unwrap()).await.unwrap();
     apply(store.as_ref(), &newer, &plan(store.as_ref(), &newer).await.unwrap(), 310).await.unwrap();
-    let refused = open(&bundle.bytes).await.unwrap_err();
+    let refused = open(&bundle.file.bytes().unwrap()).await.unwrap_err();
     assert!(matches!(refused, ImportError::Bundle(OpenError::Stale(_))), "{refused}");
 }
 
@@ -100,12 +106,18 @@ async fn everything_comes_back_in_a_real_vault_with_its_version_numbers() {
     old.destroy(&path("kolla/database_password"), &[Version(1)]).await.unwrap();
     let authority = Authority::ensure(old.as_ref(), &places, 100).await.unwrap();
     let closure = everything(old.as_ref(), &places).await.unwrap();
-    let request =
-        Request { scope: Scope::Custodians {}, closure: &closure, recipients: &reader.recipients, lifetime: 1000 };
+    let request = Request {
+        scope: Scope::Custodians {},
+        closure: &closure,
+        recipients: &reader.recipients,
+        lifetime: 1000,
+        folder: Path::new("."),
+    };
     let bundle = export(old.as_ref(), &places, &authority, &request, 200).await.unwrap();
 
     let checks = Checks { now: 300, ..Checks::default() };
-    let opened = verify(new.as_ref(), &bundle.bytes, &checks).await.unwrap().open(&reader.identities).unwrap();
+    let opened =
+        verify(new.as_ref(), &bundle.file.bytes().unwrap(), &checks).await.unwrap().open(&reader.identities).unwrap();
     let restored = restore(new.as_ref(), &places, &opened, 300).await.unwrap();
     restore(new.as_ref(), &places, &opened, 301).await.unwrap();
     assert_eq!(restored.records, 2);
@@ -130,7 +142,13 @@ async fn a_real_vault_keeps_no_more_than_the_last_few_of_what_is_written_with_ea
     let at = path("kolla/database_password");
     for number in 1..=WRITTEN {
         let closure = [Wanted { path: at.clone(), which: Which::Latest }];
-        let request = Request { scope: edge(), closure: &closure, recipients: &reader.recipients, lifetime: 1000 };
+        let request = Request {
+            scope: edge(),
+            closure: &closure,
+            recipients: &reader.recipients,
+            lifetime: 1000,
+            folder: Path::new("."),
+        };
         export(store.as_ref(), &places, &authority, &request, 200 + i64::from(number)).await.unwrap();
         // What was exported is new each time, so that the recipient's record is, too.
         put(store.as_ref(), at.as_str(), "next", Expected::Newest(Version(number.into()))).await;

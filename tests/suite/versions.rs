@@ -255,12 +255,21 @@ async fn the_records_of_a_store_are_read() {
     store.write(&path, &Document::from_json(Material::from("{}".to_owned())).unwrap(), Expected::Absent).await.unwrap();
     let recipients = Recipients::parse([of_compute1.recipient.as_str()]).unwrap();
     let closure = [Wanted { path, which: Which::Latest }];
-    let request = Request { scope: edge.scope.clone(), closure: &closure, recipients: &recipients, lifetime: 1000 };
+    let request = Request {
+        scope: edge.scope.clone(),
+        closure: &closure,
+        recipients: &recipients,
+        lifetime: 1000,
+        folder: Path::new("."),
+    };
     let bundle = export(&store, &places, &authority, &request, NOW).await.unwrap();
     assert_eq!(bundle.manifest.epoch, Epoch(3));
     let (old, site) = (key("chain-v1/old.pem"), Memory::default());
     let checks = Checks { pin: Some(&old), now: NOW, ..Checks::default() };
-    assert_eq!(verify(&site, &bundle.bytes, &checks).await.unwrap().trust(), Trust::Succeeded { from: old });
+    assert_eq!(
+        verify(&site, &bundle.file.bytes().unwrap(), &checks).await.unwrap().trust(),
+        Trust::Succeeded { from: old }
+    );
 }
 
 #[tokio::test]

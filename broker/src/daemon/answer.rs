@@ -12,11 +12,16 @@ use crate::{
     failure::{Exit, Failure},
     socket::{
         frame::{FrameError, Message},
-        message::{Answer, Event, IsFor, Request},
+        message::{Answer, Event, IsFor, Piece, Request},
     },
+    transfer::bundle::BundleFile,
 };
 use donjon_drivers::material::Material;
-use std::{sync::Arc, time::Duration};
+use std::{
+    io::{self, Read},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{io::AsyncReadExt, net::UnixStream, sync::mpsc};
 
 /// Serves one connection until the peer leaves.
@@ -55,16 +60,26 @@ pub async fn serve(daemon: Arc<Daemon>, mut stream: UnixStream) -> Result<(), Fr
         let (tell, mut told) = mpsc::unbounded_channel::<Event>();
         let worker = tokio::spawn({
             let daemon = daemon.clone();
-            async move { answer(&daemon, actor, request, message.materials, &tell).await }
+            async move {
+                let mut file = None;
+                let answered = answer(&daemon, actor, request, message.materials, &tell, &mut file).await;
+                (answered, file)
+            }
         });
         // The work goes on when the caller leaves: a rotation is never cut off by a closed terminal.
         while let Some(event) = told.recv().await {
             Message::new(&Answer::Event(event), Vec::new())?.send(&mut stream).await?;
         }
-        let answered = worker.await.unwrap_or_else(|_| {
-            Err(Failure::new(Exit::Bug, "the daemon failed while it answered")
-                .hint("daemon.log in DONJON_HOME says where; please report it"))
+        let (mut answered, file) = worker.await.unwrap_or_else(|_| {
+            let failed = Failure::new(Exit::Bug, "the daemon failed while it answered")
+                .hint("daemon.log in DONJON_HOME says where; please report it");
+            (Err(failed), None)
         });
+        if let Some(file) = file
+            && let Err(failure) = send_file(&file, &mut stream).await?
+        {
+            answered = Err(failure);
+        }
         let reply = match answered {
             Ok((value, materials)) => Message::new(&Answer::Reply(value), materials)?,
             Err(failure) => Message::new(&Answer::Error(failure), Vec::new())?,
@@ -92,6 +107,29 @@ async fn kept_or_nothing(
     kept::answer(daemon, &Caller { actor, role }, &wanted, stream).await
 }
 
+/// Sends a file as the peer takes it, never more of it in memory than a piece.
+async fn send_file(file: &BundleFile, stream: &mut UnixStream) -> Result<Result<(), Failure>, FrameError> {
+    let unread = |error: io::Error| {
+        Err(Failure::new(Exit::Failed, "the bundle was made, and cannot be read back to be sent")
+            .because(&error)
+            .state("the ledger has a bundle that nobody holds, which harms nothing")
+            .hint("the same command again makes the next one"))
+    };
+    let mut reader = match file.reader() {
+        Ok(reader) => reader,
+        Err(error) => return Ok(unread(error)),
+    };
+    let piece = Answer::Piece(Piece { of: file.length() });
+    loop {
+        let mut bytes = Vec::with_capacity(PIECE);
+        match reader.by_ref().take(PIECE as u64).read_to_end(&mut bytes) {
+            Ok(0) => return Ok(Ok(())),
+            Ok(_) => Message::new(&piece, vec![Material::new(bytes)])?.send(stream).await?,
+            Err(error) => return Ok(unread(error)),
+        }
+    }
+}
+
 fn unknown() -> Failure {
     Failure::new(Exit::Usage, "the request is not one that this daemon knows")
         .hint("the daemon and this command are of different versions? end the daemon's process by SIGTERM (`donjon status` names it), then `donjon up`: the store is kept, and custodians unseal it anew")
@@ -103,6 +141,7 @@ async fn answer(
     request: Request,
     materials: Vec<Material>,
     tell: &mpsc::UnboundedSender<Event>,
+    file: &mut Option<BundleFile>,
 ) -> Answered {
     let for_whom = request.is_for();
     let _still = match for_whom {
@@ -159,7 +198,11 @@ async fn answer(
         Request::Scan { paths, elsewhere } => scan::scan(daemon, actor, &paths, elsewhere, tell).await,
         Request::Witness { names } => scan::witness(daemon, actor, names).await,
         Request::Drill { identities, needed } => transfer::drilled(daemon, actor, identities, needed, materials).await,
-        Request::ExportBundle(asked) => transfer::export(daemon, actor, &asked, tell).await,
+        Request::ExportBundle(asked) => {
+            let (value, made) = transfer::export(daemon, actor, &asked, tell).await?;
+            *file = Some(made);
+            Ok((value, Vec::new()))
+        }
         Request::ExportVault(asked) => push::push(daemon, actor, asked, materials, tell).await,
         Request::ExportSnapshot { asked } => snapshot::export(daemon, actor, asked, materials, tell).await,
         Request::ExportKey => transfer::export_key(daemon).await,
@@ -170,5 +213,7 @@ async fn answer(
     }
 }
 
+/// How much of a file goes in one message, in bytes.
+const PIECE: usize = 256 << 10;
 const LONGEST_REFUSED: u64 = 1 << 20;
 const REFUSED_WAIT: Duration = Duration::from_secs(1);

@@ -7,14 +7,11 @@ use crate::{
     failure::{Exit, Failure},
     lifecycle::Backing,
     rotation::journal::Held,
-    socket::{
-        frame::LONGEST_MATERIAL,
-        message::{BundleAsked, Event, ImportAsked, RestoreAsked},
-    },
+    socket::message::{BundleAsked, Event, ImportAsked, RestoreAsked},
     transfer::{
         Places,
         authority::Authority,
-        bundle::{Checks, Identities, Recipients, Scope},
+        bundle::{BundleFile, Checks, Identities, Recipients, Scope},
         closure::{ClosureError, closure},
         drill,
         export::{self, Request, Wanted},
@@ -37,8 +34,13 @@ use serde_json::{Value, json};
 use std::str::FromStr;
 use tokio::sync::mpsc::UnboundedSender;
 
-/// Makes a bundle. Its bytes go back in pieces, and whoever asked writes the file.
-pub async fn export(daemon: &Daemon, actor: Actor, asked: &BundleAsked, tell: &UnboundedSender<Event>) -> Answered {
+/// Makes a bundle, and says what it holds. Whoever asked writes the file.
+pub async fn export(
+    daemon: &Daemon,
+    actor: Actor,
+    asked: &BundleAsked,
+    tell: &UnboundedSender<Event>,
+) -> Result<(Value, BundleFile), Failure> {
     let (store, places) = (daemon.store()?, places(daemon)?);
     let refused = "cannot export the bundle";
     // What the file says of views a moment ago is what the bundle is to have.
@@ -74,7 +76,8 @@ pub async fn export(daemon: &Daemon, actor: Actor, asked: &BundleAsked, tell: &U
         heir::ensure(&*store, &places, &authority, now()).await.map_err(|error| told::authority(refused, &error))?;
     }
     let lifetime = i64::from(asked.days) * 86400;
-    let request = Request { scope, closure: &closure, recipients: &recipients, lifetime };
+    let folder = daemon.home.folder();
+    let request = Request { scope, closure: &closure, recipients: &recipients, lifetime, folder };
     let told = |done: usize, total: usize| {
         let count = |n: usize| u64::try_from(n).ok();
         // Whoever asked may have left; the ledger is written all the same.
@@ -93,7 +96,7 @@ pub async fn export(daemon: &Daemon, actor: Actor, asked: &BundleAsked, tell: &U
         "authority": manifest.authority.id(),
         "names": manifest.entries.iter().map(|entry| entry.path.to_string()).collect::<Vec<_>>(),
     });
-    Ok((reply, bundle.bytes.chunks(LONGEST_MATERIAL).map(|piece| Material::new(piece.to_vec())).collect()))
+    Ok((reply, bundle.file))
 }
 
 async fn for_site(

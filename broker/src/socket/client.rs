@@ -2,7 +2,7 @@
 
 use super::{
     frame::{FrameError, Message},
-    message::{Answer, Event, Request},
+    message::{Answer, Event, Piece, Request},
 };
 use crate::{
     failure::{Exit, Failure},
@@ -63,20 +63,42 @@ impl Client {
         materials: Vec<Material>,
         tell: &mut dyn FnMut(Event),
     ) -> Result<Reply, Failure> {
-        let broken = |error: FrameError| {
-            Failure::new(Exit::Unavailable, "the daemon did not answer to the end")
-                .because(&error)
-                .state("whether it did what was asked is not known")
-                .hint("`donjon status` says how things are")
-        };
+        self.exchange(request, materials, tell, &mut |_, _| Err(broken(FrameError::Malformed)))
+    }
+
+    /// As [`Client::ask`], for what is answered by a file, whose bytes are taken as they come. They are the whole file only
+    /// where there is a reply.
+    pub fn ask_for_file(
+        &mut self,
+        request: &Request,
+        tell: &mut dyn FnMut(Event),
+        take: &mut dyn FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<Reply, Failure> {
+        let (mut taken, mut whole) = (0, 0);
+        let reply = self.exchange(request, Vec::new(), tell, &mut |Piece { of }, piece| {
+            (taken, whole) = (taken + piece.len() as u64, of);
+            take(piece.expose()) // EXPOSE: a file that is asked for is encrypted
+        })?;
+        if taken == whole { Ok(reply) } else { Err(broken(FrameError::Malformed)) }
+    }
+
+    fn exchange(
+        &mut self,
+        request: &Request,
+        materials: Vec<Material>,
+        tell: &mut dyn FnMut(Event),
+        take: &mut dyn FnMut(Piece, &Material) -> Result<(), Failure>,
+    ) -> Result<Reply, Failure> {
         Message::new(request, materials).and_then(|m| m.write(&mut BufWriter::new(&self.stream))).map_err(broken)?;
         let mut reader = BufReader::new(&self.stream);
         loop {
             let message = Message::read(&mut reader).map_err(broken)?;
-            match message.parse::<Answer>().map_err(broken)? {
-                Answer::Event(event) => tell(event),
-                Answer::Reply(value) => return Ok(Reply { value, materials: message.materials }),
-                Answer::Error(failure) => return Err(failure),
+            match (message.parse::<Answer>().map_err(broken)?, &message.materials[..]) {
+                (Answer::Event(event), _) => tell(event),
+                (Answer::Piece(piece), [bytes]) => take(piece, bytes)?,
+                (Answer::Piece(_), _) => return Err(broken(FrameError::Malformed)),
+                (Answer::Reply(value), _) => return Ok(Reply { value, materials: message.materials }),
+                (Answer::Error(failure), _) => return Err(failure),
             }
         }
     }
@@ -92,6 +114,13 @@ impl Client {
             |error: std::io::Error| Failure::new(Exit::Bug, "cannot set the time-out of the socket").because(&error);
         self.stream.set_read_timeout(Some(silence)).map_err(refused)
     }
+}
+
+fn broken(error: FrameError) -> Failure {
+    Failure::new(Exit::Unavailable, "the daemon did not answer to the end")
+        .because(&error)
+        .state("whether it did what was asked is not known")
+        .hint("`donjon status` says how things are")
 }
 
 fn not_reached(path: &Path, error: &std::io::Error) -> Failure {

@@ -429,14 +429,16 @@ pub struct DoctorAsked {
     pub all: bool,
 }
 
-/// An answer: progress comes first, then a reply or an error.
+/// An answer: progress comes first, then the pieces of a file where one was asked for, then a reply or an error.
 ///
-/// On the wire it is one of the keys `event`, `reply` and `error`, beside `v` and `materials`.
+/// On the wire it is one of the keys `event`, `piece`, `reply` and `error`, beside `v` and `materials`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(into = "OneOf", try_from = "OneOf")]
 pub enum Answer {
     /// How long work goes on.
     Event(Event),
+    /// The next bytes of a file, as the one material. A file that no reply follows is not whole.
+    Piece(Piece),
     /// Done.
     Reply(Value),
     /// Not done.
@@ -448,6 +450,8 @@ struct OneOf {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     event: Option<Event>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    piece: Option<Piece>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     reply: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<Failure>,
@@ -457,6 +461,7 @@ impl From<Answer> for OneOf {
     fn from(answer: Answer) -> Self {
         match answer {
             Answer::Event(event) => Self { event: Some(event), ..Self::default() },
+            Answer::Piece(piece) => Self { piece: Some(piece), ..Self::default() },
             Answer::Reply(reply) => Self { reply: Some(reply), ..Self::default() },
             Answer::Error(error) => Self { error: Some(error), ..Self::default() },
         }
@@ -470,9 +475,17 @@ impl TryFrom<OneOf> for Answer {
             OneOf { error: Some(error), .. } => Ok(Self::Error(error)),
             OneOf { reply: Some(reply), .. } => Ok(Self::Reply(reply)),
             OneOf { event: Some(event), .. } => Ok(Self::Event(event)),
-            OneOf { .. } => Err("neither event, reply nor error"),
+            OneOf { piece: Some(piece), .. } => Ok(Self::Piece(piece)),
+            OneOf { .. } => Err("neither event, piece, reply nor error"),
         }
     }
+}
+
+/// Where a piece of a file belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Piece {
+    /// How long the file is, in bytes.
+    pub of: u64,
 }
 
 /// One step of long work.

@@ -2,17 +2,17 @@
 
 use super::{
     authority::{Authority, AuthorityError},
-    bundle::{Entry, Epoch, Item, Manifest, ManifestDigest, Recipients, Scope, SealError, Sealer, Signing},
+    bundle::{BundleFile, Entry, Epoch, Item, Manifest, ManifestDigest, Recipients, Scope, SealError, Sealer, Signing},
     exposure,
     ledger::{self, Content},
     private::{Places, Recorded, records_below},
 };
 use donjon_drivers::{
-    fs::{self, FileError},
+    fs::{FileError, Replacement},
     store::{RecordPath, Store, StoreError, Stored, VersionState, Which},
 };
 use futures_util::{StreamExt, stream};
-use std::{collections::BTreeSet, fmt, path::Path};
+use std::{collections::BTreeSet, fmt, io, path::Path};
 
 /// One record that a scope needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,13 +34,15 @@ pub struct Request<'a> {
     pub recipients: &'a Recipients,
     /// How long it is good for, in seconds.
     pub lifetime: i64,
+    /// A folder of the broker's own, for what of a long one has no room in memory.
+    pub folder: &'a Path,
 }
 
 /// A bundle that was made and is in the ledger. The file is written by [`Bundle::write`].
 #[derive(Debug)]
 pub struct Bundle {
-    /// The file's content.
-    pub bytes: Vec<u8>,
+    /// The file.
+    pub file: BundleFile,
     /// What it says of itself.
     pub manifest: Manifest,
     /// Which bundle it is.
@@ -49,8 +51,10 @@ pub struct Bundle {
 
 impl Bundle {
     /// Writes the file whole. It is encrypted and signed, yet owner-only like every file of ours.
-    pub fn write(&self, file: &Path) -> Result<(), FileError> {
-        fs::replace(file, &self.bytes)
+    pub fn write(&self, path: &Path) -> Result<(), FileError> {
+        let mut written = Replacement::begin(path)?;
+        self.file.reader().and_then(|mut file| io::copy(&mut file, &mut written)).map_err(|e| written.failed(e))?;
+        written.finish()
     }
 }
 
@@ -74,8 +78,8 @@ pub async fn export_telling(
     now: i64,
     tell: &(dyn Fn(usize, usize) + Send + Sync),
 ) -> Result<Bundle, ExportError> {
-    let mut sealer =
-        Sealer::begin(places.deployment(), request.scope.clone(), request.recipients, request.closure.len())?;
+    let (scope, records) = (request.scope.clone(), request.closure.len());
+    let mut sealer = Sealer::begin(places.deployment(), scope, request.recipients, records, request.folder)?;
     collect(store, places, request.closure, &mut sealer, tell).await?;
     let (last, expected) = ledger::read(store, places, &request.scope).await?;
     let last = last.map_or(Epoch(0), |entry| entry.epoch);
@@ -108,7 +112,7 @@ pub async fn export_telling(
     if !authority.is_newest(store, places).await? {
         return Err(StoreError::Conflict { path: places.signing_key() }.into());
     }
-    Ok(Bundle { bytes: sealed.bytes, manifest: sealed.manifest, digest: sealed.digest })
+    Ok(Bundle { file: sealed.file, manifest: sealed.manifest, digest: sealed.digest })
 }
 
 /// Everything that is needed to become the authority again: each record of the deployment with each version that is

@@ -33,6 +33,7 @@ use donjon_drivers::{
     material::Material,
     store::{Document, Expected, RecordPath, Store, Version, Which, memory::Memory},
 };
+use std::path::Path;
 
 struct Site {
     store: Memory,
@@ -73,7 +74,7 @@ impl Site {
 
     async fn export(&self, scope: Scope, closure: &[Wanted]) -> Result<Bundle, ExportError> {
         let recipients = Recipients::parse([self.reader.to_public().to_string().as_str()]).unwrap();
-        let request = Request { scope, closure, recipients: &recipients, lifetime: 1000 };
+        let request = Request { scope, closure, recipients: &recipients, lifetime: 1000, folder: Path::new(".") };
         export(&self.store, &self.places, &self.authority, &request, 200).await
     }
 
@@ -116,36 +117,36 @@ async fn a_site_takes_each_newer_bundle_and_no_older_one() {
     let first = site.export_edge().await;
     let second = site.export_edge().await;
     assert_eq!((first.manifest.epoch, second.manifest.epoch), (Epoch(1), Epoch(2)));
-    site.import(&first.bytes, 300).unwrap();
-    site.import(&second.bytes, 300).unwrap();
-    site.import(&second.bytes, 301).unwrap();
-    let refused = site.import(&first.bytes, 302).unwrap_err();
+    site.import(&first.file.bytes().unwrap(), 300).unwrap();
+    site.import(&second.file.bytes().unwrap(), 300).unwrap();
+    site.import(&second.file.bytes().unwrap(), 301).unwrap();
+    let refused = site.import(&first.file.bytes().unwrap(), 302).unwrap_err();
     assert!(matches!(refused, ImportError::Bundle(OpenError::Stale(Stale::Older { .. }))), "{refused}");
     let node = Node::open(&site.folder.path().join("node")).unwrap();
     let state = node.state().unwrap();
     assert_eq!((state.current.epoch, state.previous.unwrap().epoch), (Epoch(2), Epoch(1)));
-    assert_eq!(node.current().unwrap().0, second.bytes, "the refused file changed nothing");
+    assert_eq!(node.current().unwrap().0, second.file.bytes().unwrap(), "the refused file changed nothing");
 }
 
 #[tokio::test]
 async fn a_site_pins_what_came_first() {
     let (site, stranger) = (Site::new().await, Site::new().await);
-    site.import(&site.export_edge().await.bytes, 300).unwrap();
+    site.import(&site.export_edge().await.file.bytes().unwrap(), 300).unwrap();
     let before = std::fs::read(site.folder.path().join("node/node.json")).unwrap();
     stranger.export_edge().await;
     let forged = stranger.export_edge().await;
-    let refused = site.import(&forged.bytes, 300).unwrap_err();
+    let refused = site.import(&forged.file.bytes().unwrap(), 300).unwrap_err();
     assert!(matches!(refused, ImportError::Bundle(OpenError::Forged { .. })), "{refused}");
     let elsewhere = Scope::Site { site: "edge2".parse().unwrap(), role: "compute".parse().unwrap(), host: None };
     let other = site.export(elsewhere, &latest(&["kolla/nova_password"])).await.unwrap();
-    let refused = site.import(&other.bytes, 300).unwrap_err();
+    let refused = site.import(&other.file.bytes().unwrap(), 300).unwrap_err();
     assert!(matches!(refused, ImportError::Bundle(OpenError::Foreign(Foreign::Scope { .. }))), "{refused}");
     assert_eq!(std::fs::read(site.folder.path().join("node/node.json")).unwrap(), before);
     // A lost key: the new one is pinned by file.
     let mut node = Node::open(&site.folder.path().join("node")).unwrap();
     let checks = Checks { pin: Some(stranger.authority.public()), now: 300, ..Checks::default() };
-    let opened = node.verify(&forged.bytes, &checks).unwrap().open(&stranger.identities()).unwrap();
-    node.accept(&forged.bytes, &opened, 300).unwrap();
+    let opened = node.verify(&forged.file.bytes().unwrap(), &checks).unwrap().open(&stranger.identities()).unwrap();
+    node.accept(&forged.file.bytes().unwrap(), &opened, 300).unwrap();
     assert_eq!(node.state().unwrap().pin, *stranger.authority.public());
 }
 
@@ -161,13 +162,13 @@ async fn a_receipt_counts_once_and_only_for_the_last_bundle() {
     let site = Site::new().await;
     assert!(!standing(&site.store, &site.places).await.unwrap().may_end());
     let first = site.export_edge().await;
-    let old = site.import(&first.bytes, 300).unwrap();
+    let old = site.import(&first.file.bytes().unwrap(), 300).unwrap();
     let second = site.export_edge().await;
     assert!(matches!(site.accept(&old).await, Err(ReceiptError::Older { .. })));
     let standing_now = standing(&site.store, &site.places).await.unwrap();
     assert_eq!(standing_now.waiting().count(), 1);
     assert!(!standing_now.may_end());
-    let receipt = site.import(&second.bytes, 300).unwrap();
+    let receipt = site.import(&second.file.bytes().unwrap(), 300).unwrap();
     let accepted = site.accept(&receipt).await.unwrap();
     assert_eq!((accepted.act, accepted.records), (Act::Imported, 2));
     assert!(matches!(site.accept(&receipt).await, Err(ReceiptError::Replayed { .. })));
@@ -182,11 +183,13 @@ async fn a_store_may_end_when_the_authority_can_come_back_and_every_recipient_ha
     let may_end = async || standing(&site.store, &site.places).await.unwrap().may_end();
     let everything = site.export_custodians().await;
     assert!(!may_end().await, "nobody has reopened it");
-    drill(&site.store, &site.places, &site.authority, &everything.bytes, &[site.identities()], 1, 500).await.unwrap();
+    drill(&site.store, &site.places, &site.authority, &everything.file.bytes().unwrap(), &[site.identities()], 1, 500)
+        .await
+        .unwrap();
     assert!(may_end().await);
     let bundle = site.export_edge().await;
     assert!(!may_end().await, "the site has nothing yet");
-    site.accept(&site.import(&bundle.bytes, 300).unwrap()).await.unwrap();
+    site.accept(&site.import(&bundle.file.bytes().unwrap(), 300).unwrap()).await.unwrap();
     assert!(may_end().await);
     put(&site.store, "kolla/keystone_admin_password", "changed since").await;
     assert!(!may_end().await);
@@ -198,7 +201,8 @@ async fn one_identity_counts_once_however_often_it_answers() {
     let both = [&site.reader, &second].map(|identity| identity.to_public().to_string());
     let recipients = Recipients::parse(both.iter().map(String::as_str)).unwrap();
     let closure = latest(&["kolla/database_password"]);
-    let request = Request { scope: edge(), closure: &closure, recipients: &recipients, lifetime: 1000 };
+    let request =
+        Request { scope: edge(), closure: &closure, recipients: &recipients, lifetime: 1000, folder: Path::new(".") };
     let bundle = export(&site.store, &site.places, &site.authority, &request, 200).await.unwrap();
     let paths = [path("kolla/database_password")];
     let waiting = async |site: &Site| {
@@ -209,14 +213,14 @@ async fn one_identity_counts_once_however_often_it_answers() {
         })
     };
     let answer = async |site: &Site| {
-        site.accept(&site.import(&bundle.bytes, 300).unwrap()).await.unwrap();
+        site.accept(&site.import(&bundle.file.bytes().unwrap(), 300).unwrap()).await.unwrap();
         answer_drained(site, &bundle).await;
     };
     answer(&site).await;
     assert_eq!(waiting(&site).await, Some((1, 1, 2)));
     // The same identity in another folder, as of a node that was made anew.
     site.folder = tempfile::tempdir().unwrap();
-    site.accept(&site.import(&bundle.bytes, 300).unwrap()).await.unwrap();
+    site.accept(&site.import(&bundle.file.bytes().unwrap(), 300).unwrap()).await.unwrap();
     assert_eq!(waiting(&site).await, Some((1, 0, 2)), "a node that has it and does not run on it is waited for");
     answer_drained(&site, &bundle).await;
     assert_eq!(waiting(&site).await, Some((1, 1, 2)), "the other recipient has not opened it");
@@ -233,7 +237,8 @@ async fn nobody_waits_for_a_host_that_has_left_and_everybody_for_those_that_stay
     let both = [site.reader.to_public().to_string(), leaves.clone()];
     let recipients = Recipients::parse(both.iter().map(String::as_str)).unwrap();
     let closure = latest(&["kolla/database_password"]);
-    let request = Request { scope: edge(), closure: &closure, recipients: &recipients, lifetime: 1000 };
+    let request =
+        Request { scope: edge(), closure: &closure, recipients: &recipients, lifetime: 1000, folder: Path::new(".") };
     let bundle = export(&site.store, &site.places, &site.authority, &request, 200).await.unwrap();
     let paths = [path("kolla/database_password")];
     let waiting = async || behind(&site.store, &site.places, [&"edge1".parse().unwrap()], &paths).await.unwrap().len();
@@ -247,7 +252,7 @@ async fn nobody_waits_for_a_host_that_has_left_and_everybody_for_those_that_stay
     exposure::add(&site.store, &site.places, &both[0], Some("compute8"), None, 100).await.unwrap();
     let told = behind(&site.store, &site.places, [&"edge1".parse().unwrap()], &paths).await.unwrap();
     assert!(told[0].to_string().ends_with("0 have drained it (compute8)"), "{}", told[0]);
-    site.accept(&site.import(&bundle.bytes, 300).unwrap()).await.unwrap();
+    site.accept(&site.import(&bundle.file.bytes().unwrap(), 300).unwrap()).await.unwrap();
     answer_drained(&site, &bundle).await;
     assert_eq!((waiting().await, counts().await), (0, Some((1, 1, 1))));
     put(&site.store, "kolla/database_password", "two").await;
@@ -271,7 +276,7 @@ async fn a_host_that_leaves_takes_no_other_along_and_a_site_all_of_its_own() {
     };
     let recipients = Recipients::parse(keys.iter().map(String::as_str)).unwrap();
     let closure = latest(&["kolla/database_password"]);
-    let request = Request { scope, closure: &closure, recipients: &recipients, lifetime: 1000 };
+    let request = Request { scope, closure: &closure, recipients: &recipients, lifetime: 1000, folder: Path::new(".") };
     export(&site.store, &site.places, &site.authority, &request, 200).await.unwrap();
     let gone = async |name: &str| {
         let retired = retire(&site.store, &site.places, name, 250).await.unwrap();
@@ -284,7 +289,7 @@ async fn a_host_that_leaves_takes_no_other_along_and_a_site_all_of_its_own() {
 
 async fn answer_drained(site: &Site, bundle: &Bundle) {
     let mut node = Node::open(&site.folder.path().join("node")).unwrap();
-    let opened = node.verify_read(&bundle.bytes, 300).unwrap().open(&site.identities()).unwrap();
+    let opened = node.verify_read(&bundle.file.bytes().unwrap(), 300).unwrap().open(&site.identities()).unwrap();
     let drained = node.drained(&opened, Vec::new(), 301).unwrap();
     site.accept(&drained).await.unwrap();
 }
@@ -309,7 +314,7 @@ async fn of_a_bundle_of_before_a_receipt_speaks_for_one_recipient() {
 async fn a_receipt_from_someone_who_did_not_open_the_bundle_is_forged() {
     let site = Site::new().await;
     let bundle = site.export_edge().await;
-    let receipt_file = site.import(&bundle.bytes, 300).unwrap();
+    let receipt_file = site.import(&bundle.file.bytes().unwrap(), 300).unwrap();
     let json: serde_json::Value = serde_json::from_slice(&receipt_file[b"donjon-receipt/1\n".len()..]).unwrap();
     use base64::{Engine, prelude::BASE64_STANDARD};
     let payload = BASE64_STANDARD.decode(json["payload"].as_str().unwrap()).unwrap();
@@ -381,7 +386,7 @@ async fn a_custodians_bundle_makes_a_new_authority_with_the_same_versions() {
 
     let new = Memory::default();
     let checks = Checks { now: 300, ..Checks::default() };
-    let opened = verify(&new, &bundle.bytes, &checks).await.unwrap().open(&site.identities()).unwrap();
+    let opened = verify(&new, &bundle.file.bytes().unwrap(), &checks).await.unwrap().open(&site.identities()).unwrap();
     for _ in 0..2 {
         restore(&new, &site.places, &opened, 300).await.unwrap();
     }
@@ -396,15 +401,20 @@ async fn a_custodians_bundle_makes_a_new_authority_with_the_same_versions() {
     let restored = restore(&new, &site.places, &opened, 301).await.unwrap();
     assert_eq!(site.accept(&restored.receipt).await.unwrap().act, Act::Reopened);
     assert!(!standing(&site.store, &site.places).await.unwrap().may_end(), "the site has not answered");
-    site.accept(&site.import(&edge_bundle.bytes, 300).unwrap()).await.unwrap();
+    site.accept(&site.import(&edge_bundle.file.bytes().unwrap(), 300).unwrap()).await.unwrap();
     assert!(standing(&site.store, &site.places).await.unwrap().may_end());
     assert_ne!(restored.authority.public(), site.authority.public());
-    assert_eq!(verify(&new, &bundle.bytes, &checks).await.unwrap().trust(), Trust::Pinned, "a second run knows whom");
+    assert_eq!(
+        verify(&new, &bundle.file.bytes().unwrap(), &checks).await.unwrap().trust(),
+        Trust::Pinned,
+        "a second run knows whom"
+    );
 
     // Its bundles are newer than all of the old one's.
     let recipients = Recipients::parse([site.reader.to_public().to_string().as_str()]).unwrap();
     let closure = latest(&["kolla/nova_password"]);
-    let request = Request { scope: edge(), closure: &closure, recipients: &recipients, lifetime: 1000 };
+    let request =
+        Request { scope: edge(), closure: &closure, recipients: &recipients, lifetime: 1000, folder: Path::new(".") };
     let next = export(&new, &site.places, &restored.authority, &request, 400).await.unwrap();
     assert!(next.manifest.epoch > Epoch(1_000_000));
 
@@ -422,7 +432,7 @@ async fn a_store_with_other_values_is_not_restored_over() {
     let new = Memory::default();
     put(&new, "kolla/nova_password", "another").await;
     let checks = Checks { now: 300, ..Checks::default() };
-    let opened = verify(&new, &bundle.bytes, &checks).await.unwrap().open(&site.identities()).unwrap();
+    let opened = verify(&new, &bundle.file.bytes().unwrap(), &checks).await.unwrap().open(&site.identities()).unwrap();
     let refused = restore(&new, &site.places, &opened, 300).await.unwrap_err();
     assert!(matches!(refused, ImportError::Occupied { .. }), "{refused}");
     assert!(new.read(&path("kolla/database_password"), Which::Latest).await.unwrap().is_none(), "nothing was written");
@@ -436,44 +446,48 @@ async fn a_drill_proves_that_the_custodians_can_come_back() {
         drill(&site.store, &site.places, &site.authority, file, &identities, needed, 500).await
     };
     let stranger = || Identities::one(x25519::Identity::generate());
-    let nobody = run(&bundle.bytes, vec![stranger()], 1).await;
+    let nobody = run(&bundle.file.bytes().unwrap(), vec![stranger()], 1).await;
     assert!(matches!(nobody, Err(DrillError::Bundle(OpenError::WrongIdentity))));
-    let few = run(&bundle.bytes, vec![site.identities(), stranger()], 2).await;
+    let few = run(&bundle.file.bytes().unwrap(), vec![site.identities(), stranger()], 2).await;
     assert!(matches!(few, Err(DrillError::TooFew { opened: 1, needed: 2 })), "{few:?}");
     let edge_bundle = site.export_edge().await;
-    assert!(run(&edge_bundle.bytes, vec![site.identities()], 1).await.unwrap_err().is_for_a_site());
-    site.accept(&site.import(&edge_bundle.bytes, 300).unwrap()).await.unwrap();
+    assert!(run(&edge_bundle.file.bytes().unwrap(), vec![site.identities()], 1).await.unwrap_err().is_for_a_site());
+    site.accept(&site.import(&edge_bundle.file.bytes().unwrap(), 300).unwrap()).await.unwrap();
     assert!(!standing(&site.store, &site.places).await.unwrap().may_end());
     assert_eq!(last(&site.store, &site.places).await.unwrap(), None, "nothing was recorded");
-    let drilled = run(&bundle.bytes, vec![stranger(), site.identities()], 1).await.unwrap();
+    let drilled = run(&bundle.file.bytes().unwrap(), vec![stranger(), site.identities()], 1).await.unwrap();
     assert_eq!((drilled.age, drilled.opened_by), (300, 1));
     assert!(standing(&site.store, &site.places).await.unwrap().may_end());
     assert_eq!(last(&site.store, &site.places).await.unwrap().map(|last| last.at), Some(500));
     // A newer bundle makes the older one prove nothing, and the last drill is known all the same.
     let newer = site.export_custodians().await;
-    let older = run(&bundle.bytes, vec![site.identities()], 1).await;
+    let older = run(&bundle.file.bytes().unwrap(), vec![site.identities()], 1).await;
     assert!(matches!(older, Err(DrillError::Receipt(ReceiptError::Older { .. }))), "{older:?}");
     assert_eq!(last(&site.store, &site.places).await.unwrap().map(|last| last.at), Some(500));
-    run(&newer.bytes, vec![site.identities()], 1).await.unwrap();
+    run(&newer.file.bytes().unwrap(), vec![site.identities()], 1).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_site_follows_the_authority_to_its_next_key() {
     let site = Site::new().await;
-    site.import(&site.export_edge().await.bytes, 300).unwrap();
+    site.import(&site.export_edge().await.file.bytes().unwrap(), 300).unwrap();
     let bundle = site.export_custodians().await;
     let new = Memory::default();
     let checks = Checks { now: 300, ..Checks::default() };
-    let opened = verify(&new, &bundle.bytes, &checks).await.unwrap().open(&site.identities()).unwrap();
+    let opened = verify(&new, &bundle.file.bytes().unwrap(), &checks).await.unwrap().open(&site.identities()).unwrap();
     let restored = restore(&new, &site.places, &opened, 300).await.unwrap();
     let chain = site.authority.succeed(&site.places, restored.authority.public(), 310);
     Authority::adopt_chain(&new, &site.places, chain).await.unwrap();
     let authority = Authority::read(&new, &site.places).await.unwrap().unwrap();
     let recipients = Recipients::parse([site.reader.to_public().to_string().as_str()]).unwrap();
     let closure = latest(&["kolla/nova_password"]);
-    let request = Request { scope: edge(), closure: &closure, recipients: &recipients, lifetime: 1000 };
+    let request =
+        Request { scope: edge(), closure: &closure, recipients: &recipients, lifetime: 1000, folder: Path::new(".") };
     let next = export(&new, &site.places, &authority, &request, 400).await.unwrap();
-    site.import(&next.bytes, 400).unwrap();
+    site.import(&next.file.bytes().unwrap(), 400).unwrap();
     let retired = site.export_edge().await;
-    assert!(matches!(site.import(&retired.bytes, 400).unwrap_err(), ImportError::Bundle(OpenError::Forged { .. })));
+    assert!(matches!(
+        site.import(&retired.file.bytes().unwrap(), 400).unwrap_err(),
+        ImportError::Bundle(OpenError::Forged { .. })
+    ));
 }

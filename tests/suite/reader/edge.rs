@@ -17,7 +17,7 @@ use serde_json::Value;
 use std::{
     io::{BufRead, BufReader},
     os::unix::fs::PermissionsExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -71,10 +71,11 @@ impl Edge {
         }
         let recipients = Recipients::parse([self.recipient.as_str()]).unwrap();
         let scope = Scope::Site { site: "edge1".parse().unwrap(), role: "compute".parse().unwrap(), host: None };
-        let request = Request { scope, closure: &closure, recipients: &recipients, lifetime: 86400 };
+        let request =
+            Request { scope, closure: &closure, recipients: &recipients, lifetime: 86400, folder: Path::new(".") };
         let bundle = export(&self.store, &self.places, &self.authority, &request, super::now()).await.unwrap();
         let file = self.at(&format!("{value}.donjon"));
-        fs::replace(&file, &bundle.bytes).unwrap();
+        fs::replace(&file, &bundle.file.bytes().unwrap()).unwrap();
         file
     }
 

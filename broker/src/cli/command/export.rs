@@ -11,9 +11,15 @@ use crate::{
     socket::message::{BundleAsked, Request},
 };
 use clap::{Args, Subcommand};
-use donjon_drivers::{fs, material::Material};
+use donjon_drivers::{
+    fs::{self, FileError, Replacement},
+    material::Material,
+};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
 use zeroize::Zeroizing;
 
 /// Export secrets, encrypted and signed.
@@ -96,12 +102,19 @@ impl Bundle {
             days: self.days,
             heir: self.with_heir,
         };
+        // Before anything is asked: a bundle that cannot be written would be in the ledger, and nobody would have it.
+        let mut file = Replacement::begin(&self.file).map_err(|error| {
+            unwritten(&self.file, &error).state("no bundle was made").hint("name a file in a folder that is there")
+        })?;
         let mut progress = Progress::new(context.output);
-        let reply =
-            context.client()?.ask(&Request::ExportBundle(asked), Vec::new(), &mut |event| progress.tell(&event));
+        let reply = context.client()?.ask_for_file(
+            &Request::ExportBundle(asked),
+            &mut |event| progress.tell(&event),
+            &mut |piece| file.write_all(piece).map_err(|error| lost(&self.file, &file.failed(error))),
+        );
         progress.end();
         let reply = reply?;
-        write(&self.file, &joined(&reply.materials))?;
+        file.finish().map_err(|error| lost(&self.file, &error))?;
         let (value, path) = (reply.value, self.file.display().to_string());
         show::answer(context.output, &json!({"file": path, "bundle": value}), || people(&path, &value))
     }
@@ -140,9 +153,15 @@ pub(super) fn joined(pieces: &[Material]) -> Zeroizing<Vec<u8>> {
 }
 
 pub(super) fn write(path: &Path, content: &[u8]) -> Result<(), Failure> {
-    fs::replace(path, content).map_err(|error| {
-        Failure::new(Exit::Failed, format!("cannot write {}", path.display()))
-            .because(&error)
-            .state("what was there before is still there")
-    })
+    fs::replace(path, content).map_err(|error| unwritten(path, &error).state("what was there before is still there"))
+}
+
+fn unwritten(path: &Path, error: &FileError) -> Failure {
+    Failure::new(Exit::Failed, format!("cannot write {}", path.display())).because(error)
+}
+
+fn lost(path: &Path, error: &FileError) -> Failure {
+    unwritten(path, error)
+        .state("what was there before is still there; the ledger has a bundle that nobody holds, which harms nothing")
+        .hint("the same command again makes the next one")
 }

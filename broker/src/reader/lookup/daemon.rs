@@ -77,7 +77,7 @@ impl OfDaemon {
             Answer::Reply(value) => Ok(Some((value, message.materials))),
             Answer::Error(failure) if failure.code == Exit::NotThere => Ok(None),
             Answer::Error(failure) => Err(away(Box::new(failure))),
-            Answer::Event(_) => Err(away(Box::new(FrameError::Malformed))),
+            Answer::Event(_) | Answer::Piece(_) => Err(away(Box::new(FrameError::Malformed))),
         }
     }
 

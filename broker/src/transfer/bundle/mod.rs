@@ -53,6 +53,7 @@
 //! signature, the signer, the digest, the scope and the age of a bundle have been accepted.
 
 mod body;
+mod file;
 mod manifest;
 mod open;
 mod recipients;
@@ -61,6 +62,7 @@ mod seal;
 #[cfg(test)]
 mod tests;
 
+pub use file::BundleFile;
 pub(crate) use manifest::hexadecimal;
 pub use manifest::{Entry, Epoch, Manifest, ManifestDigest, Scope};
 pub(crate) use open::receipt_key_of;

@@ -2,7 +2,8 @@
 
 use super::{
     body::{self, Binding, Keys},
-    manifest::{Entry, Epoch, Manifest, ManifestDigest, Payload, Scope, SealedKey, sha256},
+    file::{BundleFile, Spool},
+    manifest::{Entry, Epoch, Manifest, ManifestDigest, Payload, Scope, SealedKey},
     recipients::Recipients,
 };
 use crate::transfer::{
@@ -18,7 +19,10 @@ use donjon_drivers::{
 };
 use donjon_policies::name::DeploymentName;
 use serde::{Deserialize, Serialize};
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    path::Path,
+};
 use zeroize::Zeroizing;
 
 /// One record to be sealed.
@@ -47,7 +51,8 @@ pub struct Signing<'a> {
     pub chain: &'a [Link],
 }
 
-/// A bundle on its way: each record is encrypted as it comes, so that no more than one lies in clear here.
+/// A bundle on its way: each record is encrypted as it comes, so that no more than one lies in clear here, and what is
+/// encrypted leaves memory once there is much of it.
 pub struct Sealer<'a> {
     deployment: &'a DeploymentName,
     scope: Scope,
@@ -55,7 +60,7 @@ pub struct Sealer<'a> {
     travels: Travels,
     keys: Keys,
     binding: Binding,
-    body: StreamWriter<Vec<u8>>,
+    body: StreamWriter<Spool>,
     one: Zeroizing<Vec<u8>>,
     length: usize,
     entries: Vec<Entry>,
@@ -65,7 +70,7 @@ pub struct Sealer<'a> {
 #[derive(Debug)]
 pub struct SealedBundle {
     /// The file.
-    pub bytes: Vec<u8>,
+    pub file: BundleFile,
     /// The name of this very bundle.
     pub digest: ManifestDigest,
     /// What it says of itself.
@@ -87,12 +92,14 @@ pub struct ReceiptKey {
 }
 
 impl<'a> Sealer<'a> {
-    /// A bundle of about so many records of this deployment, for this scope, that these can open.
+    /// A bundle of about so many records of this deployment, for this scope, that these can open. The folder is for one that
+    /// is too long for memory: nothing has a name there, and nothing is in clear.
     pub fn begin(
         deployment: &'a DeploymentName,
         scope: Scope,
         recipients: &'a Recipients,
         records: usize,
+        folder: &Path,
     ) -> Result<Self, SealError> {
         let places = Places::new(deployment.clone()).map_err(|_| SealError::Reserved)?;
         if !scope.fits() {
@@ -100,7 +107,8 @@ impl<'a> Sealer<'a> {
         }
         let keys = Keys::generate().map_err(|_| SealError::Chance)?;
         let binding = Binding::new(&keys, deployment, &scope);
-        let mut body = encryption(recipients.each(), records.min(MOST_ENTRIES) * USUAL_RECORD)?;
+        let spool = Spool::new(encrypted(records.min(MOST_ENTRIES) * USUAL_RECORD), folder);
+        let mut body = encryption(recipients.each(), spool)?;
         body::head(&keys, &mut body).map_err(unencrypted)?;
         Ok(Self {
             travels: places.travels(&scope),
@@ -160,14 +168,14 @@ impl<'a> Sealer<'a> {
             recipients: u32::try_from(self.recipients.count()).map_err(|_| SealError::TooLarge)?,
             entries: self.entries,
             receipt_keys: sealed_keys,
-            payload: Payload { length: payload.len() as u64, sha256: sha256(&payload) },
+            payload: Payload { length: payload.length(), sha256: payload.sha256() },
         };
         let mut signed = Vec::with_capacity(manifest.about());
         serde_json::to_writer(&mut signed, &manifest).expect("strings and numbers always have a JSON text");
         let digest = ManifestDigest::of(&signed);
         let envelope = Envelope::sign(KIND, signed, signing.authority).to_json();
-        let bytes = assemble(&envelope, &payload)?;
-        Ok(SealedBundle { bytes, digest, manifest, receipt_key: self.keys.receipt, receipt_keys })
+        let file = BundleFile::assemble(&envelope, payload)?;
+        Ok(SealedBundle { file, digest, manifest, receipt_key: self.keys.receipt, receipt_keys })
     }
 }
 
@@ -178,7 +186,7 @@ fn receipt_keys(recipients: &Recipients) -> Result<(Vec<ReceiptKey>, Vec<SealedK
     for (recipient, one) in recipients.texts().zip(recipients.each()) {
         let key = if alone { Material::new(Vec::new()) } else { body::fresh().map_err(|_| SealError::Chance)? };
         if !alone {
-            let mut own = encryption(std::iter::once(one), key.len())?;
+            let mut own = encryption(std::iter::once(one), Vec::with_capacity(encrypted(key.len())))?;
             own.write_all(key.expose()).map_err(unencrypted)?; // EXPOSE: sealed to this recipient alone
             sealed.push(SealedKey(own.finish().map_err(unencrypted)?));
         }
@@ -196,32 +204,22 @@ fn none_twice(entries: &[Entry]) -> Result<(), SealError> {
     }
 }
 
-/// What encrypts about so many bytes to these.
-fn encryption<'a>(
+/// What encrypts to these.
+fn encryption<'a, W: Write>(
     recipients: impl Iterator<Item = &'a dyn age::Recipient>,
-    length: usize,
-) -> Result<StreamWriter<Vec<u8>>, SealError> {
+    output: W,
+) -> Result<StreamWriter<W>, SealError> {
     let encryptor = Encryptor::with_recipients(recipients).map_err(|e| SealError::Encrypt(Box::new(e)))?;
-    encryptor.wrap_output(Vec::with_capacity(length + length / 1024 + 1024)).map_err(unencrypted)
+    encryptor.wrap_output(output).map_err(unencrypted)
+}
+
+/// About how long so many bytes are once they are encrypted.
+fn encrypted(length: usize) -> usize {
+    length + length / 1024 + 1024
 }
 
 fn unencrypted(error: io::Error) -> SealError {
     SealError::Encrypt(Box::new(error))
-}
-
-pub(super) fn assemble(envelope: &[u8], payload: &[u8]) -> Result<Vec<u8>, SealError> {
-    let length = u32::try_from(envelope.len()).map_err(|_| SealError::TooLarge)?;
-    let size = HEAD + 4 + envelope.len() + payload.len();
-    if envelope.len() > LONGEST_ENVELOPE || size > LONGEST_FILE {
-        return Err(SealError::TooLarge);
-    }
-    let mut bytes = Vec::with_capacity(size);
-    bytes.extend_from_slice(MAGIC);
-    bytes.extend_from_slice(format!("{FORMAT}\n").as_bytes());
-    bytes.extend_from_slice(&length.to_be_bytes());
-    bytes.extend_from_slice(envelope);
-    bytes.extend_from_slice(payload);
-    Ok(bytes)
 }
 
 /// Why no bundle was made.

@@ -1,6 +1,6 @@
 //! Tests of the format: what is refused, and as what.
 
-use super::{manifest::SealedKey, *};
+use super::{file::Spool, manifest::SealedKey, *};
 use crate::transfer::{
     envelope::Envelope,
     key::SigningKey,
@@ -13,6 +13,7 @@ use donjon_drivers::{
 };
 use donjon_policies::name::{DeploymentName, HostName};
 use proptest::prelude::*;
+use std::{io::Write, path::Path};
 
 struct Made {
     authority: SigningKey,
@@ -43,7 +44,7 @@ fn seal(
     signing: &Signing<'_>,
 ) -> Result<SealedBundle, SealError> {
     let deployment = deployment();
-    let mut sealer = Sealer::begin(&deployment, scope, recipients, items.len())?;
+    let mut sealer = Sealer::begin(&deployment, scope, recipients, items.len(), Path::new("."))?;
     items.iter().try_for_each(|item| sealer.add(item))?;
     sealer.finish(signing)
 }
@@ -77,7 +78,7 @@ fn at(now: i64) -> Checks<'static> {
 #[test]
 fn a_bundle_gives_back_what_was_put_in() {
     let made = make();
-    let opened = open(&made, &made.bundle.bytes, &at(1500)).unwrap();
+    let opened = open(&made, &made.bundle.file.bytes().unwrap(), &at(1500)).unwrap();
     assert_eq!(opened.trust(), Trust::First);
     assert_eq!(opened.digest(), made.bundle.digest);
     assert!(made.bundle.manifest.receipt_keys.is_empty(), "who is alone needs no second key");
@@ -98,7 +99,7 @@ fn each_of_two_recipients_has_a_receipt_key_of_its_own() {
     let items = [Item { path: &p, version: Version(1), document: &d }];
     let bundle = seal(site("edge1"), &recipients, &items, &signing).unwrap();
     for (number, identity) in identities.into_iter().enumerate() {
-        let opened = Opened::from_file(&bundle.bytes, &at(1500), &Identities::one(identity)).unwrap();
+        let opened = Opened::from_file(&bundle.file.bytes().unwrap(), &at(1500), &Identities::one(identity)).unwrap();
         let ReceiptKey { recipient, key } = &bundle.receipt_keys[number];
         let whole = [bundle.receipt_key.expose(), key.expose()].concat(); // EXPOSE: test values
         assert!(*recipient == texts[number] && key.len() == body::KEY);
@@ -126,7 +127,8 @@ fn receipt_keys_are_as_many_as_recipients_and_none_of_a_single_one() {
 #[test]
 fn no_value_and_no_guess_at_one_is_in_clear() {
     let made = make();
-    let seen = |needle: &[u8]| made.bundle.bytes.windows(needle.len()).any(|w| w == needle);
+    let bytes = made.bundle.file.bytes().unwrap();
+    let seen = |needle: &[u8]| bytes.windows(needle.len()).any(|w| w == needle);
     assert!(!seen(b"canary"));
     // The control: with names this search does see what is there.
     let manifest = serde_json::to_vec(&made.bundle.manifest).unwrap();
@@ -139,7 +141,7 @@ fn no_value_and_no_guess_at_one_is_in_clear() {
 #[test]
 fn each_byte_counts() {
     let made = make();
-    let bytes = &made.bundle.bytes;
+    let bytes = &made.bundle.file.bytes().unwrap();
     for place in 0..bytes.len() {
         for flip in [0x01, 0x20, 0x80, 0xff] {
             let mut other = bytes.clone();
@@ -154,7 +156,7 @@ fn each_byte_counts() {
 #[test]
 fn a_part_of_a_bundle_and_more_than_a_bundle_are_damaged() {
     let made = make();
-    let bytes = &made.bundle.bytes;
+    let bytes = &made.bundle.file.bytes().unwrap();
     for end in 0..bytes.len() {
         let refused = open(&made, &bytes[..end], &at(1500)).expect_err("a part");
         assert!(matches!(refused, OpenError::Damaged { .. }), "{end}: {refused}");
@@ -178,23 +180,23 @@ fn another_signer_is_a_forger_unless_the_pinned_key_named_it() {
     let link = Link::sign(&deployment(), &pinned, other.public(), 900);
     let forged = make_with(SigningKey::generate().unwrap(), site("edge1"), 5, std::slice::from_ref(&link));
     let checks = Checks { pin: Some(pinned.public()), ..at(1500) };
-    let refused = open(&forged, &forged.bundle.bytes, &checks).unwrap_err();
+    let refused = open(&forged, &forged.bundle.file.bytes().unwrap(), &checks).unwrap_err();
     assert!(matches!(refused, OpenError::Forged { signer: Some(_), .. }), "{refused}");
     let good = make_with(other, site("edge1"), 5, &[link]);
-    let opened = open(&good, &good.bundle.bytes, &checks).unwrap();
+    let opened = open(&good, &good.bundle.file.bytes().unwrap(), &checks).unwrap();
     assert_eq!(opened.trust(), Trust::Succeeded { from: *pinned.public() });
 }
 
 #[test]
 fn another_site_role_host_or_deployment_is_foreign() {
     let made = make();
-    let refuse = |checks: &Checks<'_>| open(&made, &made.bundle.bytes, checks).unwrap_err();
+    let refuse = |checks: &Checks<'_>| open(&made, &made.bundle.file.bytes().unwrap(), checks).unwrap_err();
     let (edge1, edge2) = ("edge1".parse().unwrap(), "edge2".parse().unwrap());
     let (compute, control) = ("compute".parse().unwrap(), "control".parse().unwrap());
     let stranger = SigningKey::generate().unwrap();
     let other = "other".parse().unwrap();
     let right = Checks { deployment: Some(&deployment()), site: Some(&edge1), role: Some(&compute), ..at(1500) };
-    assert!(open(&made, &made.bundle.bytes, &right).is_ok());
+    assert!(open(&made, &made.bundle.file.bytes().unwrap(), &right).is_ok());
     for wrong in [
         Checks { site: Some(&edge2), ..right.clone() },
         Checks { role: Some(&control), ..right.clone() },
@@ -206,13 +208,14 @@ fn another_site_role_host_or_deployment_is_foreign() {
     let [ctl1, ctl2]: [HostName; 2] = ["ctl1", "ctl2"].map(|name| name.parse().unwrap());
     let of_host = Scope::Site { site: edge1.clone(), role: compute.clone(), host: Some(ctl1.clone()) };
     let of_host = make_with(SigningKey::generate().unwrap(), of_host, 5, &[]);
-    let read_by = |host| open(&of_host, &of_host.bundle.bytes, &Checks { host: Some(host), ..right.clone() });
+    let read_by =
+        |host| open(&of_host, &of_host.bundle.file.bytes().unwrap(), &Checks { host: Some(host), ..right.clone() });
     assert!(read_by(&ctl1).is_ok());
     assert!(matches!(read_by(&ctl2), Err(OpenError::Foreign(_))), "it is for another host");
     let any = Checks { host: Some(&ctl2), ..right.clone() };
-    assert!(open(&made, &made.bundle.bytes, &any).is_ok(), "one for every host of the site");
+    assert!(open(&made, &made.bundle.file.bytes().unwrap(), &any).is_ok(), "one for every host of the site");
     let custodians = make_with(SigningKey::generate().unwrap(), Scope::Custodians {}, 1, &[]);
-    let refused = open(&custodians, &custodians.bundle.bytes, &right).unwrap_err();
+    let refused = open(&custodians, &custodians.bundle.file.bytes().unwrap(), &right).unwrap_err();
     assert_eq!(refused.to_string(), "the bundle is foreign: it is for the custodians");
 }
 
@@ -222,7 +225,7 @@ fn an_older_and_an_ended_bundle_are_stale() {
     let digest = made.bundle.digest;
     let rival = make().bundle.digest;
     let after = |epoch, digest| Checks { accepted: Some(Accepted { epoch: Epoch(epoch), digest }), ..at(1500) };
-    let read = |checks: &Checks<'_>| open(&made, &made.bundle.bytes, checks);
+    let read = |checks: &Checks<'_>| open(&made, &made.bundle.file.bytes().unwrap(), checks);
     assert!(read(&after(4, rival)).is_ok());
     assert!(read(&after(5, digest)).is_ok(), "the same bundle once more");
     assert!(matches!(read(&after(5, rival)), Err(OpenError::Stale(_))));
@@ -235,7 +238,7 @@ fn an_older_and_an_ended_bundle_are_stale() {
 fn a_wrong_identity_is_told_apart() {
     let made = make();
     let stranger = Identities::one(x25519::Identity::generate());
-    let refused = Opened::from_file(&made.bundle.bytes, &at(1500), &stranger).unwrap_err();
+    let refused = Opened::from_file(&made.bundle.file.bytes().unwrap(), &at(1500), &stranger).unwrap_err();
     assert_eq!(refused, OpenError::WrongIdentity);
 }
 
@@ -265,12 +268,14 @@ fn a_digest_binds_value_name_site_and_version() {
 
 /// A bundle whose manifest was changed and signed once more, as another's program might.
 fn signed_anew(made: Made, change: impl FnOnce(&mut Manifest)) -> Vec<u8> {
-    let (mut manifest, bytes) = (made.bundle.manifest, made.bundle.bytes);
+    let (mut manifest, bytes) = (made.bundle.manifest, made.bundle.file.bytes().unwrap());
     let payload = &bytes[bytes.len() - usize::try_from(manifest.payload.length).unwrap()..];
     change(&mut manifest);
     let signed = serde_json::to_vec(&manifest).unwrap();
     let envelope = Envelope::sign(seal::KIND, signed, &made.authority).to_json();
-    seal::assemble(&envelope, payload).unwrap()
+    let mut spool = Spool::new(0, Path::new("."));
+    spool.write_all(payload).unwrap();
+    BundleFile::assemble(&envelope, spool).unwrap().bytes().unwrap()
 }
 
 /// A bundle whose signature fits and whose record is beyond its scope.

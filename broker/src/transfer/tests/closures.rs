@@ -161,7 +161,7 @@ proptest! {
                 let scope = Scope::Site { site: site_name, role: role_name, host: None };
                 let bundle = store.export(scope, &asked.unwrap()).await.unwrap();
                 let checks = Checks { now: 300, ..Checks::default() };
-                let opened = Opened::from_file(&bundle.bytes, &checks, &store.identities()).unwrap();
+                let opened = Opened::from_file(&bundle.file.bytes().unwrap(), &checks, &store.identities()).unwrap();
                 let held: BTreeSet<_> = opened.records().iter().map(|record| record.path.to_string()).collect();
                 assert_eq!(held, wanted, "e{site} r{role} of {world:?}");
                 assert_eq!(opened.records().len(), held.len(), "nothing twice, and no earlier version");

@@ -15,7 +15,10 @@ use donjon_drivers::store::{
     memory::Memory,
 };
 use donjon_policies::name::SiteName;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    path::Path,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 /// A store that counts what is asked of it, and after so many writes is gone.
 struct Counting<'a> {
@@ -94,7 +97,13 @@ async fn export_one(store: &dyn Store, site: &Site, number: usize, given: &str) 
     let effective = exposure::effective(store, &site.places, &scope(number), vec![given.to_owned()]).await.unwrap();
     let recipients = Recipients::parse(effective.iter().map(String::as_str)).unwrap();
     let closure = latest(&["kolla/database_password"]);
-    let request = Request { scope: scope(number), closure: &closure, recipients: &recipients, lifetime: 1000 };
+    let request = Request {
+        scope: scope(number),
+        closure: &closure,
+        recipients: &recipients,
+        lifetime: 1000,
+        folder: Path::new("."),
+    };
     export(store, &site.places, &site.authority, &request, 200).await.unwrap();
     effective
 }
@@ -224,7 +233,7 @@ async fn the_index_is_made_anew_where_a_custodians_bundle_arrives() {
 
     let store = Memory::default();
     let checks = Checks { now: 300, ..Checks::default() };
-    let opened = Opened::from_file(&bundle.bytes, &checks, &site.identities()).unwrap();
+    let opened = Opened::from_file(&bundle.file.bytes().unwrap(), &checks, &site.identities()).unwrap();
     restore(&store, &site.places, &opened, 300).await.unwrap();
     let found = exposure::effective(&store, &site.places, &scope(0), Vec::new()).await.unwrap();
     assert_eq!(found, [added]);
@@ -243,7 +252,7 @@ async fn a_custodians_bundle_does_not_grow_with_the_exports_that_were_made() {
     let bundle = site.export_custodians().await;
     let store = Memory::default();
     let checks = Checks { now: 300, ..Checks::default() };
-    let opened = Opened::from_file(&bundle.bytes, &checks, &site.identities()).unwrap();
+    let opened = Opened::from_file(&bundle.file.bytes().unwrap(), &checks, &site.identities()).unwrap();
     for _ in 0..2 {
         restore(&store, &site.places, &opened, 300).await.unwrap();
     }

@@ -17,7 +17,7 @@ async fn opened() -> (Site, SigningKey, Receipt) {
     site.export_edge().await;
     let bundle = site.export_edge().await;
     let checks = Checks { now: 300, ..Checks::default() };
-    let opened = Opened::from_file(&bundle.bytes, &checks, &site.identities()).unwrap();
+    let opened = Opened::from_file(&bundle.file.bytes().unwrap(), &checks, &site.identities()).unwrap();
     let node = SigningKey::generate().unwrap();
     let receipt = Receipt::of(&opened, Act::Imported, &node, 300);
     (site, node, receipt)

@@ -10,7 +10,8 @@ async fn another_store_takes_a_bundle_in_once_and_goes_on_where_it_stopped() {
     let there = Memory::default();
     put(&there, "kolla/database_password", "one").await;
     let checks = Checks { now: 300, ..Checks::default() };
-    let opened = verify(&there, &bundle.bytes, &checks).await.unwrap().open(&site.identities()).unwrap();
+    let opened =
+        verify(&there, &bundle.file.bytes().unwrap(), &checks).await.unwrap().open(&site.identities()).unwrap();
     let planned = plan(&there, &opened).await.unwrap();
     let changes: Vec<_> = planned.steps.iter().map(|s| s.change).collect();
     assert_eq!(changes, [Change::Keep, Change::Create]);
@@ -23,10 +24,10 @@ async fn another_store_takes_a_bundle_in_once_and_goes_on_where_it_stopped() {
     assert_eq!(apply(&there, &opened, &planned, 300).await.unwrap(), 1);
     let older = site.export_edge().await;
     let newer = site.export_edge().await;
-    let opened = verify(&there, &newer.bytes, &checks).await.unwrap().open(&site.identities()).unwrap();
+    let opened = verify(&there, &newer.file.bytes().unwrap(), &checks).await.unwrap().open(&site.identities()).unwrap();
     let planned = plan(&there, &opened).await.unwrap();
     assert_eq!(apply(&there, &opened, &planned, 300).await.unwrap(), 0);
-    let refused = verify(&there, &older.bytes, &checks).await.unwrap_err();
+    let refused = verify(&there, &older.file.bytes().unwrap(), &checks).await.unwrap_err();
     assert!(matches!(refused, ImportError::Bundle(OpenError::Stale(_))), "{refused}");
 }
 
@@ -41,7 +42,8 @@ async fn a_store_takes_a_bundle_in_as_a_whole_or_has_what_it_had() {
         put(&there, names[1], value).await;
     }
     let checks = Checks { now: 300, ..Checks::default() };
-    let opened = verify(&there, &bundle.bytes, &checks).await.unwrap().open(&site.identities()).unwrap();
+    let opened =
+        verify(&there, &bundle.file.bytes().unwrap(), &checks).await.unwrap().open(&site.identities()).unwrap();
     let planned = plan(&there, &opened).await.unwrap();
     // The last one has changed since: two were written before that is seen.
     let theirs = put(&there, names[2], "theirs").await;
@@ -124,7 +126,7 @@ fn another_edge() -> Scope {
 /// Takes a bundle into a store.
 async fn take(store: &dyn Store, from: &Site, bundle: &Bundle, pin: Option<&PublicKey>) -> Result<usize, ImportError> {
     let checks = Checks { pin, now: 300, ..Checks::default() };
-    let opened = verify(store, &bundle.bytes, &checks).await?.open(&from.identities())?;
+    let opened = verify(store, &bundle.file.bytes().unwrap(), &checks).await?.open(&from.identities())?;
     apply(store, &opened, &plan(store, &opened).await?, 300).await
 }
 
@@ -189,7 +191,8 @@ async fn a_store_that_followed_and_becomes_the_authority_follows_nobody() {
     take(&there, &site, &site.export_edge().await, None).await.unwrap();
     let custodians = site.export_custodians().await;
     let checks = Checks { now: 300, ..Checks::default() };
-    let opened = verify(&there, &custodians.bytes, &checks).await.unwrap().open(&site.identities()).unwrap();
+    let opened =
+        verify(&there, &custodians.file.bytes().unwrap(), &checks).await.unwrap().open(&site.identities()).unwrap();
     restore(&there, &site.places, &opened, 300).await.unwrap();
     assert_eq!(elsewhere(&there, &site.places).await.unwrap(), None);
 }
@@ -223,7 +226,7 @@ async fn of_two_that_both_came_first_one_is_pinned() {
     let open = async |site: &Site, scope| {
         let bundle = site.export(scope, &latest(&["kolla/database_password"])).await.unwrap();
         let checks = Checks { now: 300, ..Checks::default() };
-        verify(&there, &bundle.bytes, &checks).await.unwrap().open(&site.identities()).unwrap()
+        verify(&there, &bundle.file.bytes().unwrap(), &checks).await.unwrap().open(&site.identities()).unwrap()
     };
     let (first, second) = (open(&one, edge()).await, open(&two, another_edge()).await);
     apply(&there, &first, &plan(&there, &first).await.unwrap(), 300).await.unwrap();

@@ -86,10 +86,11 @@ mod tests {
         let reader = age::x25519::Identity::generate().to_public().to_string();
         let recipients = Recipients::parse([reader.as_str()]).unwrap();
         let scope = Scope::Site { site: "edge1".parse().unwrap(), role: "compute".parse().unwrap(), host: None };
-        let request = Request { scope, closure: &closure, recipients: &recipients, lifetime: 1000 };
+        let request =
+            Request { scope, closure: &closure, recipients: &recipients, lifetime: 1000, folder: Path::new(".") };
         let bundle = export(&store, &places, &authority, &request, 200).await.unwrap();
         let checks = Checks { now: 300, ..Checks::default() };
-        Sealed::parse(&bundle.bytes).unwrap().verify(&checks).unwrap().manifest().clone()
+        Sealed::parse(&bundle.file.bytes().unwrap()).unwrap().verify(&checks).unwrap().manifest().clone()
     }
 
     #[tokio::test]
