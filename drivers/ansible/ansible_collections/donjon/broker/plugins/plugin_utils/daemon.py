@@ -14,10 +14,14 @@ import struct
 
 LARGEST_FRAME = 1 << 20
 MOST_MATERIALS = 4096
+AT_ONCE = 1 << 14
 PARTS = ("whole", "private_key", "public_key")
 
 # The epoch that this process, and every worker forked from it, reads at. See `pin`.
 _pinned = None
+# The connection of the last lookup of this process, for the next one: a task may look up hundreds. It is taken out while it is
+# used, and never by a worker that was forked with it.
+_idle = None
 
 
 class BrokerError(Exception):
@@ -73,6 +77,10 @@ def pin(epoch):
         _pinned = epoch
 
 
+class Broken(BrokerError):
+    """A connection that was there is no more."""
+
+
 class Broker:
     """One connection, for as many requests as wanted."""
 
@@ -80,6 +88,7 @@ class Broker:
         self.path = os.fspath(path) if path else default_socket()
         self.timeout = timeout
         self._stream = None
+        self._received = bytearray()
 
     def __enter__(self):
         self._connect()
@@ -93,6 +102,7 @@ class Broker:
         if self._stream is not None:
             self._stream.close()
             self._stream = None
+            self._received.clear()
 
     def secrets(self):
         """The epoch, and what there is: a list of C({"name": …, "kind": "whole"|"pair", …})."""
@@ -176,7 +186,7 @@ class Broker:
             raise
         except OSError as error:
             self.close()
-            raise BrokerError("the connection to the broker broke", code=6, causes=[error.strerror or "it ended"]) from None
+            raise Broken("the connection to the broker broke", code=6, causes=[error.strerror or "it ended"]) from None
         if "error" in answer:
             error = answer["error"]
             raise BrokerError(
@@ -209,13 +219,14 @@ class Broker:
         return self._exactly(length)
 
     def _exactly(self, length):
-        taken = bytearray()
-        while len(taken) < length:
-            piece = self._stream.recv(length - len(taken))
+        while len(self._received) < length:
+            piece = self._stream.recv(max(length - len(self._received), AT_ONCE))
             if not piece:
                 raise ConnectionError
-            taken += piece
-        return bytes(taken)
+            self._received += piece
+        taken = bytes(self._received[:length])
+        del self._received[:length]
+        return taken
 
 
 def changed(wanted, cause):
@@ -232,15 +243,39 @@ def changed(wanted, cause):
 def read_pinned(wanted, path=None, timeout=30.0, epoch=None):
     """Values of C(wanted) as text, all of one epoch, which the first answer in this process settles."""
     epoch = pinned() if epoch is None else epoch
-    with Broker(path, timeout) as broker:
-        try:
-            answered, materials = broker.read(wanted, epoch)
-        except BrokerError as error:
-            if epoch is not None and error.code == 5:
-                raise changed(epoch, error.causes[0] if error.causes else error.message) from None
-            raise
+    try:
+        answered, materials = _read(wanted, path, timeout, epoch)
+    except BrokerError as error:
+        if epoch is not None and error.code == 5:
+            raise changed(epoch, error.causes[0] if error.causes else error.message) from None
+        raise
     pin(answered)
     return [_text(name, material) for (name, _part), material in zip(wanted, materials)]
+
+
+def _read(wanted, path, timeout, epoch):
+    """One reading, over the connection of the last one where that still is."""
+    global _idle  # pylint: disable=global-statement
+    broker = Broker(path, timeout)
+    of_whom = (os.getpid(), broker.path, timeout)
+    kept, _idle = _idle, None
+    if kept is not None and kept[0] == of_whom:
+        broker = kept[1]
+    elif kept is not None:
+        kept[1].close()
+    try:
+        try:
+            answer = broker.read(wanted, epoch)
+        except Broken:
+            if kept is None or broker is not kept[1]:
+                raise
+            # The broker was started anew since. Reading is repeated over a connection of its own.
+            answer = broker.read(wanted, epoch)
+    except BaseException:
+        broker.close()
+        raise
+    _idle = (of_whom, broker)
+    return answer
 
 
 def _text(name, material):

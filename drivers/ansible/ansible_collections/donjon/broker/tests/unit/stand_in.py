@@ -21,6 +21,8 @@ class StandIn:
         self.older = older or {}
         self.epoch = epoch
         self.requests = []
+        self.connections = 0
+        self._streams = []
         self.folder = tempfile.mkdtemp(prefix="donjon-unit-")
         self.path = os.path.join(self.folder, "donjon.sock")
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -41,7 +43,17 @@ class StandIn:
                 stream, _peer = self._listener.accept()
             except OSError:
                 return
+            self.connections += 1
+            self._streams.append(stream)
             threading.Thread(target=self._serve, args=(stream,), daemon=True).start()
+
+    def hang_up(self):
+        """End every connection, as a broker does that ends."""
+        for stream in self._streams:
+            try:
+                stream.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
 
     def _serve(self, stream):
         with stream:

@@ -16,10 +16,11 @@ from ansible_collections.donjon.broker.tests.unit.stand_in import StandIn
 
 class Reading(unittest.TestCase):
     def setUp(self):
-        patches = [mock.patch.object(daemon, "_pinned", None), mock.patch.dict(os.environ)]
+        patches = [mock.patch.object(daemon, name, None) for name in ("_pinned", "_idle")] + [mock.patch.dict(os.environ)]
         for patch in patches:
             patch.start()
             self.addCleanup(patch.stop)
+        self.addCleanup(lambda: daemon._idle is not None and daemon._idle[1].close())
         os.environ.pop("DONJON_EPOCH", None)
 
     def test_all_names_in_one_round_trip_in_their_order(self):
@@ -27,6 +28,36 @@ class Reading(unittest.TestCase):
             wanted = [("b", "whole"), ("k", "public_key"), ("a", "whole"), ("k", "private_key")]
             self.assertEqual(daemon.read_pinned(wanted, broker.path), ["two", "public", "one", "private"])
             self.assertEqual(len(broker.requests), 1)
+
+    def test_a_process_keeps_its_connection_and_a_fork_has_its_own(self):
+        with StandIn({"a": "one"}) as broker:
+            for _each in range(3):
+                self.assertEqual(daemon.read_pinned([("a", "whole")], broker.path), ["one"])
+            self.assertEqual((len(broker.requests), broker.connections), (3, 1))
+            child = os.fork()
+            if child == 0:
+                os._exit(0 if daemon.read_pinned([("a", "whole")], broker.path) == ["one"] else 1)
+            self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0)
+            self.assertEqual(broker.connections, 2)
+            self.assertEqual(daemon.read_pinned([("a", "whole")], broker.path), ["one"])
+            self.assertEqual(broker.connections, 2, "the fork took nothing away")
+            daemon.read_pinned([("a", "whole")], broker.path, timeout=5.0)
+            self.assertEqual(broker.connections, 3, "another time-out is another connection")
+
+    def test_a_broker_that_was_started_anew_is_asked_anew(self):
+        with StandIn({"a": "one"}) as broker:
+            daemon.read_pinned([("a", "whole")], broker.path)
+            broker.hang_up()
+            self.assertEqual(daemon.read_pinned([("a", "whole")], broker.path), ["one"])
+            self.assertEqual(broker.connections, 2)
+            with self.assertRaises(daemon.BrokerError):
+                daemon.read_pinned([("gone", "whole")], broker.path)
+            self.assertEqual(daemon.read_pinned([("a", "whole")], broker.path), ["one"])
+            path = broker.path
+        broker.hang_up()
+        with self.assertRaises(daemon.BrokerError) as raised:
+            daemon.read_pinned([("a", "whole")], path)
+        self.assertIn("there is no broker", str(raised.exception))
 
     def test_the_first_answer_pins_the_epoch(self):
         with StandIn({"a": "one"}) as broker:
