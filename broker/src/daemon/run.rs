@@ -6,11 +6,13 @@ use crate::{
     failure::{Exit, Failure},
     records::expire,
 };
+use donjon_drivers::memory;
 use std::{io::ErrorKind, sync::Arc, time::Duration};
 use tokio::{
     net::UnixListener,
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
+    time::Instant,
 };
 
 /// Opens the socket in its 0700 folder. The caller holds the daemon's lock, so a socket that is there is a dead one.
@@ -52,6 +54,7 @@ pub async fn serve(
     let (answering, mut answered) = mpsc::channel::<()>(1);
     let mut sync = tokio::time::interval(Duration::from_secs(1));
     let mut tidy = tokio::time::interval(Duration::from_secs(600));
+    let mut lean = tokio::time::interval_at(Instant::now() + STARTED_BY, Duration::from_secs(60));
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -74,6 +77,7 @@ pub async fn serve(
                 let daemon = daemon.clone();
                 move || sync_audit(&daemon)
             })),
+            _ = lean.tick() => drop(tokio::task::spawn_blocking(give_back)),
             _ = tidy.tick() => {
                 daemon.reserve.expire();
                 drop(tokio::spawn(destroy_expired(daemon.clone())));
@@ -116,6 +120,13 @@ fn sync_audit(daemon: &Daemon) {
     }
 }
 
+/// What of the program was not run for a while is not to be counted as what the daemon needs.
+fn give_back() {
+    if let Err(error) = memory::give_back() {
+        tracing::debug!(%error, "pages of the program's files could not be given back");
+    }
+}
+
 async fn watch_epoch(daemon: Arc<Daemon>) {
     epochs::run(&daemon.cache, || daemon.behind()).await;
 }
@@ -141,6 +152,8 @@ async fn destroy_expired(daemon: Arc<Daemon>) {
     }
 }
 
+/// By then, what starting alone needs has been run.
+const STARTED_BY: Duration = Duration::from_secs(5);
 const DRAINED_WITHIN: Duration = Duration::from_secs(5);
 const RESTED_WITHIN: Duration = Duration::from_secs(1);
 /// The store is up by then, and goes on as after any other end of a daemon.
