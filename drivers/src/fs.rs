@@ -81,22 +81,27 @@ pub fn replace_as(path: &Path, content: &[u8], standing: Standing) -> Result<(),
 #[derive(Debug)]
 pub struct Replacement {
     file: File,
+    folder: File,
     temporary: PathBuf,
     path: PathBuf,
     unfinished: bool,
 }
 
 impl Replacement {
-    /// Begins one that is to be at this path.
+    /// Begins one that is to be at this path. What would stand in its way at the end is told now.
     pub fn begin(path: &Path) -> Result<Self, FileError> {
-        if path.is_dir() {
-            return Err(io_error("write", path)(io::ErrorKind::IsADirectory.into()));
+        let unwritten = io_error("write", path);
+        let names_a_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
+        if names_a_folder || path.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+            return Err(unwritten(io::ErrorKind::IsADirectory.into()));
         }
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = File::open(parent).map_err(&unwritten)?;
         let unique =
             format!(".{}.{:016x}.new", path.file_name().unwrap_or_default().to_string_lossy(), rand::random::<u64>());
-        let temporary = folder_of(path).join(unique);
-        let file = create(&temporary).map_err(io_error("write", path))?;
-        Ok(Self { file, temporary, path: path.to_path_buf(), unfinished: true })
+        let temporary = parent.join(unique);
+        let file = create(&temporary).map_err(&unwritten)?;
+        Ok(Self { file, folder, temporary, path: path.to_path_buf(), unfinished: true })
     }
 
     /// Makes it durable, and puts it in its place.
@@ -104,7 +109,7 @@ impl Replacement {
         self.file.sync_all().map_err(|error| self.failed(error))?;
         std::fs::rename(&self.temporary, &self.path).map_err(io_error("rename into place", &self.path))?;
         self.unfinished = false;
-        sync_folder(folder_of(&self.path))
+        self.folder.sync_all().map_err(io_error("sync the folder of", &self.path))
     }
 
     /// That it could not be written.
@@ -132,17 +137,7 @@ impl Drop for Replacement {
     }
 }
 
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Creates a file that must not be there yet.
-pub fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), FileError> {
-    let mut file = create(path).map_err(io_error("create", path))?;
-    set_mode(&file, path, mode)?;
-    file.write_all(content).and_then(|()| file.sync_all()).map_err(io_error("write", path))
-}
-
+/// Opens a new file, owner-only.
 fn create(path: &Path) -> io::Result<File> {
     let open = rustix::fs::open(
         path,
@@ -219,9 +214,9 @@ pub fn sync_folder(folder: &Path) -> Result<(), FileError> {
     File::open(folder).and_then(|f| f.sync_all()).map_err(io_error("sync", folder))
 }
 
-fn io_error(act: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
+fn io_error(act: &'static str, path: &Path) -> impl Fn(io::Error) -> FileError {
     let path = path.to_path_buf();
-    move |source| FileError::Io { act, path, source }
+    move |source| FileError::Io { act, path: path.clone(), source }
 }
 
 #[cfg(test)]
@@ -304,8 +299,11 @@ mod tests {
         new.write_all(b"e").unwrap();
         new.finish().unwrap();
         assert_eq!((read_private(&path).unwrap(), names()), (b"one".to_vec(), 1));
-        let nowhere = Replacement::begin(&folder.path().join("gone").join("x")).unwrap_err();
-        assert!(nowhere.to_string().ends_with("gone/x"), "{nowhere} names the file that was asked for");
+        for nowhere in ["gone/x", "x/y", "gone/"] {
+            let refused = Replacement::begin(&folder.path().join(nowhere)).unwrap_err().to_string();
+            assert!(refused.ends_with(nowhere), "{refused} names the file that was asked for");
+        }
+        assert_eq!(names(), 1);
     }
 
     #[test]
@@ -313,10 +311,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x");
         replace(&path, b"one").unwrap();
-        let folder_in_the_way = folder.path().join("y");
+        let (folder_in_the_way, link) = (folder.path().join("y"), folder.path().join("z"));
         std::fs::create_dir(&folder_in_the_way).unwrap();
         assert!(replace(&folder_in_the_way, b"two").is_err());
         assert_eq!(read(&path).unwrap(), b"one");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+        std::os::unix::fs::symlink(&folder_in_the_way, &link).unwrap();
+        replace(&link, b"three").unwrap();
+        assert_eq!(read_private(&link).unwrap(), b"three", "a link is replaced, and not what it leads to");
     }
 }
