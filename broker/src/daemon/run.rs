@@ -120,7 +120,7 @@ fn sync_audit(daemon: &Daemon) {
     }
 }
 
-/// What of the program was not run for a while is not to be counted as what the daemon needs.
+/// What of the program was run once is not what the daemon needs; what is run still is mapped again at once.
 fn give_back() {
     if let Err(error) = memory::give_back() {
         tracing::debug!(%error, "pages of the program's files could not be given back");

@@ -15,7 +15,7 @@ pub fn give_back() -> io::Result<usize> {
         let Some(range) = unwritten(&maps, within.addr()) else { continue };
         let start = within.cast_mut().with_addr(range.start);
         // SAFETY: a private mapping of the program's file, which is there as long as the process is. It is not writable, and
-        // the process has no page of its own in it: what is dropped comes back from the file as it was.
+        // the process has no page of its own in it, in memory or in swap: what is dropped comes back from the file as it was.
         match unsafe { madvise(start.cast(), range.len(), Advice::LinuxDontNeed) } {
             Ok(()) => given += range.len(),
             // Locked into memory.
@@ -31,9 +31,9 @@ pub fn give_back() -> io::Result<usize> {
 fn unwritten(maps: &str, address: usize) -> Option<Range<usize>> {
     let mut lines = maps.lines();
     let range = lines.by_ref().find_map(|line| mapping(line).filter(|range| range.contains(&address)))?;
-    // Pages that were written to: the loader has put addresses there.
-    let own = lines.take_while(|line| mapping(line).is_none()).find_map(|line| line.strip_prefix("Anonymous:"))?;
-    (own.trim() == "0 kB").then_some(range)
+    // Pages that were written to: the loader has put addresses there. They may be in swap.
+    let mut none_of = |name| lines.find_map(|line| line.strip_prefix(name)).is_some_and(|size| size.trim() == "0 kB");
+    (none_of("Anonymous:") && none_of("Swap:")).then_some(range)
 }
 
 /// The addresses of a mapping of a file that cannot be written, by its first line.
@@ -53,11 +53,12 @@ mod tests {
 
     #[test]
     fn what_was_written_to_or_may_be_is_left_alone() {
-        let mapping = |range: &str, rights: &str, inode: &str, own: &str| {
+        let with_swap = |range: &str, rights: &str, inode: &str, own: &str, swap: &str| {
             format!(
-                "{range} {rights} 00000000 fe:00 {inode}   /bin/x\nSize:  64 kB\nAnonymous:  {own} kB\nVmFlags: rd mr\n"
+                "{range} {rights} 00000000 fe:00 {inode}   /bin/x\nSize:  64 kB\nAnonymous:  {own} kB\nSwap:  {swap} kB\nVmFlags: rd\n"
             )
         };
+        let mapping = |range: &str, rights: &str, inode: &str, own: &str| with_swap(range, rights, inode, own, "0");
         let maps = [
             mapping("1000-2000", "r--p", "7", "0"),
             mapping("2000-4000", "r-xp", "7", "0"),
@@ -66,9 +67,10 @@ mod tests {
             mapping("6000-7000", "r--p", "0", "0"),
             mapping("7000-8000", "r--s", "7", "0"),
             mapping("8000-9000", "---p", "7", "0"),
+            with_swap("9000-a000", "r--p", "7", "0", "4"),
         ]
         .concat();
-        let found: Vec<_> = (0..0xa).filter_map(|page| unwritten(&maps, page << 12)).collect();
+        let found: Vec<_> = (0..0xb).filter_map(|page| unwritten(&maps, page << 12)).collect();
         assert_eq!(found, [0x1000..0x2000, 0x2000..0x4000, 0x2000..0x4000]);
         for cut in 0..maps.len() {
             assert!(unwritten(&maps[..cut], 0x4000).is_none());
