@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import struct
 
@@ -20,8 +21,8 @@ PARTS = ("whole", "private_key", "public_key")
 # The epoch that this process, and every worker forked from it, reads at. See `pin`.
 _pinned = None
 # The connection of the last lookup of this process, for the next one: a task may look up hundreds. It is taken out while it is
-# used, and never by a worker that was forked with it.
-_idle = None
+# used, and never by a worker that was forked with it. A list, since taking from it is one step for threads.
+_idle = []
 
 
 class BrokerError(Exception):
@@ -103,6 +104,14 @@ class Broker:
             self._stream.close()
             self._stream = None
             self._received.clear()
+
+    def quiet(self):
+        """Whether the connection is there, and nothing has come over it that nobody asked for."""
+        if self._stream is None or self._received:
+            return False
+        come = select.poll()
+        come.register(self._stream, select.POLLIN)
+        return not come.poll(0)
 
     def secrets(self):
         """The epoch, and what there is: a list of C({"name": …, "kind": "whole"|"pair", …})."""
@@ -255,26 +264,30 @@ def read_pinned(wanted, path=None, timeout=30.0, epoch=None):
 
 def _read(wanted, path, timeout, epoch):
     """One reading, over the connection of the last one where that still is."""
-    global _idle  # pylint: disable=global-statement
     broker = Broker(path, timeout)
-    of_whom = (os.getpid(), broker.path, timeout)
-    kept, _idle = _idle, None
-    if kept is not None and kept[0] == of_whom:
-        broker = kept[1]
-    elif kept is not None:
-        kept[1].close()
+    of_whom = (os.getpid(), os.path.abspath(broker.path), timeout)
+    kept = None
+    try:
+        whose, kept = _idle.pop()
+    except IndexError:
+        whose = None
+    if kept is not None and (whose != of_whom or not kept.quiet()):
+        # Of the process that this one was forked from, or of a broker that was started anew since.
+        kept.close()
+        kept = None
+    broker = kept or broker
     try:
         try:
             answer = broker.read(wanted, epoch)
         except Broken:
-            if kept is None or broker is not kept[1]:
+            if kept is None:
                 raise
-            # The broker was started anew since. Reading is repeated over a connection of its own.
+            # In this very moment. Reading is repeated over a connection of its own.
             answer = broker.read(wanted, epoch)
     except BaseException:
         broker.close()
         raise
-    _idle = (of_whom, broker)
+    _idle.append((of_whom, broker))
     return answer
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import tempfile
 import threading
@@ -16,11 +17,11 @@ from ansible_collections.donjon.broker.tests.unit.stand_in import StandIn
 
 class Reading(unittest.TestCase):
     def setUp(self):
-        patches = [mock.patch.object(daemon, name, None) for name in ("_pinned", "_idle")] + [mock.patch.dict(os.environ)]
+        patches = [mock.patch.object(daemon, "_pinned", None), mock.patch.object(daemon, "_idle", []), mock.patch.dict(os.environ)]
         for patch in patches:
             patch.start()
             self.addCleanup(patch.stop)
-        self.addCleanup(lambda: daemon._idle is not None and daemon._idle[1].close())
+        self.addCleanup(lambda: [kept.close() for _whose, kept in daemon._idle])
         os.environ.pop("DONJON_EPOCH", None)
 
     def test_all_names_in_one_round_trip_in_their_order(self):
@@ -36,7 +37,11 @@ class Reading(unittest.TestCase):
             self.assertEqual((len(broker.requests), broker.connections), (3, 1))
             child = os.fork()
             if child == 0:
-                os._exit(0 if daemon.read_pinned([("a", "whole")], broker.path) == ["one"] else 1)
+                code = 1
+                try:
+                    code = 0 if daemon.read_pinned([("a", "whole")], broker.path) == ["one"] else 1
+                finally:
+                    os._exit(code)
             self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0)
             self.assertEqual(broker.connections, 2)
             self.assertEqual(daemon.read_pinned([("a", "whole")], broker.path), ["one"])
@@ -58,6 +63,20 @@ class Reading(unittest.TestCase):
         with self.assertRaises(daemon.BrokerError) as raised:
             daemon.read_pinned([("a", "whole")], path)
         self.assertIn("there is no broker", str(raised.exception))
+
+    def test_what_nobody_asked_for_is_no_answer(self):
+        class Talkative(StandIn):
+            def answer(self, request):
+                return super().answer(request) * 2
+
+        with Talkative({"a": "one", "b": "two"}) as broker:
+            self.assertEqual(daemon.read_pinned([("a", "whole")], broker.path), ["one"])
+            for _each in range(500):
+                if not daemon._idle[0][1].quiet():
+                    break
+                select.select([], [], [], 0.01)
+            self.assertEqual(daemon.read_pinned([("b", "whole")], broker.path), ["two"])
+            self.assertEqual(broker.connections, 2)
 
     def test_the_first_answer_pins_the_epoch(self):
         with StandIn({"a": "one"}) as broker:
