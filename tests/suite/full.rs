@@ -2,10 +2,18 @@
 //!
 //! The disk is a small tmpfs in a mount namespace of its own: the test starts itself again in there.
 
-use donjon::vault::Temporary;
+use donjon::{
+    transfer::{
+        Places,
+        authority::Authority,
+        bundle::{Epoch, Recipients, Scope, SealError},
+        export::{ExportError, Request, Wanted, export},
+    },
+    vault::Temporary,
+};
 use donjon_drivers::{
     material::Material,
-    store::{Document, Expected, RecordPath, Store, StoreError, Version, Which, file::File},
+    store::{Document, Expected, RecordPath, Store, StoreError, Version, Which, file::File, memory::Memory},
 };
 use donjon_tests::{
     donjon::Donjon,
@@ -218,4 +226,41 @@ async fn a_vault_that_fills_its_own_disk() {
     assert!(first.await.is_some(), "nothing is lost");
     takes_writes_again(&vault).await;
     tending.abort();
+}
+
+/// What has no room in memory goes to the broker's disk, where the audit log has to find room, too.
+#[tokio::test]
+async fn a_long_bundle_leaves_the_audit_log_its_room() {
+    let Some(disk) = on_a_small_disk("full::a_long_bundle_leaves_the_audit_log_its_room", 80) else { return };
+    let free = || {
+        let disk = rustix::fs::statvfs(&disk).unwrap();
+        disk.f_bavail * disk.f_frsize >> 20
+    };
+    let (store, places) = (Memory::default(), Places::new("site1".parse().unwrap()).unwrap());
+    let mut closure = Vec::new();
+    for number in 0..24 {
+        let path: RecordPath = format!("site1/long_{number}").parse().unwrap();
+        let text = format!("{{\"password\":\"{}\"}}", "x".repeat(1_000_000));
+        let document = Document::from_json(Material::from(text)).unwrap();
+        store.write(&path, &document, Expected::Absent).await.unwrap();
+        closure.push(Wanted { path, which: Which::Latest });
+    }
+    let authority = Authority::ensure(&store, &places, 100).await.unwrap();
+    let recipient = age::x25519::Identity::generate().to_public().to_string();
+    let recipients = Recipients::parse([recipient.as_str()]).unwrap();
+    let scope = || Scope::Site { site: "edge1".parse().unwrap(), role: "compute".parse().unwrap(), host: None };
+    let made = async |closure: &[Wanted]| {
+        let (scope, recipients, folder) = (scope(), &recipients, disk.as_path());
+        let request = Request { scope, closure, recipients, lifetime: 1000, folder };
+        export(&store, &places, &authority, &request, 200).await
+    };
+    let error = made(&closure).await.unwrap_err();
+    let ExportError::Seal(SealError::Room { folder, .. }) = &error else { panic!("{error:?}") };
+    assert_eq!((folder, free()), (&disk, 80), "nothing of it is left");
+    let bundle = made(&closure[..12]).await.unwrap();
+    assert_eq!(bundle.manifest.epoch, Epoch(1), "the one that was not made has none");
+    assert!((64..70).contains(&free()), "the control: it is on this disk");
+    assert!(bundle.file.bytes().unwrap().len() > 12_000_000);
+    drop(bundle);
+    assert_eq!(free(), 80);
 }

@@ -22,7 +22,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{io::AsyncReadExt, net::UnixStream, sync::mpsc};
+use tokio::{io::AsyncReadExt, net::UnixStream, sync::mpsc, time::timeout};
 
 /// Serves one connection until the peer leaves.
 pub async fn serve(daemon: Arc<Daemon>, mut stream: UnixStream) -> Result<(), FrameError> {
@@ -36,7 +36,7 @@ pub async fn serve(daemon: Arc<Daemon>, mut stream: UnixStream) -> Result<(), Fr
         // What it sent is read and dropped: closing over it would take the refusal away from the peer.
         let (mut asked, mut nowhere) = ((&mut stream).take(LONGEST_REFUSED), tokio::io::sink());
         let rest = tokio::io::copy(&mut asked, &mut nowhere);
-        let _ = tokio::time::timeout(REFUSED_WAIT, rest).await;
+        let _ = timeout(REFUSED_WAIT, rest).await;
         return Ok(());
     }
     let mut ending = daemon.ending.subscribe();
@@ -124,7 +124,11 @@ async fn send_file(file: &BundleFile, stream: &mut UnixStream) -> Result<Result<
         let mut bytes = Vec::with_capacity(PIECE);
         match reader.by_ref().take(PIECE as u64).read_to_end(&mut bytes) {
             Ok(0) => return Ok(Ok(())),
-            Ok(_) => Message::new(&piece, vec![Material::new(bytes)])?.send(stream).await?,
+            Ok(_) => {
+                // Who stops reading is not waited for: a long one takes room on the disk meanwhile.
+                let sent = Message::new(&piece, vec![Material::new(bytes)])?;
+                timeout(PATIENCE, sent.send(stream)).await.unwrap_or(Err(FrameError::Gone))?;
+            }
             Err(error) => return Ok(unread(error)),
         }
     }
@@ -213,6 +217,8 @@ async fn answer(
     }
 }
 
+/// How long one piece of a file may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How much of a file goes in one message, in bytes.
 const PIECE: usize = 256 << 10;
 const LONGEST_REFUSED: u64 = 1 << 20;

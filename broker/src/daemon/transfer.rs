@@ -87,15 +87,20 @@ pub async fn export(
     let bundle = bundle.map_err(|error| told::export(refused, &error))?;
     daemon.record(actor, Act::Export, &names, Outcome::Done)?;
     let manifest = &bundle.manifest;
-    let reply = json!({
+    let records = manifest.entries.len();
+    let mut reply = json!({
         "scope": manifest.scope.to_string(),
         "epoch": manifest.epoch,
+        "records": records,
         "digest": bundle.digest,
         "not_after": manifest.not_after,
         "recipients": manifest.recipients,
         "authority": manifest.authority.id(),
-        "names": manifest.entries.iter().map(|entry| entry.path.to_string()).collect::<Vec<_>>(),
     });
+    // More do not fit into one answer.
+    if records <= MOST_NAMED {
+        reply["names"] = manifest.entries.iter().map(|entry| entry.path.to_string()).collect();
+    }
     Ok((reply, bundle.file))
 }
 
@@ -382,3 +387,6 @@ pub(super) fn name<T: FromStr<Err = NameError>>(given: &str) -> Result<T, Failur
 pub(super) fn now() -> i64 {
     jiff::Timestamp::now().as_second()
 }
+
+/// Names of records in an answer: with the longest ones it is as long as it may be.
+const MOST_NAMED: usize = 3000;

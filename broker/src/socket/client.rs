@@ -79,7 +79,8 @@ impl Client {
             (taken, whole) = (taken + piece.len() as u64, of);
             take(piece.expose()) // EXPOSE: a file that is asked for is encrypted
         })?;
-        if taken == whole { Ok(reply) } else { Err(broken(FrameError::Malformed)) }
+        // A daemon from before there were pieces sends none.
+        if whole > 0 && taken == whole { Ok(reply) } else { Err(broken(FrameError::Malformed)) }
     }
 
     fn exchange(
@@ -144,5 +145,74 @@ fn not_reached(path: &Path, error: &std::io::Error) -> Failure {
         () => Failure::new(Exit::Unavailable, format!("cannot reach the daemon at {place}"))
             .because(error)
             .state("nothing was asked"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use std::os::unix::net::UnixListener;
+
+    /// What is taken of a file, and whether it is one, where a daemon answers so.
+    fn file_of(answers: &[(Answer, Vec<Material>)]) -> (Vec<u8>, Result<Reply, Failure>) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let listener = UnixListener::bind(&path).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (mut stream, _) = listener.accept().unwrap();
+                Message::read(&mut stream).unwrap();
+                for (answer, materials) in answers {
+                    let materials = materials.iter().map(Material::duplicate).collect();
+                    Message::new(answer, materials).unwrap().write(&mut stream).unwrap();
+                }
+            });
+            let mut taken = Vec::new();
+            let mut take = |piece: &[u8]| {
+                taken.extend_from_slice(piece);
+                Ok(())
+            };
+            let reply = Client::at(&path).unwrap().ask_for_file(&Request::Ready, &mut |_| (), &mut take);
+            (taken, reply)
+        })
+    }
+
+    #[test]
+    fn a_file_is_whole_or_no_file() {
+        let piece = |text: &str| (Answer::Piece(Piece { of: 6 }), vec![Material::from(text.to_owned())]);
+        let reply = || (Answer::Reply(json!({})), Vec::new());
+        let (taken, whole) = file_of(&[piece("abc"), piece("def"), reply()]);
+        assert!(whole.is_ok() && taken == b"abcdef");
+        let old = (Answer::Reply(json!({})), vec![Material::from("abcdef".to_owned())]);
+        let more = || vec![Material::from("abc".to_owned()), Material::from("def".to_owned())];
+        for cut in [
+            vec![piece("abc"), reply()],
+            vec![piece("abc"), piece("defg"), reply()],
+            vec![piece("abc"), piece("def")],
+            vec![reply()],
+            vec![old],
+            vec![(Answer::Piece(Piece { of: 6 }), more()), reply()],
+            vec![(Answer::Piece(Piece { of: 6 }), Vec::new()), reply()],
+        ] {
+            assert_eq!(file_of(&cut).1.unwrap_err().code, Exit::Unavailable);
+        }
+    }
+
+    #[test]
+    fn pieces_of_a_file_that_was_not_asked_for_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let listener = UnixListener::bind(&path).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (mut stream, _) = listener.accept().unwrap();
+                Message::read(&mut stream).unwrap();
+                let piece = Answer::Piece(Piece { of: 3 });
+                Message::new(&piece, vec![Material::from("abc".to_owned())]).unwrap().write(&mut stream).unwrap();
+            });
+            let refused = Client::at(&path).unwrap().ask_quietly(&Request::Ready, Vec::new()).unwrap_err();
+            assert_eq!(refused.code, Exit::Unavailable);
+        });
     }
 }

@@ -117,7 +117,7 @@ pub enum Request {
         /// How many of them have to open it; as many as open the Vault where not given.
         needed: Option<usize>,
     },
-    /// Makes a bundle; its bytes come back as materials, in pieces.
+    /// Makes a bundle; its bytes come back as [`Answer::Piece`]s.
     ExportBundle(BundleAsked),
     /// Pushes everything into a Vault that is there, and moves the authority. Materials: the token for it.
     ExportVault(VaultAsked),

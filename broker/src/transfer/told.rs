@@ -2,7 +2,7 @@
 
 use super::{
     authority::AuthorityError,
-    bundle::{OpenError, RecipientError},
+    bundle::{OpenError, RecipientError, SealError},
     drill::DrillError,
     export::ExportError,
     fence::FenceError,
@@ -102,6 +102,10 @@ pub fn export(message: impl Into<String>, error: &ExportError) -> Failure {
             .hint("`donjon generate`, or take the names out of the role's `reads`"),
         ExportError::Store(error) => translate::store(message, error),
         ExportError::Authority(error) => authority(message, error),
+        ExportError::Seal(SealError::Room { .. }) => Failure::new(Exit::Unavailable, message)
+            .because(error)
+            .state("no bundle was made; what is stored is safe")
+            .hint("make room on the disk of DONJON_HOME, then the same command again"),
         ExportError::Seal(_) => Failure::new(Exit::Failed, message).because(error).state("no bundle was made"),
     }
 }

@@ -103,18 +103,33 @@ impl Bundle {
             heir: self.with_heir,
         };
         // Before anything is asked: a bundle that cannot be written would be in the ledger, and nobody would have it.
-        let mut file = Replacement::begin(&self.file).map_err(|error| {
-            unwritten(&self.file, &error).state("no bundle was made").hint("name a file in a folder that is there")
-        })?;
+        drop(Replacement::begin(&self.file).map_err(|error| {
+            unwritten(&self.file, &error).state("no bundle was made").hint("name a file that this user can write")
+        })?);
+        // Begun with the first piece, so that a command that is interrupted while it waits leaves nothing.
+        let mut file = None;
+        let mut take = |piece: &[u8]| {
+            let begun = match file.take() {
+                Some(begun) => Ok(begun),
+                None => Replacement::begin(&self.file),
+            };
+            let written = begun.and_then(|mut begun| match begun.write_all(piece) {
+                Ok(()) => Ok(begun),
+                Err(error) => Err(begun.failed(error)),
+            });
+            file = Some(written.map_err(|error| lost(&self.file, &error))?);
+            Ok(())
+        };
         let mut progress = Progress::new(context.output);
-        let reply = context.client()?.ask_for_file(
-            &Request::ExportBundle(asked),
-            &mut |event| progress.tell(&event),
-            &mut |piece| file.write_all(piece).map_err(|error| lost(&self.file, &file.failed(error))),
-        );
+        let asked = Request::ExportBundle(asked);
+        let reply = context.client()?.ask_for_file(&asked, &mut |event| progress.tell(&event), &mut take);
         progress.end();
         let reply = reply?;
-        file.finish().map_err(|error| lost(&self.file, &error))?;
+        file.map_or(Ok(()), Replacement::finish).map_err(|error| {
+            unwritten(&self.file, &error)
+                .state("it is the file from before or the new one, whole either way")
+                .hint("the same command again makes the next one")
+        })?;
         let (value, path) = (reply.value, self.file.display().to_string());
         show::answer(context.output, &json!({"file": path, "bundle": value}), || people(&path, &value))
     }
@@ -133,13 +148,12 @@ impl Key {
 }
 
 fn people(path: &str, bundle: &Value) -> String {
-    let names = bundle["names"].as_array().map_or(0, Vec::len);
     let scope = bundle["scope"].as_str().unwrap_or_default();
     let until = show::time(bundle["not_after"].as_i64().unwrap_or_default());
     let authority = bundle["authority"].as_str().unwrap_or_default();
     format!(
-        "{path} holds {names} records for {scope}: epoch {}, good until {until}, {} can open it\nsigned by {authority}\n",
-        bundle["epoch"], bundle["recipients"]
+        "{path} holds {} records for {scope}: epoch {}, good until {until}, {} can open it\nsigned by {authority}\n",
+        bundle["records"], bundle["epoch"], bundle["recipients"]
     )
 }
 

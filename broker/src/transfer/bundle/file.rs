@@ -70,7 +70,13 @@ impl Write for Spool {
         }
         let count = match &mut self.held {
             Held::Memory(held) => held.write(bytes)?,
-            Held::Nameless(file) => file.write(bytes)?,
+            Held::Nameless(file) => {
+                let disk = rustix::fs::fstatvfs(&*file)?;
+                if disk.f_bavail.saturating_mul(disk.f_frsize) < KEPT_FREE {
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+                file.write(bytes)?
+            }
         };
         self.digest.update(&bytes[..count]);
         self.length += count as u64;
@@ -123,6 +129,8 @@ impl fmt::Debug for BundleFile {
     }
 }
 
+/// What is left of a disk to the audit log, without which nothing is answered.
+const KEPT_FREE: u64 = 64 << 20;
 /// A bundle's encrypted part is some 100 KB as a rule.
 const MOST_IN_MEMORY: usize = 1 << 20;
 

@@ -21,7 +21,7 @@ use donjon_policies::name::DeploymentName;
 use serde::{Deserialize, Serialize};
 use std::{
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 use zeroize::Zeroizing;
 
@@ -61,6 +61,7 @@ pub struct Sealer<'a> {
     keys: Keys,
     binding: Binding,
     body: StreamWriter<Spool>,
+    folder: PathBuf,
     one: Zeroizing<Vec<u8>>,
     length: usize,
     entries: Vec<Entry>,
@@ -109,7 +110,7 @@ impl<'a> Sealer<'a> {
         let binding = Binding::new(&keys, deployment, &scope);
         let spool = Spool::new(encrypted(records.min(MOST_ENTRIES) * USUAL_RECORD), folder);
         let mut body = encryption(recipients.each(), spool)?;
-        body::head(&keys, &mut body).map_err(unencrypted)?;
+        body::head(&keys, &mut body).map_err(|error| no_room(folder, error))?;
         Ok(Self {
             travels: places.travels(&scope),
             deployment,
@@ -118,6 +119,7 @@ impl<'a> Sealer<'a> {
             keys,
             binding,
             body,
+            folder: folder.to_path_buf(),
             one: Zeroizing::new(Vec::with_capacity(USUAL_RECORD)),
             length: 0,
             entries: Vec::with_capacity(records.min(MOST_ENTRIES)),
@@ -142,7 +144,7 @@ impl<'a> Sealer<'a> {
             self.one = Zeroizing::new(Vec::with_capacity(size));
         }
         body::record(item, &mut self.one);
-        self.body.write_all(&self.one).map_err(unencrypted)?;
+        self.body.write_all(&self.one).map_err(|error| no_room(&self.folder, error))?;
         let digest = self.binding.digest(&self.one);
         self.entries.push(Entry { path: item.path.clone(), version: item.version, digest });
         Ok(())
@@ -154,7 +156,7 @@ impl<'a> Sealer<'a> {
         if signing.not_after <= signing.created {
             return Err(SealError::AlreadyStale);
         }
-        let payload = self.body.finish().map_err(unencrypted)?;
+        let payload = self.body.finish().map_err(|error| no_room(&self.folder, error))?;
         let (receipt_keys, sealed_keys) = receipt_keys(self.recipients)?;
         let manifest = Manifest {
             format: FORMAT,
@@ -218,6 +220,11 @@ fn encrypted(length: usize) -> usize {
     length + length / 1024 + 1024
 }
 
+/// What takes the encrypted part did not take it.
+fn no_room(folder: &Path, source: io::Error) -> SealError {
+    SealError::Room { folder: folder.to_path_buf(), source }
+}
+
 fn unencrypted(error: io::Error) -> SealError {
     SealError::Encrypt(Box::new(error))
 }
@@ -251,6 +258,14 @@ pub enum SealError {
         "the bundle would hold more than {MOST_ENTRIES} records, a record of more than {LONGEST_RECORD} bytes, or more than {LONGEST_FILE} bytes"
     )]
     TooLarge,
+    /// A long one found no room on the disk.
+    #[error("the bundle is too long for memory, and cannot be kept in {}", folder.display())]
+    Room {
+        /// Where it was to be kept.
+        folder: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
     /// The operating system gave no randomness.
     #[error("the operating system gave no randomness")]
     Chance,
