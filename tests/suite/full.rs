@@ -234,7 +234,7 @@ async fn a_long_bundle_leaves_the_audit_log_its_room() {
     let Some(disk) = on_a_small_disk("full::a_long_bundle_leaves_the_audit_log_its_room", 80) else { return };
     let free = || {
         let disk = rustix::fs::statvfs(&disk).unwrap();
-        disk.f_bavail * disk.f_frsize >> 20
+        (disk.f_bavail * disk.f_frsize) >> 20
     };
     let (store, places) = (Memory::default(), Places::new("site1".parse().unwrap()).unwrap());
     let mut closure = Vec::new();
