@@ -5,7 +5,7 @@ use crate::{
     audit::{Act, Actor, Outcome},
     failure::{Exit, Failure},
     records::epoch,
-    views::{self, RefreshError, Refreshed, ViewError},
+    views::{RefreshError, Refreshed, View, ViewError},
 };
 use donjon_drivers::store::Store;
 use donjon_policies::{deployment::Deployment, name::SecretName};
@@ -86,7 +86,8 @@ pub async fn assemble(
     let mut written = Vec::new();
     for view in names {
         let now = jiff::Timestamp::now().as_second();
-        match views::refresh(store, &daemon.layout, &view, &deployment.views[&view], now).await {
+        let described = View { store, layout: &daemon.layout, name: &view, template: &deployment.views[&view] };
+        match described.refresh(now).await {
             Ok(Refreshed::Written) => written.push(view),
             Ok(Refreshed::Unchanged) | Err(RefreshError::View(ViewError::Missing(_))) => {}
             Err(RefreshError::Store(error)) => {

@@ -4,4 +4,4 @@ mod assemble;
 mod refresh;
 
 pub use assemble::{Ingredient, RESERVED, ViewError, assemble};
-pub use refresh::{Before, RefreshError, Refreshed, look, refresh, refresh_from};
+pub use refresh::{Before, RefreshError, Refreshed, View};

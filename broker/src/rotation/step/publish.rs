@@ -9,7 +9,7 @@ use crate::{
         journal::Item,
         values::{Side, Values, same, values},
     },
-    views::{self, RefreshError, Refreshed},
+    views::{self, RefreshError, Refreshed, View},
 };
 use donjon_drivers::store::{
     Expected, StoreError, Version, Which,
@@ -48,10 +48,10 @@ async fn look(rotation: &Rotation<'_>) -> Result<Before, Failure> {
     let (store, layout) = (rotation.store, rotation.layout);
     let items = rotation.items();
     let standing = try_join_all(items.iter().map(|item| newest(rotation, &item.secret)));
-    let views = try_join_all(rotation.subject.views.iter().map(async |(view, _)| {
-        let before = views::look(store, layout, view).await;
-        before.map_err(|error| unassembled(view, &RefreshError::Store(error)))
-    }));
+    let views = try_join_all(
+        described(rotation)
+            .map(async |view| view.look().await.map_err(|error| unassembled(view.name, &RefreshError::Store(error)))),
+    );
     let epoch = async { epoch::look(store, layout).await.map_err(|error| unbumped(&error)) };
     let (standing, views, epoch) = try_join3(standing, views, epoch).await?;
     Ok(Before { standing, views, epoch })
@@ -103,13 +103,12 @@ async fn assemble_over<'a>(
     before: Vec<views::Before>,
     at_hand: impl Fn(&SecretName) -> Option<&'a SecretRecord> + Copy,
 ) -> Result<(), Failure> {
-    let (store, layout) = (rotation.store, rotation.layout);
-    let mut views = rotation.subject.views.iter().zip(before);
+    let mut views = described(rotation).zip(before);
     while views.len() > 0 {
-        let some = views.by_ref().take(AT_ONCE).map(async |((view, template), before)| {
-            let now = (rotation.clock)() / 1_000_000;
-            told(view, views::refresh_from(store, layout, (view, template), before, at_hand, now).await)
-        });
+        let some = views
+            .by_ref()
+            .take(AT_ONCE)
+            .map(async |(view, before)| told(view.name, view.refresh_from(before, at_hand, now(rotation)).await));
         join_all(some).await.into_iter().collect::<Result<(), Failure>>()?;
     }
     Ok(())
@@ -194,18 +193,24 @@ enum By {
 
 /// Brings every view up to date, several at once: none depends on another.
 pub async fn assemble(rotation: &Rotation<'_>) -> Result<(), Failure> {
-    for some in rotation.subject.views.chunks(AT_ONCE) {
+    let mut views = described(rotation);
+    while views.len() > 0 {
+        let some = views.by_ref().take(AT_ONCE);
         // All of them come to an end, also where one does not work.
-        for done in join_all(some.iter().map(|(view, template)| one(rotation, view, template))).await {
-            done?;
-        }
+        let done = join_all(some.map(async |view| told(view.name, view.refresh(now(rotation)).await))).await;
+        done.into_iter().collect::<Result<(), Failure>>()?;
     }
     Ok(())
 }
 
-async fn one(rotation: &Rotation<'_>, view: &SecretName, template: &str) -> Result<(), Failure> {
-    let now = (rotation.clock)() / 1_000_000;
-    told(view, views::refresh(rotation.store, rotation.layout, view, template, now).await)
+fn described<'a>(rotation: &'a Rotation<'_>) -> impl ExactSizeIterator<Item = View<'a>> {
+    let (store, layout) = (rotation.store, rotation.layout);
+    rotation.subject.views.iter().map(move |(name, template)| View { store, layout, name, template })
+}
+
+/// In seconds since 1970.
+fn now(rotation: &Rotation<'_>) -> i64 {
+    (rotation.clock)() / 1_000_000
 }
 
 fn told(view: &SecretName, refreshed: Result<Refreshed, RefreshError>) -> Result<(), Failure> {
