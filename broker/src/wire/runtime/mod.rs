@@ -76,8 +76,9 @@ pub fn overrides(
     let mut files: Vec<Override> = by_path
         .into_iter()
         .map(|((path, read), (templates, names))| {
-            let source = source(&group(path, read), read, runtime, deployment, inside);
-            let text = conf(&templates, &names, &group(path, read), &source);
+            let group = group(path, read);
+            let source = source(&group, read, runtime, deployment, inside);
+            let text = conf(&templates, &names, &group, &source);
             Override { path: format!("config/{path}"), text }
         })
         .collect();
