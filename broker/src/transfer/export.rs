@@ -12,7 +12,7 @@ use donjon_drivers::{
     store::{RecordPath, Store, StoreError, Stored, VersionState, Which},
 };
 use futures_util::{StreamExt, stream};
-use std::{collections::BTreeSet, fmt, io, path::Path};
+use std::{collections::BTreeSet, fmt, path::Path};
 
 /// One record that a scope needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl Bundle {
     /// Writes the file whole. It is encrypted and signed, yet owner-only like every file of ours.
     pub fn write(&self, path: &Path) -> Result<(), FileError> {
         let mut written = Replacement::begin(path)?;
-        self.file.reader().and_then(|mut file| io::copy(&mut file, &mut written)).map_err(|e| written.failed(e))?;
+        self.file.copy_to(&mut written).map_err(|error| written.failed(error))?;
         written.finish()
     }
 }

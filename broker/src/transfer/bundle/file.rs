@@ -115,10 +115,19 @@ impl BundleFile {
         Ok((&self.head[..]).chain(self.payload.reader()?))
     }
 
+    /// Writes all of it.
+    pub fn copy_to(&self, to: &mut impl Write) -> io::Result<()> {
+        to.write_all(&self.head)?;
+        match &self.payload.held {
+            Held::Memory(bytes) => to.write_all(bytes),
+            Held::Nameless(_) => io::copy(&mut self.payload.reader()?, to).map(drop),
+        }
+    }
+
     /// All of it, for who has the room.
     pub fn bytes(&self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::with_capacity(usize::try_from(self.length()).map_err(io::Error::other)?);
-        self.reader()?.read_to_end(&mut bytes)?;
+        self.copy_to(&mut bytes)?;
         Ok(bytes)
     }
 }
@@ -169,6 +178,9 @@ mod tests {
             prop_assert_eq!(file.length(), wanted.len() as u64);
             for _ in 0..2 {
                 prop_assert!(file.bytes().unwrap() == wanted);
+                let mut read = Vec::new();
+                file.reader().unwrap().read_to_end(&mut read).unwrap();
+                prop_assert!(read == wanted);
             }
         }
     }
