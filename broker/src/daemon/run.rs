@@ -6,7 +6,7 @@ use crate::{
     failure::{Exit, Failure},
     records::expire,
 };
-use donjon_drivers::memory;
+use donjon_drivers::memory::Linked;
 use std::{io::ErrorKind, sync::Arc, time::Duration};
 use tokio::{
     net::UnixListener,
@@ -36,6 +36,7 @@ pub async fn serve(
     daemon: Arc<Daemon>,
     listener: UnixListener,
     callers: Option<callers::Listening>,
+    linked: Arc<Linked>,
 ) -> Result<(), Failure> {
     let no_signals = |error: std::io::Error| Failure::new(Exit::Bug, "cannot listen for signals").because(&error);
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
@@ -77,7 +78,10 @@ pub async fn serve(
                 let daemon = daemon.clone();
                 move || sync_audit(&daemon)
             })),
-            _ = lean.tick() => drop(tokio::task::spawn_blocking(give_back)),
+            _ = lean.tick() => drop(tokio::task::spawn_blocking({
+                let linked = linked.clone();
+                move || give_back(&linked)
+            })),
             _ = tidy.tick() => {
                 daemon.reserve.expire();
                 drop(tokio::spawn(destroy_expired(daemon.clone())));
@@ -121,9 +125,9 @@ fn sync_audit(daemon: &Daemon) {
 }
 
 /// What of the program was run once is not what the daemon needs; what is run still is mapped again at once.
-fn give_back() {
-    if let Err(error) = memory::give_back() {
-        tracing::debug!(%error, "pages of the program's files could not be given back");
+fn give_back(linked: &Linked) {
+    if let Err(error) = linked.give_back() {
+        tracing::debug!(%error, "pages of the program could not be given back");
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     socket::{client::Client, message::Event},
     vault::{Step, place::Place},
 };
-use donjon_drivers::material::Material;
+use donjon_drivers::{material::Material, memory::Linked};
 use rustix::fs::FlockOperation;
 use std::{
     fs::{File, OpenOptions},
@@ -46,6 +46,10 @@ fn start(home: &Home, up: &Up) -> Result<(), Failure> {
         .log_internal_errors(false)
         .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("DONJON_LOG").unwrap_or_else(|_| LOGGED.into()))
         .init();
+    let linked = Linked::of_this_process().unwrap_or_else(|error| {
+        tracing::debug!(%error, "what is mapped of the program cannot be told, and stays in memory");
+        Linked::default()
+    });
     let deployment = crate::config::deployment(home)?;
     let lookup_socket = deployment.lookup_socket().map(PathBuf::from);
     let lease = Duration::from_secs(u64::from(deployment.read_lease));
@@ -68,7 +72,7 @@ fn start(home: &Home, up: &Up) -> Result<(), Failure> {
         daemon.listens_at(lookup_socket);
         report(&Report::Serving);
         let_go_of_output()?;
-        let served = run::serve(daemon.clone(), listener, callers).await;
+        let served = run::serve(daemon.clone(), listener, callers, Arc::new(linked)).await;
         donjon_drivers::host::ssh::close(&home.connections()).await;
         served?;
         daemon.record(own, Act::Down, &[], Outcome::Done)

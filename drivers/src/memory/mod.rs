@@ -12,7 +12,7 @@ mod pages;
 mod slots;
 mod wiping;
 
-pub use files::give_back;
+pub use files::Linked;
 pub use pages::Kind;
 pub use slots::{SLOT, Slot, Slots};
 pub use wiping::{Wiping, harden};
