@@ -112,6 +112,21 @@ async fn a_bundle_is_exactly_its_closure() {
 }
 
 #[tokio::test]
+async fn a_journal_that_was_laid_aside_meanwhile_is_not_missed_and_a_secret_is() {
+    let site = Site::new().await;
+    let journal = "donjon-private/kolla/journal/4711";
+    put(&site.store, journal, "of a rotation that has just ended").await;
+    let closure = everything(&site.store, &site.places).await.unwrap();
+    assert!(closure.iter().any(|wanted| wanted.path == path(journal)), "the control: it was to be in the bundle");
+    site.store.remove(&path(journal)).await.unwrap();
+    let bundle = site.export(Scope::Custodians {}, &closure).await.unwrap();
+    assert_eq!(bundle.manifest.entries.len(), closure.len() - 1);
+    site.store.remove(&path("kolla/nova_password")).await.unwrap();
+    let refused = site.export(Scope::Custodians {}, &closure).await.unwrap_err();
+    assert_eq!(refused.to_string(), "the store does not hold `kolla/nova_password`");
+}
+
+#[tokio::test]
 async fn a_site_takes_each_newer_bundle_and_no_older_one() {
     let site = Site::new().await;
     let first = site.export_edge().await;
