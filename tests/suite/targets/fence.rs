@@ -7,6 +7,7 @@ use donjon_drivers::target::{
     fence::{Fence, Fenced},
 };
 use std::sync::{
+    Arc,
     atomic::{AtomicBool, AtomicUsize, Ordering},
     mpsc,
 };
@@ -48,6 +49,21 @@ impl Fence for Own {
 
     async fn holds(&self) -> Result<(), Fenced> {
         Ok(())
+    }
+}
+
+/// A fence that says yes until another broker has taken over.
+#[derive(Clone, Default)]
+struct Overtaken(Arc<AtomicBool>);
+
+#[async_trait]
+impl Fence for Overtaken {
+    fn holder(&self) -> &str {
+        "app_password.1"
+    }
+
+    async fn holds(&self) -> Result<(), Fenced> {
+        if self.0.load(Ordering::SeqCst) { Err(Fenced::Lost) } else { Ok(()) }
     }
 }
 
@@ -94,18 +110,19 @@ async fn a_statement_that_comes_late_changes_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_stalls_between_two_accounts_changes_no_second_one() {
     let server = start(&[]).await;
-    let driver = std::sync::Arc::new(driver(&server));
+    let driver = Arc::new(driver(&server));
     let accounts = [account("app", "%"), account("app", "localhost")];
     for app in &accounts {
         server.account("app", &app.host, "old-1").await;
     }
     let (told, hears) = mpsc::channel();
     let (goes, go) = mpsc::channel();
+    let overtaken = Overtaken::default();
     let late = tokio::spawn({
-        let (driver, accounts) = (driver.clone(), accounts.clone());
+        let (driver, accounts, fence) = (driver.clone(), accounts.clone(), overtaken.clone());
         async move {
             let (new, keeper, go) = (material("new-1"), material(ADMIN_VALUE), std::sync::Mutex::new(go));
-            let admin = Admin { user: ADMIN, values: &[&keeper], fence: Some(&Own), passes: &[] };
+            let admin = Admin { user: ADMIN, values: &[&keeper], fence: Some(&fence), passes: &[] };
             let accounts: Vec<&Account> = accounts.iter().collect();
             let first = AtomicBool::new(true);
             let done = || {
@@ -142,8 +159,10 @@ async fn one_that_stalls_between_two_accounts_changes_no_second_one() {
     driver.declare_all(&took_over, &both, &[&old], &done).await.unwrap();
     assert_eq!(heard.load(Ordering::SeqCst), 2);
     assert_eq!(connections().await - before, 2, "one for both accounts, and the one that counts");
+    overtaken.0.store(true, Ordering::SeqCst);
     goes.send(()).unwrap();
     let refused = late.await.unwrap();
-    assert!(matches!(refused, Err(TargetError::Unreachable { .. })), "{refused:?}");
+    // Its connection was ended. That the node is away is not what it hears.
+    assert!(matches!(refused, Err(TargetError::Fenced { source: Fenced::Lost, .. })), "{refused:?}");
     assert_eq!([accepted(&old).await, accepted(&new).await], [[true, true], [false, false]]);
 }
