@@ -204,7 +204,7 @@ printf %s "$two" | donjon put demo_value >/dev/null
 run donjon history demo_value
 must "both versions are in the history" test "$(grep -c present "$work/out")" = 2
 must_not "and no value" grep -qF -e "$one" -e "$two" "$work/out"
-must "the one before can be had" test "$(donjon get demo_value --version 1 | head -1)" = "$one"
+must "the one before can be had" test "$(donjon get demo_value --version 1 | sed -n 1p)" = "$one"
 must "and the present one" test "$(donjon get demo_value)" = "$two"
 fails 2 donjon put demo_value on-the-command-line
 donjon list > "$work/list"
