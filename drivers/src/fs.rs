@@ -1,10 +1,13 @@
 //! Files written whole: owner-only before the first byte, synced, renamed, and the folder synced.
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, StatVfs};
 use std::{
     fs::{File, Metadata},
     io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, fchown},
+    os::{
+        fd::AsFd,
+        unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, fchown},
+    },
     path::{Path, PathBuf},
 };
 
@@ -212,6 +215,20 @@ pub fn read_standing(path: &Path) -> Result<(Vec<u8>, Standing), FileError> {
 /// Makes renames and removals in a folder durable.
 pub fn sync_folder(folder: &Path) -> Result<(), FileError> {
     File::open(folder).and_then(|f| f.sync_all()).map_err(io_error("sync", folder))
+}
+
+/// How many bytes the disk of an open file still takes from this user.
+pub fn room(of: impl AsFd) -> io::Result<u64> {
+    Ok(available(&rustix::fs::fstatvfs(of)?))
+}
+
+/// As [`room`], for the disk of a folder.
+pub fn room_in(folder: &Path) -> io::Result<u64> {
+    Ok(available(&rustix::fs::statvfs(folder)?))
+}
+
+fn available(disk: &StatVfs) -> u64 {
+    disk.f_bavail.saturating_mul(disk.f_frsize)
 }
 
 fn io_error(act: &'static str, path: &Path) -> impl Fn(io::Error) -> FileError {

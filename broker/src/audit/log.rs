@@ -228,8 +228,7 @@ impl Log {
 
     /// How many bytes its disk still takes; `None` where that cannot be told.
     pub fn room(&self) -> Option<u64> {
-        let disk = rustix::fs::fstatvfs(&self.disk).ok()?;
-        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+        fs::room(&self.disk).ok()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -262,6 +261,9 @@ fn durability(act: Act, outcome: Outcome) -> Durability {
         | Act::Retire => Durability::Disk,
     }
 }
+
+/// What an audit log needs of a disk: a day of a busy deployment's lines, and more.
+pub const LITTLE_ROOM: u64 = 64 << 20;
 
 #[cfg(test)]
 mod tests {

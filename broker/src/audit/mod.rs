@@ -7,4 +7,4 @@ mod tail;
 pub mod verify;
 
 pub use line::{Act, Outcome, Override};
-pub use log::{About, Actor, AuditError, Log};
+pub use log::{About, Actor, AuditError, LITTLE_ROOM, Log};

@@ -2,7 +2,7 @@
 
 use super::{Daemon, generation, lookup::Answered, state::Ending, transfer, translate};
 use crate::{
-    audit::{Act, Actor, Outcome},
+    audit::{self, Act, Actor, Outcome},
     failure::{Exit, Failure},
     lifecycle::{Backing, Taken},
     records::secrets,
@@ -73,7 +73,7 @@ pub fn status(daemon: &Daemon) -> Value {
 /// What an operator should know before it stops anything.
 fn warnings(daemon: &Daemon) -> Vec<String> {
     let mut warnings = Vec::new();
-    if let Some(room) = daemon.audit.room().filter(|room| *room < LITTLE_ROOM) {
+    if let Some(room) = daemon.audit.room().filter(|room| *room < audit::LITTLE_ROOM) {
         warnings.push(format!(
             "the disk of DONJON_HOME has {} MB left; when it is full, nothing is read or changed any more",
             room >> 20
@@ -211,5 +211,3 @@ async fn safe_elsewhere(daemon: &Daemon) -> Result<(), Failure> {
 
 /// How long `status` waits for the store.
 const AT_ONCE: Duration = Duration::from_secs(1);
-/// A day of a busy deployment's audit lines, and more.
-const LITTLE_ROOM: u64 = 64 << 20;

@@ -5,7 +5,9 @@
 //! Either way it is encrypted already.
 
 use super::seal::{FORMAT, LONGEST_ENVELOPE, LONGEST_FILE, MAGIC, SealError};
+use crate::audit::LITTLE_ROOM;
 use aws_lc_rs::digest::{Context, SHA256};
+use donjon_drivers::fs;
 use std::{
     fmt,
     fs::File,
@@ -71,8 +73,8 @@ impl Write for Spool {
         let count = match &mut self.held {
             Held::Memory(held) => held.write(bytes)?,
             Held::Nameless(file) => {
-                let disk = rustix::fs::fstatvfs(&*file)?;
-                if disk.f_bavail.saturating_mul(disk.f_frsize) < KEPT_FREE {
+                // What is left is the audit log's, without which nothing is answered.
+                if fs::room(&*file)? < LITTLE_ROOM {
                     return Err(io::ErrorKind::StorageFull.into());
                 }
                 file.write(bytes)?
@@ -138,8 +140,6 @@ impl fmt::Debug for BundleFile {
     }
 }
 
-/// What is left of a disk to the audit log, without which nothing is answered.
-const KEPT_FREE: u64 = 64 << 20;
 /// A bundle's encrypted part is some 100 KB as a rule.
 const MOST_IN_MEMORY: usize = 1 << 20;
 

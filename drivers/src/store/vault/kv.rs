@@ -6,6 +6,7 @@ use super::{
     packed,
 };
 use crate::{
+    fs,
     material::Material,
     store::{
         Capabilities, Document, Expected, RecordPath, Rotation, Store, StoreError, Stored, Version, VersionInfo,
@@ -193,7 +194,7 @@ impl Store for Vault {
 
 /// Whether a disk has less room than an audit line and a transaction take.
 fn is_full(folder: &Path) -> bool {
-    rustix::fs::statvfs(folder).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < 1 << 20)
+    fs::room_in(folder).is_ok_and(|room| room < 1 << 20)
 }
 
 #[derive(Deserialize)]
