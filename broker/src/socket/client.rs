@@ -154,8 +154,8 @@ mod tests {
     use serde_json::json;
     use std::os::unix::net::UnixListener;
 
-    /// What is taken of a file, and whether it is one, where a daemon answers so.
-    fn file_of(answers: &[(Answer, Vec<Material>)]) -> (Vec<u8>, Result<Reply, Failure>) {
+    /// What comes of asking a daemon that answers so.
+    fn answered<T>(answers: &[(Answer, Vec<Material>)], ask: impl FnOnce(&mut Client) -> T) -> T {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s");
         let listener = UnixListener::bind(&path).unwrap();
@@ -169,14 +169,19 @@ mod tests {
                     let _ = Message::new(answer, materials).unwrap().write(&mut stream);
                 }
             });
-            let mut taken = Vec::new();
-            let mut take = |piece: &[u8]| {
-                taken.extend_from_slice(piece);
-                Ok(())
-            };
-            let reply = Client::at(&path).unwrap().ask_for_file(&Request::Ready, &mut |_| (), &mut take);
-            (taken, reply)
+            ask(&mut Client::at(&path).unwrap())
         })
+    }
+
+    /// What is taken of a file, and whether it is one.
+    fn file_of(answers: &[(Answer, Vec<Material>)]) -> (Vec<u8>, Result<Reply, Failure>) {
+        let mut taken = Vec::new();
+        let mut take = |piece: &[u8]| {
+            taken.extend_from_slice(piece);
+            Ok(())
+        };
+        let reply = answered(answers, |client| client.ask_for_file(&Request::Ready, &mut |_| (), &mut take));
+        (taken, reply)
     }
 
     #[test]
@@ -202,18 +207,8 @@ mod tests {
 
     #[test]
     fn pieces_of_a_file_that_was_not_asked_for_are_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("s");
-        let listener = UnixListener::bind(&path).unwrap();
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let (mut stream, _) = listener.accept().unwrap();
-                Message::read(&mut stream).unwrap();
-                let piece = Answer::Piece(Piece { of: 3 });
-                Message::new(&piece, vec![Material::from("abc".to_owned())]).unwrap().write(&mut stream).unwrap();
-            });
-            let refused = Client::at(&path).unwrap().ask_quietly(&Request::Ready, Vec::new()).unwrap_err();
-            assert_eq!(refused.code, Exit::Unavailable);
-        });
+        let piece = (Answer::Piece(Piece { of: 3 }), vec![Material::from("abc".to_owned())]);
+        let refused = answered(&[piece], |client| client.ask_quietly(&Request::Ready, Vec::new()));
+        assert_eq!(refused.unwrap_err().code, Exit::Unavailable);
     }
 }
