@@ -47,6 +47,11 @@ impl Reader {
         let recipients = Recipients::parse([key.to_public().to_string().as_str()]).unwrap();
         Self { identities: Identities::one(key), recipients }
     }
+
+    /// A bundle for this reader, short enough for memory.
+    fn request<'a>(&'a self, scope: Scope, closure: &'a [Wanted]) -> Request<'a> {
+        Request { scope, closure, recipients: &self.recipients, lifetime: 1000, folder: Path::new(".") }
+    }
 }
 
 #[tokio::test]
@@ -57,13 +62,7 @@ async fn a_bundle_goes_into_a_real_vault_whole_or_not_at_all() {
     let authority = Authority::ensure(&source, &places, 100).await.unwrap();
     let closure =
         ["kolla/database_password", "kolla/nova_password"].map(|p| Wanted { path: path(p), which: Which::Latest });
-    let request = Request {
-        scope: edge(),
-        closure: &closure,
-        recipients: &reader.recipients,
-        lifetime: 1000,
-        folder: Path::new("."),
-    };
+    let request = reader.request(edge(), &closure);
     let bundle = export(&source, &places, &authority, &request, 200).await.unwrap();
 
     let server = OpenBao::start().await;
@@ -106,13 +105,7 @@ async fn everything_comes_back_in_a_real_vault_with_its_version_numbers() {
     old.destroy(&path("kolla/database_password"), &[Version(1)]).await.unwrap();
     let authority = Authority::ensure(old.as_ref(), &places, 100).await.unwrap();
     let closure = everything(old.as_ref(), &places).await.unwrap();
-    let request = Request {
-        scope: Scope::Custodians {},
-        closure: &closure,
-        recipients: &reader.recipients,
-        lifetime: 1000,
-        folder: Path::new("."),
-    };
+    let request = reader.request(Scope::Custodians {}, &closure);
     let bundle = export(old.as_ref(), &places, &authority, &request, 200).await.unwrap();
 
     let checks = Checks { now: 300, ..Checks::default() };
@@ -142,13 +135,7 @@ async fn a_real_vault_keeps_no_more_than_the_last_few_of_what_is_written_with_ea
     let at = path("kolla/database_password");
     for number in 1..=WRITTEN {
         let closure = [Wanted { path: at.clone(), which: Which::Latest }];
-        let request = Request {
-            scope: edge(),
-            closure: &closure,
-            recipients: &reader.recipients,
-            lifetime: 1000,
-            folder: Path::new("."),
-        };
+        let request = reader.request(edge(), &closure);
         export(store.as_ref(), &places, &authority, &request, 200 + i64::from(number)).await.unwrap();
         // What was exported is new each time, so that the recipient's record is, too.
         put(store.as_ref(), at.as_str(), "next", Expected::Newest(Version(number.into()))).await;
