@@ -38,6 +38,7 @@ const FILES: &[(&str, &str)] = files![
     "plugins/plugin_utils/daemon.py",
     "plugins/plugin_utils/masking.py",
     "plugins/plugin_utils/reference.py",
+    "plugins/plugin_utils/searching.py",
     "plugins/plugin_utils/settings.py",
 ];
 

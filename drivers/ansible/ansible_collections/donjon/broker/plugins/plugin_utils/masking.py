@@ -9,13 +9,14 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-import os
 import re
 import shlex
 import urllib.parse
 
+from ansible_collections.donjon.broker.plugins.plugin_utils import searching
+
 # Shorter values would cover half of the output; the callback names them instead.
-SHORTEST = 4
+SHORTEST = searching.SHORTEST
 # Keys are shown line by line (diffs, lists of lines, block scalars), so that each line is looked for by itself.
 SHORTEST_LINE = 8
 # What is longer and has lines is looked for by its lines alone: that finds all of it.
@@ -37,7 +38,7 @@ def install(mask):
 
 
 class Mask:
-    """What must not be shown, compiled once."""
+    """What must not be shown, prepared once."""
 
     def __init__(self, values, cover="********"):
         """C(values) are texts; those shorter than SHORTEST are left out."""
@@ -46,24 +47,23 @@ class Mask:
             if len(value) >= SHORTEST:
                 found |= forms(value)
         self.cover = cover
-        self._shortest = min((len(form) for form in found), default=0)
-        self._pattern = re.compile(_alternatives(sorted(found))) if found else None
+        self._words = searching.Words(found)
         # What base64 shares between two lines of a key stays between two covers.
         self._gap = re.compile(r"(?:%(cover)s[A-Za-z0-9+/=_-]{1,8})+%(cover)s" % {"cover": re.escape(cover)})
 
     def text(self, text):
         """C(text) with every value covered."""
-        if self._pattern is None or len(text) < self._shortest or not self._pattern.search(text):
-            return text
-        covered = self._pattern.sub(lambda _found: self.cover, text)
-        return self._gap.sub(lambda _found: self.cover, covered)
+        covered = self._words.replaced(text, self.cover)
+        return text if covered is text else self._gap.sub(lambda _found: self.cover, covered)
 
     def shows(self, text):
         """Whether C(text) has a value in it."""
-        return self._pattern is not None and len(text) >= self._shortest and self._pattern.search(text) is not None
+        return any(True for _place in self._words.found(text))
 
     def anything(self, thing):
         """A copy of C(thing) with every value covered, in keys too. What holds none is given back as it is."""
+        if thing is None or type(thing) in (bool, int, float):
+            return thing
         if isinstance(thing, str):
             covered = self.text(thing)
             return thing if covered == thing else covered
@@ -103,13 +103,12 @@ def forms(value):
     found = set()
     for piece in pieces:
         written = {piece}
-        # Twice: a JSON text in a JSON text, a quoted word in a quoted command.
-        for _round in range(2):
-            written |= {escape(form) for form in written for escape in _ESCAPES}
+        if not _PLAIN.fullmatch(piece):
+            # Twice: a JSON text in a JSON text, a quoted word in a quoted command.
+            for _round in range(2):
+                written |= {escape(form) for form in written for escape in _ESCAPES}
         raw = piece.encode("utf-8", "surrogateescape")
-        found |= written | {raw.hex(), raw.hex().upper()}
-        for alphabet in (base64.b64encode, base64.urlsafe_b64encode):
-            found |= _within_base64(raw, alphabet)
+        found |= written | {raw.hex(), raw.hex().upper()} | _within_base64(raw)
     return {form for form in found if len(form) >= SHORTEST}
 
 
@@ -139,30 +138,24 @@ _ESCAPES = (
 )
 
 
-def _within_base64(raw, encode):
-    """C(raw) in base64, alone and as a part of something longer: at each of three offsets, without the characters that
-    its neighbours share."""
-    found = {encode(raw).decode().rstrip("=")}
+def _within_base64(raw):
+    """C(raw) in base64 and base64url, alone and as a part of something longer: at each of three offsets, without the characters
+    that its neighbours share."""
+    found = {_base64(raw)}
     for offset in range(3):
         padded = b"\0" * offset + raw
-        text = encode(padded).decode().rstrip("=")
+        text = _base64(padded)
         start = (0, 2, 3)[offset]
         end = len(text) - (0 if len(padded) % 3 == 0 else 1)
         if end - start >= SHORTEST_LINE:
             found.add(text[start:end])
-    return found
+    return found | {text.translate(_URL_ALPHABET) for text in found}
 
 
-def _alternatives(words):
-    """A pattern for sorted C(words), the longest first, that tests a shared beginning once."""
-    if len(words) == 1:
-        return re.escape(words[0])
-    shared = os.path.commonprefix([words[0], words[-1]])
-    rest = [word[len(shared):] for word in words]
-    ends_here = not rest[0]
-    branches = {}
-    for word in rest:
-        if word:
-            branches.setdefault(word[0], []).append(word)
-    inner = "|".join(_alternatives(branch) for branch in branches.values())
-    return "%s(?:%s)%s" % (re.escape(shared), inner, "?" if ends_here else "")
+def _base64(raw):
+    return base64.b64encode(raw).decode().rstrip("=")
+
+
+_URL_ALPHABET = str.maketrans("+/", "-_")
+# What no escape changes.
+_PLAIN = re.compile(r"[A-Za-z0-9_.-]*")
