@@ -99,30 +99,40 @@ from ansible_collections.donjon.broker.plugins.plugin_utils import daemon, maski
 from ansible_collections.donjon.broker.plugins.plugin_utils.reference import NoSuchKey, encode, pick
 
 
+OPTIONS = ("part", "key", "encoding", "epoch", "unmasked", "socket", "timeout")
+# What they are where a call names none of them: that is the same for a whole run, since no variable of a host sets one. Ansible
+# takes longer to work them out than the broker to answer.
+_usual = {}
+
+
 class LookupModule(LookupBase):
     """C(lookup('donjon.broker.secret', NAME, …))."""
 
     def run(self, terms, variables=None, **kwargs):
         """One round trip for all of C(terms)."""
-        self.set_options(var_options=variables, direct=kwargs)
-        require_mask(self.get_option("unmasked"))
+        options = self._chosen(variables, kwargs)
+        require_mask(options["unmasked"])
         for term in terms:
             if not isinstance(term, str) or not term:
                 raise AnsibleError("donjon.broker.secret takes names of secrets, not %s" % type(term).__name__)
         if not terms:
             return []
-        part = self.get_option("part")
+        wanted = [(str(term), options["part"]) for term in terms]
         try:
-            values = daemon.read_pinned(
-                [(str(term), part) for term in terms],
-                self.get_option("socket"),
-                self.get_option("timeout"),
-                self.get_option("epoch"),
-            )
-            picked = [pick(term, value, self.get_option("key")) for term, value in zip(terms, values)]
+            values = daemon.read_pinned(wanted, options["socket"], options["timeout"], options["epoch"])
+            picked = [pick(term, value, options["key"]) for term, value in zip(terms, values)]
         except (daemon.BrokerError, NoSuchKey) as error:
             raise AnsibleError(str(error)) from None
-        return [encode(value, self.get_option("encoding")) for value in picked]
+        return [encode(value, options["encoding"]) for value in picked]
+
+    def _chosen(self, variables, arguments):
+        if _usual and not arguments:
+            return _usual
+        self.set_options(var_options=variables, direct=arguments)
+        chosen = {name: self.get_option(name) for name in OPTIONS}
+        if not arguments:
+            _usual.update(chosen)
+        return chosen
 
 
 def require_mask(unmasked):
