@@ -48,3 +48,26 @@ fn rotations_wait_for_a_deployer_and_its_exit_code_passes_through() {
     end(child().expect("it has begun"), Signal::KILL);
     wait_for("the lease to end", Duration::from_secs(5), || donjon.run(&["rotate", "resume"]).code == 0);
 }
+
+#[test]
+fn what_a_deployer_is_about_to_ask_for_is_read_while_it_starts_and_handed_to_nobody() {
+    let donjon = Donjon::new();
+    donjon.up();
+    for name in ["a", "b", "c"] {
+        donjon.run_with_input(&["put", name], b"a-value-long-enough").ok();
+    }
+    let kept = || donjon.run(&["status", "--output", "json"]).json()["memory"]["kept"].clone();
+    let reads = || {
+        let log = std::fs::read_to_string(donjon.home().join("audit.jsonl")).expect("there is an audit log");
+        log.lines().filter(|line| line.contains(r#""act":"read""#)).count()
+    };
+    assert_eq!(kept(), 0, "the control: nobody has asked for anything");
+    let mut command = donjon.command(&["run", "--deploy", "--", "sleep", "60"]);
+    let mut run = command.stdin(Stdio::null()).spawn().expect("donjon is built");
+    wait_for("the values to be read", Duration::from_secs(20), || kept() == 3);
+    assert_eq!(reads(), 0, "nobody was given one");
+    donjon.run(&["get", "a"]).ok();
+    assert_eq!(reads(), 1, "the control");
+    run.kill().expect("it runs");
+    run.wait().expect("a child can be waited for");
+}

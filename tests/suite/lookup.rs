@@ -4,7 +4,7 @@ use donjon::socket::{
     client::Client,
     message::{Asked, Request},
 };
-use donjon_drivers::{store::secret::Part, store::vault::Trust};
+use donjon_drivers::store::{Version, secret::Part, vault::Trust};
 use donjon_tests::{donjon::Donjon, openbao::OpenBao, process::wait_for, wait::until};
 use std::{
     os::unix::fs::FileExt,
@@ -109,6 +109,36 @@ async fn what_was_published_is_answered_everywhere_at_once() {
     let left =
         until("its record to go", Duration::from_secs(20), async || Some(readers().await).filter(|r| r.len() < 2));
     assert!(left.await.len() <= 1, "one that has ended is not waited for");
+}
+
+/// What the mask of a run of Ansible asks for.
+fn replaced(client: &mut Client, epoch: Option<u64>) -> Result<Vec<(String, String)>, u8> {
+    let names = ["x", "y", "z"].map(|name| Asked { name: name.to_owned(), part: Part::Whole }).into();
+    let reply = client.ask_quietly(&Request::Replaced { names, epoch }, Vec::new());
+    let reply = reply.map_err(|failure| u8::from(failure.code))?;
+    let names: Vec<String> = serde_json::from_value(reply.value["names"].clone()).expect("names");
+    let values = reply.materials.iter().map(|value| value.expose_text().unwrap().to_owned()); // EXPOSE: test values
+    Ok(names.into_iter().zip(values).collect())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_replaced_is_told_together_of_those_that_were_changed() {
+    let server = OpenBao::start().await;
+    let donjon = daemon(&server, 1);
+    let put = |name: &str, n: u64| donjon.run_with_input(&["put", name], format!("{name}-value-{n}").as_bytes()).ok();
+    for (name, times) in [("x", 1), ("y", 2), ("z", 3)] {
+        (1..=times).for_each(|n| drop(put(name, n)));
+    }
+    let mut client = client(&donjon);
+    let pair = |name: &str, n: u64| (name.to_owned(), format!("{name}-value-{n}"));
+    assert_eq!(replaced(&mut client, None), Ok(vec![pair("y", 1), pair("z", 2)]));
+    let epoch = client.ask_quietly(&Request::Names, Vec::new()).unwrap().value["epoch"].as_u64().unwrap();
+    assert_eq!(replaced(&mut client, Some(epoch)), Ok(vec![pair("y", 1), pair("z", 2)]));
+    assert_eq!(replaced(&mut client, Some(epoch - 1)), Err(5), "a run that is pinned to another epoch hears that");
+    let [y, z] = ["y", "z"].map(|name| format!("site1/{name}").parse().unwrap());
+    server.store().destroy(&y, &[Version(1)]).await.unwrap();
+    server.store().destroy(&z, &[Version(2)]).await.unwrap();
+    assert_eq!(replaced(&mut client, None), Ok(vec![pair("z", 1)]), "what was destroyed is nothing that a diff shows");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

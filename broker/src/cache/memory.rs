@@ -24,6 +24,8 @@ pub struct Cache {
     state: Mutex<State>,
     /// Wakes the one who polls the epoch.
     wanted: Notify,
+    /// Wakes those who wait for it to be known.
+    seen: Notify,
 }
 
 struct State {
@@ -101,7 +103,7 @@ impl Cache {
             announced: false,
             asked: None,
         };
-        Self { layout, identity, length: lease, state: Mutex::new(state), wanted: Notify::new() }
+        Self { layout, identity, length: lease, state: Mutex::new(state), wanted: Notify::new(), seen: Notify::new() }
     }
 
     /// What other brokers know this one by.
@@ -131,10 +133,8 @@ impl Cache {
         pinned: Option<u64>,
         now: Instant,
     ) -> Option<Found<'a>> {
-        let state = &mut *self.state();
-        if state.asked.replace(now).is_none() {
-            self.wanted.notify_one();
-        }
+        self.expect(now);
+        let state = &*self.state();
         let epoch = state.lease.epoch(now).filter(|epoch| pinned.is_none_or(|pinned| pinned == *epoch))?;
         let kept = state.values.as_ref()?;
         let mut values = Vec::with_capacity(asked.len());
@@ -142,6 +142,36 @@ impl Cache {
             values.push((name, part, kept.find(name, part, now)?));
         }
         Some(Found { epoch, values, slots: Arc::clone(kept.slots()) })
+    }
+
+    /// Somebody asks for values, or is about to.
+    pub fn expect(&self, now: Instant) {
+        if self.state().asked.replace(now).is_none() {
+            self.wanted.notify_one();
+        }
+    }
+
+    /// Waits until what is read can be kept, a moment at most: whoever is the first to ask wakes the one who sees to that.
+    pub async fn ready(&self) {
+        let ready = async {
+            loop {
+                let mut seen = std::pin::pin!(self.seen.notified());
+                seen.as_mut().enable();
+                if self.keeps(Instant::now()) {
+                    return;
+                }
+                seen.await;
+            }
+        };
+        if !self.length.is_zero() {
+            // Else nothing is kept, and the store answers as ever.
+            let _ = tokio::time::timeout(MOMENT, ready).await;
+        }
+    }
+
+    fn keeps(&self, now: Instant) -> bool {
+        let state = self.state();
+        state.announced && state.lease.epoch(now).is_some()
     }
 
     /// What keeps others from the key and from values while they are opened; `None` where nothing is kept at all.
@@ -174,6 +204,7 @@ impl Cache {
         if asking.publications == state.publications && state.lease.see(epoch, asking.at) == News::Published {
             state.values.iter_mut().for_each(Values::clear);
         }
+        self.seen.notify_waiters();
     }
 
     /// Something was written to this record, or is about to be.
@@ -245,10 +276,18 @@ impl Cache {
     }
 }
 
+/// Many times what it takes to announce this broker and to ask for the epoch.
+const MOMENT: Duration = Duration::from_millis(100);
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use donjon_drivers::material::Material;
+    use std::{
+        future::poll_fn,
+        pin::{Pin, pin},
+        task::Poll,
+    };
 
     const LEASE: Duration = Duration::from_secs(2);
 
@@ -330,5 +369,26 @@ mod tests {
         assert!(answers(&cache, &name, now), "the control");
         cache.forget();
         assert!(!answers(&cache, &name, now));
+    }
+
+    #[tokio::test]
+    async fn it_is_ready_once_announced_and_the_epoch_is_seen_and_waits_a_moment_at_most() {
+        let new = |lease| Cache::new(Layout::new("d".parse().unwrap()).unwrap(), "1".to_owned(), lease);
+        let cache = new(LEASE);
+        let mut ready = pin!(cache.ready());
+        assert!(!polled(ready.as_mut()).await);
+        see(&cache, 1, Instant::now());
+        assert!(!polled(ready.as_mut()).await, "not announced: nothing would be kept");
+        cache.announced();
+        assert!(!polled(ready.as_mut()).await, "what was seen before that counts for nothing");
+        see(&cache, 1, Instant::now());
+        assert!(polled(ready.as_mut()).await);
+        assert!(polled(pin!(cache.ready())).await, "at once from then on");
+        assert!(polled(pin!(new(Duration::ZERO).ready())).await, "nothing is ever kept");
+        new(LEASE).ready().await;
+    }
+
+    async fn polled<F: Future<Output = ()>>(mut future: Pin<&mut F>) -> bool {
+        poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_ready())).await
     }
 }

@@ -168,6 +168,9 @@ async fn answer(
                 Some(version) => lookup::read_version(daemon, &caller, &wanted, version).await,
             }
         }
+        Request::Replaced { names, epoch } => {
+            lookup::replaced(daemon, &Caller { actor, role: None }, &Wanted::parse(&names, epoch)?).await
+        }
         Request::Record { role, names, version } => {
             let (caller, wanted) = (Caller { actor, role: Some(role) }, Wanted::records(names));
             match version {

@@ -1,6 +1,6 @@
 //! Deployer runs: while one is under way, no rotation begins, and its lookups are pinned to one epoch.
 
-use super::{Daemon, translate};
+use super::{Daemon, lookup, translate};
 use crate::{
     audit::{Act, Actor, Outcome},
     failure::{Exit, Failure},
@@ -38,6 +38,13 @@ pub async fn begin(daemon: &Arc<Daemon>, actor: Actor) -> Result<Value, Failure>
         drop(alive);
     });
     watch.map_err(unwatched)?;
+    let reader = daemon.clone();
+    tokio::spawn(async move {
+        if let Err(failure) = lookup::ahead(&reader).await {
+            // Those who ask hear why.
+            tracing::debug!(%failure, "nothing was read ahead for a deployer's run");
+        }
+    });
     let mut ending = daemon.ending.subscribe();
     tokio::spawn(async move {
         tokio::select! {

@@ -76,6 +76,31 @@ impl Wanted {
 
 /// Newest values from the store, in the order of the names, all of one epoch.
 pub async fn read(daemon: &Daemon, caller: &Caller, wanted: &Wanted) -> Answered {
+    if wanted.names.len() > AT_ONCE {
+        // Worth a moment: whoever asks for many asks for them again.
+        daemon.cache.ready().await;
+    }
+    let (epoch, read) = together(daemon, wanted).await?;
+    daemon.record_about(caller.actor, Act::Read, caller.about(wanted), Outcome::Done)?;
+    Ok(reply(epoch, read))
+}
+
+/// Reads what a deployer's run is about to ask for while the deployer still starts. Whoever asks is answered, and recorded, then.
+pub async fn ahead(daemon: &Daemon) -> Result<(), Failure> {
+    daemon.cache.expect(Instant::now());
+    daemon.cache.ready().await;
+    let names = secrets::names(&*daemon.store()?, &daemon.layout).await;
+    let names = names.map_err(|error| translate::store("cannot list the secrets", &error))?;
+    let parts = vec![Part::Whole; names.len()];
+    let wanted = Wanted { names: names.into_iter().take(MOST_AHEAD).collect(), parts, pinned: None };
+    match daemon.cache.find(wanted.each(), None, Instant::now()) {
+        Some(_) => Ok(()),
+        None => together(daemon, &wanted).await.map(drop),
+    }
+}
+
+/// Values of one epoch, and which; they are kept where they can be.
+async fn together(daemon: &Daemon, wanted: &Wanted) -> Result<(u64, Vec<Read>), Failure> {
     let store = daemon.store()?;
     for _ in 0..MOST_RACES {
         let epoch = match daemon.cache.epoch(Instant::now()) {
@@ -96,8 +121,7 @@ pub async fn read(daemon: &Daemon, caller: &Caller, wanted: &Wanted) -> Answered
             for ((name, part), read) in wanted.each().zip(&read) {
                 daemon.cache.keep(filling, name, part, read, Instant::now());
             }
-            daemon.record_about(caller.actor, Act::Read, caller.about(wanted), Outcome::Done)?;
-            return Ok(reply(epoch, read));
+            return Ok((epoch, read));
         }
     }
     Err(Failure::new(Exit::Conflict, "secrets are being published faster than they can be read together")
@@ -107,10 +131,7 @@ pub async fn read(daemon: &Daemon, caller: &Caller, wanted: &Wanted) -> Answered
 /// Whether values can be read now: the epoch is known within the lease, or the store tells it.
 pub async fn ready(daemon: &Daemon) -> Answered {
     let store = daemon.store()?;
-    let epoch = match daemon.cache.epoch(Instant::now()) {
-        Some(epoch) => epoch,
-        None => current_epoch(daemon, &*store).await?,
-    };
+    let epoch = known_epoch(daemon, &*store).await?;
     Ok((json!({"epoch": epoch}), Vec::new()))
 }
 
@@ -124,11 +145,44 @@ pub async fn read_version(daemon: &Daemon, caller: &Caller, wanted: &Wanted, ver
     of_epoch(epoch, wanted.pinned)?;
     let which = match version {
         VersionAsked::Number(number) => Which::Number(Version(number)),
-        VersionAsked::Previous => Which::Number(previous(daemon, &*store, name).await?),
+        VersionAsked::Previous => Which::Number(previous(daemon, &*store, name).await?.ok_or_else(|| {
+            Failure::new(Exit::NotThere, format!("`{name}` has no previous version"))
+                .hint("it was destroyed, or there never was one; `donjon history` tells")
+        })?),
     };
     let read = read_one(daemon, &*store, name, *part, which).await?;
     daemon.record_about(caller.actor, Act::Read, caller.about(wanted), Outcome::Done)?;
     Ok(reply(epoch, vec![read]))
+}
+
+/// The versions before the current ones, of those that have one, with the names that they are of.
+pub async fn replaced(daemon: &Daemon, caller: &Caller, wanted: &Wanted) -> Answered {
+    let store = &*daemon.store()?;
+    let epoch = current_epoch(daemon, store).await?;
+    of_epoch(epoch, wanted.pinned)?;
+    let mut each = Vec::with_capacity(wanted.names.len());
+    for (name, part) in wanted.each() {
+        each.push(read_replaced(daemon, store, name, part));
+    }
+    let read: Vec<Option<(SecretName, Material)>> = bounded(each.into_iter()).await?;
+    daemon.record_about(caller.actor, Act::Read, caller.about(wanted), Outcome::Done)?;
+    let (names, materials): (Vec<SecretName>, Vec<Material>) = read.into_iter().flatten().unzip();
+    Ok((json!({"epoch": epoch, "names": names}), materials))
+}
+
+async fn read_replaced(
+    daemon: &Daemon,
+    store: &dyn Store,
+    name: &SecretName,
+    part: Part,
+) -> Result<Option<(SecretName, Material)>, Failure> {
+    let Some(version) = previous(daemon, store, name).await? else { return Ok(None) };
+    match read_one(daemon, store, name, part, Which::Number(version)).await {
+        Ok(read) => Ok(Some((name.clone(), read.value))),
+        // Destroyed since.
+        Err(failure) if failure.code == Exit::NotThere => Ok(None),
+        Err(failure) => Err(failure),
+    }
 }
 
 fn reply(epoch: u64, read: Vec<Read>) -> (Value, Vec<Material>) {
@@ -233,13 +287,15 @@ pub async fn list(daemon: &Daemon, actor: Actor) -> Answered {
     Ok((json!({"epoch": epoch, "secrets": secrets.into_iter().flatten().collect::<Vec<_>>()}), Vec::new()))
 }
 
-/// The names of every secret, and no more.
+/// The names of every secret, and the epoch that they are at least of.
 pub async fn names(daemon: &Daemon, actor: Actor) -> Answered {
     let store = daemon.store()?;
+    // Before the names: what is published while they are listed is of a later one.
+    let epoch = known_epoch(daemon, &*store).await?;
     let names = secrets::names(&*store, &daemon.layout).await;
     let names = names.map_err(|error| translate::store("cannot list the secrets", &error))?;
     daemon.record(actor, Act::List, &[], Outcome::Done)?;
-    Ok((json!({"names": names}), Vec::new()))
+    Ok((json!({"epoch": epoch, "names": names}), Vec::new()))
 }
 
 async fn newest(store: Arc<dyn Store>, path: RecordPath, name: SecretName) -> Result<Option<Value>, Failure> {
@@ -331,6 +387,14 @@ where
     stream::iter(futures).buffered(AT_ONCE).try_collect().await
 }
 
+/// The epoch as it is known within the lease, or as the store tells it.
+async fn known_epoch(daemon: &Daemon, store: &dyn Store) -> Result<u64, Failure> {
+    match daemon.cache.epoch(Instant::now()) {
+        Some(epoch) => Ok(epoch),
+        None => current_epoch(daemon, store).await,
+    }
+}
+
 async fn current_epoch(daemon: &Daemon, store: &dyn Store) -> Result<u64, Failure> {
     let asking = daemon.cache.ask(Instant::now());
     let read = epoch::read(store, &daemon.layout).await;
@@ -339,8 +403,8 @@ async fn current_epoch(daemon: &Daemon, store: &dyn Store) -> Result<u64, Failur
     Ok(epoch)
 }
 
-/// The version before the current one.
-async fn previous(daemon: &Daemon, store: &dyn Store, name: &SecretName) -> Result<Version, Failure> {
+/// The version before the current one, where there is one.
+async fn previous(daemon: &Daemon, store: &dyn Store, name: &SecretName) -> Result<Option<Version>, Failure> {
     let failed = |error| translate::store(format!("cannot read `{name}`"), &error);
     let versions = store.versions(&daemon.layout.secret(name)).await.map_err(failed)?;
     let mut present: Vec<_> = versions.iter().filter(|v| v.state == VersionState::Present).map(|v| v.version).collect();
@@ -349,11 +413,7 @@ async fn previous(daemon: &Daemon, store: &dyn Store, name: &SecretName) -> Resu
     // The label tells, while no value came after it: a rotation that went back leaves versions that no consumer ever had
     // for long.
     let labelled = labels.current.is_some() && labels.current == present.last().copied();
-    let previous = if labelled { labels.previous() } else { present.iter().rev().nth(1).copied() };
-    previous.ok_or_else(|| {
-        Failure::new(Exit::NotThere, format!("`{name}` has no previous version"))
-            .hint("it was destroyed, or there never was one; `donjon history` tells")
-    })
+    Ok(if labelled { labels.previous() } else { present.iter().rev().nth(1).copied() })
 }
 
 async fn read_one(
@@ -392,3 +452,5 @@ fn now() -> i64 {
 
 const MOST_RACES: usize = 8;
 const AT_ONCE: usize = 16;
+/// As many as the mask of a run of Ansible asks for at once.
+const MOST_AHEAD: usize = 2_000;

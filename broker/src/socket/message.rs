@@ -24,6 +24,14 @@ pub enum Request {
         #[serde(default)]
         epoch: Option<u64>,
     },
+    /// What these were before their current values, of those that have such a version: for whoever covers values in output.
+    Replaced {
+        /// The secrets or views.
+        names: Vec<Asked>,
+        /// The epoch that the caller is pinned to.
+        #[serde(default)]
+        epoch: Option<u64>,
+    },
     /// Whole records, all of one epoch, for a role that a reader of the daemon's own user has let in.
     Record {
         /// The role, for the audit log.
@@ -36,7 +44,7 @@ pub enum Request {
     },
     /// Whether values can be read now. Never audited.
     Ready,
-    /// The names of every secret, and no more.
+    /// The names of every secret, and the epoch that they are at least of.
     Names,
     /// A new version of a secret; its value is the one material.
     Put {
@@ -158,6 +166,7 @@ impl Request {
             Self::Deploy | Self::Import(_) => IsFor::OneThatStays,
             Self::Status
             | Self::Read { .. }
+            | Self::Replaced { .. }
             | Self::Record { .. }
             | Self::Ready
             | Self::Names

@@ -21,6 +21,7 @@ fn every_request() -> Vec<Request> {
     let all = vec![
         Request::Status,
         Request::Read { names: vec![x()], version: None, epoch: None },
+        Request::Replaced { names: vec![x()], epoch: None },
         Request::Record { role: "web".parse().unwrap(), names: vec!["x".parse().unwrap()], version: None },
         Request::Ready,
         Request::Names,
@@ -57,7 +58,7 @@ fn every_request() -> Vec<Request> {
         Request::Receipt,
     ];
     let kinds: BTreeSet<usize> = all.iter().map(kind).collect();
-    assert!(kinds.into_iter().eq(0..=33), "a kind of request is missing here");
+    assert!(kinds.into_iter().eq(0..=34), "a kind of request is missing here");
     all
 }
 
@@ -98,6 +99,7 @@ fn kind(request: &Request) -> usize {
         Request::Receipt => 31,
         Request::Witness { .. } => 32,
         Request::RotateSigningKey { .. } => 33,
+        Request::Replaced { .. } => 34,
     }
 }
 

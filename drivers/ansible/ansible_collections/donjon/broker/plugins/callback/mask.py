@@ -126,12 +126,12 @@ class CallbackModule(CallbackBase):
         cover_results(mask)
         cover_names(mask)
         masking.install(mask)
-        load_lookups()
         if short:
             self._display.warning(
                 "donjon.broker.mask: shorter than %d characters, and therefore not covered: %s"
                 % (masking.SHORTEST, ", ".join(sorted(short)))
             )
+        load_lookups()
 
     def _faults(self, variables):
         transport = C.DEFAULT_TRANSPORT if C.DEFAULT_TRANSPORT != "smart" else "ssh"
@@ -146,45 +146,36 @@ class CallbackModule(CallbackBase):
 
 
 def load_lookups():
-    """Load the lookups in this process: each task's worker is forked from it, and would import them and read their documentation,
-    where their options stand, for itself."""
+    """Load the lookups in this process: each task's worker is forked from it, and would import them, read their documentation,
+    where their options stand, and work these out for itself."""
     for name in ("donjon.broker.secret", "donjon.broker.file"):
-        lookup_loader.get(name, class_only=True)
+        lookup_loader.get(name).run([])
 
 
 def everything(path, timeout):
     """All values that are not public, and the names of those too short to cover."""
     with daemon.Broker(path, timeout) as broker:
-        epoch, secrets = broker.secrets()
-        pinned = daemon.pinned()
-        if pinned is not None and pinned != epoch:
-            raise daemon.changed(pinned, "now it is %s" % epoch)
+        listed, names = broker.names()
+        # What is published after the names were listed is of a later epoch, and then nothing is read at this one.
+        epoch = listed if daemon.pinned() is None else daemon.pinned()
         # The whole of a pair is its private half; the public one is no secret.
-        wanted = [(secret["name"], "whole") for secret in secrets]
+        wanted = [(name, "whole") for name in names]
         values, short = [], []
         for start in range(0, len(wanted), AT_ONCE):
             chunk = wanted[start:start + AT_ONCE]
-            for (name, _part), material in zip(chunk, broker.read(chunk, epoch)[1]):
-                value = material.decode("utf-8", "surrogateescape")
+            _epoch, materials, versions = broker.read(chunk, epoch)
+            # What a rotation has replaced shows up in the old half of a diff.
+            changed = [one for one, version in zip(chunk, versions) if version > 1]
+            for value in map(as_text, materials + (broker.replaced(changed, epoch) if changed else [])):
                 values.extend(masking.alone(value))
-                if 0 < len(value) < masking.SHORTEST:
-                    short.append(name)
-        # What a rotation has replaced shows up in the old half of a diff.
-        for secret in secrets:
-            if (secret.get("version") or 1) > 1:
-                values.extend(previous(broker, secret["name"], epoch))
+            short.extend(name for (name, _part), material in zip(chunk, materials) if 0 < len(as_text(material)) < masking.SHORTEST)
         daemon.pin(epoch)
     return values, short
 
 
-def previous(broker, name, epoch):
-    """The value before the current one, as long as it is kept."""
-    try:
-        return masking.alone(broker.read([(name, "whole")], epoch, "previous")[1][0].decode("utf-8", "surrogateescape"))
-    except daemon.BrokerError as error:
-        if error.code == 4:
-            return []
-        raise
+def as_text(material):
+    """Bytes as Ansible shows them."""
+    return material.decode("utf-8", "surrogateescape")
 
 
 def cover_display(mask):

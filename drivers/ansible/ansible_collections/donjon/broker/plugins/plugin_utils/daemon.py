@@ -113,20 +113,35 @@ class Broker:
         come.register(self._stream, select.POLLIN)
         return not come.poll(0)
 
-    def secrets(self):
-        """The epoch, and what there is: a list of C({"name": …, "kind": "whole"|"pair", …})."""
-        reply, _none = self._ask({"op": "list"})
-        return reply["epoch"], reply["secrets"]
+    def names(self):
+        """The epoch, and the names of all secrets."""
+        reply, _none = self._ask({"op": "names"})
+        return reply["epoch"], reply["names"]
 
-    def read(self, wanted, epoch=None, version=None):
-        """Values of C(wanted), a list of (name, part), in one round trip. Gives the epoch and the values as bytes."""
+    def read(self, wanted, epoch=None):
+        """Values of C(wanted), a list of (name, part), in one round trip. Gives the epoch, the values as bytes, and which version
+        of its secret each is."""
+        reply, materials = self._values("read", wanted, epoch)
+        _as_many(reply["versions"], materials, len(wanted))
+        return reply["epoch"], materials, reply["versions"]
+
+    def replaced(self, wanted, epoch=None):
+        """What was there before, as bytes, of those of C(wanted) that have such a version."""
+        reply, materials = self._values("replaced", wanted, epoch)
+        _as_many(reply["names"], materials, len(reply["names"]))
+        return materials
+
+    def _values(self, op, wanted, epoch):
         names = [{"name": name, "part": part} for name, part in wanted]
-        reply, materials = self._ask({"op": "read", "names": names, "version": version, "epoch": epoch})
-        if len(materials) != len(names):
-            raise BrokerError("the broker sent %d values for %d names" % (len(materials), len(names)), code=70)
+        try:
+            reply, materials = self._ask({"op": op, "names": names, "epoch": epoch})
+        except BrokerError as error:
+            if epoch is not None and error.code == 5:
+                raise changed(epoch, error.causes[0] if error.causes else error.message) from None
+            raise
         if epoch is not None and reply["epoch"] != epoch:
             raise changed(epoch, "now it is %s" % reply["epoch"])
-        return reply["epoch"], materials
+        return reply, materials
 
     def _connect(self):
         stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -238,6 +253,11 @@ class Broker:
         return taken
 
 
+def _as_many(told, materials, count):
+    if not len(told) == len(materials) == count:
+        raise BrokerError("the broker sent %d values for %d names" % (len(materials), count), code=70)
+
+
 def changed(wanted, cause):
     """The error for an epoch that moved under a run."""
     return BrokerError(
@@ -252,12 +272,7 @@ def changed(wanted, cause):
 def read_pinned(wanted, path=None, timeout=30.0, epoch=None):
     """Values of C(wanted) as text, all of one epoch, which the first answer in this process settles."""
     epoch = pinned() if epoch is None else epoch
-    try:
-        answered, materials = _read(wanted, path, timeout, epoch)
-    except BrokerError as error:
-        if epoch is not None and error.code == 5:
-            raise changed(epoch, error.causes[0] if error.causes else error.message) from None
-        raise
+    answered, materials, _versions = _read(wanted, path, timeout, epoch)
     pin(answered)
     return [_text(name, material) for (name, _part), material in zip(wanted, materials)]
 

@@ -68,21 +68,25 @@ class StandIn:
 
     def answer(self, request):
         """The frames of the answer to one request."""
-        if request["op"] == "list":
-            secrets = [{"name": name, "version": 2 if name in self.older else 1, "created": 0} for name in self.values]
-            return [_header("reply", {"epoch": self.epoch, "secrets": secrets})]
+        if request["op"] == "names":
+            return [_header("reply", {"epoch": self.epoch, "names": list(self.values)})]
         if request["epoch"] not in (None, self.epoch):
             return [_error(5, "the epoch is %d, and this run is pinned to %d" % (self.epoch, request["epoch"]))]
-        materials = []
+        if request["op"] == "replaced":
+            names = [wanted["name"] for wanted in request["names"] if wanted["name"] in self.older]
+            return self._reply({"names": names}, [self.older[name] for name in names])
+        values = []
         for wanted in request["names"]:
             source = self.public if wanted["part"] == "public_key" else self.values
-            source = self.older if request["version"] == "previous" else source
             if wanted["name"] not in source:
                 return [_error(4, "there is no secret `%s`" % wanted["name"], hint="the nearest name is `x`")]
-            value = source[wanted["name"]]
-            materials.append(value if isinstance(value, bytes) else value.encode())
+            values.append(source[wanted["name"]])
+        return self._reply({"versions": [2 if wanted["name"] in self.older else 1 for wanted in request["names"]]}, values)
+
+    def _reply(self, told, values):
+        materials = [value if isinstance(value, bytes) else value.encode() for value in values]
         # Progress may come before any reply.
-        return [_header("event", {"done": 1}), _header("reply", {"epoch": self.epoch}, len(materials))] + materials
+        return [_header("event", {"done": 1}), _header("reply", dict(told, epoch=self.epoch), len(materials))] + materials
 
 
 def _header(kind, content, materials=0):

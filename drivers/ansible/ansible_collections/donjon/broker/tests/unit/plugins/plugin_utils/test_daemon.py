@@ -135,7 +135,7 @@ class Reaching(unittest.TestCase):
 
     def failure(self, **more):
         with self.assertRaises(daemon.BrokerError) as raised, daemon.Broker(self.path, **more) as broker:
-            broker.secrets()
+            broker.names()
         return raised.exception
 
     def listen(self, answer=None):
