@@ -162,7 +162,7 @@ async fn bench(donjon: &Path) {
     let echo_address: SocketAddr = first_line(&mut echo).trim().parse().unwrap();
     let _echo = Running(echo);
 
-    let bao = OpenBao::start_audited(&at("openbao-audit.log")).await;
+    let bao = OpenBao::start_audited(&at("openbao"), &at("openbao-audit.log")).await;
     let store = bao.store();
     for (name, document) in &documents {
         store.write(&format!("site1/{name}").parse().unwrap(), document, Expected::Absent).await.unwrap();

@@ -43,16 +43,14 @@ impl OpenBao {
         Self::start_with(|_| serde_json::json!({"inmem": {}}), None).await
     }
 
-    /// As [`Self::start`], with an audit log in this file.
-    pub async fn start_audited(log: &Path) -> Self {
-        Self::start_with(|_| serde_json::json!({"inmem": {}}), Some(log)).await
-    }
-
     /// Starts one that keeps its data in this folder, so that it can be killed and started again.
     pub async fn start_on(data: &Path) -> Self {
-        std::fs::create_dir_all(data).expect("a folder can be made");
-        let raft = serde_json::json!({"raft": {"path": data, "node_id": "n1", "performance_multiplier": "1"}});
-        Self::start_with(move |_| raft, None).await
+        Self::start_with(raft(data), None).await
+    }
+
+    /// As [`Self::start_on`], with an audit log in this file.
+    pub async fn start_audited(data: &Path, log: &Path) -> Self {
+        Self::start_with(raft(data), Some(log)).await
     }
 
     async fn start_with(storage: impl FnOnce(u16) -> serde_json::Value, log: Option<&Path>) -> Self {
@@ -160,6 +158,12 @@ impl OpenBao {
 
 const AUTHORITY: &str = "authority.pem";
 const CONFIGURATION: &str = "configuration.json";
+
+fn raft(data: &Path) -> impl FnOnce(u16) -> serde_json::Value {
+    std::fs::create_dir_all(data).expect("a folder can be made");
+    let raft = serde_json::json!({"raft": {"path": data, "node_id": "n1", "performance_multiplier": "1"}});
+    move |_| raft
+}
 
 fn spawn(folder: &Path) -> Guard {
     let mut command = tied(tools::program("bao"));
