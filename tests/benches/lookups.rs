@@ -64,7 +64,7 @@ fn main() {
     let bare = framed("bare server", folder.path().join("bare"));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     // As long as the daemon's answer, whose first ones come from the store.
-    serve(&runtime, folder.path(), (0..WARM).map(|_| donjon.ask(&mut *donjon.connect())).last().unwrap());
+    serve(&runtime, folder.path(), (0..WARM).map(|_| donjon.ask(&mut *donjon.connect())).max().unwrap());
     let (_server, openbao) = runtime.block_on(openbao(folder.path()));
     for connections in [1, 16] {
         let [own, bare, theirs] = [&donjon, &bare, &openbao].map(|side| side.measure(connections));

@@ -1,6 +1,6 @@
 //! The deployment file as a whole, and how its parts hang together.
 
-use super::{Driven, Host, Inventory, LOOPBACK, Notification, Reads, Schedules, Service, Site, placeholders};
+use super::{Driven, Host, Inventory, LOOPBACK, Notification, Reads, Schedules, Service, Site, forms, placeholders};
 use crate::{
     name::{DeploymentName, HostName, RoleName, SecretName, ServiceName, SiteName, TargetName},
     strategy::Strategy,
@@ -95,10 +95,19 @@ impl Deployment {
     /// Reads the text of a deployment file; on error, every mistake that was found.
     pub fn parse(file: &str, text: &str) -> Result<Self, Vec<DeploymentError>> {
         let mistake = |what: String| DeploymentError { file: file.to_owned(), what };
-        let read: Self =
-            serde_saphyr::from_str(text).map_err(|error| vec![mistake(error.without_snippet().to_string())])?;
-        let mistakes: Vec<_> = read.mistakes().into_iter().map(mistake).collect();
-        if mistakes.is_empty() { Ok(read) } else { Err(mistakes) }
+        let mistakes = match serde_saphyr::from_str::<Self>(text) {
+            Ok(read) => match read.mistakes() {
+                none if none.is_empty() => return Ok(read),
+                mistakes => mistakes,
+            },
+            Err(error) => {
+                let forms = forms::read(text, error);
+                let others = forms.rest.as_ref().map(Self::mistakes).unwrap_or_default();
+                let others = others.into_iter().filter(|mistake| !forms.explain(mistake)).collect::<Vec<_>>();
+                forms.mistakes.into_iter().chain(others).collect()
+            }
+        };
+        Err(mistakes.into_iter().map(mistake).collect())
     }
 
     /// It with the hosts of its inventory.
@@ -397,6 +406,11 @@ sites:
     proptest! {
         #[test]
         fn no_text_panics(text in "\\PC{0,200}") {
+            let _ = Deployment::parse("f", &text);
+        }
+
+        #[test]
+        fn no_yaml_panics(text in "((deployment|hosts|views|sites|roles|a|-|driver)?[ \\-:{}\\[\\],&*!|>'\"%#?~<\na0-9]){0,60}") {
             let _ = Deployment::parse("f", &text);
         }
     }

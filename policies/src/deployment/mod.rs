@@ -5,6 +5,7 @@
 
 mod driven;
 mod file;
+mod forms;
 mod host;
 mod inventory;
 mod mistakes;
