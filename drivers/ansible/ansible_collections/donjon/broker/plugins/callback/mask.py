@@ -75,6 +75,25 @@ from ansible_collections.donjon.broker.plugins.plugin_utils import daemon, maski
 
 # Names in one request: well under the protocol's limits of 4096 values and 1 MiB of header.
 AT_ONCE = 2000
+# For each of these the store is asked three times before there is an answer.
+REPLACED_AT_ONCE = 200
+
+
+def closed(step):
+    """Ansible turns what goes wrong in a callback into a warning, and the play runs. Here it does not."""
+
+    @functools.wraps(step)
+    def stepped(self, subject):
+        try:
+            step(self, subject)
+        except Exception as error:  # pylint: disable=broad-except
+            # Its text may hold anything.
+            refuse(
+                "no play starts, because the mask cannot be put on: %s" % type(error).__name__,
+                "this is a fault of Donjon's; please report it with the versions of donjon and of Ansible",
+            )
+
+    return stepped
 
 
 class CallbackModule(CallbackBase):
@@ -85,10 +104,12 @@ class CallbackModule(CallbackBase):
     CALLBACK_NAME = "donjon.broker.mask"
     CALLBACK_NEEDS_ENABLED = True
 
+    @closed
     def v2_playbook_on_start(self, playbook):
         """Cover the output before anything is evaluated."""
         self._begin()
 
+    @closed
     def v2_playbook_on_play_start(self, play):
         """Cover the output (of an ad-hoc command, which has no playbook), and look at what this play would write where."""
         self._begin()
@@ -166,7 +187,9 @@ def everything(path, timeout):
             _epoch, materials, versions = broker.read(chunk, epoch)
             # What a rotation has replaced shows up in the old half of a diff.
             changed = [one for one, version in zip(chunk, versions) if version > 1]
-            for value in map(as_text, materials + (broker.replaced(changed, epoch) if changed else [])):
+            for first in range(0, len(changed), REPLACED_AT_ONCE):
+                materials += broker.replaced(changed[first:first + REPLACED_AT_ONCE], epoch)
+            for value in map(as_text, materials):
                 values.extend(masking.alone(value))
             short.extend(name for (name, _part), material in zip(chunk, materials) if 0 < len(as_text(material)) < masking.SHORTEST)
         daemon.pin(epoch)

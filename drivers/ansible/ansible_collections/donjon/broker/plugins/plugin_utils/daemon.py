@@ -116,6 +116,12 @@ class Broker:
     def names(self):
         """The epoch, and the names of all secrets."""
         reply, _none = self._ask({"op": "names"})
+        if "epoch" not in reply:
+            raise BrokerError(
+                "the broker that runs at %s is older than this collection" % self.path,
+                code=6,
+                hint="`donjon status` tells its process: end that by SIGTERM, then `donjon up`",
+            )
         return reply["epoch"], reply["names"]
 
     def read(self, wanted, epoch=None):

@@ -160,6 +160,26 @@ class Closed(unittest.TestCase):
             self.assertIn("the play ran", said)
             self.assertIn("nothing is covered", said)
 
+    def test_what_nobody_thought_of_starts_no_play_either(self):
+        class Older(StandIn):
+            """One whose answer has no epoch, as before there was one in it."""
+
+            def answer(self, request):
+                return [frame.replace(b'"epoch"', b'"other"') for frame in super().answer(request)]
+
+        class Odd(StandIn):
+            """One that says nothing that can be understood."""
+
+            def answer(self, request):
+                return [b'{"v": 1, "reply": {"epoch": 7, "names": 5}, "materials": 0}']
+
+        for kind, wanted in ((Older, "is older than this collection"), (Odd, "the mask cannot be put on: TypeError")):
+            with Site() as site, kind({"password": PASSWORD}) as broker:
+                code, said = site.play(HELLO, broker=broker)
+                self.assertNotEqual(code, 0, said)
+                self.assertNotIn("the play ran", said)
+                self.assertIn(wanted, said)
+
     def test_each_setting_that_writes_values_somewhere(self):
         cases = {
             "pipelining is off": {"ANSIBLE_PIPELINING": None},
