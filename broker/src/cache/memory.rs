@@ -151,8 +151,9 @@ impl Cache {
         }
     }
 
-    /// Waits until what is read can be kept, a moment at most: whoever is the first to ask wakes the one who sees to that.
-    pub async fn ready(&self) {
+    /// Waits until what is read can be kept, for so long at most, and says whether it can: whoever is the first to ask wakes
+    /// the one who sees to that.
+    pub async fn ready(&self, within: Duration) -> bool {
         let ready = async {
             loop {
                 let mut seen = std::pin::pin!(self.seen.notified());
@@ -163,10 +164,7 @@ impl Cache {
                 seen.await;
             }
         };
-        if !self.length.is_zero() {
-            // Else nothing is kept, and the store answers as ever.
-            let _ = tokio::time::timeout(MOMENT, ready).await;
-        }
+        !self.length.is_zero() && tokio::time::timeout(within, ready).await.is_ok()
     }
 
     fn keeps(&self, now: Instant) -> bool {
@@ -276,9 +274,6 @@ impl Cache {
     }
 }
 
-/// Many times what it takes to announce this broker and to ask for the epoch.
-const MOMENT: Duration = Duration::from_millis(100);
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -372,23 +367,28 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_is_ready_once_announced_and_the_epoch_is_seen_and_waits_a_moment_at_most() {
+    async fn it_is_ready_once_announced_and_the_epoch_is_seen_and_waits_no_longer_than_it_may() {
         let new = |lease| Cache::new(Layout::new("d".parse().unwrap()).unwrap(), "1".to_owned(), lease);
         let cache = new(LEASE);
-        let mut ready = pin!(cache.ready());
-        assert!(!polled(ready.as_mut()).await);
+        let mut ready = pin!(cache.ready(Duration::from_secs(60)));
+        assert_eq!(polled(ready.as_mut()).await, None);
         see(&cache, 1, Instant::now());
-        assert!(!polled(ready.as_mut()).await, "not announced: nothing would be kept");
+        assert_eq!(polled(ready.as_mut()).await, None, "not announced: nothing would be kept");
         cache.announced();
-        assert!(!polled(ready.as_mut()).await, "what was seen before that counts for nothing");
+        assert_eq!(polled(ready.as_mut()).await, None, "what was seen before that counts for nothing");
         see(&cache, 1, Instant::now());
-        assert!(polled(ready.as_mut()).await);
-        assert!(polled(pin!(cache.ready())).await, "at once from then on");
-        assert!(polled(pin!(new(Duration::ZERO).ready())).await, "nothing is ever kept");
-        new(LEASE).ready().await;
+        assert_eq!(polled(ready.as_mut()).await, Some(true));
+        assert_eq!(polled(pin!(cache.ready(Duration::ZERO))).await, Some(true), "at once from then on");
+        let never = new(Duration::ZERO);
+        assert_eq!(polled(pin!(never.ready(Duration::from_secs(60)))).await, Some(false), "nothing is ever kept");
+        assert!(!new(LEASE).ready(Duration::from_millis(1)).await);
     }
 
-    async fn polled<F: Future<Output = ()>>(mut future: Pin<&mut F>) -> bool {
-        poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_ready())).await
+    async fn polled<F: Future<Output = bool>>(mut future: Pin<&mut F>) -> Option<bool> {
+        poll_fn(|context| match future.as_mut().poll(context) {
+            Poll::Ready(ready) => Poll::Ready(Some(ready)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
     }
 }

@@ -20,7 +20,11 @@ use donjon_drivers::{
 };
 use donjon_policies::name::{RoleName, SecretName};
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// What is answered: JSON and the values that go with it.
 pub type Answered = Result<(Value, Vec<Material>), Failure>;
@@ -77,8 +81,8 @@ impl Wanted {
 /// Newest values from the store, in the order of the names, all of one epoch.
 pub async fn read(daemon: &Daemon, caller: &Caller, wanted: &Wanted) -> Answered {
     if wanted.names.len() > AT_ONCE {
-        // Worth a moment: whoever asks for many asks for them again.
-        daemon.cache.ready().await;
+        // Worth a moment, whether or not it is ready then: whoever asks for many asks for them again.
+        let _ = daemon.cache.ready(MOMENT).await;
     }
     let (epoch, read) = together(daemon, wanted).await?;
     daemon.record_about(caller.actor, Act::Read, caller.about(wanted), Outcome::Done)?;
@@ -88,7 +92,10 @@ pub async fn read(daemon: &Daemon, caller: &Caller, wanted: &Wanted) -> Answered
 /// Reads what a deployer's run is about to ask for while the deployer still starts. Whoever asks is answered, and recorded, then.
 pub async fn ahead(daemon: &Daemon) -> Result<(), Failure> {
     daemon.cache.expect(Instant::now());
-    daemon.cache.ready().await;
+    if !daemon.cache.ready(WHILE_IT_STARTS).await {
+        // What could not be kept would be read in vain.
+        return Ok(());
+    }
     let names = secrets::names(&*daemon.store()?, &daemon.layout).await;
     let names = names.map_err(|error| translate::store("cannot list the secrets", &error))?;
     let parts = vec![Part::Whole; names.len()];
@@ -165,6 +172,8 @@ pub async fn replaced(daemon: &Daemon, caller: &Caller, wanted: &Wanted) -> Answ
         each.push(read_replaced(daemon, store, name, part));
     }
     let read: Vec<Option<(SecretName, Material)>> = bounded(each.into_iter()).await?;
+    // What was published meanwhile has replaced others.
+    of_epoch(current_epoch(daemon, store).await?, Some(epoch))?;
     daemon.record_about(caller.actor, Act::Read, caller.about(wanted), Outcome::Done)?;
     let (names, materials): (Vec<SecretName>, Vec<Material>) = read.into_iter().flatten().unzip();
     Ok((json!({"epoch": epoch, "names": names}), materials))
@@ -452,5 +461,9 @@ fn now() -> i64 {
 
 const MOST_RACES: usize = 8;
 const AT_ONCE: usize = 16;
+/// Many times what it takes to announce this broker and to ask for the epoch.
+const MOMENT: Duration = Duration::from_millis(100);
+/// Nobody waits for what is read ahead.
+const WHILE_IT_STARTS: Duration = Duration::from_secs(2);
 /// As many as the mask of a run of Ansible asks for at once.
 const MOST_AHEAD: usize = 2_000;
