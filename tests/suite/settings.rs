@@ -138,6 +138,51 @@ fn a_url_of_a_stored_secret_is_a_view_and_must_be_declared() {
 }
 
 #[test]
+fn a_value_of_the_store_is_followed_and_not_copied() {
+    let scene = Scene::new();
+    scene.donjon.run(&["up", "--store", "file"]).ok();
+    let put = |name: &str, value: &str| scene.donjon.run_with_input(&["put", name], value.as_bytes()).ok();
+    put("nova_keystone_password", "canary-of-nova");
+    put("osprofiler_secret", "canary-of-profiles");
+    put("barbican_crypto_key", "canary-of-two");
+    put("heat_domain_admin_password", "canary-of-two");
+    // What the catalogue calls an identifier is no secret.
+    put("rbd_secret_uuid", "nova-user");
+    let text = "[DEFAULT]\ndebug = true\n[keystone_authtoken]\nusername = nova-user\npassword = canary-of-nova\n\
+                [profiler]\nhmac_keys = canary-of-profiles\n[x]\nplain = canary-of-nova\nunclear = canary-of-two\n";
+    let file = scene.file("nova.conf", text);
+    let wire = ["wire", "oslo", "--service", "nova", "--config", &file];
+    scene.donjon.describe("deployment: default\nroles: {nova: {reads: [nova_keystone_password]}}\n");
+    let refused = scene.donjon.run(&wire).failed(3);
+    assert!(refused.contains("`osprofiler_secret` is not among its secrets"), "{refused}");
+    scene.donjon.describe("deployment: default\nroles: {nova: {reads: [nova_keystone_password, osprofiler_secret]}}\n");
+    let told = scene.donjon.run(&wire).ok();
+    for line in ["= nova_keystone_password is in the store already", "! [x] unclear stays in the file: several secrets"]
+    {
+        assert!(told.contains(line), "{told}");
+    }
+    assert!(!told.contains("canary"), "{told}");
+    let listed = scene.donjon.run(&["list"]).ok();
+    assert!(!listed.contains("nova."), "nothing was copied: {listed}");
+    put("nova_keystone_password", "another-of-nova");
+    let sees = |group: &str, name: &str| {
+        scene.donjon.run(&["config", "get", "--config-file", &file, group, name, "--reveal"]).ok()
+    };
+    for (group, name, value) in [
+        ("keystone_authtoken", "password", "another-of-nova"),
+        ("x", "plain", "another-of-nova"),
+        ("profiler", "hmac_keys", "canary-of-profiles"),
+        ("keystone_authtoken", "username", "nova-user"),
+    ] {
+        assert!(sees(group, name).contains(value), "{group} {name}: {}", sees(group, name));
+    }
+    let left = std::fs::read_to_string(&file).unwrap();
+    assert!(!left.contains("canary-of-nova") && left.contains("canary-of-two"), "{left}");
+    scene.donjon.run(&[&wire[..], &["--undo"]].concat()).ok();
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), text.replace("canary-of-nova", "another-of-nova"));
+}
+
+#[test]
 fn a_services_secrets_leave_its_file_and_come_back() {
     let scene = Scene::new();
     let text = "# by hand\n[DEFAULT]\ntransport_url = rabbit://u:canary-1@h//\n[database]\nconnection = mysql://u:canary-2@h/d\nmax_pool_size = 5\n";

@@ -19,7 +19,8 @@ pub fn of(option: &OptionName, origin: &Origin, value: &Value) -> Secrecy {
     let kept = matches!(origin, Origin::Secret { .. });
     let name = option.name.to_lowercase();
     let named = WORDS.iter().any(|word| name.contains(word)) && !NAMES_OF_PLACES.iter().any(|end| name.ends_with(end));
-    match kept || named || has_credential(&value.text()) {
+    let whole = WHOLE.iter().any(|(group, whole)| name == *whole && group.is_none_or(|group| group == option.group));
+    match kept || named || whole || has_credential(&value.text()) {
         true => Secrecy::Secret,
         false => Secrecy::Open,
     }
@@ -34,8 +35,13 @@ fn has_credential(text: &str) -> bool {
 }
 
 /// Words in the names of options that OpenStack's services declare as secret.
-const WORDS: [&str; 13] = [
+const WORDS: [&str; 18] = [
     "password",
+    "_pass",
+    "hmac_key",
+    "fixed_key",
+    "temp_url_key",
+    "store_key",
     "passwd",
     "passphrase",
     "secret",
@@ -49,6 +55,9 @@ const WORDS: [&str; 13] = [
     "auth_key",
     "community",
 ];
+
+/// Options that are secret under a name that says nothing of it; of one group alone where it is named.
+const WHOLE: [(Option<&str>, &str); 3] = [(None, "kek"), (None, "pin"), (Some("p11_crypto_plugin"), "login")];
 
 /// Ends of names that say where something is, how long it lasts or how much work it is, and not what it is.
 const NAMES_OF_PLACES: [&str; 10] = [
@@ -79,6 +88,10 @@ mod tests {
             ("admin_password", "x"),
             ("transport_url", ""),
             ("memcache_secret_key", "k"),
+            // What kolla's templates fill from osprofiler_secret, barbican_crypto_key and nova_keystone_password.
+            ("hmac_keys", "k"),
+            ("kek", "k"),
+            ("nova_proxy_admin_pass", "k"),
             ("anything", "http://u:p@h/x"),
             ("anything", "rabbit://u:p@h1,u:p@h2//"),
         ] {
@@ -92,6 +105,8 @@ mod tests {
         ] {
             assert_eq!(secrecy(name, value), Secrecy::Open, "{name} {value}");
         }
+        let of_group = |group: &str| of(&OptionName::new(group, "login"), &Origin::Default, &Value::Text("x".into()));
+        assert_eq!((of_group("p11_crypto_plugin"), of_group("x")), (Secrecy::Secret, Secrecy::Open));
         let stored = Origin::Secret { driver: "donjon", place: String::new(), name: String::new() };
         assert_eq!(of(&OptionName::new("x", "debug"), &stored, &Value::Switch(true)), Secrecy::Secret);
     }

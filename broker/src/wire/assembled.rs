@@ -15,7 +15,7 @@ pub struct Assembled {
 }
 
 /// The view that is this text, where each password in it is a secret that is known; `None` where one is not, or none is there.
-pub fn assembled(text: &str, known: impl Fn(&str) -> Option<SecretName>) -> Option<Assembled> {
+pub fn assembled(text: &str, mut known: impl FnMut(&str) -> Option<SecretName>) -> Option<Assembled> {
     // A brace would be a placeholder's.
     if text.contains(['{', '}']) {
         return None;

@@ -39,6 +39,8 @@ pub struct Moved {
     pub value: Text,
     /// The line it stood on.
     pub line: usize,
+    /// Whether it is one that the store has already, which the option follows when it changes.
+    pub linked: bool,
 }
 
 /// A part of the original: its text, or the secret that stood there.
@@ -118,8 +120,13 @@ pub enum Unwired {
     LineEnds,
 }
 
-/// Plans the rewriting of a service's file.
-pub fn rewrite(service: &ServiceName, text: &str, places: Places<'_>) -> Result<Rewrite, Unwired> {
+/// Plans the rewriting of a service's file. `held` tells which secrets of the store have a value.
+pub fn rewrite(
+    service: &ServiceName,
+    text: &str,
+    places: Places<'_>,
+    held: impl Fn(&str) -> Vec<SecretName>,
+) -> Result<Rewrite, Unwired> {
     let entries = parse(text.as_bytes())?;
     if text.contains('\r') {
         return Err(Unwired::LineEnds);
@@ -136,12 +143,20 @@ pub fn rewrite(service: &ServiceName, text: &str, places: Places<'_>) -> Result<
     for entry in &entries {
         let option = OptionName { group: entry.section.clone(), name: entry.key.clone() };
         let value = Value::Text(entry.value.duplicate());
+        let held = held(entry.value.expose()); // EXPOSE: compared
         // The line itself says where it comes from, which makes nothing secret.
-        if secrecy::of(&option, &donjon_drivers::source::Origin::Default, &value) == Secrecy::Open {
+        let open = secrecy::of(&option, &donjon_drivers::source::Origin::Default, &value) == Secrecy::Open;
+        if open && held.is_empty() {
             continue;
         }
-        match name(service, &option).ok_or(NO_NAME).and_then(|name| movable(entry, &entries, &lines).map(|()| name)) {
-            Ok(name) => moved.push(Moved { option, name, value: entry.value.duplicate(), line: entry.line }),
+        let found = chosen(service, held).map_err(|_| SEVERAL).and_then(|stored| match stored {
+            Some(stored) => Ok((stored, true)),
+            None => name(service, &option).ok_or(NO_NAME).map(|name| (name, false)),
+        });
+        match found.and_then(|found| movable(entry, &entries, &lines).map(|()| found)) {
+            Ok((name, linked)) => {
+                moved.push(Moved { option, name, value: entry.value.duplicate(), line: entry.line, linked });
+            }
             Err(why) => stays.push((option, why)),
         }
     }
@@ -149,6 +164,24 @@ pub fn rewrite(service: &ServiceName, text: &str, places: Places<'_>) -> Result<
     let line = |m: &Moved| format!("[{}]\n{} = {}\n", m.option.group, m.option.name, places.driver.names(&m.name));
     let mapping = moved.iter().map(line).collect();
     Ok(Rewrite { text: replaced(&lines, &moved, places), mapping, original, moved, stays })
+}
+
+/// Which of the secrets that have a value an option of a service follows: the only one, or the only one of that service.
+///
+/// # Errors
+/// Those that it may be.
+pub fn chosen(service: &ServiceName, mut held: Vec<SecretName>) -> Result<Option<SecretName>, Vec<SecretName>> {
+    // What an earlier wiring stored of this service's own is what this one would store.
+    held.retain(|name| !name.as_str().starts_with(&format!("{service}.")));
+    let bare = |text: &str| text.replace(['_', '-'], "").to_lowercase();
+    let begins = bare(service.as_str());
+    let mut own = held.iter().filter(|name| bare(name.as_str()).starts_with(&begins));
+    match (held.as_slice(), own.next(), own.next()) {
+        ([], ..) => Ok(None),
+        ([one], ..) => Ok(Some(one.clone())),
+        (_, Some(one), None) => Ok(Some(one.clone())),
+        (_, Some(_), Some(_)) | (_, None, _) => Err(held),
+    }
 }
 
 /// The secret that an option of a service becomes: `keystone.database.connection`.
@@ -233,6 +266,8 @@ fn replaced(lines: &[&str], moved: &[Moved], places: Places<'_>) -> Zeroizing<St
     text
 }
 
+const SEVERAL: &str =
+    "several secrets of the store have its value, and which of them it follows is not known: rotate all but one";
 const NO_NAME: &str = "no secret can have a name like this";
 
 #[cfg(test)]
@@ -243,7 +278,40 @@ mod tests {
     const PLACES: Places<'_> = Places { mapping: "/m", driver: Driver::Donjon { socket: "/s" } };
 
     fn of(text: &str) -> Rewrite {
-        rewrite(&"keystone".parse().unwrap(), text, PLACES).unwrap()
+        rewrite(&"keystone".parse().unwrap(), text, PLACES, none).unwrap()
+    }
+
+    fn none(_: &str) -> Vec<SecretName> {
+        Vec::new()
+    }
+
+    #[test]
+    fn an_option_with_the_value_of_a_secret_is_that_secret_whatever_it_is_called() {
+        let held = |value: &str| -> Vec<SecretName> {
+            let names: &[&str] = match value {
+                "canary-1" => &["nova_keystone_password", "nova.keystone_authtoken.password"],
+                "canary-2" => &["metadata_secret"],
+                "canary-3" => &["glance_password", "NovaPassword", "nova.x"],
+                "canary-4" => &["a_password", "b_password"],
+                "canary-5" => &["nova.glance.password"],
+                _ => &[],
+            };
+            names.iter().map(|name| name.parse().unwrap()).collect()
+        };
+        let text = "[keystone_authtoken]\nusername = nova\npassword = canary-1\n[x]\nplain = canary-2\nother = canary-3\n\
+                    unclear = canary-4\nsecret = unknown\n[glance]\npassword = canary-5\n";
+        let done = rewrite(&"nova".parse().unwrap(), text, PLACES, held).unwrap();
+        let moved: Vec<_> = done.moved.iter().map(|m| (m.option.to_string(), m.name.as_str(), m.linked)).collect();
+        let wanted = [
+            ("[keystone_authtoken] password", "nova_keystone_password", true),
+            ("[x] plain", "metadata_secret", true),
+            ("[x] other", "NovaPassword", true),
+            ("[x] secret", "nova.x.secret", false),
+            ("[glance] password", "nova.glance.password", false),
+        ];
+        assert!(moved.iter().map(|(o, n, l)| (o.as_str(), *n, *l)).eq(wanted), "{moved:?}");
+        assert_eq!(done.stays, [(OptionName::new("x", "unclear"), SEVERAL)]);
+        assert!(done.mapping.contains("password = nova_keystone_password\n"), "{}", done.mapping);
     }
 
     fn put_back(rewrite: &Rewrite) -> String {
@@ -276,7 +344,7 @@ mod tests {
     fn castellan_gets_its_own_section_and_paths() {
         let driver = Driver::Castellan { settings: "/c", deployment: "site1" };
         let text = "[database]\nconnection = mysql://u:canary@h/d\n";
-        let done = rewrite(&"keystone".parse().unwrap(), text, Places { mapping: "/m", driver }).unwrap();
+        let done = rewrite(&"keystone".parse().unwrap(), text, Places { mapping: "/m", driver }, none).unwrap();
         assert!(
             done.text.ends_with("\n[castellan]\ndriver = castellan\nmapping_file = /m\nconfig_file = /c\n"),
             "{}",
@@ -295,7 +363,7 @@ mod tests {
 
     #[test]
     fn a_file_that_has_sources_is_left_alone() {
-        let refused = |text: &str| rewrite(&"a".parse().unwrap(), text, PLACES).unwrap_err();
+        let refused = |text: &str| rewrite(&"a".parse().unwrap(), text, PLACES, none).unwrap_err();
         assert_eq!(refused("[DEFAULT]\nconfig_source = x\n"), Unwired::Sourced { line: 2 });
         assert_eq!(refused("[donjon]\na = 1\n"), Unwired::Taken { group: "donjon" });
         assert_eq!(refused("[x]\r\n"), Unwired::LineEnds);
@@ -305,7 +373,7 @@ mod tests {
         #[test]
         fn any_file_comes_back_as_it_was(lines in proptest::collection::vec("(\\[[a-c]\\]|password[a-c]? ?= ?['\"]?[a-z=$]{0,5}['\"]?|# x|| z|other=1)", 0..12)) {
             let text = format!("[DEFAULT]\n{}", lines.join("\n"));
-            if let Ok(done) = rewrite(&"k".parse().unwrap(), &text, PLACES) {
+            if let Ok(done) = rewrite(&"k".parse().unwrap(), &text, PLACES, none) {
                 prop_assert_eq!(put_back(&done), text);
                 prop_assert!(parse(done.text.as_bytes()).is_ok());
             }

@@ -8,7 +8,7 @@ use crate::{
     socket::message::{Asked, Request},
     wire::{
         assembled::{Assembled, assembled},
-        oslo::{Driver, Moved, Piece, Places, Rewrite, rewrite},
+        oslo::{Driver, Moved, Piece, Places, Rewrite, chosen, rewrite},
     },
 };
 use clap::Args;
@@ -33,8 +33,9 @@ use zeroize::Zeroizing;
 
 /// Move a service's secrets out of its oslo.config file into the store, and let it read them from the broker.
 ///
-/// Comments and order stay. Each option becomes the secret SERVICE.GROUP.OPTION; the role of the service's name in
-/// donjon.yaml must read them. A URL whose password is a secret of the store already is a view: it must stand under `views`, so
+/// Comments and order stay. An option that has the value of a secret of the store is that secret, whatever the option is called,
+/// and follows it when it rotates; each other that is secret becomes the secret SERVICE.GROUP.OPTION. The role of the service's
+/// name in donjon.yaml must read them. A URL whose password is a secret of the store already is a view: it must stand under `views`, so
 /// that it follows when that secret rotates; what to write there is told. What is needed to put the file back is kept beside it, with names where values stood: nothing
 /// in clear. `--undo` puts the values of that time's names back, `--confirm` ends that.
 #[derive(Debug, Args)]
@@ -113,11 +114,13 @@ impl Oslo {
             Reads::Donjon => Driver::Donjon { socket: &socket },
             Reads::Castellan => Driver::Castellan { settings: &settings, deployment: deployment.deployment.as_str() },
         };
-        let done = rewrite(&self.service, text, Places { mapping: &mapped, driver }).map_err(|error| {
+        let stored = Stored::of(context, &deployment)?;
+        let places = Places { mapping: &mapped, driver };
+        let done = rewrite(&self.service, text, places, |value| stored.with(value)).map_err(|error| {
             let hint = format!("name `{}` in config_source by hand, and map the options", driver.name());
             left_alone().because(&error).hint(hint)
         })?;
-        let views = views(context, &done.moved)?;
+        let views = self.views(&stored, &done.moved)?;
         if !self.plan && !done.moved.is_empty() {
             self.may_read(&deployment, &done.moved)?;
             declared(&deployment, &views)?;
@@ -182,12 +185,39 @@ impl Oslo {
         let mut failure =
             Failure::new(Exit::NotAllowed, format!("the role `{}` may not read what would move", self.service));
         failure.causes = missing.iter().map(|name| format!("`{name}` is not among its secrets")).collect();
-        let names: Vec<&str> = moved.iter().map(|m| m.name.as_str()).collect();
+        let mut once = BTreeSet::new();
+        let names: Vec<&str> = moved.iter().map(|m| m.name.as_str()).filter(|name| once.insert(*name)).collect();
         Err(failure.state("nothing was done").hint(format!(
             "in donjon.yaml: `roles: {{{}: {{reads: [{}]}}}}`",
             self.service,
             names.join(", ")
         )))
+    }
+
+    /// Which of what moves is a URL whose password is a secret already.
+    fn views(&self, stored: &Stored, moved: &[Moved]) -> Result<Views, Failure> {
+        let mut views = Views::new();
+        for Moved { option, name, value, .. } in moved.iter().filter(|moved| !moved.linked) {
+            let mut unclear = Vec::new();
+            let named = |password: &str| {
+                chosen(&self.service, stored.with(password)).unwrap_or_else(|several| {
+                    unclear = several;
+                    None
+                })
+            };
+            // EXPOSE: taken apart
+            if let Some(view) = assembled(value.expose(), named) {
+                views.insert(name.clone(), view);
+            }
+            if !unclear.is_empty() {
+                let mut failure = Failure::new(Exit::Conflict, format!("several secrets are the password in {option}"));
+                failure.causes = unclear.iter().map(|name| format!("`{name}` has its value")).collect();
+                return Err(failure
+                    .state("nothing was done")
+                    .hint("which of them it follows cannot be told: rotate all but that one, then wire it"));
+            }
+        }
+        Ok(views)
     }
 
     /// Reads the new file as the service will, and compares.
@@ -264,7 +294,7 @@ impl Oslo {
     }
 
     fn tell(&self, context: &Context, done: &Rewrite, views: &Views, socket: &str) -> Result<(), Failure> {
-        let row = |m: &Moved| json!({"option": m.option.to_string(), "secret": m.name.as_str(), "line": m.line});
+        let row = |m: &Moved| json!({"option": m.option.to_string(), "secret": m.name.as_str(), "line": m.line, "linked": m.linked});
         let stays: Vec<_> =
             done.stays.iter().map(|(option, why)| json!({"option": option.to_string(), "why": why})).collect();
         let moved: Vec<_> = done.moved.iter().map(row).collect();
@@ -274,6 +304,9 @@ impl Oslo {
             for Moved { option, name, line, .. } in &done.moved {
                 text += &format!("- {}:{line} {option} = (not shown)\n", self.config.display());
                 text += &format!("+ {} {option} = {name}\n", self.mapping_file().display());
+            }
+            for Moved { name, .. } in done.moved.iter().filter(|moved| moved.linked) {
+                text += &format!("= {name} is in the store already, and is followed when it changes\n");
             }
             for (name, template) in templates(views) {
                 text += &format!("= {name} is assembled: {template}\n");
@@ -313,28 +346,39 @@ fn templates(views: &Views) -> BTreeMap<&str, &str> {
     views.iter().map(|(name, view)| (name.as_str(), view.template.as_str())).collect()
 }
 
-/// Which of what moves is a URL whose password is a secret already. Without a broker nothing is known of any.
-fn views(context: &Context, moved: &[Moved]) -> Result<Views, Failure> {
-    let mut client = match context.client() {
-        Ok(client) => client,
-        Err(failure) if failure.code == Exit::Unavailable => return Ok(Views::new()),
-        Err(failure) => return Err(failure),
-    };
-    let listed = client.ask_quietly(&Request::Names, Vec::new())?;
-    let names: Vec<SecretName> = serde_json::from_value(listed.value["names"].clone()).unwrap_or_default();
-    let mut known = Vec::new();
-    for some in names.chunks(AT_ONCE) {
-        let asked = some.iter().map(|name| Asked { name: name.to_string(), part: Part::Whole }).collect();
-        let read = client.ask_quietly(&Request::Read { names: asked, version: None, epoch: None }, Vec::new())?;
-        known.extend(some.iter().cloned().zip(read.materials));
+/// The secrets of the store. Without a broker none is known.
+#[derive(Default)]
+struct Stored(Vec<(SecretName, Material)>);
+
+impl Stored {
+    /// All but those that the catalogue says are none, as names of users are.
+    fn of(context: &Context, deployment: &Deployment) -> Result<Self, Failure> {
+        let mut client = match context.client() {
+            Ok(client) => client,
+            Err(failure) if failure.code == Exit::Unavailable => return Ok(Self::default()),
+            Err(failure) => return Err(failure),
+        };
+        let catalogue = config::catalogue(&deployment.catalogue)?;
+        let listed = client.ask_quietly(&Request::Names, Vec::new())?;
+        let mut names: Vec<SecretName> = serde_json::from_value(listed.value["names"].clone()).unwrap_or_default();
+        names.retain(|name| catalogue.entry(name).is_none_or(|entry| entry.class.is_secret()));
+        let mut known = Vec::new();
+        for some in names.chunks(AT_ONCE) {
+            let asked = some.iter().map(|name| Asked { name: name.to_string(), part: Part::Whole }).collect();
+            let read = client.ask_quietly(&Request::Read { names: asked, version: None, epoch: None }, Vec::new())?;
+            known.extend(some.iter().cloned().zip(read.materials));
+        }
+        Ok(Self(known))
     }
-    let named = |password: &str| {
-        let same = |(_, value): &&(SecretName, Material)| value.matches(&Material::from(password.to_owned()));
-        known.iter().find(same).map(|(name, _)| name.clone()).filter(|_| password.len() >= SHORTEST)
-    };
-    // EXPOSE: taken apart
-    let view = |m: &Moved| Some((m.name.clone(), assembled(m.value.expose(), named)?));
-    Ok(moved.iter().filter_map(view).collect())
+
+    /// Those that have this value, where it is long enough not to be theirs by chance.
+    fn with(&self, value: &str) -> Vec<SecretName> {
+        if value.len() < SHORTEST {
+            return Vec::new();
+        }
+        let value = Material::from(value.to_owned());
+        self.0.iter().filter(|(_, held)| held.matches(&value)).map(|(name, _)| name.clone()).collect()
+    }
 }
 
 /// Refuses where a view is not in the deployment file: it would stay behind when its secret rotates.
@@ -375,7 +419,7 @@ fn store(context: &Context, moved: &[Moved]) -> Result<(), Failure> {
             return Err(failure.state("nothing was done").hint("put the right value in one of them"));
         }
     }
-    for Moved { name, value, .. } in new {
+    for Moved { name, value, .. } in new.into_iter().filter(|moved| !moved.linked) {
         let material: Material = value.duplicate().into_material();
         client.ask_quietly(&Request::Put { name: name.to_string() }, vec![material])?;
     }
