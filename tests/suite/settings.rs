@@ -99,10 +99,11 @@ fn everything_that_is_wrong_is_told_at_once() {
     assert!(!error.contains("no assignment"), "a line of a file may hold a secret: {error}");
 
     scene.donjon.describe(
-        "deployment: a\nhosts:\n  h: {driver: shh}\ntargets:\n  t: {driver: mariadb, prot: 1}\nservices:\n  s: {driver: systemd}\n",
+        "deployment: a\nhosts:\n  h: {driver: shh}\ntargets:\n  t: {driver: mariadb, prot: 1}\nkeyrings:\n  keystone_fernet_keys: {driver: repository, nods: 1}\nservices:\n  s: {driver: systemd}\n",
     );
     let error = scene.donjon.run(&["config", "show"]).failed(2);
-    for word in ["hosts.h", "did you mean `ssh`", "targets.t", "services.s: `unit` is missing"] {
+    let keyring = "keyrings.keystone_fernet_keys";
+    for word in ["hosts.h", "did you mean `ssh`", "targets.t", keyring, "services.s: `unit` is missing"] {
         assert!(error.contains(word), "{word}: {error}");
     }
     scene.donjon.describe(&scene.donjon.run(&["config", "sample"]).ok());

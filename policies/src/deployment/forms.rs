@@ -26,10 +26,8 @@ pub(super) fn read(text: &str, first: Error) -> Forms {
     let mut error = first;
     for _ in 0..MOST {
         let line = error.location().map_or(0, |at| at.line());
-        let missing = match error.without_snippet() {
-            Error::SerdeMissingField { field, .. } => Some(*field),
-            _ => None,
-        };
+        let missing =
+            if let Error::SerdeMissingField { field, .. } = error.without_snippet() { Some(*field) } else { None };
         let entry = match missing {
             Some(REQUIRED) => Some(Entry { from: 0, to: lines.len(), key: None, names: Vec::new() }),
             _ => document::read(&lines.join("\n")).ok().and_then(|tree| around(&tree, line, missing.is_some(), &lines)),

@@ -59,13 +59,11 @@ impl Deployed {
         self.login(role).await.expect("a token")
     }
 
-    /// Waits until the reader knows a role.
-    pub(super) async fn token_when_there(&self, role: &str) -> String {
-        let there = async || match self.at("node/approle").join(role).join("secret-id").exists() {
-            true => self.login(role).await,
-            false => None,
-        };
-        wait::until("the role", Duration::from_secs(30), there).await
+    /// Waits until a role has a credential, which may answer to another user.
+    pub(super) async fn credential_when_there(&self, role: &str) -> (String, String) {
+        let there = async || self.at("node/approle").join(role).join("secret-id").exists().then_some(());
+        wait::until("the credential", Duration::from_secs(30), there).await;
+        self.credential(role)
     }
 
     async fn login(&self, role: &str) -> Option<String> {

@@ -7,7 +7,11 @@ use donjon_tests::{
     mariadb::MariaDb,
     openbao::OpenBao,
 };
-use std::{fs, os::unix::fs::MetadataExt, path::Path};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+};
 
 /// Whom Keystone runs as, and whose file it is; the credential of its role answers to that user.
 const USER: &str = "daemon";
@@ -35,11 +39,10 @@ async fn keystone_reads_its_database_by_castellan_once_its_file_is_wired() {
         format!("mysql+pymysql://{DATABASE_USER}:{{keystone_database_password:url}}@127.0.0.1:{port}/{DATABASE_USER}");
     let names = "keystone.database.connection, keystone.identity.password_hash_rounds";
     donjon.describe(&format!(
-        "deployment: kolla\nlookup_socket: {lookup}\nroles: {{keystone: {{reads: [{names}], users: [{own}, {USER}]}}}}\n\
+        "deployment: kolla\nlookup_socket: {lookup}\nroles: {{keystone: {{reads: [{names}], users: [{USER}]}}}}\n\
          views: {{keystone.database.connection: \"{view}\"}}\n"
     ));
-    deployed.token_when_there("keystone").await;
-    let (role_id, secret_id) = deployed.credential("keystone");
+    let (role_id, secret_id) = deployed.credential_when_there("keystone").await;
     let castellan = format!(
         "[key_manager]\nbackend = vault\n[vault]\nvault_url = {}\nkv_mountpoint = {MOUNT}\napprole_role_id = {role_id}\napprole_secret_id = {secret_id}\n",
         deployed.urls[0]
@@ -48,6 +51,14 @@ async fn keystone_reads_its_database_by_castellan_once_its_file_is_wired() {
     std::os::unix::fs::chown(&settings, Some(before_standing.0), None).unwrap();
     let before = fs::read_to_string(&file).unwrap();
     assert!(before.contains(DATABASE_VALUE), "the control");
+    // Where the service could not read it, nothing stays.
+    std::os::unix::fs::chown(&file, Some(own), None).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let refused = donjon.run(&wire).failed(3);
+    assert!(refused.contains("the service's own user") && refused.contains("is as it was"), "{refused}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), before);
+    std::os::unix::fs::chown(&file, Some(before_standing.0), None).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(before_standing.2)).unwrap();
     let told = donjon.run(&wire).ok();
     assert!(told.contains(&view) && !told.contains(DATABASE_VALUE), "{told}");
     assert!(!fs::read_to_string(&file).unwrap().contains(DATABASE_VALUE));

@@ -2,6 +2,7 @@
 
 mod nova;
 mod oslo;
+mod proof;
 mod runtime;
 
 use crate::{

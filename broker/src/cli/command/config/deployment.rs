@@ -7,8 +7,8 @@ use crate::{
     settings::misspelt::misspelt,
 };
 use donjon_drivers::{
-    drain::registry::DRAINS, host::registry::HOSTS, options::Mistake, service::registry::SERVICES,
-    target::registry::TARGETS,
+    drain::registry::DRAINS, host::registry::HOSTS, keyring::registry::KEYRINGS, options::Mistake,
+    service::registry::SERVICES, target::registry::TARGETS,
 };
 use donjon_policies::deployment::Deployment;
 use serde_json::json;
@@ -55,6 +55,9 @@ fn mistakes(deployment: &Deployment) -> Vec<Mistake> {
         options.remove("administrator");
         take(TARGETS.check(&target.driver, &options, &format!("targets.{name}")));
     }
+    for (name, keyring) in &deployment.keyrings {
+        take(KEYRINGS.check(&keyring.driver, &keyring.options, &format!("keyrings.{name}")));
+    }
     for (name, service) in &deployment.services {
         take(SERVICES.check(&service.driver, &service.options, &format!("services.{name}")));
         if let Some(drain) = &service.drain {
@@ -68,6 +71,7 @@ fn rows(deployment: &Deployment) -> Vec<Vec<String>> {
     let row = |what: &str, name: String, driver: &str| vec![what.to_owned(), name, driver.to_owned()];
     let hosts = deployment.hosts.iter().map(|(name, host)| row("host", name.to_string(), &host.driver));
     let targets = deployment.targets.iter().map(|(name, target)| row("target", name.to_string(), &target.driver));
+    let keyrings = deployment.keyrings.iter().map(|(name, keyring)| row("keyring", name.to_string(), &keyring.driver));
     let services = deployment.services.iter().map(|(name, service)| row("service", name.to_string(), &service.driver));
-    hosts.chain(targets).chain(services).collect()
+    hosts.chain(targets).chain(keyrings).chain(services).collect()
 }

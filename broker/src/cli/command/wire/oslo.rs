@@ -1,5 +1,6 @@
 //! `donjon wire oslo`: a service's secrets out of its own file and into the store, to be undone until confirmed.
 
+use super::proof::User;
 use crate::{
     cli::{Context, show},
     config,
@@ -133,7 +134,7 @@ impl Oslo {
             fs::replace_with_mode(&mapping, done.mapping.as_bytes(), 0o644).map_err(failed)?;
             fs::replace(&kept, &undo).map_err(failed)?;
             fs::replace_as(&self.config, done.text.as_bytes(), standing).map_err(failed)?;
-            if let Err(failure) = self.prove(context, &done.moved) {
+            if let Err(failure) = self.prove(context, &deployment, &done.moved) {
                 let wired = |error: fs::FileError| {
                     Failure::new(Exit::Failed, "cannot put the service's file back")
                         .because(&error)
@@ -146,7 +147,7 @@ impl Oslo {
                 return Err(failure.state("the service's file is as it was; its secrets are in the store"));
             }
         }
-        self.tell(context, &done, &views, &socket)
+        self.tell(context, &deployment, &done, &views, &socket)
     }
 
     /// The socket that the service opens: the lookup socket where its role names users or groups, who cannot open the daemon's own.
@@ -156,6 +157,11 @@ impl Oslo {
             Some(path) => path.to_owned(),
             None => context.home.socket().display().to_string(),
         }
+    }
+
+    /// Whom the service runs as, where that is known and this process can become it.
+    fn user(&self, deployment: &Deployment) -> Option<User> {
+        User::of_service(&self.config, &self.role(deployment)?.users)
     }
 
     /// The role of the service's name, if there is one.
@@ -220,8 +226,11 @@ impl Oslo {
         Ok(views)
     }
 
-    /// Reads the new file as the service will, and compares.
-    fn prove(&self, context: &Context, moved: &[Moved]) -> Result<(), Failure> {
+    /// Reads the new file as the service will, and compares: as its own user where its role names one and this one may become it.
+    fn prove(&self, context: &Context, deployment: &Deployment, moved: &[Moved]) -> Result<(), Failure> {
+        if let Some(user) = self.user(deployment) {
+            return user.reads(&self.config, moved);
+        }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::new(Exit::Bug, "cannot start the runtime").because(&error))?;
         runtime.block_on(async {
@@ -293,7 +302,14 @@ impl Oslo {
         if kept.format == FORMAT { Ok(kept) } else { Err(none().cause("it was kept by another version")) }
     }
 
-    fn tell(&self, context: &Context, done: &Rewrite, views: &Views, socket: &str) -> Result<(), Failure> {
+    fn tell(
+        &self,
+        context: &Context,
+        deployment: &Deployment,
+        done: &Rewrite,
+        views: &Views,
+        socket: &str,
+    ) -> Result<(), Failure> {
         let row = |m: &Moved| json!({"option": m.option.to_string(), "secret": m.name.as_str(), "line": m.line, "linked": m.linked});
         let stays: Vec<_> =
             done.stays.iter().map(|(option, why)| json!({"option": option.to_string(), "why": why})).collect();
@@ -319,6 +335,9 @@ impl Oslo {
                     "! it reads at {socket}, which only this user and root can open; for a service of another user, name it in donjon.yaml: `roles: {{{}: {{users: [USER]}}}}`, then wire it anew\n",
                     self.service
                 );
+            }
+            if self.user(deployment).is_none() && !done.moved.is_empty() {
+                text += "! the new file is read as this user before it stays; as the service's own where its role names users and root wires it\n";
             }
             text + match (self.plan, done.moved.is_empty()) {
                 (_, true) => "nothing to move\n",
