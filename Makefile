@@ -14,6 +14,7 @@ build:
 setup:
 	tests/setup/packages.sh
 	tests/setup/tools.sh $(TOOLS)
+	tests/setup/sanity.sh $(TOOLS)
 	tests/setup/debian-root.sh $(TOOLS)/debian-root
 
 test: setup

@@ -14,6 +14,11 @@ def places(words, text):
     return {(at, at + len(word)) for word in words for at in range(len(text)) if text.startswith(word, at)}
 
 
+def some(rng, alphabet, least, most):
+    """A text of some length."""
+    return "".join(rng.choice(alphabet) for _index in range(rng.randint(least, most)))
+
+
 class Found(unittest.TestCase):
     def test_the_same_places_as_looking_at_each_character(self):
         rng = random.Random(11)
@@ -21,9 +26,8 @@ class Found(unittest.TestCase):
         for case in range(3000):
             # Of two letters, words repeat, overlap and hold each other.
             alphabet = "ab" if case % 2 else "abcdefgh"
-            some = lambda least, most: "".join(rng.choice(alphabet) for _index in range(rng.randint(least, most)))
-            words = {some(SHORTEST, 24) for _word in range(rng.randint(0, 6))}
-            text = "".join(rng.choice([some(0, 12)] + sorted(words)) for _piece in range(rng.randint(0, 8)))
+            words = {some(rng, alphabet, SHORTEST, 24) for _word in range(rng.randint(0, 6))}
+            text = "".join(rng.choice([some(rng, alphabet, 0, 12)] + sorted(words)) for _piece in range(rng.randint(0, 8)))
             wanted = places(words, text)
             self.assertEqual(sorted(Words(words).found(text)), sorted(wanted), (words, text))
             found += len(wanted)
