@@ -4,7 +4,7 @@
 TOOLS ?= $(CURDIR)/target/tools
 export DONJON_TEST_TOOLS = $(TOOLS)
 
-.PHONY: all build setup test model campaign rotation-job lint deny demo bench bench-allocator bench-ansible bench-start bench-scan bench-sites fuzz
+.PHONY: all build setup test model differential campaign rotation-job lint deny demo bench bench-allocator bench-ansible bench-start bench-scan bench-sites fuzz
 
 all: build
 
@@ -43,6 +43,12 @@ campaign: setup
 # The protocol of a rotation searched whole, in larger worlds than `make test` has time for; each prints its states and seconds.
 model:
 	cargo test --locked -p donjon-model -- --ignored --nocapture
+
+# Donjon beside the real oslo.config and castellan, many thousands of configurations; `make test` has 1,150 of them. It prints its seed,
+# and DONJON_TEST_SEED and DONJON_TEST_CASES choose others.
+differential: setup
+	cargo build --locked --workspace --all-targets
+	cargo test --locked -p donjon-tests --test suite -- --ignored many_more --nocapture
 
 # Random bytes for what reads files of others, each parser for so many seconds. The compiler's own coverage is enough, so a
 # stable toolchain does it; what a fuzzer finds goes into tests/fuzz/corpus, which every `make test` replays.
