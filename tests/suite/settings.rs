@@ -192,6 +192,9 @@ fn a_services_secrets_leave_its_file_and_come_back() {
     let and = |more: &'static str| [&wire[..], &[more]].concat();
     let planned = scene.donjon.run(&and("--plan")).ok();
     assert!(planned.contains("keystone.database.connection") && !planned.contains("canary"), "{planned}");
+    for added in ["[DEFAULT] config_source = donjon", "[donjon] mapping_file = ", "[donjon] socket = "] {
+        assert!(planned.contains(&format!("+ {file} {added}")), "{planned}");
+    }
     let read = || std::fs::read_to_string(&file).unwrap();
     scene.donjon.run(&["up", "--store", "file"]).ok();
     assert!(scene.donjon.run(&wire).failed(3).contains("roles: {keystone: {reads: [keystone.transport_url"));

@@ -22,6 +22,8 @@ pub struct Rewrite {
     pub mapping: String,
     /// What puts the original back.
     pub original: Vec<Piece>,
+    /// What is added to it, a line each.
+    pub added: Vec<(OptionName, String)>,
     /// What moves.
     pub moved: Vec<Moved>,
     /// What looks secret and stays, and why.
@@ -131,7 +133,7 @@ pub fn rewrite(
     if text.contains('\r') {
         return Err(Unwired::LineEnds);
     }
-    if let Some(entry) = entries.iter().find(|e| e.section == DEFAULT && e.key == "config_source") {
+    if let Some(entry) = entries.iter().find(|e| e.section == DEFAULT && e.key == SOURCE) {
         return Err(Unwired::Sourced { line: entry.line });
     }
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
@@ -163,7 +165,8 @@ pub fn rewrite(
     let original = original(&lines, &moved);
     let line = |m: &Moved| format!("[{}]\n{} = {}\n", m.option.group, m.option.name, places.driver.names(&m.name));
     let mapping = moved.iter().map(line).collect();
-    Ok(Rewrite { text: replaced(&lines, &moved, places), mapping, original, moved, stays })
+    let added = added(places);
+    Ok(Rewrite { text: replaced(&lines, &moved, &added), mapping, original, added, moved, stays })
 }
 
 /// Which of the secrets that have a value an option of a service follows: the only one, or the only one of that service.
@@ -234,11 +237,32 @@ fn original(lines: &[&str], moved: &[Moved]) -> Vec<Piece> {
     pieces
 }
 
-fn replaced(lines: &[&str], moved: &[Moved], places: Places<'_>) -> Zeroizing<String> {
-    let mut text = Zeroizing::new(String::new());
-    let Places { mapping, driver } = places;
+/// The naming of the source, and its own group.
+fn added(Places { mapping, driver }: Places<'_>) -> Vec<(OptionName, String)> {
     let group = driver.name();
-    let named = format!("config_source = {group}\n");
+    let (own, place) = match driver {
+        Driver::Donjon { socket } => ("socket", socket),
+        Driver::Castellan { settings, .. } => ("config_file", settings),
+    };
+    let lines =
+        [(DEFAULT, SOURCE, group), (group, "driver", group), (group, "mapping_file", mapping), (group, own, place)];
+    lines.map(|(group, name, value)| (OptionName::new(group, name), value.to_owned())).into()
+}
+
+fn replaced(lines: &[&str], moved: &[Moved], added: &[(OptionName, String)]) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::new());
+    let (mut named, mut section) = (String::new(), String::new());
+    for (option, value) in added {
+        match option.group == DEFAULT {
+            true => named += &format!("{} = {value}\n", option.name),
+            false => {
+                if section.is_empty() {
+                    section = format!("\n[{}]\n", option.group);
+                }
+                section += &format!("{} = {value}\n", option.name);
+            }
+        }
+    }
     let header = lines.iter().position(|line| line.trim_end() == format!("[{DEFAULT}]"));
     if header.is_none() {
         text.push_str(&format!("[{DEFAULT}]\n{named}\n"));
@@ -258,14 +282,11 @@ fn replaced(lines: &[&str], moved: &[Moved], places: Places<'_>) -> Zeroizing<St
     if !text.ends_with('\n') {
         text.push('\n');
     }
-    let own = match driver {
-        Driver::Donjon { socket } => format!("socket = {socket}\n"),
-        Driver::Castellan { settings, .. } => format!("config_file = {settings}\n"),
-    };
-    text.push_str(&format!("\n[{group}]\ndriver = {group}\nmapping_file = {mapping}\n{own}"));
+    text.push_str(&section);
     text
 }
 
+const SOURCE: &str = "config_source";
 const SEVERAL: &str =
     "several secrets of the store have its value, and which of them it follows is not known: rotate all but one";
 const NO_NAME: &str = "no secret can have a name like this";

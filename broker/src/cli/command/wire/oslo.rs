@@ -321,6 +321,9 @@ impl Oslo {
                 text += &format!("- {}:{line} {option} = (not shown)\n", self.config.display());
                 text += &format!("+ {} {option} = {name}\n", self.mapping_file().display());
             }
+            for (option, value) in done.added.iter().filter(|_| !done.moved.is_empty()) {
+                text += &format!("+ {} {option} = {value}\n", self.config.display());
+            }
             for Moved { name, .. } in done.moved.iter().filter(|moved| moved.linked) {
                 text += &format!("= {name} is in the store already, and is followed when it changes\n");
             }
