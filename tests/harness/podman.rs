@@ -87,7 +87,9 @@ pub struct Booted(Podman);
 impl Booted {
     /// Boots one.
     pub async fn start() -> Self {
-        let booted = Self(Podman::start(&["--systemd=always", "--privileged"], &["/sbin/init"]));
+        // Its control groups begin at its own top, as on a machine of its own, whatever this one has.
+        let arguments = ["--systemd=always", "--privileged", "--cgroupns=private"];
+        let booted = Self(Podman::start(&arguments, &["/sbin/init"]));
         wait::until("systemd to be up", Duration::from_secs(90), async || {
             let state = booted.0.exec(&["systemctl", "is-system-running"]).stdout;
             matches!(state.trim_ascii(), b"running" | b"degraded").then_some(())

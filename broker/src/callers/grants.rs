@@ -62,7 +62,7 @@ impl Callers {
 
 impl Members {
     fn include(&self, peer: &Peer) -> bool {
-        let known = self.users.contains(&peer.uid) || self.groups.contains(&peer.gid);
+        let known = self.users.contains(&peer.uid) || self.groups.iter().any(|group| peer.in_group(*group));
         known && (self.units.is_empty() || self.units.iter().any(|unit| peer.runs_in(unit)))
     }
 }
@@ -89,7 +89,8 @@ roles:
 
     fn decide(uid: u32, gid: u32, cgroup: &str, names: &[&str]) -> Result<Option<RoleName>, Denied> {
         let names: Vec<SecretName> = names.iter().map(|name| name.parse().unwrap()).collect();
-        callers().decide(&Peer { uid, gid, pid: 1, cgroup: cgroup.to_owned() }, &names)
+        let peer = Peer { uid, gid, groups: vec![], pid: 1, cgroup: cgroup.to_owned() };
+        callers().decide(&peer, &names)
     }
 
     #[test]
@@ -108,7 +109,7 @@ roles:
     #[tokio::test]
     async fn a_refusal_does_not_tell_in_time_which_names_there_are() {
         let callers = callers();
-        let peer = Peer { uid: 42425, gid: 42425, pid: 1, cgroup: String::new() };
+        let peer = Peer { uid: 42425, gid: 42425, groups: vec![], pid: 1, cgroup: String::new() };
         let [known, unknown]: [[SecretName; 1]; 2] =
             [["nova_database_password".parse().unwrap()], ["nova_database_passwore".parse().unwrap()]];
         let decide = async |kind: Kind, leak: bool| {

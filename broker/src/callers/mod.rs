@@ -1,7 +1,7 @@
 //! Who else may read: services of other users, known by the kernel alone, with no credential on disk.
 //!
 //! ```text
-//! lookup socket ──▶ Peer (uid, gid by the kernel; cgroup) ──▶ Limits ──▶ Callers::decide ──▶ the role that reads
+//! lookup socket ──▶ Peer (uid, groups by the kernel; cgroup) ──▶ Limits ──▶ Callers::decide ──▶ the role that reads
 //! ```
 //!
 //! A role of the deployment file names its users and groups. Its units narrow it: a caller of the right user outside of them

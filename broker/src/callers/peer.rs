@@ -1,7 +1,7 @@
 //! The process at the other end of the socket, as the kernel knows it.
 
-use crate::audit::Actor;
-use std::io;
+use crate::{audit::Actor, socket};
+use std::{io, os::fd::AsFd};
 use tokio::net::UnixStream;
 
 /// A caller.
@@ -11,6 +11,8 @@ pub struct Peer {
     pub uid: u32,
     /// Its group, when it connected.
     pub gid: u32,
+    /// The groups that it had beside this one, when it connected.
+    pub groups: Vec<u32>,
     /// Its process, when it connected.
     pub pid: i32,
     /// Its place among the control groups; empty where it cannot be told.
@@ -25,7 +27,14 @@ impl Peer {
         let known = stream.peer_cred()?;
         let pid = known.pid().unwrap_or(0);
         let cgroup = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-        Ok(Self { uid: known.uid(), gid: known.gid(), pid, cgroup })
+        // Where the kernel does not tell them, it has none.
+        let groups = socket::peer::groups(stream.as_fd()).unwrap_or_default();
+        Ok(Self { uid: known.uid(), gid: known.gid(), groups, pid, cgroup })
+    }
+
+    /// Whether it was in this group when it connected, as its own or beside it.
+    pub fn in_group(&self, group: u32) -> bool {
+        self.gid == group || self.groups.contains(&group)
     }
 
     /// Whether it runs in a unit, or in a container's scope, of this name.
@@ -62,7 +71,7 @@ mod tests {
 
     #[test]
     fn a_unit_is_what_the_system_s_own_manager_made() {
-        let peer = |cgroup: &str| Peer { uid: 1, gid: 1, pid: 1, cgroup: cgroup.to_owned() };
+        let peer = |cgroup: &str| Peer { uid: 1, gid: 1, groups: vec![], pid: 1, cgroup: cgroup.to_owned() };
         let unified = peer("0::/system.slice/system-web.slice/keystone.service\n");
         assert!(unified.runs_in("keystone.service"));
         assert!(!unified.runs_in("system.slice") && !unified.runs_in("keystone") && !unified.runs_in("stone.service"));

@@ -3,6 +3,7 @@
 use super::{
     frame::{FrameError, Message},
     message::{Answer, Event, Piece, Request},
+    peer,
 };
 use crate::{
     failure::{Exit, Failure},
@@ -12,7 +13,7 @@ use donjon_drivers::material::Material;
 use serde_json::Value;
 use std::{
     io::{BufReader, BufWriter, ErrorKind},
-    os::unix::net::UnixStream,
+    os::{fd::AsFd, unix::net::UnixStream},
     path::Path,
     time::Duration,
 };
@@ -42,8 +43,7 @@ impl Client {
     pub fn at(path: &Path) -> Result<Self, Failure> {
         let stream = UnixStream::connect(path).map_err(|error| not_reached(path, &error))?;
         // Who listens, not whose the path is: that may lead elsewhere by now.
-        let peer = rustix::net::sockopt::socket_peercred(&stream).map_err(|error| not_reached(path, &error.into()))?;
-        let owner = peer.uid.as_raw();
+        let owner = peer::user(stream.as_fd()).map_err(|error| not_reached(path, &error))?;
         let own = rustix::process::geteuid().as_raw();
         if owner != own && owner != 0 {
             return Err(Failure::new(
