@@ -146,7 +146,10 @@ async fn answer(
 ) -> Result<Result<Option<(serde_json::Value, Vec<donjon_drivers::material::Material>)>, Failure>, FrameError> {
     let wanted = match asked(message) {
         Ok(wanted) => wanted,
-        Err(failure) => return Ok(Err(paid(within, REFUSED).err().unwrap_or(failure))),
+        Err(failure) => {
+            let written = refused(daemon, peer, within, About::default(), Outcome::Denied);
+            return Ok(Err(written.err().unwrap_or(failure)));
+        }
     };
     if let Err(failure) = paid(within, price(&wanted)) {
         return Ok(Err(failure));
@@ -189,6 +192,12 @@ fn paid(within: &Within, price: u32) -> Result<(), Failure> {
     Err(Failure::new(Exit::Unavailable, "this user asks for too much at once").hint("try again in a moment"))
 }
 
+/// Every refusal costs, and has its line before it is told.
+fn refused(daemon: &Daemon, peer: &Peer, within: &Within, about: About, outcome: Outcome) -> Result<(), Failure> {
+    paid(within, REFUSED)?;
+    daemon.record_about(peer.actor(), Act::Read, about, outcome)
+}
+
 fn granted(
     daemon: &Daemon,
     peer: &Peer,
@@ -197,16 +206,16 @@ fn granted(
 ) -> Result<Option<donjon_policies::name::RoleName>, Failure> {
     let known = daemon.callers.current(daemon).map_err(|failure| {
         tracing::error!(%failure, "nobody can read at the lookup socket");
+        if let Err(failure) = refused(daemon, peer, within, About::default(), Outcome::Failed) {
+            return failure;
+        }
         Failure::new(Exit::Unavailable, "the broker cannot tell who may read").hint("its log says why")
     })?;
     known.decide(peer, wanted.names()).map_err(|denied| {
-        if let Err(failure) = paid(within, REFUSED) {
-            return failure;
-        }
         // The first that is refused and how many there were: a stranger does not say how long the line is.
         let asked = u32::try_from(wanted.names().len()).ok().filter(|count| *count > 1);
         let about = About { names: vec![denied.0.clone()], asked, ..About::default() };
-        if let Err(failure) = daemon.record_about(peer.actor(), Act::Read, about, Outcome::Denied) {
+        if let Err(failure) = refused(daemon, peer, within, about, Outcome::Denied) {
             return failure;
         }
         Failure::new(Exit::NotAllowed, format!("uid {} may not read `{}`", peer.uid, denied.0))

@@ -134,12 +134,25 @@ impl Reader {
                 Turn::StillLater => return Answer::too_fast(),
             }
         }
-        let known = caller.is_some();
+        let (known, elsewhere) = (caller.is_some(), asked.namespace == Namespace::Other);
         let answer = self.answer_in_turn(&served, asked, visit, caller, now).await;
-        if !known && matches!(answer.status, 400 | 403 | 503) {
+        if !known && (matches!(answer.status, 400 | 403 | 503) || (elsewhere && answer.status == 404)) {
             self.paces.refused(peer, moment);
         }
         answer
+    }
+
+    /// The answer to what was not read to its end, since it was too long or came too slowly. Each has a line, at the pace of
+    /// strangers: nobody has been told apart yet.
+    pub(super) fn unread(&self, visit: &Visit, answer: Answer) -> Answer {
+        let moment = Instant::now();
+        let turn = self.paces.turn(&visit.peer, moment);
+        self.paces.refused(&visit.peer, moment);
+        let about = About { peer: &visit.peer, role: None, act: Act::Read, path: None };
+        match turn {
+            Turn::Now | Turn::Later => self.seen(&about, Outcome::Refused, answer),
+            Turn::StillLater => answer,
+        }
     }
 
     async fn answer_in_turn(
@@ -160,11 +173,13 @@ impl Reader {
             let answer = malformed(&asked).unwrap_or_else(|| Answer::errors(503, &["Vault is sealed"]));
             return self.seen(&nobody, Outcome::Failed, answer);
         }
+        let role = caller.as_ref().map(|caller| &caller.role);
+        let meant = About { role, path: record(&asked.route), ..nobody };
         if asked.namespace == Namespace::Other {
-            return Answer::errors(404, &["namespace not found"]);
+            return self.seen(&meant, Outcome::Refused, Answer::errors(404, &["namespace not found"]));
         }
         if asked.wrapped {
-            return Answer::errors(400, &["response wrapping is not supported"]);
+            return self.seen(&meant, Outcome::Refused, Answer::errors(400, &["response wrapping is not supported"]));
         }
         if matches!(asked.route, Route::Login) || (asked.route == Route::LoginByKey && served.takes_keys) {
             return self.login(served, &asked, peer, now).await;
@@ -204,7 +219,8 @@ impl Reader {
 
     async fn login(&self, served: &Served, asked: &Asked, peer: &Peer, now: i64) -> Answer {
         if !matches!(asked.method, Method::POST | Method::PUT) {
-            return Answer::errors(405, &["unsupported operation"]);
+            let about = About { peer, role: None, act: Act::Login, path: None };
+            return self.seen(&about, Outcome::Refused, Answer::errors(405, &["unsupported operation"]));
         }
         let (role, outcome, answer) = match asked.route == Route::LoginByKey {
             true => login::login_by_key(&served.roles, &mut self.tokens(), peer, now),
@@ -250,10 +266,7 @@ impl Reader {
     }
 
     async fn metadata(&self, served: &Served, peer: &Peer, role: &RoleName, entry: &Entry, asked: &Asked) -> Answer {
-        let path = match entry {
-            Entry::Named(path) | Entry::Folder(path) => Some(path),
-            Entry::Root | Entry::Unnamed => None,
-        };
+        let path = record(&asked.route);
         let (outcome, answer) = match (kv::wish(&asked.method, &asked.query), entry) {
             (Wish::Names, entry) => kv::names(served.lookup.as_ref(), &served.grants, role, entry).await,
             (Wish::Versions, Entry::Named(path)) if kv::granted(&served.grants, role, Some(path)).is_some() => {
@@ -331,7 +344,31 @@ struct About<'a> {
     path: Option<&'a RecordPath>,
 }
 
-/// What needs no token.
+/// The record that a route means, or the folder.
+fn record(route: &Route) -> Option<&RecordPath> {
+    match route {
+        Route::Data(path) => path.as_ref(),
+        Route::Metadata(Entry::Named(path) | Entry::Folder(path)) => Some(path),
+        Route::Metadata(Entry::Root | Entry::Unnamed)
+        | Route::Health
+        | Route::SealStatus
+        | Route::Init
+        | Route::Leader
+        | Route::Login
+        | Route::LoginByKey
+        | Route::LookupSelf
+        | Route::RenewSelf
+        | Route::RevokeSelf
+        | Route::Mounts
+        | Route::Mount { .. }
+        | Route::Records
+        | Route::Elsewhere(_)
+        | Route::Unknown
+        | Route::Outside => None,
+    }
+}
+
+/// What needs no token, and tells nothing of secrets: no line is written of it.
 fn open_to_all(asked: &Asked, standing: Standing, now: i64) -> Option<Answer> {
     let answer = match &asked.route {
         Route::Outside => return Some(Answer::missing()),

@@ -98,11 +98,11 @@ async fn respond(reader: &Reader, visit: &Visit, request: Request<Incoming>, lim
     let (head, body) = request.into_parts();
     let too_large = || Answer::errors(413, &["http: request body too large"]);
     if body.size_hint().lower() > limits.body as u64 {
-        return response(too_large());
+        return response(reader.unread(visit, too_large()));
     }
     let answer = match timeout(limits.patience, Limited::new(body, limits.body).collect()).await {
-        Err(_) => Answer::errors(408, &["the request took too long"]),
-        Ok(Err(_)) => too_large(),
+        Err(_) => reader.unread(visit, Answer::errors(408, &["the request took too long"])),
+        Ok(Err(_)) => reader.unread(visit, too_large()),
         Ok(Ok(body)) => {
             let body = Material::new(body.to_bytes().to_vec());
             let asked = Asked::new(reader.mount(), head.method, &head.uri, &head.headers, body);

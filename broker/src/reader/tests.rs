@@ -1,5 +1,6 @@
 //! Tests of the server: what it bears, what it refuses, and that nothing is answered without a line for the witness.
 
+mod lines;
 mod strangers;
 
 use super::{

@@ -264,3 +264,48 @@ async fn a_service_starts_only_where_its_own_user_can_read() {
     assert_eq!(guard(NOVA, &["site1/nova_password"]).0, 0);
     serving.end();
 }
+
+#[tokio::test]
+async fn each_refusal_is_in_the_audit_log_before_it_is_told() {
+    let edge = Edge::new().await;
+    edge.publish("one").await;
+    let (serving, client) = (edge.serve(), client());
+    let token = login(&client, &serving.url, &edge.credential("compute")).await.expect("a token");
+    let log = || std::fs::read_to_string(edge.at("node/audit.jsonl")).unwrap();
+    // The status of a request, and what was written for it.
+    let asked = async |place: &str, headers: &[(&str, &str)], body: String| {
+        let before = log().len();
+        let mut request = client.get(format!("{}{place}", serving.url)).body(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let status = request.send().await.unwrap().status().as_u16();
+        let lines: Vec<Value> = log()[before..].lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        (status, lines)
+    };
+    let (good, space, wrapped) =
+        (("X-Vault-Token", &*token), ("X-Vault-Namespace", "team"), ("X-Vault-Wrap-TTL", "60"));
+    let record = "/v1/donjon/data/site1/database_password";
+    for (status, headers) in [
+        (404, &[space][..]),
+        (404, &[space, good]),
+        (400, &[wrapped]),
+        (400, &[wrapped, good]),
+        (403, &[("X-Vault-Token", "wrong")]),
+    ] {
+        let (told, lines) = asked(record, headers, String::new()).await;
+        assert_eq!((told, lines.len()), (status, 1), "{headers:?}: {lines:?}");
+        let line = lines[0].to_string();
+        assert!(line.contains("\"denied\"") && !line.contains("team") && !line.contains("wrong"), "{line}");
+        assert_eq!(line.contains("compute"), headers.contains(&good), "as which role, where it is known: {line}");
+        assert_eq!(line.contains("database_password"), status != 403, "which record, where one is meant: {line}");
+    }
+    let (told, lines) = asked(record, &[good], "x".repeat(100_000)).await;
+    assert_eq!((told, lines.len()), (413, 1), "{lines:?}");
+    for place in ["/v1/sys/health", "/v1/sys/seal-status", "/v1/sys/init", "/v1/sys/leader"] {
+        let (told, lines) = asked(place, &[], String::new()).await;
+        assert_eq!((told, lines.len()), (200, 0), "{place}: it tells nothing of secrets");
+    }
+    assert_eq!(asked(record, &[good], String::new()).await.1.len(), 1, "the control: an answer has its line");
+    serving.end();
+}
