@@ -130,13 +130,34 @@ pub(super) fn undecoded(body: &Material) -> Option<Answer> {
 fn decoded(body: &Material) -> Result<Credential, Answer> {
     // EXPOSE: parsed in place; the secret-id lands in a Material
     let body = body.expose().trim_ascii();
-    let undecoded = || Answer::errors(400, &["failed to decode JSON input"]);
+    let undecoded = |error| Answer::errors(400, &[error]);
     match body {
-        b"" | b"null" => Ok(Credential::default()),
+        b"" | b"null" => return Ok(Credential::default()),
         // The decoder refuses more than 128 levels.
-        [b'{', ..] => serde_json::from_slice(body).map_err(|_| undecoded()),
-        _ => Err(undecoded()),
+        [b'{', ..] => return serde_json::from_slice(body).map_err(|error| undecoded(broken(&error))),
+        _ => {}
     }
+    // Of what is no object, theirs tells first whether it is JSON at all.
+    Err(undecoded(match (serde_json::from_slice::<IgnoredAny>(body), body) {
+        (Err(error), _) => broken(&error),
+        (Ok(_), [b'[', ..]) => {
+            "failed to decode JSON input: json: cannot unmarshal array into Go value of type map[string]interface {}"
+        }
+        (Ok(_), [b'"', ..]) => {
+            "failed to decode JSON input: json: cannot unmarshal string into Go value of type map[string]interface {}"
+        }
+        (Ok(_), [b't' | b'f', ..]) => {
+            "failed to decode JSON input: json: cannot unmarshal bool into Go value of type map[string]interface {}"
+        }
+        (Ok(_), _) => {
+            "failed to decode JSON input: json: cannot unmarshal number into Go value of type map[string]interface {}"
+        }
+    }))
+}
+
+/// What OpenBao says of broken JSON; where it goes on with what was sent, no more than up to there.
+fn broken(error: &serde_json::Error) -> &'static str {
+    if error.is_eof() { "failed to decode JSON input: unexpected EOF" } else { "failed to decode JSON input" }
 }
 
 fn credential(body: &Material) -> Result<(Material, Material), Answer> {

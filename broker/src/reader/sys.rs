@@ -31,9 +31,12 @@ struct SealStatus {
     nonce: &'static str,
     recovery_seal: bool,
     version: &'static str,
+    commit_date: &'static str,
     migration: bool,
-    cluster_name: &'static str,
-    cluster_id: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster_name: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster_id: Option<&'static str>,
     storage_type: &'static str,
 }
 
@@ -115,19 +118,21 @@ pub(super) fn health(now: i64, standing: Standing, query: &Query) -> Answer {
 }
 
 pub(super) fn seal_status(standing: Standing) -> Answer {
+    let is_sealed = standing == Standing::Sealed;
     Answer::plain(&SealStatus {
         r#type: "age",
         initialized: true,
-        sealed: standing == Standing::Sealed,
+        sealed: is_sealed,
         t: 1,
         n: 1,
         progress: 0,
         nonce: "",
         recovery_seal: false,
         version: VERSION,
+        commit_date: "",
         migration: false,
-        cluster_name: NAME,
-        cluster_id: "",
+        cluster_name: (!is_sealed).then_some(NAME),
+        cluster_id: (!is_sealed).then_some(""),
         storage_type: "bundle",
     })
 }
