@@ -3,7 +3,7 @@
 use super::ansible_vault::{self, VaultError};
 use donjon_drivers::material::Material;
 use flate2::read::MultiGzDecoder;
-use std::io::Read;
+use std::{io::Read, path::Component};
 use zeroize::Zeroizing;
 
 /// A file that has been opened.
@@ -71,13 +71,19 @@ pub fn open<E: From<OpenError>>(
     Ok(Opened { text: Zeroizing::new(text.to_owned()), sealed })
 }
 
-/// The plan's own file in an archive.
+/// The plan's own file in an archive: the one at its top, else the first in a folder.
 fn plan(bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+    let mut below = None;
     let mut archive = tar::Archive::new(MultiGzDecoder::new(bytes).take(LONGEST_ARCHIVE));
     for entry in archive.entries().map_err(OpenError::Archive)? {
         let mut entry = entry.map_err(OpenError::Archive)?;
-        let is_plan = entry.path().is_ok_and(|path| path.file_name().is_some_and(|name| name == PLAN));
-        if !is_plan {
+        let depth = match entry.path() {
+            Ok(path) if path.file_name().is_some_and(|name| name == PLAN) => {
+                path.components().filter(|part| matches!(part, Component::Normal(_))).count()
+            }
+            Ok(_) | Err(_) => continue,
+        };
+        if depth > 1 && below.is_some() {
             continue;
         }
         if entry.size() > LONGEST {
@@ -85,9 +91,12 @@ fn plan(bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         }
         let mut text = Zeroizing::new(Vec::with_capacity(entry.size() as usize));
         entry.read_to_end(&mut text).map_err(OpenError::Archive)?;
-        return Ok(text);
+        if depth == 1 {
+            return Ok(text);
+        }
+        below = Some(text);
     }
-    Err(OpenError::NoPlan)
+    below.ok_or(OpenError::NoPlan)
 }
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];

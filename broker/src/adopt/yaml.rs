@@ -2,7 +2,11 @@
 
 use granit_parser::{Event, Options, Parser, ScalarStyle, Span, Tag};
 use regex::Regex;
-use std::{collections::BTreeMap, ops::Range, sync::LazyLock};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::LazyLock,
+};
 use zeroize::Zeroizing;
 
 /// A node of the document.
@@ -79,23 +83,27 @@ pub enum YamlError {
 
 /// Reads the one document of a text; `None` for one that is empty.
 pub fn read(text: &str) -> Result<Option<Node>, YamlError> {
-    if let Some(at) = text.find(['\u{85}', '\u{2028}', '\u{2029}']) {
-        return Err(YamlError::LineEnd(1 + text[..at].matches('\n').count()));
-    }
+    let ends: BTreeSet<usize> = text.match_indices(LINE_ENDS).map(|(at, _)| at).collect();
     let mut options = Options::default();
     options.simple_key_max_lookahead = usize::MAX;
     options.max_buffered_comment_events = usize::MAX;
-    let mut reading = Reading { text, open: Vec::new(), anchors: BTreeMap::new(), root: None };
-    for event in Parser::new_from_str_with_options(text, options) {
+    let mut reading = Reading { text, ends, open: Vec::new(), anchors: BTreeMap::new(), root: None };
+    let read = Parser::new_from_str_with_options(text, options).try_for_each(|event| {
         // The parser's own words may quote the text.
         let (event, span) = event.map_err(|error| YamlError::Broken(error.marker().line()))?;
-        reading.event(event, &span)?;
+        reading.event(event, &span)
+    });
+    // Where one is left, lines are not what they seem: that is to be told first.
+    if let Some(at) = reading.ends.first() {
+        return Err(YamlError::LineEnd(1 + text[..*at].matches('\n').count()));
     }
-    Ok(reading.root)
+    read.map(|()| reading.root)
 }
 
 struct Reading<'a> {
     text: &'a str,
+    /// Where YAML 1.1 ends a line and this parser does not, unless it has been seen to.
+    ends: BTreeSet<usize>,
     open: Vec<Open>,
     anchors: BTreeMap<usize, Scalar>,
     root: Option<Node>,
@@ -141,7 +149,7 @@ impl Reading<'_> {
         Ok(())
     }
 
-    fn scalar(&self, value: &str, style: ScalarStyle, tag: Option<&Tag>, span: &Span) -> Option<Scalar> {
+    fn scalar(&mut self, value: &str, style: ScalarStyle, tag: Option<&Tag>, span: &Span) -> Option<Scalar> {
         let mut place = span.byte_range()?;
         let written = match (tag.map(Tag::suffix), style) {
             (None, ScalarStyle::Plain) => Written::Plain,
@@ -156,8 +164,42 @@ impl Reading<'_> {
         if tag.is_some() {
             place.start = span.tag_span()?.byte_range()?.start;
         }
-        self.text.get(place.clone())?;
-        Some(Scalar { text: Zeroizing::new(value.to_owned()), written, place })
+        let source = self.text.get(place.clone())?;
+        let text = match style == ScalarStyle::SingleQuoted && source.contains(LINE_ENDS) {
+            true => self.quoted(place.clone())?,
+            false => Zeroizing::new(value.to_owned()),
+        };
+        Some(Scalar { text, written, place })
+    }
+
+    /// A text in single quotes as YAML 1.1 has it: there a line also ends at [`LINE_ENDS`], which PyYAML writes as they are.
+    ///
+    /// One of them stays what it is, and the indentation after it goes. It reads a next-line character as a line feed, and so
+    /// loses it: a text with one is left to be refused.
+    fn quoted(&mut self, place: Range<usize>) -> Option<Zeroizing<String>> {
+        let source = &self.text[place.clone()];
+        let inner = source.get(source.find('\'')? + 1..)?.strip_suffix('\'')?;
+        let mut text = Zeroizing::new(String::with_capacity(inner.len()));
+        let mut rest = inner;
+        while let Some(at) = rest.find(FOLDED) {
+            let (before, space) = rest.split_at(at);
+            let after = space.trim_start_matches(FOLDED);
+            let space = &space[..space.len() - after.len()];
+            unpaired(before, &mut text);
+            rest = after;
+            let space = space.replace("\r\n", "\n").replace('\r', "\n");
+            let mut ends = space.chars().filter(|c| !matches!(c, ' ' | '\t')).peekable();
+            match (ends.next(), ends.peek()) {
+                (None, _) => text.push_str(&space),
+                (Some('\n'), None) => text.push(' '),
+                (Some('\n'), Some(_)) => {}
+                (Some(end), _) => text.push(end),
+            }
+            text.extend(ends);
+        }
+        unpaired(rest, &mut text);
+        self.ends.retain(|at| !place.contains(at) || self.text[*at..].starts_with('\u{85}'));
+        Some(text)
     }
 
     fn enter(&mut self, line: usize, pairs: Option<Vec<(String, Node)>>) -> Result<(), YamlError> {
@@ -183,6 +225,14 @@ impl Reading<'_> {
     }
 }
 
+/// Two quotes within quotes are one.
+fn unpaired(quoted: &str, text: &mut String) {
+    for (at, part) in quoted.split("''").enumerate() {
+        text.push_str(if at == 0 { "" } else { "'" });
+        text.push_str(part);
+    }
+}
+
 /// A block from its `|` or `>` to its last character. The parser gives its content, and the indentation of what follows.
 fn block(text: &str, content: Range<usize>) -> Option<Range<usize>> {
     let before = text.get(..content.start)?.trim_end();
@@ -192,6 +242,10 @@ fn block(text: &str, content: Range<usize>) -> Option<Range<usize>> {
     Some(header..if end > content.start { end } else { before.len() })
 }
 
+/// Where YAML 1.1 ends a line and YAML 1.2 does not.
+const LINE_ENDS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
+/// What is folded within quotes.
+const FOLDED: [char; 7] = [' ', '\t', '\r', '\n', '\u{85}', '\u{2028}', '\u{2029}'];
 /// The indicator of a block at the end of its line, with a comment perhaps.
 static HEADER: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"[|>][-+1-9]{0,2}(?:[ \t]+#.*)?$").expect("a literal that the tests use"));
@@ -227,6 +281,25 @@ mod tests {
         ];
         let expected: Vec<_> = expected.map(|(key, how, place)| (key.to_owned(), how, place.to_owned())).into();
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_line_of_yaml_1_1_ends_within_quotes_and_nowhere_else() {
+        let text = |of: &str| scalars(of).into_iter().map(|(key, _, place)| (key, place)).collect::<Vec<_>>();
+        let source = "k: 'it''s \u{2028}\u{2029}  b\n\n   c\n  d '\n";
+        assert_eq!(text(source), [("k".to_owned(), source[3..source.len() - 1].to_owned())], "its whole place");
+        let Some(Node { kind: Kind::Mapping(pairs), .. }) = read(source).unwrap() else { panic!("a mapping") };
+        let Kind::Scalar(found) = &pairs[0].1.kind else { panic!("a scalar") };
+        assert_eq!(&**found.text, "it's\u{2028}\u{2029}b\nc d ");
+        for (refused, line) in [
+            ("a: b\nk: 'a\u{85}  b'\n", 2),
+            ("k: a\u{2028}b\n", 1),
+            ("k: \"a\u{2028}b\"\n", 1),
+            ("k: |\n  a\u{2028}  b\n", 2),
+            ("# a\u{2028}k: b\n", 1),
+        ] {
+            assert_eq!(read(refused).unwrap_err(), YamlError::LineEnd(line), "{refused:?}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `donjon adopt`: real deployers' files move in, values survive exactly, and what is left behind holds none of them.
 
+mod deployers;
 mod odd;
 
 use donjon_tests::{donjon::Donjon, tools};
@@ -11,7 +12,7 @@ use std::{
     process::Command,
 };
 
-fn python(arguments: &[&str]) -> String {
+pub(super) fn python(arguments: &[&str]) -> String {
     let ran = Command::new(tools::program("python3")).args(arguments).output().expect("python is there");
     assert!(ran.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&ran.stderr));
     String::from_utf8(ran.stdout).expect("it prints text")

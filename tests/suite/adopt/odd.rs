@@ -10,34 +10,51 @@ use zeroize::Zeroizing;
 
 #[test]
 fn what_pyyaml_reads_is_what_is_taken() {
-    let seen = compared("yaml", 200, &[]);
-    assert!(seen > 1_000, "{seen}");
+    let seen = compared("yaml", 300, &[]);
+    assert!(seen.values > 1_000, "{seen:?}");
+    assert!(seen.line_ends > 10 && seen.refused > 10 && seen.templates > 10, "{seen:?}");
 }
 
 #[test]
 fn what_ansible_vault_sealed_is_what_is_taken() {
     let seen = compared("vault", 40, &[Material::from("a password".to_owned())]);
-    assert!(seen > 150, "{seen}");
+    assert!(seen.values > 150, "{seen:?}");
 }
 
-fn compared(kind: &str, seeds: u32, passwords: &[Material]) -> usize {
-    let mut seen = 0;
+#[derive(Debug, Default)]
+struct Compared {
+    values: usize,
+    /// Files in which a line ends where it does for YAML 1.1 alone, as it is.
+    line_ends: usize,
+    /// Values that look like templates, of which heat makes nothing.
+    templates: usize,
+    /// Files that no two readers read alike.
+    refused: usize,
+}
+
+fn compared(kind: &str, seeds: u32, passwords: &[Material]) -> Compared {
+    let mut seen = Compared::default();
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     python(&[&script(), kind, &seeds.to_string(), &folder.path().display().to_string()]);
     for entry in fs::read_dir(folder.path()).expect("it is there") {
         let path = entry.expect("it can be listed").path();
         if path.extension().is_some_and(|extension| extension == "yml") {
-            seen += compare(&path, passwords);
+            let values = compare(&path, passwords);
+            seen.values += values.len();
+            seen.templates += values.iter().filter(|value| value.contains("{{") || value.contains("{%")).count();
+            let text = fs::read_to_string(&path).expect("it is text");
+            seen.line_ends += usize::from(text.contains(['\u{2028}', '\u{2029}']));
         } else if path.extension().is_some_and(|extension| extension == "refused") {
             let text = fs::read_to_string(&path).expect("it is text");
             assert!(matches!(yaml::read(&text), Err(yaml::YamlError::LineEnd(_))), "{text}");
+            seen.refused += 1;
         }
     }
     seen
 }
 
 /// The file as we take it, beside what Python read of it.
-fn compare(path: &Path, passwords: &[Material]) -> usize {
+fn compare(path: &Path, passwords: &[Material]) -> Vec<String> {
     let expected: BTreeMap<String, String> =
         serde_json::from_slice(&fs::read(path.with_extension("json")).expect("it is there")).expect("texts alone");
     let format = match path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.split('.').nth(1)) {
@@ -59,7 +76,7 @@ fn compare(path: &Path, passwords: &[Material]) -> usize {
     let ours: BTreeMap<String, String> =
         taken.given.iter().map(|given| (given.name.to_string(), text(given))).collect();
     assert_eq!(ours, expected, "{}", *opened.text);
-    ours.len()
+    ours.into_values().collect()
 }
 
 /// What YAML makes of words without quotes: taken where it is text, refused where it is not.

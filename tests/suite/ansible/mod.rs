@@ -3,6 +3,7 @@
 mod genconfig;
 mod kolla;
 mod meanwhile;
+mod odd;
 mod plugins;
 mod run;
 mod sanity;

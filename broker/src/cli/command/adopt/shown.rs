@@ -136,12 +136,15 @@ impl Told<'_> {
             (true, _) if !self.asked => format!("{count} values; the store was not asked: donjon is not up\n"),
             (true, _) => format!("{count} values; nothing was done yet\n"),
             (false, None) => {
-                let erase = match self.source.opened.sealed {
-                    Sealed::Archive | Sealed::Plain | Sealed::Vault => "--confirm erases it",
+                let then = match self.source.opened.sealed {
+                    Sealed::Archive => {
+                        "nothing in an archive is replaced; --confirm erases it, where its plan has nothing else"
+                    }
+                    Sealed::Plain | Sealed::Vault => {
+                        "--replace puts references in it, --confirm erases the original then"
+                    }
                 };
-                format!(
-                    "{count} values are stored and were read back; {file} is as it was: --replace puts references in it, {erase}\n"
-                )
+                format!("{count} values are stored and were read back; {file} is as it was: {then}\n")
             }
             (false, Some(replaced)) => {
                 let stays = match replaced.stays.is_empty() {
