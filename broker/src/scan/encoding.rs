@@ -1,5 +1,6 @@
 //! The forms in which a value may stand in a file.
 
+use super::quoting;
 use base64::{
     Engine,
     engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
@@ -28,23 +29,22 @@ pub enum Encoding {
 /// The bytes of one form. They are as secret as the value.
 pub type Form = Zeroizing<Vec<u8>>;
 
-/// Every form of a value, or of a piece of one, that is looked for. Forms that read the same come once, the plainest first.
-///
-/// White space is left out on both sides: base64 is wrapped, YAML blocks are indented.
+/// Every form of a value, or of a piece of one, that is looked for, white space as it is. Forms that read the same come
+/// once, the plainest first.
 pub fn forms(value: &[u8]) -> Vec<(Encoding, Form)> {
-    every(value, Forms { list: Vec::new(), spaces: Spaces::LeftOut, shortest: SHORTEST })
+    every(value, Forms { list: Vec::new(), shortest: SHORTEST })
 }
 
 /// Every form as it is written, of values that may be shorter, for covering them.
 pub fn written(value: &[u8]) -> impl Iterator<Item = Form> {
-    let forms = Forms { list: Vec::new(), spaces: Spaces::Kept, shortest: SHORTEST_COVERED };
+    let forms = Forms { list: Vec::new(), shortest: SHORTEST_COVERED };
     every(value, forms).into_iter().map(|(_, form)| form)
 }
 
 /// Every form in which a value lies in the memory of a process, white space as it is. Where it is long, its second half too:
 /// who frees memory writes over the first bytes of a block.
 pub fn in_memory(value: &[u8]) -> Vec<(Encoding, Form)> {
-    let mut forms = every(value, Forms { list: Vec::new(), spaces: Spaces::Kept, shortest: SHORTEST });
+    let mut forms = forms(value);
     if value.len() >= 2 * SHORTEST_HALF {
         forms.push((Encoding::Raw, Zeroizing::new(value[value.len() / 2..].to_vec())));
     }
@@ -66,49 +66,21 @@ fn every(value: &[u8], mut forms: Forms) -> Vec<(Encoding, Form)> {
             forms.add(Encoding::Url, percent(value, kept, digits, Some(b'+')));
         }
     }
-    if let Ok(text) = std::str::from_utf8(value) {
-        for digits in [LOWER, UPPER] {
-            forms.add(Encoding::Json, json(text, digits, |_| Escape::Short));
-            forms
-                .add(Encoding::Json, json(text, digits, |c| if c.is_ascii() { Escape::Short } else { Escape::Number }));
-            forms.add(
-                Encoding::Json,
-                json(text, digits, |c| if "<>&\u{2028}\u{2029}".contains(c) { Escape::Number } else { Escape::Short }),
-            );
-            forms.add(Encoding::Json, json(text, digits, |c| if c == '/' { Escape::Backslash } else { Escape::Short }));
-            forms.add(Encoding::Json, json(text, digits, |_| Escape::Number));
-        }
-    }
-    let quote = |with: &[u8]| -> Form { replace(value, |byte| (byte == b'\'').then_some(with)) };
-    forms.add(Encoding::Quoted, quote(b"''"));
-    forms.add(Encoding::Quoted, quote(b"'\\''"));
-    forms.add(Encoding::Quoted, quote(b"'\"'\"'"));
-    // In double quotes of a shell, and with a backslash before all that is not a word.
-    forms.add(Encoding::Quoted, backslash(value, |byte| b"\"\\$`".contains(&byte)));
-    forms.add(
-        Encoding::Quoted,
-        backslash(value, |byte| byte.is_ascii() && !byte.is_ascii_alphanumeric() && !b"-_./,:@%+=".contains(&byte)),
-    );
+    let text = std::str::from_utf8(value).ok();
+    text.into_iter().flat_map(quoting::json_forms).for_each(|form| forms.add(Encoding::Json, form));
+    forms.add(Encoding::Quoted, quoting::doubled(value));
+    text.into_iter().flat_map(quoting::yaml_forms).for_each(|form| forms.add(Encoding::Quoted, form));
+    quoting::shell_forms(value).into_iter().for_each(|form| forms.add(Encoding::Quoted, form));
     forms.list
 }
 
 struct Forms {
     list: Vec<(Encoding, Form)>,
-    spaces: Spaces,
     shortest: usize,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Spaces {
-    LeftOut,
-    Kept,
-}
-
 impl Forms {
-    fn add(&mut self, encoding: Encoding, mut form: Form) {
-        if self.spaces == Spaces::LeftOut {
-            form.retain(|byte| !is_space(*byte));
-        }
+    fn add(&mut self, encoding: Encoding, form: Form) {
         if form.len() >= self.shortest && self.list.iter().all(|(_, other)| **other != *form) {
             self.list.push((encoding, form));
         }
@@ -151,68 +123,8 @@ fn percent(value: &[u8], kept: &str, digits: &[u8; 16], space: Option<u8>) -> Fo
     text
 }
 
-enum Escape {
-    Short,
-    Backslash,
-    Number,
-}
-
-fn json(text: &str, digits: &[u8; 16], escape: impl Fn(char) -> Escape) -> Form {
-    let mut out = Zeroizing::new(Vec::with_capacity(text.len() * 6));
-    for c in text.chars() {
-        let short = match c {
-            '"' => Some(b'"'),
-            '\\' => Some(b'\\'),
-            '\n' => Some(b'n'),
-            '\r' => Some(b'r'),
-            '\t' => Some(b't'),
-            '\u{8}' => Some(b'b'),
-            '\u{c}' => Some(b'f'),
-            _ => None,
-        };
-        match (escape(c), short) {
-            (Escape::Number, _) => number(c, digits, &mut out),
-            (Escape::Short | Escape::Backslash, Some(letter)) => out.extend_from_slice(&[b'\\', letter]),
-            (Escape::Short | Escape::Backslash, None) if c < ' ' => number(c, digits, &mut out),
-            (Escape::Backslash, None) if c.is_ascii() => out.extend_from_slice(&[b'\\', c as u8]),
-            (Escape::Short | Escape::Backslash, None) => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
-        }
-    }
-    out
-}
-
-fn number(c: char, digits: &[u8; 16], out: &mut Vec<u8>) {
-    for unit in c.encode_utf16(&mut [0; 2]) {
-        let [high, low] = unit.to_be_bytes();
-        out.extend_from_slice(b"\\u");
-        out.extend_from_slice(&two_digits(high, digits));
-        out.extend_from_slice(&two_digits(low, digits));
-    }
-}
-
-fn replace<'a>(value: &[u8], with: impl Fn(u8) -> Option<&'a [u8]>) -> Form {
-    let mut out = Zeroizing::new(Vec::with_capacity(value.len() * 5));
-    for byte in value {
-        match with(*byte) {
-            Some(other) => out.extend_from_slice(other),
-            None => out.push(*byte),
-        }
-    }
-    out
-}
-
-fn backslash(value: &[u8], before: impl Fn(u8) -> bool) -> Form {
-    let mut out = Zeroizing::new(Vec::with_capacity(value.len() * 2));
-    for byte in value {
-        if before(*byte) {
-            out.push(b'\\');
-        }
-        out.push(*byte);
-    }
-    out
-}
-
-fn two_digits(byte: u8, digits: &[u8; 16]) -> [u8; 2] {
+/// A byte in two digits.
+pub(super) fn two_digits(byte: u8, digits: &[u8; 16]) -> [u8; 2] {
     [digits[usize::from(byte >> 4)], digits[usize::from(byte & 15)]]
 }
 
@@ -222,8 +134,10 @@ pub const SHORTEST: usize = 8;
 const SHORTEST_HALF: usize = 16;
 /// What is covered may be shorter: covering too much does no harm.
 const SHORTEST_COVERED: usize = 4;
-const LOWER: &[u8; 16] = b"0123456789abcdef";
-const UPPER: &[u8; 16] = b"0123456789ABCDEF";
+/// The digits of hex.
+pub(super) const LOWER: &[u8; 16] = b"0123456789abcdef";
+/// The same in upper case.
+pub(super) const UPPER: &[u8; 16] = b"0123456789ABCDEF";
 
 #[cfg(test)]
 mod tests {
@@ -231,7 +145,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn has(value: &[u8], encoding: Encoding, written: &[u8]) -> bool {
-        forms(value).iter().any(|(of, form)| *of == encoding && **form == *written)
+        let bare = |text: &[u8]| text.iter().copied().filter(|byte| !is_space(*byte)).collect::<Vec<u8>>();
+        forms(value).iter().any(|(of, form)| *of == encoding && bare(form) == bare(written))
     }
 
     proptest! {
@@ -248,10 +163,9 @@ mod tests {
 
         #[test]
         fn json_of_any_text_is_one_of_the_forms(text in "\\PC{8,40}|[ -~\\n\\t\"\\\\]{8,40}") {
-            prop_assume!(text.bytes().filter(|b| !is_space(*b)).count() >= SHORTEST);
             let quoted = serde_json::to_string(&text).unwrap();
-            let written: Vec<u8> = quoted[1..quoted.len() - 1].bytes().filter(|b| !is_space(*b)).collect();
-            prop_assert!(forms(text.as_bytes()).iter().any(|(_, form)| **form == written));
+            let written = &quoted.as_bytes()[1..quoted.len() - 1];
+            prop_assert!(forms(text.as_bytes()).iter().any(|(_, form)| **form == *written));
         }
     }
 

@@ -24,10 +24,12 @@ pub mod finding;
 pub mod history;
 pub mod memory;
 pub mod needles;
+mod quoting;
 pub mod search;
 pub mod sieve;
 pub mod stream;
 pub mod walk;
+mod window;
 pub mod witness;
 
 pub use elsewhere::Elsewhere;

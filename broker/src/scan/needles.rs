@@ -1,6 +1,9 @@
 //! The needles of a scan: every form of every stored value, in one automaton.
 
-use super::encoding::{Encoding, Form, SHORTEST, forms};
+use super::{
+    encoding::{Encoding, Form, SHORTEST, forms},
+    window::{Between, Gaps, Window},
+};
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use donjon_drivers::material::Material;
 use donjon_policies::name::SecretName;
@@ -45,6 +48,8 @@ pub struct NotLookedFor {
 pub enum Why {
     /// Its value has fewer than 8 bytes and would be found everywhere.
     TooShort,
+    /// So much of its value is white space that it is looked for encoded alone.
+    Spaces,
     /// The catalogue says that it is no secret: an identifier.
     NoSecret,
     /// It is assembled from other secrets, which are looked for themselves.
@@ -69,10 +74,80 @@ pub struct Needles {
 pub(super) struct Pattern {
     /// How long it is.
     pub length: usize,
-    /// What it is a form of: an index into the owners, and how it is written.
-    pub of: Vec<(usize, Encoding)>,
+    /// What it is a form of.
+    pub of: Vec<Meaning>,
     /// How far beyond it other pieces of the same value may lie, in bytes of the file; 0 for a whole value.
     pub reach: u64,
+}
+
+/// What a byte string is where it is found.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Meaning {
+    /// Whose value: an index into the owners.
+    pub owner: usize,
+    /// How it is written.
+    pub encoding: Encoding,
+    shape: Shape,
+}
+
+/// What has to be around the bytes of a needle.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Shape {
+    /// A long one may be wrapped anywhere.
+    Any,
+    /// A few letters with spaces between them are chance, not a leak. So white space is where the value has it.
+    Spaced(Gaps),
+    /// A form that ends with a backslash, without it: a line ends there, which it seems to fold.
+    Folded(Gaps),
+}
+
+impl Meaning {
+    /// Whether it depends on what comes behind it.
+    pub(super) fn ends_folded(&self) -> bool {
+        matches!(self.shape, Shape::Folded(_))
+    }
+
+    /// Whether it is what was found in a window.
+    pub(super) fn is_at(&self, window: &Window, start: usize, end: usize) -> bool {
+        let between = if self.encoding == Encoding::Base64 { Between::Lines } else { Between::Nothing };
+        let spaced = |gaps| end - start >= LONG_ENOUGH_TO_WRAP || window.has((start, end), gaps, between);
+        match &self.shape {
+            Shape::Any => true,
+            Shape::Spaced(gaps) => spaced(gaps),
+            Shape::Folded(gaps) => window.is_folded(end) && spaced(gaps),
+        }
+    }
+}
+
+/// A byte string and one meaning of it.
+struct Needle {
+    text: Form,
+    meaning: Meaning,
+    reach: u64,
+}
+
+/// A form as it is in a window, and what has to be around it. None where too little is left of it.
+fn shaped(form: &[u8]) -> Vec<(Form, Shape)> {
+    let mut window = Window::new();
+    window.take_in(form, 0);
+    let (gaps, length) = window.shape();
+    let text = Form::new(window.text);
+    let enough = text.len() >= SHORTEST || (text.len() >= FEWEST_BESIDE_SPACES && !gaps.is_empty());
+    if length < SHORTEST as u64 || !enough {
+        return Vec::new();
+    }
+    let mut shapes = Vec::new();
+    let backslashes = text.iter().rev().take_while(|byte| **byte == b'\\').count();
+    if backslashes % 2 == 1 {
+        shapes.push((Form::new(text[..text.len() - 1].to_vec()), Shape::Folded(gaps.clone())));
+    }
+    // At the beginning of a line these two seem to go on with one that was folded.
+    if let Some(rest) = form.strip_prefix(b"\\ ") {
+        shapes.extend(shaped(rest));
+    }
+    let whole = if text.len() >= LONG_ENOUGH_TO_WRAP { Shape::Any } else { Shape::Spaced(gaps) };
+    shapes.push((text, whole));
+    shapes
 }
 
 /// The needles could not be made into an automaton.
@@ -84,10 +159,10 @@ impl Needles {
     /// Builds the automaton. The values and their forms are dropped and wiped on the way.
     pub fn new(wanted: Vec<Wanted>, mut not_looked_for: Vec<NotLookedFor>) -> Result<Self, TooMany> {
         let mut owners = Vec::new();
-        let mut written: Vec<(Form, usize, Encoding, u64)> = Vec::new();
+        let mut written: Vec<Needle> = Vec::new();
         for Wanted { name, standing, material } in wanted {
             let owner = owners.len();
-            let mut long_enough = false;
+            let (mut long_enough, mut as_it_is) = (false, false);
             for value in inner(&material) {
                 let bytes = value.expose(); // EXPOSE: encoded into forms that are wiped
                 let pieces = pieces(bytes);
@@ -95,26 +170,32 @@ impl Needles {
                     if pieces.len() == 1 && pieces[0].len() == bytes.len() { 0 } else { bytes.len() as u64 * 6 };
                 for (encoding, form) in pieces.into_iter().flat_map(forms) {
                     long_enough = true;
-                    written.push((form, owner, encoding, reach));
+                    for (text, shape) in shaped(&form) {
+                        as_it_is |= encoding == Encoding::Raw;
+                        written.push(Needle { text, meaning: Meaning { owner, encoding, shape }, reach });
+                    }
                 }
             }
-            if !long_enough {
-                not_looked_for.push(NotLookedFor { secret: name.clone(), why: Why::TooShort });
+            match (long_enough, as_it_is) {
+                (true, true) => {}
+                (true, false) => not_looked_for.push(NotLookedFor { secret: name.clone(), why: Why::Spaces }),
+                (false, _) => not_looked_for.push(NotLookedFor { secret: name.clone(), why: Why::TooShort }),
             }
             owners.push((name, standing));
         }
-        written.sort_by(|a, b| (&*a.0, a.1, a.2).cmp(&(&*b.0, b.1, b.2)));
+        written.sort_by(|a, b| (&*a.text, &a.meaning).cmp(&(&*b.text, &b.meaning)));
         let mut patterns: Vec<Pattern> = Vec::new();
-        let mut distinct: Vec<&Form> = Vec::new();
-        for (form, owner, encoding, reach) in &written {
-            if distinct.last().is_none_or(|last| **last != *form) {
-                distinct.push(form);
-                patterns.push(Pattern { length: form.len(), of: Vec::new(), reach: *reach });
+        let mut distinct: Vec<Form> = Vec::new();
+        for Needle { text, meaning, reach } in written {
+            if distinct.last().is_none_or(|last| **last != *text) {
+                patterns.push(Pattern { length: text.len(), of: Vec::new(), reach });
+                distinct.push(text);
             }
+            // The plainest of what reads the same tells how it is written.
             if let Some(pattern) = patterns.last_mut()
-                && pattern.of.last().is_none_or(|(last, _)| last != owner)
+                && pattern.of.iter().all(|other| (other.owner, &other.shape) != (meaning.owner, &meaning.shape))
             {
-                pattern.of.push((*owner, *encoding));
+                pattern.of.push(meaning);
             }
         }
         let longest = patterns.iter().map(|pattern| pattern.length).max().unwrap_or(0);
@@ -131,8 +212,7 @@ impl Needles {
         };
         not_looked_for.sort_unstable();
         not_looked_for.dedup();
-        let looked_for =
-            patterns.iter().flat_map(|pattern| &pattern.of).map(|(owner, _)| owners[*owner].0.clone()).collect();
+        let looked_for = patterns.iter().flat_map(|pattern| &pattern.of).map(|of| owners[of.owner].0.clone()).collect();
         Ok(Self { looked_for, automaton, patterns, owners, longest, not_looked_for, declared: BTreeMap::new() })
     }
 
@@ -193,5 +273,9 @@ fn windows(value: &[u8]) -> Vec<&[u8]> {
 
 /// Up to so many bytes a value is looked for whole.
 const LONGEST_WHOLE: usize = 128;
+/// A needle of so many characters is found with white space inside it, too.
+const LONG_ENOUGH_TO_WRAP: usize = 16;
+/// With fewer characters beside its white space a value would be found everywhere.
+const FEWEST_BESIDE_SPACES: usize = 4;
 /// The bytes of a piece.
 const PIECE: usize = 48;

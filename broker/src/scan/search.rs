@@ -5,7 +5,7 @@ use super::{
     elsewhere::{self, Elsewhere, Process},
     finding::{Finding, Place, Report},
     history,
-    needles::Needles,
+    needles::{Meaning, Needles},
     stream::{self, Hit},
     walk::{self, Found},
 };
@@ -265,20 +265,18 @@ impl Scan<'_> {
 /// One leak is one finding, though its pieces and its forms may each be a hit: `beyond` holds where the next may begin.
 fn findings(needles: &Needles, place: &Place, hit: Hit, beyond: &mut BTreeMap<usize, u64>, report: &mut Report) {
     let pattern = &needles.patterns[hit.pattern];
-    for (owner, encoding) in &pattern.of {
-        let next = beyond.entry(*owner).or_default();
-        if hit.offset < *next {
-            continue;
-        }
-        *next = hit.offset + (pattern.length as u64).max(pattern.reach);
-        let (secret, standing) = needles.owners[*owner].clone();
-        if matches!(place, Place::File { path } if needles.declared.get(path).is_some_and(|sink| sink.contains(&secret)))
-        {
-            report.declared += 1;
-            continue;
-        }
-        report.found(Finding { secret, standing, encoding: *encoding, place: place.clone(), offset: hit.offset });
+    let Meaning { owner, encoding, .. } = &pattern.of[hit.of];
+    let next = beyond.entry(*owner).or_default();
+    if hit.offset < *next {
+        return;
     }
+    *next = hit.offset + (pattern.length as u64).max(pattern.reach);
+    let (secret, standing) = needles.owners[*owner].clone();
+    if matches!(place, Place::File { path } if needles.declared.get(path).is_some_and(|sink| sink.contains(&secret))) {
+        report.declared += 1;
+        return;
+    }
+    report.found(Finding { secret, standing, encoding: *encoding, place: place.clone(), offset: hit.offset });
 }
 
 const ENDED: &str = "the scan was ended before it was done";

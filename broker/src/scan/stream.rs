@@ -1,6 +1,6 @@
 //! Searching a stream in bounded memory: chunk by chunk, white space left out, needles found across chunk borders.
 
-use super::{encoding::is_space, needles::Needles};
+use super::{needles::Needles, window::Window};
 use std::io::{self, ErrorKind, Read};
 
 /// A needle in a stream.
@@ -8,90 +8,70 @@ use std::io::{self, ErrorKind, Read};
 pub(super) struct Hit {
     /// Which pattern.
     pub pattern: usize,
+    /// What it is here: an index into what the pattern is a form of.
+    pub of: usize,
     /// Where its first byte is in the stream.
     pub offset: u64,
 }
 
 /// Reads to the end and tells every hit, in the order of where they end. Returns how many bytes were read.
 pub(super) fn search(needles: &Needles, from: &mut dyn Read, tell: &mut dyn FnMut(Hit)) -> io::Result<u64> {
-    let mut window = Window { text: Vec::new(), runs: Vec::new(), searched: 0 };
+    let mut searched = Searched { window: Window::new(), text: 0, folded: false };
     let mut chunk = vec![0; CHUNK];
-    let mut read = 0_u64;
+    // A backslash at the end is held back, at the beginning of the chunk, till it is seen what follows.
+    let (mut read, mut held) = (0_u64, 0);
     loop {
-        let count = match from.read(&mut chunk) {
-            Ok(0) => return Ok(read),
+        let count = match from.read(&mut chunk[held..]) {
+            Ok(0) => 0,
             Ok(count) => count,
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         };
-        window.take_in(&chunk[..count], read);
+        let (at, whole) = (read - held as u64, held + count);
         read += count as u64;
-        window.search(needles, tell);
-        window.forget_all_but(needles.longest.saturating_sub(1));
-    }
-}
-
-/// The part of the stream that can still belong to a needle, without its white space.
-struct Window {
-    text: Vec<u8>,
-    /// Where each run of the text was in the stream: its start in the text, and there.
-    runs: Vec<(usize, u64)>,
-    /// How much of the text was searched before.
-    searched: usize,
-}
-
-impl Window {
-    fn take_in(&mut self, chunk: &[u8], at: u64) {
-        let mut offset = at;
-        for run in chunk.split(|byte| is_space(*byte)) {
-            if !run.is_empty() {
-                self.runs.push((self.text.len(), offset));
-                self.text.extend_from_slice(run);
-            }
-            offset += run.len() as u64 + 1;
+        held = usize::from(count > 0 && chunk[whole - 1] == b'\\');
+        searched.window.take_in(&chunk[..whole - held], at);
+        searched.search(needles, tell);
+        if count == 0 {
+            return Ok(read);
         }
+        chunk[0] = b'\\';
     }
+}
 
+/// A window, and how much of its text was searched before.
+struct Searched {
+    window: Window,
+    text: usize,
+    /// Whether it was known that a line was folded at the end of that.
+    folded: bool,
+}
+
+impl Searched {
     fn search(&mut self, needles: &Needles, tell: &mut dyn FnMut(Hit)) {
         let Some(automaton) = &needles.automaton else { return };
-        for found in automaton.find_overlapping_iter(&self.text) {
-            if found.end() <= self.searched {
+        let known_since = !self.folded && self.window.is_folded(self.text);
+        for found in automaton.find_overlapping_iter(&self.window.text) {
+            let again = found.end() == self.text && known_since;
+            if found.end() <= self.text && !again {
                 continue;
             }
-            let (first, last) = (self.offset(found.start()), self.offset(found.end() - 1));
-            // A few letters with spaces between them are chance, not a leak.
-            if found.len() < LONG_ENOUGH_TO_WRAP && last - first != found.len() as u64 - 1 {
-                continue;
+            let pattern = found.pattern().as_usize();
+            for (of, meaning) in needles.patterns[pattern].of.iter().enumerate() {
+                if (!again || meaning.ends_folded()) && meaning.is_at(&self.window, found.start(), found.end()) {
+                    tell(Hit { pattern, of, offset: self.window.offset(found.start()) });
+                }
             }
-            tell(Hit { pattern: found.pattern().as_usize(), offset: first });
         }
-        self.searched = self.text.len();
-    }
-
-    fn offset(&self, at: usize) -> u64 {
-        let run = self.runs.partition_point(|(start, _)| *start <= at).saturating_sub(1);
-        let (start, offset) = self.runs[run];
-        offset + (at - start) as u64
+        self.forget_all_but(needles.longest);
     }
 
     fn forget_all_but(&mut self, kept: usize) {
-        let gone = self.text.len().saturating_sub(kept);
-        if gone == 0 {
-            return;
-        }
-        let first = self.runs.partition_point(|(start, _)| *start <= gone).saturating_sub(1);
-        self.runs.drain(..first);
-        for (start, offset) in &mut self.runs {
-            // The first run may have begun in what is forgotten.
-            *offset += gone.saturating_sub(*start) as u64;
-            *start = start.saturating_sub(gone);
-        }
-        self.text.drain(..gone);
-        self.searched = self.text.len();
+        self.window.forget_all_but(kept);
+        self.text = self.window.text.len();
+        self.folded = self.window.is_folded(self.text);
     }
 }
 
 /// How much is read at once.
 pub(super) const CHUNK: usize = 128 * 1024;
-/// A needle of so many characters is found with white space inside it, too.
-const LONG_ENOUGH_TO_WRAP: usize = 16;

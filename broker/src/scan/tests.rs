@@ -45,9 +45,8 @@ impl Read for Crumbs<'_> {
 fn found_in(needles: &Needles, text: &[u8], at_once: usize) -> Vec<(String, Encoding, u64)> {
     let mut found = Vec::new();
     let read = stream::search(needles, &mut Crumbs(text, at_once), &mut |hit| {
-        for (owner, encoding) in &needles.patterns[hit.pattern].of {
-            found.push((needles.owners[*owner].0.to_string(), *encoding, hit.offset));
-        }
+        let of = &needles.patterns[hit.pattern].of[hit.of];
+        found.push((needles.owners[of.owner].0.to_string(), of.encoding, hit.offset));
     });
     assert_eq!(read.unwrap(), text.len() as u64);
     found
@@ -77,7 +76,8 @@ const ALL: [Encoding; 6] =
 proptest! {
     #[test]
     fn every_seeded_leak_is_found(
-        value in "[A-Za-z0-9]{8,64}|[!-~]{8,64}|[A-Za-z0-9]{129,400}|[!-~äöü€🦀]{16,60}",
+        value in "[A-Za-z0-9]{8,64}|[!-~]{8,64}|[A-Za-z0-9]{129,400}|[!-~äöü€🦀]{16,60}\
+            |[!-~]{8,12}|[a-z]{2,9}([ \\t\\n][a-z]{3,9}){2,5}|[!-~]{3,5} {1,3}[!-~]{4,9}|[ -~]{140,300}",
         how in select(&ALL[..]),
         variant in 0_usize..6,
         before in "[a-z ,.\\n]{0,300}",
@@ -94,6 +94,16 @@ proptest! {
         prop_assert!(!found.is_empty(), "{how:?} of a value of {} bytes was missed", value.len());
         let range = before.len() as u64..(before.len() + leak.len() + 2) as u64;
         prop_assert!(found.iter().all(|(name, _, offset)| name == "secret" && range.contains(offset)), "{:?}", found);
+    }
+
+    #[test]
+    fn base64_of_a_short_value_is_found_where_its_line_ends(
+        value in "[!-~]{8,11}", before in 0_usize..3, at in 1_usize..8, indented in "\\r?\\n[ \\t]{0,6}",
+    ) {
+        let mut text = general_purpose::STANDARD.encode(format!("{}{value}", &"ab"[..before]));
+        text.insert_str(at + 2, &indented);
+        let found = found_in(&needles(&[("p", &value)]), text.as_bytes(), 1000);
+        prop_assert!(found.iter().any(|(_, encoding, _)| *encoding == Encoding::Base64), "{:?}", text);
     }
 
     #[test]
@@ -152,6 +162,68 @@ fn keys_are_found_in_every_dress_and_their_public_half_is_no_leak() {
         let another = another.material().expose(); // EXPOSE: a test value
         assert_eq!(found_in(&needles, another, 1000), [], "{recipe}: what all keys have in common is no leak");
     }
+}
+
+#[test]
+fn a_short_value_with_white_space_is_found_as_it_is_and_its_words_elsewhere_are_no_leak() {
+    let needles = needles(&[
+        ("horse", "correct horse"),
+        ("user", "user name"),
+        ("wide", "ab      cd"),
+        ("letters", "my pass 1"),
+        ("lines", "one\ntwo 3"),
+        ("ends", "backslash 1\\"),
+        ("begins", "\\ beginning"),
+    ]);
+    assert_eq!(needles.not_looked_for, []);
+    let found = |text: &str| -> Vec<String> {
+        let mut names: Vec<_> = found_in(&needles, text.as_bytes(), 3).into_iter().map(|(name, ..)| name).collect();
+        assert_eq!(names.len(), found_in(&needles, text.as_bytes(), 1000).len(), "{text:?}");
+        names.dedup();
+        names
+    };
+    for (name, text) in [
+        ("horse", "password=correct horse\n"),
+        ("horse", "{\"p\": \"correct horse\"}"),
+        ("horse", "P=correct\\ horse"),
+        ("horse", "p: some text that is folded, correct\n  horse"),
+        ("horse", "p: \"some text that is folded, correct\\\n  \\ horse\""),
+        ("horse", "p: \"some text that is folded, corr\\\n  ect horse\""),
+        ("user", "'user name'"),
+        ("wide", "ab      cd"),
+        ("letters", "my pass 1"),
+        ("lines", "p: |\n  one\n  two 3\n"),
+        ("lines", "p: 'one\n\n  two 3'\n"),
+        ("lines", r#""one\ntwo 3""#),
+        ("ends", "backslash 1\\"),
+        ("ends", "backslash 1\\ "),
+        ("ends", "backslash 1\\\nnext line"),
+        ("ends", r#""backslash 1\\""#),
+        ("begins", "\\ beginning\n"),
+        ("begins", "x\n\\ beginning\n"),
+    ] {
+        assert_eq!(found(text), [name], "{text:?}");
+    }
+    for text in [
+        "correcthorse username abcd mypass1 onetwo3",
+        "cor rect horse, corre\ncthorse, correct  horse, correct\thorse",
+        "u sername, use rname, user_name, ab cd, ab\n cd",
+        "m y p a s s 1, mypass 1, my\u{a0}pass 1",
+        "one two 3, onetwo 3, o\nne\ntwo 3",
+        "backslash 1\nnext, backslash 1 \\, back\nslash 1\\",
+    ] {
+        assert_eq!(found(text), [""; 0], "{text:?}");
+    }
+}
+
+#[test]
+fn a_value_that_is_mostly_white_space_is_said_to_be_looked_for_encoded_alone() {
+    let needles = needles(&[("spaces", "a       b"), ("ends", "   abcd   ")]);
+    let not: Vec<_> = needles.not_looked_for.iter().map(|not| (not.secret.as_str(), not.why)).collect();
+    assert_eq!(not, [("ends", Why::Spaces), ("spaces", Why::Spaces)]);
+    assert_eq!(found_in(&needles, b"a       b ab    abcd   ", 5), []);
+    let found = found_in(&needles, hex::encode("a       b").as_bytes(), 5);
+    assert_eq!(found, [("spaces".to_owned(), Encoding::Hex, 0)]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `donjon scan`: what lies in clear is found and named, in files and in a git history, and no value is ever printed.
 
 mod recall;
+mod written;
 
 use donjon_tests::donjon::Donjon;
 use serde_json::Value;

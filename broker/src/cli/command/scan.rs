@@ -97,6 +97,7 @@ fn people(reply: &Value) -> String {
     for not in list(&reply["not_looked_for"]) {
         let why = match not["why"].as_str() {
             Some("too_short") => "its value is shorter than 8 bytes",
+            Some("spaces") => "it is white space but for a few characters, and was looked for encoded alone",
             Some("no_secret") => "it is an identifier",
             Some("assembled") => "it is assembled from other secrets, which were",
             Some(_) | None => "",
