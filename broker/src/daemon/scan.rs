@@ -152,9 +152,9 @@ async fn every_version(
 }
 
 fn event(progress: Progress) -> Event {
-    let Progress { read, bytes, found } = progress;
+    let Progress { read, bytes, found, done, total } = progress;
     let text = format!("searched {read} files and objects, {} MB; {found} findings", bytes / 1_000_000);
-    Event { text, done: Some(read), total: None }
+    Event { text, done: Some(done), total }
 }
 
 const TOLD_EVERY: Duration = Duration::from_millis(200);

@@ -71,6 +71,15 @@ pub(super) fn objects(repository: &Path, visit: &mut Visit<'_>) -> Result<(), Hi
     }
 }
 
+/// How many objects there are, as git has it written down: one that is stored twice is counted twice.
+pub(super) fn count(repository: &Path) -> Option<u64> {
+    let counted =
+        git(repository).args(["count-objects", "--verbose"]).output().ok().filter(|out| out.status.success())?;
+    let text = String::from_utf8(counted.stdout).ok()?;
+    let number = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.parse::<u64>().ok());
+    Some(number("count: ")? + number("in-pack: ")?)
+}
+
 /// Where the history first has each of these blobs. What no branch, tag or reflog reaches has no name.
 pub(super) fn names(repository: &Path, blobs: &BTreeSet<String>) -> Result<BTreeMap<String, Name>, HistoryError> {
     let mut names = BTreeMap::new();

@@ -27,9 +27,14 @@ pub struct Progress {
     pub bytes: u64,
     /// Findings so far.
     pub found: u64,
+    /// Files, git objects, processes and outputs that are behind it.
+    pub done: u64,
+    /// How many there are; none where nobody knows.
+    pub total: Option<u64>,
 }
 
-/// Searches files, folders, the archives and git histories in them, and other places. `tell` is called for each file and object and may end the scan.
+/// Searches files, folders, the archives and git histories in them, and other places. `tell` is called
+/// for each file and object, and again and again in a long one, and may end the scan.
 ///
 /// This blocks, and reads as fast as the disk gives.
 pub fn search(
@@ -38,7 +43,14 @@ pub fn search(
     elsewhere: &[Elsewhere],
     tell: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Report {
-    let mut scan = Scan { needles, report: Report::default(), tell };
+    let beside = elsewhere.iter().map(|place| match place {
+        Elsewhere::Processes => Process::all().map_or(0, |all| all.len() as u64),
+        Elsewhere::Journal => 1,
+        // Counted when they are listed.
+        Elsewhere::Containers => 0,
+    });
+    let total = walk::count(roots).map(|files| files + beside.sum::<u64>());
+    let mut scan = Scan { needles, report: Report::default(), tell, done: 0, total };
     for root in roots {
         if scan.root(root).is_break() {
             scan.report.unsearched(root, ENDED);
@@ -59,6 +71,8 @@ struct Scan<'a> {
     needles: &'a Needles,
     report: Report,
     tell: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
+    done: u64,
+    total: Option<u64>,
 }
 
 impl Scan<'_> {
@@ -66,7 +80,11 @@ impl Scan<'_> {
         let mut walk = walk::Walk::new(root);
         while let Some(found) = walk.next(&mut self.report) {
             match found {
-                Found::File { path, mut file } => {
+                Found::File(path) => {
+                    let Some(mut file) = walk::open(&path, &mut self.report) else {
+                        self.done += 1;
+                        continue;
+                    };
                     let place = Place::File { path: path.display().to_string() };
                     match self.content(&place, &mut file, 0, &mut Budget::new()) {
                         Ok(()) => self.report.files += 1,
@@ -197,6 +215,7 @@ impl Scan<'_> {
                     self.told()
                 }
                 Ok(containers) => {
+                    self.total = self.total.map(|total| total + containers.len() as u64);
                     for container in containers {
                         self.output("podman", &["inspect", &container]);
                         self.told()?;
@@ -249,16 +268,49 @@ impl Scan<'_> {
     }
 
     fn read(&mut self, place: &Place, from: &mut dyn Read) -> io::Result<()> {
-        let Self { needles, report, .. } = self;
+        let progress = self.progress();
+        let Self { needles, report, tell, .. } = self;
         let mut beyond = BTreeMap::new();
-        let read = stream::search(needles, from, &mut |hit| findings(needles, place, hit, &mut beyond, report))?;
+        let mut told = Told { from, tell: *tell, progress, silent: 0 };
+        let read = stream::search(needles, &mut told, &mut |hit| findings(needles, place, hit, &mut beyond, report))?;
         report.bytes += read;
         Ok(())
     }
 
     fn told(&mut self) -> ControlFlow<()> {
+        self.done += 1;
+        let progress = self.progress();
+        (self.tell)(progress)
+    }
+
+    fn progress(&self) -> Progress {
         let Report { files, objects, bytes, found, .. } = self.report;
-        (self.tell)(Progress { read: files + objects, bytes, found })
+        // Some more have come since.
+        let total = self.total.filter(|total| *total >= self.done);
+        Progress { read: files + objects, bytes, found, done: self.done, total }
+    }
+}
+
+/// A stream that tells how far it is, and ends with an error where the scan is to end.
+struct Told<'a> {
+    from: &'a mut dyn Read,
+    tell: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
+    progress: Progress,
+    silent: u64,
+}
+
+impl Read for Told<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.from.read(into)?;
+        self.progress.bytes += count as u64;
+        self.silent += count as u64;
+        if self.silent >= TOLD_EVERY {
+            self.silent = 0;
+            if (self.tell)(self.progress).is_break() {
+                return Err(io::Error::other(ENDED));
+            }
+        }
+        Ok(count)
     }
 }
 
@@ -279,6 +331,8 @@ fn findings(needles: &Needles, place: &Place, hit: Hit, beyond: &mut BTreeMap<us
     report.found(Finding { secret, standing, encoding: *encoding, place: place.clone(), offset: hit.offset });
 }
 
+/// A long stream tells how far it is each time that so many bytes were read.
+const TOLD_EVERY: u64 = 4 << 20;
 const ENDED: &str = "the scan was ended before it was done";
 /// ESRCH: what a process that is ending answers.
 const NO_PROCESS: i32 = 3;

@@ -286,6 +286,43 @@ fn a_scan_can_be_ended_and_says_that_it_was() {
     assert_eq!((report.files, report.found, report.unsearched_count), (1, 0, 1));
 }
 
+#[test]
+fn it_is_told_how_far_a_scan_is_and_of_how_much() {
+    let folder = repository();
+    write(&folder.path().join("long"), &vec![b'.'; 10 << 20]);
+    rustix::fs::mknodat(rustix::fs::CWD, folder.path().join("pipe"), rustix::fs::FileType::Fifo, 0o600.into(), 0)
+        .unwrap();
+    let mut told = Vec::new();
+    let report =
+        search(&needles(&[("p", PASSWORD)]), &[folder.path().to_owned()], &[Elsewhere::Processes], &mut |at| {
+            told.push(at);
+            ControlFlow::Continue(())
+        });
+    assert_eq!(report.objects, 9);
+    let known = report.files + report.objects;
+    let total = told[0].total.unwrap();
+    assert!(total > known && told[..known as usize].iter().all(|at| at.total == Some(total)), "{told:?}");
+    assert!(told.windows(2).all(|two| two[0].done <= two[1].done && two[0].bytes <= two[1].bytes));
+    // While the long one is read, it is told how far that is.
+    let bytes = |two: &&[Progress]| two[0].done == two[1].done && two[0].bytes < two[1].bytes;
+    assert!(told.windows(2).filter(bytes).count() >= 1, "{told:?}");
+    let behind = told.iter().find(|at| at.done == known).unwrap();
+    assert_eq!(behind.read, known);
+    assert_eq!(told.last().unwrap().done, known + report.processes);
+}
+
+#[test]
+fn a_scan_can_be_ended_in_the_middle_of_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder.path().join("long"), &vec![b'.'; 40 << 20]);
+    let mut asked = 0;
+    let report = search(&needles(&[("p", PASSWORD)]), &[folder.path().to_owned()], &[], &mut |_| {
+        asked += 1;
+        ControlFlow::Break(())
+    });
+    assert!(asked < 5 && report.files == 0 && report.unsearched_count == 2, "{asked} {report:?}");
+}
+
 fn git(folder: &Path, arguments: &[&str]) {
     let ended = Command::new("git")
         .args(["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "init.defaultBranch=main", "-C"])

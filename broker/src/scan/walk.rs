@@ -1,6 +1,6 @@
 //! Walking folders: every file once, links not followed, what is no file skipped, what cannot be read told.
 
-use super::finding::Report;
+use super::{finding::Report, history};
 use rustix::fs::OFlags;
 use std::{
     fs::{self, File, Metadata, OpenOptions},
@@ -9,15 +9,29 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// How many files and git objects there are in these folders; none where it would take long to know.
+pub(super) fn count(roots: &[PathBuf]) -> Option<u64> {
+    let (mut count, mut files) = (0_u64, 0);
+    for root in roots {
+        let mut walk = Walk::new(root);
+        while let Some(found) = walk.next(&mut Report::default()) {
+            count += match found {
+                Found::File(_) => 1,
+                Found::Repository(repository) => history::count(&repository)?,
+            };
+            files += 1;
+            if files > MOST_COUNTED {
+                return None;
+            }
+        }
+    }
+    Some(count)
+}
+
 /// What a walk comes across.
 pub(super) enum Found {
-    /// A file, open.
-    File {
-        /// Where.
-        path: PathBuf,
-        /// Its content.
-        file: File,
-    },
+    /// A file, still to be opened.
+    File(PathBuf),
     /// The folder in which git keeps a history. Its objects are packed, so its files alone would hide what they hold.
     Repository(PathBuf),
 }
@@ -70,7 +84,7 @@ impl Walk {
             self.enter(&path, &seen, above, report);
             None
         } else if seen.is_file() {
-            open(path, report)
+            Some(Found::File(path))
         } else {
             match above {
                 Some(_) => report.special += 1,
@@ -134,11 +148,12 @@ impl Walk {
     }
 }
 
-fn open(path: PathBuf, report: &mut Report) -> Option<Found> {
+/// Opens a file that a walk came across. What is none any more is no failure; what cannot be opened is told.
+pub(super) fn open(path: &Path, report: &mut Report) -> Option<File> {
     // A pipe that took the file's place since would be waited on for ever, and a link be followed.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-    match OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(&path) {
-        Ok(file) if file.metadata().is_ok_and(|seen| seen.is_file()) => Some(Found::File { path, file }),
+    match OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path) {
+        Ok(file) if file.metadata().is_ok_and(|seen| seen.is_file()) => Some(file),
         Ok(_) => {
             report.special += 1;
             None
@@ -146,7 +161,7 @@ fn open(path: PathBuf, report: &mut Report) -> Option<Found> {
         // Gone since it was listed: there is nothing to look at.
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => {
-            report.unsearched(&path, error.to_string());
+            report.unsearched(path, error.to_string());
             None
         }
     }
@@ -157,6 +172,8 @@ fn is_of_the_kernel(path: &Path) -> bool {
     rustix::fs::statfs(path).is_ok_and(|found| KERNEL_FILE_SYSTEMS.contains(&(found.f_type as u64)))
 }
 
+/// So many files are counted in a fraction of a second.
+const MOST_COUNTED: u64 = 100_000;
 /// A `.git` file holds one path.
 const LONGEST_LINK: u64 = 8192;
 /// proc, sysfs, cgroup, cgroup2, debugfs, tracefs, securityfs, devpts, bpf, pstore, configfs, efivarfs, selinuxfs.
