@@ -1,5 +1,8 @@
 //! `donjon scan`: what lies in clear is found and named, in files and in a git history, and no value is ever printed.
 
+mod beside;
+mod bounded;
+mod clean;
 mod recall;
 mod written;
 

@@ -15,28 +15,39 @@ use std::{
     time::Duration,
 };
 
-const VALUE: &str = "p4ss/w0rd+Q\"x'y&z\\7";
+pub(super) const VALUE: &str = "p4ss/w0rd+Q\"x'y&z\\7";
+
+/// Beside it: one with white space that is short, and one that is as short as can be.
+const VALUES: [(&str, &str); 3] = [("seeded", VALUE), ("phrase", "my/h0rse run"), ("short", "s3cr3t-8")];
+
+/// The forms of every value, by name.
+fn forms() -> Vec<(String, String)> {
+    let of = |(name, value): (&str, &str)| {
+        forms_of(value).into_iter().map(|(form, text)| (format!("{name}-{form}"), text)).collect::<Vec<_>>()
+    };
+    VALUES.into_iter().flat_map(of).collect()
+}
 
 /// The forms, by name, each as another program writes it.
-fn forms() -> Vec<(&'static str, String)> {
-    let url: String = VALUE
+fn forms_of(value: &str) -> Vec<(&'static str, String)> {
+    let url: String = value
         .bytes()
         .map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") })
         .collect();
-    let encoded = |before: &str| STANDARD.encode(format!("{before}{VALUE}!"));
+    let encoded = |before: &str| STANDARD.encode(format!("{before}{value}!"));
     vec![
-        ("raw", VALUE.to_owned()),
+        ("raw", value.to_owned()),
         ("base64-0", encoded("")),
         ("base64-1", encoded("u")),
         ("base64-2", encoded("u:")),
-        ("base64url", URL_SAFE.encode(format!("??>{VALUE}~"))),
-        ("hex", hex::encode(VALUE)),
-        ("hex-upper", hex::encode_upper(VALUE)),
+        ("base64url", URL_SAFE.encode(format!("??>{value}~"))),
+        ("hex", hex::encode(value)),
+        ("hex-upper", hex::encode_upper(value)),
         ("url", url.clone()),
         ("url-lower", url.to_ascii_lowercase().replace('q', "Q")),
-        ("json", Value::from(VALUE).to_string()),
-        ("yaml", format!("key: '{}'", VALUE.replace('\'', "''"))),
-        ("shell", format!("X='{}'", VALUE.replace('\'', "'\\''"))),
+        ("json", Value::from(value).to_string()),
+        ("yaml", format!("key: '{}'", value.replace('\'', "''"))),
+        ("shell", format!("X='{}'", value.replace('\'', "'\\''"))),
     ]
 }
 
@@ -51,10 +62,13 @@ fn run(program: &str, arguments: &[&str], folder: &Path) {
     assert!(ran.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&ran.stderr));
 }
 
-fn scanned(donjon: &Donjon, arguments: &[&str]) -> Value {
+/// What a scan reports, with its code, and no value printed.
+pub(super) fn scanned(donjon: &Donjon, arguments: &[&str]) -> Value {
     let ran = donjon.run(&[&["scan", "--output", "json"], arguments].concat());
     assert!(ran.code == 7 || ran.code == 0, "{ran:?}");
-    assert!(!ran.out.contains("p4ss") && !ran.err.contains("p4ss"), "a value was printed");
+    for value in ["p4ss", "h0rse", "s3cr3t"] {
+        assert!(!ran.out.contains(value) && !ran.err.contains(value), "a value was printed");
+    }
     let reply: Value = serde_json::from_str(&ran.out).expect("it prints JSON");
     assert_eq!(ran.code, if reply["report"]["found"] == 0 { 0 } else { 7 });
     reply["report"].clone()
@@ -68,13 +82,15 @@ fn told(report: &Value, key: &str) -> BTreeSet<String> {
 }
 
 fn names() -> BTreeSet<String> {
-    forms().into_iter().map(|(name, _)| name.to_owned()).collect()
+    forms().into_iter().map(|(name, _)| name).collect()
 }
 
 fn with_secret() -> Donjon {
     let donjon = Donjon::new();
     donjon.up();
-    donjon.run_with_input(&["put", "seeded"], VALUE.as_bytes()).ok();
+    for (name, value) in VALUES {
+        donjon.run_with_input(&["put", name], value.as_bytes()).ok();
+    }
     donjon
 }
 

@@ -14,9 +14,10 @@ use std::path::{Path, PathBuf};
 /// Look for stored values in files, folders, the archives and git histories in them, and in other places.
 ///
 /// Current, previous and pending values are looked for as they are, in base64, in hex, percent-encoded, escaped for JSON
-/// and quoted for YAML or a shell. Names and places are printed, never a value. Symbolic links inside a folder are not
-/// followed; tar and gzip are looked into, one in the other, and other compressed files are searched as they are. What `donjon
-/// render` has declared is no finding. Ends with 7 when something was found, and with 1 when a place could not be searched.
+/// and quoted for YAML or a shell, also where YAML folds them. Names and places are printed, never a value. Symbolic links
+/// inside a folder are not followed; tar and gzip are looked into, one in the other, and other compressed files are searched
+/// as they are. What `donjon render` has declared is no finding. Ends with 7 when something was found, and with 1 when a
+/// place could not be searched.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  donjon scan /etc/kolla ~/config-download\n  donjon scan --processes --journal --containers /var/lib/mysql\n  donjon scan --output json /var/log | jq .report.findings"
