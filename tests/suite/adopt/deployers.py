@@ -14,6 +14,7 @@ import pathlib
 import pty
 import random
 import select
+import signal
 import string
 import subprocess
 import sys
@@ -107,6 +108,8 @@ def typed(password, *words):
         if not read:
             break
         said += read
+    else:
+        os.kill(child, signal.SIGKILL)  # It asks nothing, or waits for more.
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     json.dump({"said": said.decode(), "code": code, "typed": wrote}, sys.stdout)
 

@@ -130,6 +130,24 @@ fn a_plan_export_moves_in_and_nothing_in_it_is_replaced() {
     donjon.run(&["adopt", &path, "--confirm"]).ok();
     assert!(!file.exists());
 
+    // The plan itself, unpacked, becomes one of references.
+    let plan = folder.path().join("plan/plan-environment.yaml");
+    let unpacked = plan.display().to_string();
+    let adopted = donjon.run(&["adopt", &unpacked, "--replace", "--output", "json"]).json();
+    assert_eq!(adopted["left"], json!([]));
+    // Heat of today has no parameter of an older name, and so no placeholder: these are told, and stay.
+    let stays: BTreeSet<&str> = adopted["stays"].as_array().expect("names").iter().filter_map(Value::as_str).collect();
+    assert!(stays.len() == 12 && stays.contains("PankoPassword") && !stays.contains("KeystonePassword"), "{stays:?}");
+    let after = fs::read_to_string(&plan).expect("it is there");
+    for (name, value) in made.as_object().expect("names") {
+        assert!(value.as_str().is_none_or(|value| after.contains(value) == stays.contains(&**name)), "{name}");
+    }
+    assert!(
+        after.contains("overcloud-resource-registry-puppet.yaml") && after.contains("name: overcloud\n"),
+        "{after}"
+    );
+    donjon.run(&["adopt", &unpacked, "--confirm"]).ok();
+
     python(&[&script(), "plan", &path, &files, r#"{"NtpServer": "ntp.example"}"#]);
     donjon.run(&["adopt", &path, "--overwrite"]).ok();
     let refused = donjon.run(&["adopt", &path, "--confirm"]).failed(2);
