@@ -2,7 +2,7 @@
 
 use super::{
     encoding::{Encoding, Form, SHORTEST, forms},
-    window::{Between, Gaps, Window},
+    window::{Between, Gaps, Window, is_escaping},
 };
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use donjon_drivers::material::Material;
@@ -137,8 +137,7 @@ fn shaped(form: &[u8]) -> Vec<(Form, Shape)> {
         return Vec::new();
     }
     let mut shapes = Vec::new();
-    let backslashes = text.iter().rev().take_while(|byte| **byte == b'\\').count();
-    if backslashes % 2 == 1 {
+    if is_escaping(&text) {
         shapes.push((Form::new(text[..text.len() - 1].to_vec()), Shape::Folded(gaps.clone())));
     }
     // At the beginning of a line these two seem to go on with one that was folded.

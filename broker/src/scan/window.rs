@@ -31,13 +31,11 @@ struct Run {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct Gap {
     /// How many bytes.
-    length: u64,
+    length: u32,
     /// Which, in a sum: one that is equal and as long is the same.
     sum: u32,
-    /// Whether a line ends in it.
-    line: bool,
-    /// How many bytes lie before the first line end.
-    before: u64,
+    /// Up to and with the first line end, how many bytes; 0 where none ends in it.
+    line: u32,
 }
 
 /// White space in a needle: after how many of its other bytes.
@@ -60,34 +58,46 @@ impl Window {
     /// backslash: what it says is seen by what comes next.
     pub(super) fn take_in(&mut self, chunk: &[u8], at: u64) {
         let mut start = 0;
-        for run in chunk.split(|byte| is_space(*byte)) {
-            let end = start + run.len();
-            let next = chunk.get(end).copied();
-            if !run.is_empty() {
-                self.run(run, next, at + start as u64);
+        while start < chunk.len() {
+            let run = chunk[start..].iter().position(|byte| is_space(*byte)).unwrap_or(chunk.len() - start);
+            let end = start + run;
+            match &chunk[start..end] {
+                [] => {}
+                // Most are like this: white space before them, and none of the marks of a fold.
+                run if self.gap.length > 0 && !self.folded && !matches!(run, [.., b'\\']) => {
+                    self.begin(at + start as u64);
+                    self.text.extend_from_slice(run);
+                }
+                run => self.run(run, chunk.get(end).copied(), at + start as u64),
             }
-            if let Some(space) = next {
-                self.gap.add(space);
+            let spaces = chunk[end..].iter().position(|byte| !is_space(*byte)).unwrap_or(chunk.len() - end);
+            match chunk[end..end + spaces] {
+                [b' '] if self.gap.length == 0 => self.gap = ONE_SPACE,
+                ref spaces => spaces.iter().for_each(|space| self.gap.add(*space)),
             }
-            start = end + 1;
+            start = end + spaces;
         }
     }
 
+    /// A run begins behind white space.
+    fn begin(&mut self, offset: u64) {
+        self.runs.push(Run { start: self.text.len(), offset, gap: self.gap });
+        self.gap = Gap::default();
+    }
+
     fn run(&mut self, run: &[u8], next: Option<u8>, offset: u64) {
-        if (self.folded || self.gap.line) && run == b"\\" && next == Some(b' ') {
+        if (self.folded || self.gap.has_line()) && run == b"\\" && next == Some(b' ') {
             self.folds.push(self.text.len());
             return;
         }
-        let backslashes = run.iter().rev().take_while(|byte| **byte == b'\\').count();
-        self.folded = backslashes % 2 == 1 && matches!(next, Some(b'\n' | b'\r'));
+        self.folded = matches!(next, Some(b'\n' | b'\r')) && is_escaping(run);
         let kept = &run[..run.len() - usize::from(self.folded)];
         if !kept.is_empty() {
-            // A run goes on in the next chunk.
+            // A run may go on in the next chunk.
             if self.gap.length > 0 || self.runs.is_empty() {
-                self.runs.push(Run { start: self.text.len(), offset, gap: self.gap });
+                self.begin(offset);
             }
             self.text.extend_from_slice(kept);
-            self.gap = Gap::default();
         }
         if self.folded {
             self.folds.push(self.text.len());
@@ -112,7 +122,7 @@ impl Window {
         for run in self.runs[first..].iter().take_while(|run| run.start < end) {
             let there = match gaps.next_if(|(at, _)| start + at == run.start) {
                 Some((_, gap)) => gap.reads_like(run.gap),
-                None => (between == Between::Lines && run.gap.line) || self.ends_a_line(run.start),
+                None => (between == Between::Lines && run.gap.has_line()) || self.ends_a_line(run.start),
             };
             if !there && !self.is_folded(run.start) {
                 return false;
@@ -154,16 +164,28 @@ impl Window {
     }
 }
 
+/// Whether a text ends with a backslash that is no escaped one itself.
+pub(super) fn is_escaping(text: &[u8]) -> bool {
+    text.last() == Some(&b'\\') && text.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
+}
+
 impl Gap {
     fn add(&mut self, space: u8) {
-        self.before += u64::from(!self.line && space != b'\n');
-        self.length += 1;
+        self.length = self.length.saturating_add(1);
         self.sum = self.sum.wrapping_mul(31).wrapping_add(space.into());
-        self.line |= space == b'\n';
+        if space == b'\n' && !self.has_line() {
+            self.line = self.length;
+        }
+    }
+
+    fn has_line(self) -> bool {
+        self.line > 0
     }
 
     /// The same; or a line ends there, where a value may be folded: at a space, or where its own lines end.
     fn reads_like(self, found: Self) -> bool {
-        self == found || (found.line && (self.line || found.before + 1 >= self.length))
+        self == found || (found.has_line() && (self.has_line() || found.line >= self.length))
     }
 }
+
+const ONE_SPACE: Gap = Gap { length: 1, sum: b' ' as u32, line: 0 };
