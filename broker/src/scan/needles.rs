@@ -131,20 +131,25 @@ fn shaped(form: &[u8]) -> Vec<(Form, Shape)> {
     let mut window = Window::new();
     window.take_in(form, 0);
     let (gaps, length) = window.shape();
+    let ends_folded = window.is_folded(window.text.len());
     let text = Form::new(window.text);
     let enough = text.len() >= SHORTEST || (text.len() >= FEWEST_BESIDE_SPACES && !gaps.is_empty());
     if length < SHORTEST as u64 || !enough {
         return Vec::new();
     }
     let mut shapes = Vec::new();
-    if is_escaping(&text) {
+    if is_escaping(form) {
         shapes.push((Form::new(text[..text.len() - 1].to_vec()), Shape::Folded(gaps.clone())));
     }
     // At the beginning of a line these two seem to go on with one that was folded.
     if let Some(rest) = form.strip_prefix(b"\\ ") {
         shapes.extend(shaped(rest));
     }
-    let whole = if text.len() >= LONG_ENOUGH_TO_WRAP { Shape::Any } else { Shape::Spaced(gaps) };
+    let whole = match text.len() {
+        _ if ends_folded => Shape::Folded(gaps),
+        LONG_ENOUGH_TO_WRAP.. => Shape::Any,
+        _ => Shape::Spaced(gaps),
+    };
     shapes.push((text, whole));
     shapes
 }

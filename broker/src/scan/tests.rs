@@ -107,6 +107,20 @@ proptest! {
     }
 
     #[test]
+    fn folds_and_spaces_are_seen_across_the_borders_of_chunks(
+        text in "([ab]{2,4}|ab abb aa|abbaab b|\\\\{1,3}|\\\\\\n|\\n \\\\ |[ \\n]){0,80}",
+        at_once in 1_usize..60,
+    ) {
+        let needles = needles(&[("one", "ab abb aa"), ("two", "abbaab b\\"), ("three", "aabb\nbbaa"), ("four", "\\ abababab")]);
+        let sorted = |at_once| {
+            let mut found = found_in(&needles, text.as_bytes(), at_once);
+            found.sort_unstable();
+            found
+        };
+        prop_assert_eq!(sorted(at_once), sorted(usize::MAX));
+    }
+
+    #[test]
     fn chunks_of_any_size_give_the_same(
         text in "[ab\\n ]{0,400}",
         at_once in 1_usize..60,

@@ -90,7 +90,7 @@ impl Window {
             self.folds.push(self.text.len());
             return;
         }
-        self.folded = matches!(next, Some(b'\n' | b'\r')) && is_escaping(run);
+        self.folded = matches!(next, Some(b'\n' | b'\r')) && is_escaping(run) != self.goes_on_escaped(run);
         let kept = &run[..run.len() - usize::from(self.folded)];
         if !kept.is_empty() {
             // A run may go on in the next chunk.
@@ -102,6 +102,11 @@ impl Window {
         if self.folded {
             self.folds.push(self.text.len());
         }
+    }
+
+    /// Whether nothing but backslashes follow on one that escapes the first of them, in an earlier chunk.
+    fn goes_on_escaped(&self, run: &[u8]) -> bool {
+        self.gap.length == 0 && run.iter().all(|byte| *byte == b'\\') && is_escaping(&self.text)
     }
 
     /// Where a byte of the text was in the stream.
