@@ -274,6 +274,21 @@ Rss:                   0 kB
         (look.found.into_keys().collect(), look.bytes)
     }
 
+    /// What a program holds once it has been loaded: right after its start it is still being put into memory.
+    fn begun(sieve: &Sieve, child: &Holder) -> (Vec<usize>, u64) {
+        for _ in 0..100_000 {
+            let found = held(sieve, child.0.id());
+            if found.1 > LOADED {
+                return found;
+            }
+            std::thread::yield_now();
+        }
+        panic!("it was not loaded");
+    }
+
+    /// More than a stack and a half: a program with its libraries.
+    const LOADED: u64 = 64 << 10;
+
     #[test]
     fn a_process_that_holds_a_value_is_told_from_one_that_does_not() {
         let value = format!("held-{}-in-memory-4711", std::process::id());
@@ -286,15 +301,15 @@ Rss:                   0 kB
         let mut shell = Command::new("sh");
         let child = Holder(shell.args(["-c", "read x"]).env("HELD", &value).stdin(Stdio::piped()).spawn().unwrap());
         let without = Holder(Command::new("sleep").arg("60").env_clear().spawn().unwrap());
-        let (holds, bytes) = held(&sieve, child.0.id());
+        let (holds, bytes) = begun(&sieve, &child);
         assert!(holds == [0] && bytes > 4096, "{holds:?} {bytes}");
-        let (holds, bytes) = held(&sieve, without.0.id());
+        let (holds, bytes) = begun(&sieve, &without);
         assert!(holds.is_empty() && bytes > 4096, "{holds:?} {bytes}");
         // It reads nothing of it: the value is in the file alone, and the file has no name any more.
         let mut file = tempfile::tempfile().unwrap();
         io::Write::write_all(&mut file, format!("x{value}y").as_bytes()).unwrap();
         let open = Holder(Command::new("sleep").arg("60").env_clear().stdin(file).spawn().unwrap());
-        let (holds, bytes) = held(&sieve, open.0.id());
+        let (holds, bytes) = begun(&sieve, &open);
         assert!(holds == [0] && bytes > 4096, "{holds:?} {bytes}");
     }
 }
