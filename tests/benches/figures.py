@@ -7,7 +7,6 @@ reads the figures to say whether this machine was quiet enough to speak of it.
 usage: figures.py DONJON VENV [LOOKUPS]     (`make bench` calls it; LOOKUPS is the bench of that name, built)
 """
 import hashlib
-import http.client
 import json
 import os
 import shutil
@@ -196,7 +195,6 @@ def lookups(peer):
     read_all(env, names)
     if LOOKUPS:
         print(run([LOOKUPS, os.path.join(env["DONJON_HOME"], "run", "donjon.sock"), names[0]], dict(os.environ)).decode(), end="", flush=True)
-        bao_reads(peer)
     show("daemon's memory with 1,000 secrets after that", [resident(status(env)["pid"])], unit="MB", scale=1, goal=16)
     show("  of that not pages of the program's files", [own_pages(status(env)["pid"])], unit="MB", scale=1)
     first, cold = [], []
@@ -213,18 +211,6 @@ def lookups(peer):
     warm = [timed(lambda: read_all(env, names[:200])) for _ in range(50)]
     show("200 secrets again, from memory", warm)
     run([DONJON, "down", "--force", "--no-search"], env)
-
-
-def bao_reads(peer):
-    """The same over HTTP, kept alive, from `bao server -dev`: in memory and without audit, which flatters it."""
-    connection = http.client.HTTPConnection("127.0.0.1", peer.port)
-    took = []
-    for _ in range(2000):
-        begun = time.perf_counter()
-        connection.request("GET", "/v1/secret/data/x", headers={"X-Vault-Token": "root"})
-        connection.getresponse().read()
-        took.append(time.perf_counter() - begun)
-    show("the same from OpenBao, by a Python client", took, unit="us", scale=1e6)
 
 
 class Databases:
