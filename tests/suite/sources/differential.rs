@@ -137,8 +137,8 @@ pub(super) async fn judge(case: &Case, scene: &Scene, oracle: &mut Oracle, tally
         tally.circular += 1;
         return Ok(());
     }
-    // The same where it goes on without a secret that Donjon could not read, and gets into a circle there.
-    if scene.has_vault() && format!("{made:?}").contains("Source(") {
+    // The same where it goes on without a secret, or a whole source, that Donjon could not read, and gets into a circle there.
+    if scene.has_vault() && ["Source(", "Source {"].iter().any(|error| format!("{made:?}").contains(error)) {
         return match oracle.ask_patiently(case, scene) {
             Some(told) => compare(case, &told, &made, tally),
             None => {
