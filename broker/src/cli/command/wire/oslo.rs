@@ -6,7 +6,10 @@ use crate::{
     config,
     failure::{Exit, Failure},
     settings::{asking::OverSocket, outcome},
-    socket::message::{Asked, Request},
+    socket::{
+        client::Client,
+        message::{Asked, Request},
+    },
     wire::{
         assembled::{Assembled, assembled},
         oslo::{Driver, Moved, Piece, Places, Rewrite, chosen, rewrite},
@@ -381,8 +384,7 @@ impl Stored {
             Err(failure) => return Err(failure),
         };
         let catalogue = config::catalogue(&deployment.catalogue)?;
-        let listed = client.ask_quietly(&Request::Names, Vec::new())?;
-        let mut names: Vec<SecretName> = serde_json::from_value(listed.value["names"].clone()).unwrap_or_default();
+        let mut names = names(&mut client)?;
         names.retain(|name| catalogue.entry(name).is_none_or(|entry| entry.class.is_secret()));
         let mut known = Vec::new();
         for some in names.chunks(AT_ONCE) {
@@ -419,13 +421,17 @@ fn declared(deployment: &Deployment, views: &Views) -> Result<(), Failure> {
         .hint(format!("in donjon.yaml:\nviews:\n{}", missing.join("\n"))))
 }
 
+/// The names of all secrets there are.
+fn names(client: &mut Client) -> Result<Vec<SecretName>, Failure> {
+    let listed = client.ask_quietly(&Request::Names, Vec::new())?;
+    Ok(serde_json::from_value(listed.value["names"].clone()).unwrap_or_default())
+}
+
 /// Stores what moves. A secret of the same name must have the same value.
 fn store(context: &Context, moved: &[Moved]) -> Result<(), Failure> {
     let mut client = context.client()?;
-    let listed = client.ask_quietly(&Request::List, Vec::new())?;
-    let listed = listed.value["secrets"].as_array().cloned().unwrap_or_default();
-    let there: BTreeSet<&str> = listed.iter().filter_map(|secret| secret["name"].as_str()).collect();
-    let (known, new): (Vec<&Moved>, Vec<&Moved>) = moved.iter().partition(|m| there.contains(m.name.as_str()));
+    let there: BTreeSet<SecretName> = names(&mut client)?.into_iter().collect();
+    let (known, new): (Vec<&Moved>, Vec<&Moved>) = moved.iter().partition(|m| there.contains(&m.name));
     if !known.is_empty() {
         let names = known.iter().map(|m| Asked { name: m.name.to_string(), part: Part::Whole }).collect();
         let stored = client.ask_quietly(&Request::Read { names, version: None, epoch: None }, Vec::new())?;
