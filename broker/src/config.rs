@@ -20,6 +20,14 @@ pub fn deployment(home: &Home) -> Result<Deployment, Failure> {
     read(&home.deployment_file(), text(home)?.as_deref())
 }
 
+/// The same, and the text of the file, where there is one.
+pub fn deployment_and_text(home: &Home) -> Result<(Deployment, Option<String>), Failure> {
+    let bytes = text(home)?;
+    let deployment = read(&home.deployment_file(), bytes.as_deref())?;
+    // What was read was UTF-8.
+    Ok((deployment, bytes.and_then(|bytes| String::from_utf8(bytes).ok())))
+}
+
 /// What a file held, where there was one, and what that means.
 type Known = (Option<Vec<u8>>, Arc<Deployment>);
 

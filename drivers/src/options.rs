@@ -22,6 +22,8 @@ pub struct Description {
 pub enum Kind {
     /// Text.
     Text,
+    /// Text such as this.
+    Like(&'static str),
     /// The path of a file or folder, absolute.
     Path,
     /// A whole number between two bounds.
@@ -104,7 +106,7 @@ impl Kind {
     fn read(self, setting: &Setting, at: &str) -> Result<Value, Vec<Mistake>> {
         let wrong = || Err(vec![Mistake::new(at, format!("{} is expected here", self.expected()))]);
         match (self, setting) {
-            (Self::Text, Setting::Text(text)) if !text.is_empty() => Ok(text.as_str().into()),
+            (Self::Text | Self::Like(_), Setting::Text(text)) if !text.is_empty() => Ok(text.as_str().into()),
             (Self::Path, Setting::Text(text)) if text.starts_with('/') => Ok(text.as_str().into()),
             (Self::Number(least, most), Setting::Number(number)) if (least..=most).contains(number) => {
                 Ok((*number).into())
@@ -128,6 +130,7 @@ impl Kind {
             (Self::Maps(described), Setting::List(list)) if !list.is_empty() => maps(described, list, at),
             (
                 Self::Text
+                | Self::Like(_)
                 | Self::Path
                 | Self::Number(..)
                 | Self::Switch
@@ -141,7 +144,7 @@ impl Kind {
 
     fn expected(self) -> String {
         match self {
-            Self::Text => "text".to_owned(),
+            Self::Text | Self::Like(_) => "text".to_owned(),
             Self::Path => "an absolute path".to_owned(),
             Self::Number(least, most) => format!("a whole number from {least} to {most}"),
             Self::Switch => "`true` or `false`".to_owned(),
@@ -196,6 +199,7 @@ pub fn sample(described: &[Description], indent: usize) -> String {
                 let _ = writeln!(text, "{margin}  -\n{}", inner.trim_end());
             }
             Kind::Text
+            | Kind::Like(_)
             | Kind::Path
             | Kind::Number(..)
             | Kind::Switch
@@ -230,6 +234,7 @@ impl Kind {
     fn example(self) -> &'static str {
         match self {
             Self::Text => "text",
+            Self::Like(example) => example,
             Self::Path => "/path",
             Self::Number(..) => "1",
             Self::Switch => "true",

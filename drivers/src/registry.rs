@@ -44,7 +44,17 @@ impl<C, T> Table<C, T> {
 
     /// Checks the settings of a driver without opening it; on error, every mistake.
     pub fn check(&self, driver: &str, settings: &BTreeMap<String, Setting>, at: &str) -> Result<(), Vec<Mistake>> {
-        self.checked(driver, settings, at).map(drop)
+        self.served(driver, settings, at).map(drop)
+    }
+
+    /// The settings of a driver as it would be opened with them, what was not given filled in; on error, every mistake.
+    pub fn served(
+        &self,
+        driver: &str,
+        settings: &BTreeMap<String, Setting>,
+        at: &str,
+    ) -> Result<Map<String, Value>, Vec<Mistake>> {
+        self.checked(driver, settings, at).map(|(_, checked)| checked)
     }
 
     fn checked(

@@ -76,6 +76,8 @@ pub fn read(text: &str) -> Result<Node, NotYaml> {
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         merge_keys: serde_saphyr::options::MergeKeyPolicy::Error,
         with_snippet: false,
+        // A secret may be called `n`.
+        strict_booleans: true,
     };
     serde_saphyr::from_str_with_options::<Node>(text, options).map_err(|error| NotYaml {
         line: error.location().map_or(0, |at| at.line()),
@@ -225,6 +227,12 @@ mod tests {
         assert_eq!((inner[0].line, &inner[0].node), (4, &text(4, "600")));
         assert_eq!(inner[1].node.value, Value::Nothing);
         assert_eq!(pairs[2].node, text(5, "true"));
+    }
+
+    #[test]
+    fn what_is_no_truth_value_reads_as_it_stands() {
+        let node = read("[n, yes, On, true]").unwrap();
+        assert_eq!(node.value, Value::List(["n", "yes", "On", "true"].map(|word| text(1, word)).into()));
     }
 
     #[test]

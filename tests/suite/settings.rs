@@ -1,6 +1,6 @@
 //! `donjon config`: what a service would see, where it comes from, and what is not shown.
 
-use donjon_tests::donjon::Donjon;
+use donjon_tests::{donjon::Donjon, tools};
 use std::path::PathBuf;
 
 const SECRET: &str = "pa$s%word-4711";
@@ -99,15 +99,54 @@ fn everything_that_is_wrong_is_told_at_once() {
     assert!(!error.contains("no assignment"), "a line of a file may hold a secret: {error}");
 
     scene.donjon.describe(
-        "deployment: a\nhosts:\n  h: {driver: shh}\ntargets:\n  t: {driver: mariadb, prot: 1}\nkeyrings:\n  keystone_fernet_keys: {driver: repository, nods: 1}\nservices:\n  s: {driver: systemd}\n",
+        "deployment: a\nhosts:\n  h: {driver: shh}\ntargets:\n  t: {driver: mariadb, prot: 1, administrator: {usr: root}}\nkeyrings:\n  keystone_fernet_keys: {driver: repository, nods: 1}\nservices:\n  s: {driver: systemd}\n",
     );
     let error = scene.donjon.run(&["config", "show"]).failed(2);
     let keyring = "keyrings.keystone_fernet_keys";
-    for word in ["hosts.h", "did you mean `ssh`", "targets.t", keyring, "services.s: `unit` is missing"] {
+    for word in [
+        "hosts.h",
+        "did you mean `ssh`",
+        "targets.t",
+        "targets.t.administrator",
+        keyring,
+        "services.s: `unit` is missing",
+    ] {
         assert!(error.contains(word), "{word}: {error}");
     }
     scene.donjon.describe(&scene.donjon.run(&["config", "sample"]).ok());
     assert!(scene.donjon.run(&["config", "show"]).ok().contains("deployment site1"), "the sample is a deployment file");
+}
+
+#[test]
+fn each_option_of_the_deployment_file_is_told_with_where_it_comes_from() {
+    let scene = Scene::new();
+    let inventory = scene.file("hosts", "[control]\nc1 ansible_host=10.0.0.21 ansible_port=2222\n");
+    let program = tools::program("ansible-inventory");
+    scene.donjon.describe(&format!(
+        "deployment: site1\ninventory: {{file: {inventory}, program: {}}}\ntargets:\n  mariadb:\n    driver: mariadb\n    \
+         nodes:\n      - {{name: db1, address: 10.0.0.1, port: 3307}}\nread_lease: 5\nnotifications:\n  \
+         - {{name: night, webhook: 'https://chat/canary-0815'}}\n",
+        program.display()
+    ));
+    let file = scene.donjon.home().join("donjon.yaml").display().to_string();
+    let get = |words: &[&str]| scene.donjon.run(&[&["config", "get"], words].concat());
+    assert_eq!(get(&["DEFAULT", "read_lease"]).ok(), format!("read_lease\nvalue: 5\nfrom:  {file}:8\n"));
+    assert_eq!(get(&["trial"]).ok(), "trial\nvalue: 30\nfrom:  donjon's default\n");
+    let usual = get(&["targets.mariadb", "connect_timeout"]).ok();
+    assert!(usual.contains("value: 5\nfrom:  the default of the driver `mariadb`"), "{usual}");
+    let told = get(&["targets.mariadb.nodes[0]", "port", "--output", "json"]).json();
+    assert_eq!((told["value"].as_u64(), told["origin"]["line"].as_u64()), (Some(3307), Some(7)), "{told}");
+    let host = get(&["hosts.c1"]).ok();
+    for wanted in [("hosts.c1.address", "10.0.0.21"), ("hosts.c1.port", "2222")] {
+        let line = host.lines().find(|line| line.starts_with(wanted.0)).unwrap();
+        assert!(line.contains(&format!("the inventory {inventory}")) && line.ends_with(wanted.1), "{host}");
+    }
+    assert!(get(&["targets.mariadb", "connect_timout"]).failed(4).contains("`targets.mariadb.connect_timeout`"));
+    let all = scene.donjon.run(&["config", "show", "--all"]).ok();
+    assert!(all.contains("notifications[0].webhook") && !all.contains("canary"), "{all}");
+    assert!(!scene.donjon.run(&["config", "show", "--output", "json"]).ok().contains("canary"));
+    assert!(get(&["notifications", "--reveal"]).ok().contains("canary-0815"), "the control");
+    assert!(get(&["--type", "int", "trial"]).failed(2).contains("donjon.yaml have their types"));
 }
 
 #[test]

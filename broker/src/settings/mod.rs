@@ -2,7 +2,9 @@
 //! asked on the way. The reading itself is [`donjon_drivers::source`].
 
 pub mod asking;
+pub mod described;
 pub mod misspelt;
 pub mod outcome;
+pub mod provenance;
 pub mod sample;
 pub mod secrecy;

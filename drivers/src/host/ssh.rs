@@ -20,9 +20,14 @@ pub(super) const DRIVER: Driver<Place, Arc<dyn Host>> = Driver {
     name: "ssh",
     help: "a host behind the system's OpenSSH, which asks no question",
     options: &[
-        Description { name: "address", kind: Kind::Text, need: Need::Required, help: "its name, address or alias" },
+        Description {
+            name: "address",
+            kind: Kind::Like("10.0.0.11"),
+            need: Need::Required,
+            help: "its name, address or alias",
+        },
         Description { name: "port", kind: Kind::Number(1, 65535), need: Need::Optional, help: "its port" },
-        Description { name: "user", kind: Kind::Text, need: Need::Optional, help: "as whom to log in" },
+        Description { name: "user", kind: Kind::Like("root"), need: Need::Optional, help: "as whom to log in" },
         Description { name: "identity", kind: Kind::Path, need: Need::Optional, help: "the file of the private key" },
         Description { name: "known_hosts", kind: Kind::Path, need: Need::Optional, help: "the file of hosts' keys" },
         Description { name: "config", kind: Kind::Path, need: Need::Optional, help: "OpenSSH's configuration file" },

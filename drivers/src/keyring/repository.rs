@@ -77,7 +77,7 @@ pub(super) const DRIVER: Driver<Place, Arc<dyn Keyring>> = Driver {
 };
 
 const NODE: &[Description] = &[
-    Description { name: "name", kind: Kind::Text, need: Need::Required, help: "its name" },
+    Description { name: "name", kind: Kind::Like("node1"), need: Need::Required, help: "its name" },
     Description { name: "host", kind: Kind::Text, need: Need::Text("local"), help: "the host on which it lies" },
     Description {
         name: "path",

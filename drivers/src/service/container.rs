@@ -18,7 +18,7 @@ pub(super) const DRIVER: Driver<Place, Arc<dyn Service>> = Driver {
     name: "container",
     help: "a container of podman or docker",
     options: &[
-        Description { name: "container", kind: Kind::Text, need: Need::Required, help: "its name" },
+        Description { name: "container", kind: Kind::Like("keystone"), need: Need::Required, help: "its name" },
         Description {
             name: "engine",
             kind: Kind::Choice(&["podman", "docker"]),

@@ -18,7 +18,7 @@ pub(super) const DRIVER: Driver<Place, Arc<dyn Service>> = Driver {
     name: "systemd",
     help: "a unit of systemd",
     options: &[
-        Description { name: "unit", kind: Kind::Text, need: Need::Required, help: "the unit, such as mariadb.service" },
+        Description { name: "unit", kind: Kind::Like("mariadb.service"), need: Need::Required, help: "the unit" },
         RESTART_TIMEOUT,
         CHECK,
     ],

@@ -57,6 +57,18 @@ pub enum Origin {
     },
     /// The service's own default.
     Default,
+    /// The default of one of the broker's drivers.
+    Driver {
+        /// Its name.
+        driver: String,
+    },
+    /// The broker's own default.
+    Broker,
+    /// An Ansible inventory.
+    Inventory {
+        /// Its file or folder.
+        path: PathBuf,
+    },
     /// Nowhere: it is not set, and has no default.
     Nowhere,
 }
@@ -70,6 +82,9 @@ impl fmt::Display for Origin {
             Self::Remote { url, line } => write!(f, "{url}, line {line}"),
             Self::Secret { driver, place, name } => write!(f, "the secret `{name}` at {place} ({driver})"),
             Self::Default => f.write_str("the service's default"),
+            Self::Driver { driver } => write!(f, "the default of the driver `{driver}`"),
+            Self::Broker => f.write_str("donjon's default"),
+            Self::Inventory { path } => write!(f, "the inventory {}", path.display()),
             Self::Nowhere => f.write_str("nowhere"),
         }
     }

@@ -67,7 +67,7 @@ pub(super) fn open(
 /// A text of a configuration file as a setting.
 fn setting(kind: Kind, text: &str) -> Result<Option<Setting>, String> {
     let read = match kind {
-        Kind::Text | Kind::Path | Kind::Choice(_) => return Ok(Some(Setting::Text(text.to_owned()))),
+        Kind::Text | Kind::Like(_) | Kind::Path | Kind::Choice(_) => return Ok(Some(Setting::Text(text.to_owned()))),
         Kind::Number(..) => OptionType::integer().read(text),
         Kind::Switch => OptionType::Switch.read(text),
         Kind::Words => OptionType::List { item: Box::new(OptionType::text()), bounds: Bounds::Bare }.read(text),

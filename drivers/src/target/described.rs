@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 
 /// What people call it.
 pub(super) const NAME: Description =
-    Description { name: "name", kind: Kind::Text, need: Need::Required, help: "its name" };
+    Description { name: "name", kind: Kind::Like("db1"), need: Need::Required, help: "its name" };
 
 /// Where it is.
 pub(super) const ADDRESS: Description = Description {
     name: "address",
-    kind: Kind::Text,
+    kind: Kind::Like("10.0.0.11"),
     need: Need::Required,
     help: "where it listens: a name or address",
 };

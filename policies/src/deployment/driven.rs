@@ -15,7 +15,7 @@ pub struct Driven {
 
 /// An option's value as it stands in the file.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected text, a whole number, a truth value, a list or a map")]
 pub enum Setting {
     /// `true` or `false`.
     Switch(bool),

@@ -232,6 +232,17 @@ services:
     }
 
     #[test]
+    fn what_may_be_one_thing_or_another_says_which() {
+        let told = told(
+            "deployment: a\ninventory: {fil: x}\nroles: {r: {reads: [x], users: [y]}}\nhosts: {h: {driver: ssh, port: 1.5}}\n",
+        );
+        for wanted in ["the file of an inventory, or a map", "the name of a user or group, in quotes", "a whole number"]
+        {
+            assert!(told.iter().any(|told| told.contains(wanted)), "{wanted}: {told:#?}");
+        }
+    }
+
+    #[test]
     fn what_is_not_yaml_is_one_mistake() {
         assert_eq!(told("deployment: a\nread_lease: soon\nhosts: [\n").len(), 1);
         let many: String = (0..2 * MOST).map(|n| format!("field{n}: 1\n")).collect();

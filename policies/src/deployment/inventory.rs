@@ -16,7 +16,7 @@ pub struct Inventory {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected the file of an inventory, or a map of `file`, `program`, `dynamic`")]
 enum Written {
     File(String),
     Map(Described),

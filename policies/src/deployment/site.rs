@@ -23,7 +23,10 @@ pub struct Reads {
 
 /// A user or a group of the host.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected the name of a user or group, in quotes where YAML reads it as a truth value, or its number"
+)]
 pub enum Account {
     /// By number, as those of containers.
     Number(u32),

@@ -121,7 +121,10 @@ fn is_place(origin: &Origin, place: Option<&str>) -> bool {
             | Origin::Remote { .. }
             | Origin::Secret { .. }
             | Origin::Default
-            | Origin::Nowhere,
+            | Origin::Nowhere
+            | Origin::Driver { .. }
+            | Origin::Broker
+            | Origin::Inventory { .. },
             _,
         ) => false,
     }

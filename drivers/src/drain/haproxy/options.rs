@@ -18,7 +18,12 @@ pub(in crate::drain) const DRIVER: Driver<Place, Arc<dyn Drain>> = Driver {
     name: "haproxy",
     help: "servers of HAProxy, by its runtime socket",
     options: &[
-        Description { name: "backend", kind: Kind::Text, need: Need::Required, help: "its backend" },
+        Description {
+            name: "backend",
+            kind: Kind::Like("keystone_internal_back"),
+            need: Need::Required,
+            help: "its backend",
+        },
         Description {
             name: "server",
             kind: Kind::Text,

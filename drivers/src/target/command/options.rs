@@ -28,7 +28,12 @@ pub(in crate::target) const DRIVER: Driver<Place, Arc<dyn Target>> = Driver {
             name: "nodes",
             kind: Kind::Maps(&[
                 NAME,
-                Description { name: "address", kind: Kind::Text, need: Need::Required, help: "where it is" },
+                Description {
+                    name: "address",
+                    kind: Kind::Like("10.0.0.11"),
+                    need: Need::Required,
+                    help: "where it is",
+                },
             ]),
             need: Need::Required,
             help: "every node; the program is asked about each by itself",

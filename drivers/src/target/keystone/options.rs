@@ -103,9 +103,9 @@ const NODE: &[Description] = &[
     NAME,
     Description {
         name: "auth_url",
-        kind: Kind::Text,
+        kind: Kind::Like("https://keystone.example:5000"),
         need: Need::Required,
-        help: "its address, such as https://keystone.example:5000; over http:// values travel in clear",
+        help: "its address; over http:// values travel in clear",
     },
     Description {
         name: "tls_ca",

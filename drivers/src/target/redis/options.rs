@@ -66,13 +66,13 @@ const SENTINEL: &[Description] = &[
     Description { name: "port", kind: Kind::Number(1, 65535), need: Need::Number(26379), help: "its port" },
     Description {
         name: "master",
-        kind: Kind::Text,
+        kind: Kind::Like("mymaster"),
         need: Need::Optional,
         help: "by which name it watches these nodes; all that it watches where not given",
     },
     Description {
         name: "secret",
-        kind: Kind::Text,
+        kind: Kind::Like("redis_sentinel_password"),
         need: Need::Optional,
         help: "the secret that holds its own password (requirepass), where it asks for one",
     },

@@ -67,7 +67,12 @@ pub(in crate::target) const DRIVER: Driver<Place, Arc<dyn Target>> = Driver {
 
 const NODE: &[Description] = &[
     NAME,
-    Description { name: "address", kind: Kind::Text, need: Need::Required, help: "its name, address or alias" },
+    Description {
+        name: "address",
+        kind: Kind::Like("10.0.0.11"),
+        need: Need::Required,
+        help: "its name, address or alias",
+    },
     Description { name: "port", kind: Kind::Number(1, 65535), need: Need::Number(22), help: "its port" },
 ];
 

@@ -1,70 +1,121 @@
-//! `donjon config show` of the deployment file: what is in it, or every mistake at once.
+//! `donjon config` of the deployment file: what is in it and where each option comes from; or every mistake at once.
 
+use super::reading;
 use crate::{
     cli::{Context, show},
     config,
     failure::{Exit, Failure},
-    settings::misspelt::misspelt,
+    settings::{
+        misspelt::misspelt,
+        provenance::{self, Told},
+        secrecy::Secrecy,
+    },
 };
-use donjon_drivers::{
-    drain::registry::DRAINS, host::registry::HOSTS, keyring::registry::KEYRINGS, options::Mistake,
-    service::registry::SERVICES, target::registry::TARGETS,
-};
+use donjon_drivers::options::{self, Mistake};
 use donjon_policies::deployment::Deployment;
-use serde_json::json;
+use serde_json::{Value, json};
+use std::path::Path;
 
-/// Reads the deployment file and checks every driver's settings in it.
-pub(super) fn check(context: &Context) -> Result<(), Failure> {
-    let deployment = config::deployment(&context.home)?;
-    let mistakes = mistakes(&deployment);
+/// Reads the deployment file and checks every driver's settings in it; tells its parts, or `all` its options.
+pub(super) fn show(context: &Context, all: bool, reveal: bool) -> Result<(), Failure> {
+    let (deployment, told) = open(context)?;
     let path = context.home.deployment_file();
-    if !mistakes.is_empty() {
-        let mut failure = Failure::new(Exit::Usage, format!("the deployment file {} has mistakes", path.display()));
-        failure.causes = mistakes.iter().map(ToString::to_string).collect();
-        return Err(failure.state("nothing was done").hint("`donjon config sample` shows every option"));
-    }
     let warnings = match config::catalogue(&deployment.catalogue) {
         Ok(catalogue) => misspelt(&deployment, &catalogue, &[]),
         Err(_) => Vec::new(),
     };
     let rows = rows(&deployment);
-    let all = json!({
+    let answer = json!({
         "file": path.display().to_string(),
         "deployment": deployment.deployment.as_str(),
         "catalogue": deployment.catalogue,
         "warnings": warnings,
         "parts": rows.iter().map(|row| json!({"what": row[0], "name": row[1], "driver": row[2]})).collect::<Vec<_>>(),
+        "options": told.iter().map(|told| described(told, reveal)).collect::<Vec<_>>(),
     });
-    show::answer(context.output, &all, || {
+    show::answer(context.output, &answer, || {
         let head =
             format!("{}: deployment {}, catalogue {}\n", path.display(), deployment.deployment, deployment.catalogue);
-        let table = if rows.is_empty() { String::new() } else { show::table(&["WHAT", "NAME", "DRIVER"], &rows) };
+        let table = match (all, rows.is_empty()) {
+            (true, _) => table(&told, reveal),
+            (false, true) => String::new(),
+            (false, false) => show::table(&["WHAT", "NAME", "DRIVER"], &rows),
+        };
         head + &table + &warnings.iter().map(|warning| format!("warning: {warning}\n")).collect::<String>()
     })
 }
 
-fn mistakes(deployment: &Deployment) -> Vec<Mistake> {
-    let mut all = Vec::new();
-    let mut take = |checked: Result<(), Vec<Mistake>>| all.extend(checked.err().unwrap_or_default());
-    for (name, host) in &deployment.hosts {
-        take(HOSTS.check(&host.driver, &host.options, &format!("hosts.{name}")));
+/// Tells one option of the deployment file, or all below a name.
+pub(super) fn get(context: &Context, wanted: &str, reveal: bool) -> Result<(), Failure> {
+    let (_, told) = open(context)?;
+    if let Some(one) = told.iter().find(|told| told.path == wanted) {
+        return show::answer(context.output, &described(one, reveal), || {
+            format!("{}\nvalue: {}\nfrom:  {}\n", one.path, text(one, reveal), one.origin)
+        });
     }
-    for (name, target) in &deployment.targets {
-        let mut options = target.options.clone();
-        // The broker's own, not the driver's.
-        options.remove("administrator");
-        take(TARGETS.check(&target.driver, &options, &format!("targets.{name}")));
+    let below: Vec<_> = told.iter().filter(|told| is_below(&told.path, wanted)).collect();
+    if below.is_empty() {
+        let path = context.home.deployment_file();
+        let failure = Failure::new(Exit::NotThere, format!("`{wanted}` is not set"))
+            .state(format!("{} does not say it, and it has no default", path.display()));
+        let near = options::nearest(wanted, told.iter().map(|told| told.path.as_str()));
+        return Err(failure.hint(near.map_or_else(
+            || "`donjon config show --all` lists every option that holds".to_owned(),
+            |near| format!("did you mean `{near}`? `donjon config show --all` lists every option that holds"),
+        )));
     }
-    for (name, keyring) in &deployment.keyrings {
-        take(KEYRINGS.check(&keyring.driver, &keyring.options, &format!("keyrings.{name}")));
-    }
-    for (name, service) in &deployment.services {
-        take(SERVICES.check(&service.driver, &service.options, &format!("services.{name}")));
-        if let Some(drain) = &service.drain {
-            take(DRAINS.check(&drain.driver, &drain.options, &format!("services.{name}.drain")));
+    let answer = json!({"options": below.iter().map(|told| described(told, reveal)).collect::<Vec<_>>()});
+    show::answer(context.output, &answer, || table(below, reveal))
+}
+
+fn is_below(path: &str, name: &str) -> bool {
+    path.strip_prefix(name).is_some_and(|rest| rest.starts_with(['.', '[']))
+}
+
+/// The deployment file, with the hosts of the inventory that it names, and every option as it holds.
+fn open(context: &Context) -> Result<(Deployment, Vec<Told>), Failure> {
+    let (deployment, text) = config::deployment_and_text(&context.home)?;
+    let path = context.home.deployment_file();
+    let wrong = |mistakes: Vec<Mistake>| {
+        let mut failure = Failure::new(Exit::Usage, format!("the deployment file {} has mistakes", path.display()));
+        failure.causes = mistakes.iter().map(ToString::to_string).collect();
+        failure.state("nothing was done").hint("`donjon config sample` shows every option")
+    };
+    let mut told = provenance::everything(&deployment, text.as_deref().unwrap_or_default(), &path).map_err(wrong)?;
+    if let Some(inventory) = deployment.inventory.clone() {
+        let own = deployment.hosts.clone();
+        let whole = reading::runtime()?.block_on(config::with_inventory(deployment.clone()))?;
+        for (name, host) in whole.hosts.iter().filter(|(name, _)| !own.contains_key(*name)) {
+            told.extend(provenance::of_inventory(name, host, Path::new(&inventory.file)).map_err(wrong)?);
         }
     }
+    Ok((deployment, told))
+}
+
+fn described(told: &Told, reveal: bool) -> Value {
+    let mut all = json!({"option": told.path, "origin": told.origin});
+    match is_open(told, reveal) {
+        true => all["value"] = told.value.clone(),
+        false => all["secret"] = true.into(),
+    }
     all
+}
+
+fn table<'a>(told: impl IntoIterator<Item = &'a Told>, reveal: bool) -> String {
+    let row = |told: &Told| vec![told.path.clone(), told.origin.to_string(), text(told, reveal)];
+    show::table(&["OPTION", "FROM", "VALUE"], &told.into_iter().map(row).collect::<Vec<_>>())
+}
+
+fn text(told: &Told, reveal: bool) -> String {
+    match (is_open(told, reveal), &told.value) {
+        (false, _) => super::HIDDEN.to_owned(),
+        (true, Value::String(text)) => text.clone(),
+        (true, other) => other.to_string(),
+    }
+}
+
+fn is_open(told: &Told, reveal: bool) -> bool {
+    reveal || told.secrecy == Secrecy::Open
 }
 
 fn rows(deployment: &Deployment) -> Vec<Vec<String>> {

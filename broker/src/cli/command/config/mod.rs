@@ -12,7 +12,9 @@ use crate::{
     },
 };
 use clap::{Args, Subcommand};
-use donjon_drivers::source::{Configuration, Declaration, Many, OptionName, OptionType, Origin, configuration::Found};
+use donjon_drivers::source::{
+    Configuration, Declaration, Many, OptionName, OptionType, Origin, configuration::Found, option::DEFAULT,
+};
 use reading::{Files, Type};
 use serde_json::json;
 
@@ -34,9 +36,12 @@ enum Act {
 }
 
 /// Tell one option, and where it comes from.
+///
+/// Without `--config-file` it is one of `donjon.yaml`, told with its line, its inventory, or whose default it is; a name with
+/// options below it tells all of them.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  donjon config get --config-file /etc/nova/nova.conf database connection\n  donjon config get --config-file nova.conf --type int DEFAULT osapi_compute_workers"
+    after_help = "Examples:\n  donjon config get --config-file /etc/nova/nova.conf database connection\n  donjon config get --config-file nova.conf --type int DEFAULT osapi_compute_workers\n  donjon config get targets.mariadb connect_timeout\n  donjon config get schedules"
 )]
 struct Get {
     #[command(flatten)]
@@ -50,7 +55,7 @@ struct Get {
     /// The group; DEFAULT for options that have none.
     group: String,
     /// The option.
-    option: String,
+    option: Option<String>,
 }
 
 /// Tell every option that is set, and where each comes from; without a file, check the deployment file.
@@ -58,13 +63,18 @@ struct Get {
 /// Without `--config-file` it reads `donjon.yaml`, checks every host, target and service in it against its driver, and tells
 /// all mistakes at once.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  donjon config show\n  donjon config show --config-file /etc/nova/nova.conf")]
+#[command(
+    after_help = "Examples:\n  donjon config show\n  donjon config show --all\n  donjon config show --config-file /etc/nova/nova.conf"
+)]
 struct Show {
     #[command(flatten)]
     files: Files,
     /// Print secret values too.
     #[arg(long)]
     reveal: bool,
+    /// Of donjon.yaml: tell every option that holds, defaults too, and where each comes from.
+    #[arg(long, conflicts_with_all = ["files", "folders"])]
+    all: bool,
 }
 
 /// Print a commented sample of donjon.yaml, made from what the drivers say of their options.
@@ -77,7 +87,7 @@ impl Config {
     pub fn run(self, context: &Context) -> Result<(), Failure> {
         match self.act {
             Act::Get(get) => get.run(context),
-            Act::Show(show) if show.files.none() => deployment::check(context),
+            Act::Show(show) if show.files.none() => deployment::show(context, show.all, show.reveal),
             Act::Show(show) => show.run(context),
             Act::Sample(Sample {}) => {
                 let text = sample::deployment();
@@ -90,11 +100,13 @@ impl Config {
 impl Get {
     fn run(self, context: &Context) -> Result<(), Failure> {
         if self.files.none() {
-            return Err(
-                Failure::new(Exit::Usage, "no configuration file is named").hint("`--config-file FILE` names one")
-            );
+            return self.of_deployment(context);
         }
-        let option = OptionName::new(self.group, self.option);
+        let Some(option) = self.option else {
+            return Err(Failure::new(Exit::Usage, "no option is named")
+                .hint(format!("`{} OPTION` names one; DEFAULT is the group of those that have none", self.group)));
+        };
+        let option = OptionName::new(self.group, option);
         let (kind, many) = self.kind.declared();
         let declaration = Declaration { many, ..Declaration::of(kind) };
         let found = reading::runtime()?.block_on(async {
@@ -110,6 +122,23 @@ impl Get {
         show::answer(context.output, &described(&option, &found, reveal), || {
             format!("{option}\nvalue: {}\nfrom:  {}\n", told(&found, reveal), found.origin)
         })
+    }
+}
+
+impl Get {
+    /// Without a service's file: an option of the deployment file, which has a type of its own.
+    fn of_deployment(self, context: &Context) -> Result<(), Failure> {
+        if !matches!(self.kind, Type::String) || self.files.sets() {
+            return Err(Failure::new(Exit::Usage, "no configuration file is named")
+                .cause("`--type` and `--set` are for options of a service; those of donjon.yaml have their types")
+                .hint("`--config-file FILE` names one"));
+        }
+        let path = match (self.group, self.option) {
+            (group, Some(option)) if group == DEFAULT => option,
+            (group, Some(option)) => format!("{group}.{option}"),
+            (group, None) => group,
+        };
+        deployment::get(context, &path, self.reveal)
     }
 }
 
@@ -167,6 +196,9 @@ fn described(option: &OptionName, found: &Found, secrecy: Secrecy) -> serde_json
 fn told(found: &Found, secrecy: Secrecy) -> String {
     match secrecy {
         Secrecy::Open => found.value.text().to_string(),
-        Secrecy::Secret => "(secret; --reveal shows it)".to_owned(),
+        Secrecy::Secret => HIDDEN.to_owned(),
     }
 }
+
+/// What stands for a value that is not shown.
+const HIDDEN: &str = "(secret; --reveal shows it)";

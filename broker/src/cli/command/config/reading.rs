@@ -33,6 +33,11 @@ impl Files {
         self.files.is_empty() && self.folders.is_empty()
     }
 
+    /// Whether something is set beside them.
+    pub(in crate::cli::command) fn sets(&self) -> bool {
+        !self.set.is_empty()
+    }
+
     /// Opens them, with the environment of this process; on error, all that is wrong.
     pub(in crate::cli::command) async fn open(&self, context: &Context) -> Result<Configuration, Failure> {
         let files = self.files.iter().cloned().map(Argument::File);
