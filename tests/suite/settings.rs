@@ -146,6 +146,10 @@ fn each_option_of_the_deployment_file_is_told_with_where_it_comes_from() {
     assert!(all.contains("notifications[0].webhook") && !all.contains("canary"), "{all}");
     assert!(!scene.donjon.run(&["config", "show", "--output", "json"]).ok().contains("canary"));
     assert!(get(&["notifications", "--reveal"]).ok().contains("canary-0815"), "the control");
+    // Whoever asks for something else needs no program to read the inventory.
+    scene.donjon.describe(&format!("deployment: site1\ninventory: {{file: {inventory}, program: /no/such}}\n"));
+    assert!(get(&["hosts"]).failed(2).contains("/no/such"));
+    get(&["trial"]).ok();
     assert!(get(&["--type", "int", "trial"]).failed(2).contains("donjon.yaml have their types"));
 }
 

@@ -18,7 +18,7 @@ use std::path::Path;
 
 /// Reads the deployment file and checks every driver's settings in it; tells its parts, or `all` its options.
 pub(super) fn show(context: &Context, all: bool, reveal: bool) -> Result<(), Failure> {
-    let (deployment, told) = open(context)?;
+    let (deployment, told) = open(context, true)?;
     let path = context.home.deployment_file();
     let warnings = match config::catalogue(&deployment.catalogue) {
         Ok(catalogue) => misspelt(&deployment, &catalogue, &[]),
@@ -47,7 +47,8 @@ pub(super) fn show(context: &Context, all: bool, reveal: bool) -> Result<(), Fai
 
 /// Tells one option of the deployment file, or all below a name.
 pub(super) fn get(context: &Context, wanted: &str, reveal: bool) -> Result<(), Failure> {
-    let (_, told) = open(context)?;
+    // An inventory is a program's to read: it is asked for what it can tell alone.
+    let (_, told) = open(context, wanted.split('.').next() == Some("hosts"))?;
     if let Some(one) = told.iter().find(|told| told.path == wanted) {
         return show::answer(context.output, &described(one, reveal), || {
             format!("{}\nvalue: {}\nfrom:  {}\n", one.path, text(one, reveal), one.origin)
@@ -72,8 +73,8 @@ fn is_below(path: &str, name: &str) -> bool {
     path.strip_prefix(name).is_some_and(|rest| rest.starts_with(['.', '[']))
 }
 
-/// The deployment file, with the hosts of the inventory that it names, and every option as it holds.
-fn open(context: &Context) -> Result<(Deployment, Vec<Told>), Failure> {
+/// The deployment file and every option as it holds; with the hosts of the inventory that it names where that is wanted.
+fn open(context: &Context, inventory: bool) -> Result<(Deployment, Vec<Told>), Failure> {
     let (deployment, text) = config::deployment_and_text(&context.home)?;
     let path = context.home.deployment_file();
     let wrong = |mistakes: Vec<Mistake>| {
@@ -82,10 +83,9 @@ fn open(context: &Context) -> Result<(Deployment, Vec<Told>), Failure> {
         failure.state("nothing was done").hint("`donjon config sample` shows every option")
     };
     let mut told = provenance::everything(&deployment, text.as_deref().unwrap_or_default(), &path).map_err(wrong)?;
-    if let Some(inventory) = deployment.inventory.clone() {
-        let own = deployment.hosts.clone();
+    if let Some(inventory) = deployment.inventory.as_ref().filter(|_| inventory) {
         let whole = reading::runtime()?.block_on(config::with_inventory(deployment.clone()))?;
-        for (name, host) in whole.hosts.iter().filter(|(name, _)| !own.contains_key(*name)) {
+        for (name, host) in whole.hosts.iter().filter(|(name, _)| !deployment.hosts.contains_key(*name)) {
             told.extend(provenance::of_inventory(name, host, Path::new(&inventory.file)).map_err(wrong)?);
         }
     }
