@@ -123,8 +123,11 @@ fn a_tree_that_cannot_be_wired_is_left_as_it_is() {
 
 /// Every placeholder with the value that it stands for.
 fn values(donjon: &Donjon) -> BTreeMap<String, String> {
-    let placeholders = Placeholders::of(&Catalogue::named("tripleo").unwrap());
-    placeholders.iter().map(|(reference, text)| (text.to_owned(), value(donjon, reference))).collect()
+    let catalogue = Catalogue::named("tripleo").unwrap();
+    let is_made = |reference: &Reference| catalogue.current().any(|entry| entry.name == reference.name);
+    let placeholders = Placeholders::of(&catalogue);
+    let made = placeholders.iter().filter(|(reference, _)| is_made(reference));
+    made.map(|(reference, text)| (text.to_owned(), value(donjon, reference))).collect()
 }
 
 fn value(donjon: &Donjon, reference: &Reference) -> String {

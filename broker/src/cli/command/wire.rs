@@ -145,8 +145,9 @@ impl Tripleo {
         let placeholders = Placeholders::of(&catalogue);
         // First what can be refused.
         let planned = self.folder.as_deref().map(|folder| planned(folder, &placeholders)).transpose()?;
+        let environment = environment::environment(&catalogue, &placeholders);
         if let Some(file) = &self.environment {
-            replace(file, environment::environment(&catalogue, &placeholders).as_bytes(), READABLE)?;
+            replace(file, environment.as_bytes(), READABLE)?;
         }
         let changes = planned.unwrap_or_default();
         if let Some(folder) = &self.folder {
@@ -160,14 +161,14 @@ impl Tripleo {
             "environment": self.environment.as_ref().map(|file| file.display().to_string()),
             "changed": changes.iter().map(described).collect::<Vec<_>>(),
         });
-        show::answer(context.output, &all, || told(&self, &changes, &placeholders))
+        show::answer(context.output, &all, || told(&self, &changes, placeholders.find(&environment).count()))
     }
 }
 
-fn told(asked: &Tripleo, changes: &[Change], placeholders: &Placeholders) -> String {
+fn told(asked: &Tripleo, changes: &[Change], placeholders: usize) -> String {
     let mut text = String::new();
     if let Some(file) = &asked.environment {
-        text += &format!("{} holds {} placeholders and no value\n", file.display(), placeholders.iter().count());
+        text += &format!("{} holds {placeholders} placeholders and no value\n", file.display());
     }
     if asked.folder.is_some() {
         let rows: Vec<Vec<String>> = changes
