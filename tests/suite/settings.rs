@@ -227,6 +227,33 @@ fn a_value_of_the_store_is_followed_and_not_copied() {
 }
 
 #[test]
+fn what_is_wired_is_read_as_a_user_of_the_roles_group() {
+    let donjon = Donjon::new();
+    let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    let folder = tempfile::Builder::new().permissions(everybody).tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let file = at("nova.conf");
+    donjon_drivers::fs::replace(&file, b"[api_database]\nconnection = mysql://u:canary-1@h/d\n").unwrap();
+    // The file is root's; its group is the service's.
+    let standing = |mode| {
+        std::os::unix::fs::chown(&file, Some(0), Some(1)).unwrap();
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    };
+    let socket = at("s").display().to_string();
+    let role = "{reads: [nova.api_database.connection], groups: [daemon]}";
+    donjon.describe(&format!("deployment: default\nlookup_socket: {socket}\nroles: {{nova: {role}}}\n"));
+    donjon.run(&["up", "--store", "file"]).ok();
+    let wire = ["wire", "oslo", "--service", "nova", "--config", file.to_str().unwrap()];
+    standing(0o600);
+    let refused = donjon.run(&wire).failed(3);
+    assert!(refused.contains("the service's own user (1) cannot read"), "{refused}");
+    standing(0o640);
+    let done = donjon.run(&wire).ok();
+    assert!(!done.contains("is read as this user"), "{done}");
+    assert!(!std::fs::read_to_string(&file).unwrap().contains("canary"));
+}
+
+#[test]
 fn a_services_secrets_leave_its_file_and_come_back() {
     let scene = Scene::new();
     let text = "# by hand\n[DEFAULT]\ntransport_url = rabbit://u:canary-1@h//\n[database]\nconnection = mysql://u:canary-2@h/d\nmax_pool_size = 5\n";

@@ -12,7 +12,7 @@ mod grants;
 mod limits;
 mod peer;
 
-pub use accounts::Accounts;
+pub use accounts::{Accounts, GROUPS, USERS, User};
 pub use grants::{Callers, Denied};
 pub use limits::{Limits, Standing, Within};
 pub use peer::Peer;

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     audit::{About, Act, Outcome},
-    callers::{Accounts, Callers, Limits, Peer, Standing, Within},
+    callers::{Accounts, Callers, GROUPS, Limits, Peer, Standing, USERS, Within},
     config, descriptors,
     failure::{Exit, Failure},
     socket::{
@@ -241,9 +241,7 @@ impl KnownCallers {
         *known = None;
         let deployment = daemon.deployment()?;
         let catalogue = config::catalogue(&deployment.catalogue)?;
-        // Without these files there are numbers alone.
-        let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-        let callers = Arc::new(Callers::new(&deployment, &catalogue, &Accounts::parse(&text(USERS), &text(GROUPS))));
+        let callers = Arc::new(Callers::new(&deployment, &catalogue, &Accounts::of_this_host()));
         *known = Some((mark, callers.clone()));
         Ok(callers)
     }
@@ -257,8 +255,6 @@ fn mark(files: &[&Path]) -> Mark {
     files.iter().map(of).collect()
 }
 
-const USERS: &str = "/etc/passwd";
-const GROUPS: &str = "/etc/group";
 /// Bytes of a request: a thousand of the longest names.
 const LONGEST: usize = 256 << 10;
 const MOST_NAMES: usize = 1024;

@@ -6,6 +6,7 @@ mod daemon;
 pub(in crate::cli::command) use bundle::roles_of;
 
 use crate::{
+    callers::USERS,
     daemon::translate,
     failure::{Exit, Failure},
     home::Home,
@@ -129,5 +130,3 @@ fn keep(folder: &Path, role: &RoleName, credential: &Credential) -> Result<(), F
 pub(in crate::cli::command) const ROLE_FILES: &str = "approle";
 /// In the node's folder: who acts as which role.
 const CONSUMERS: &str = "consumers.yaml";
-/// Whose names roles of the deployment file have.
-const USERS: &str = "/etc/passwd";

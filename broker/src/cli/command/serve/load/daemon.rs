@@ -1,6 +1,6 @@
 //! What the daemon of this host has, for the roles of its deployment file that have users, and for those of `consumers.yaml`.
 
-use super::{Loaded, USERS, Wanted, consumers, roles};
+use super::{Loaded, Wanted, consumers, roles};
 use crate::{
     callers::Accounts,
     config,
@@ -36,8 +36,8 @@ fn wanted(folder: &Path, deployment: &Deployment, layout: &Layout) -> Result<Wan
     let catalogue = config::catalogue(&deployment.catalogue)?;
     let given = deployment.roles.iter().map(|(role, reads)| (role.clone(), reads.reads.clone()));
     let access = Access::new(given, &catalogue);
-    // Without this file there are numbers alone. What groups there are does not matter: no peer over TCP has one.
-    let accounts = Accounts::parse(&std::fs::read_to_string(USERS).unwrap_or_default(), "");
+    // What groups there are does not matter: no peer over TCP has one.
+    let accounts = Accounts::of_this_host();
     let mut wanted = Wanted::new();
     for (role, reads) in deployment.roles.iter().filter(|(_, reads)| !reads.users.is_empty()) {
         let Some(uids) = users(role, reads, &accounts) else { continue };
