@@ -10,7 +10,7 @@ use donjon_tests::{
     proxy::{Act, Proxy},
 };
 use mysql_async::{Conn, OptsBuilder};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{
     fs::Permissions,
     os::unix::fs::PermissionsExt,
@@ -132,13 +132,15 @@ async fn root_rotates_and_the_old_value_is_refused() {
     assert_ne!(new, OLD);
     assert_eq!(donjon.run(&["get", "database_password", "--version", "previous"]).ok(), OLD);
     let history = donjon.run(&["history", "database_password", "--output", "json"]).json();
-    let versions: Vec<_> =
-        history["versions"].as_array().expect("a list").iter().map(|v| (&v["version"], &v["state"])).collect();
-    assert_eq!(
-        versions,
-        [(&json!(1), &json!("present")), (&json!(2), &json!("present"))],
-        "the old one is kept for a while"
-    );
+    let told = |of: &str| -> Vec<Value> {
+        history["versions"].as_array().expect("a list").iter().map(|version| version[of].clone()).collect()
+    };
+    assert_eq!(told("version"), [json!(1), json!(2)]);
+    assert_eq!(told("state"), [json!("present"), json!("present")], "the old one is kept for a while");
+    assert_eq!(told("label"), [json!("previous"), json!("current")]);
+    let created = told("created")[1].as_i64().expect("a time");
+    let kept = told("until")[0].as_i64().expect("a time") - created;
+    assert!((7 * 86_400 - 60..=7 * 86_400 + 60).contains(&kept), "seven days, and not {kept} seconds");
     // Nothing the server wrote holds either value; the control is a statement that does.
     server.sql("create user canary@localhost identified by 'canary-in-clear-0815'").await;
     assert!(!server.holds(b"canary-in-clear-0815").is_empty(), "the control is seen");

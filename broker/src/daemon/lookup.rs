@@ -325,13 +325,27 @@ pub async fn history(daemon: &Daemon, actor: Actor, given: &str) -> Answered {
     if versions.is_empty() {
         return Err(missing(daemon, &*store, &name).await);
     }
+    let labels = labels::read(&*store, &daemon.layout, &name)
+        .await
+        .map_err(|error| translate::store(format!("cannot read the labels of `{name}`"), &error))?
+        .labels;
     daemon.record(actor, Act::History, std::slice::from_ref(&name), Outcome::Done)?;
+    let newest = versions.iter().map(|info| info.version).max();
     let describe = |info: &donjon_drivers::store::VersionInfo| {
+        let kept = labels.kept.iter().find(|kept| kept.version == info.version);
+        let label = match kept {
+            // What consumers read is the newest one, always: a value that comes next is elsewhere.
+            _ if newest == Some(info.version) => Some("current"),
+            Some(_) if labels.previous() == Some(info.version) => Some("previous"),
+            Some(_) => Some("kept"),
+            None => None,
+        };
         let state = match info.state {
             VersionState::Present => "present",
             VersionState::Destroyed => "destroyed",
         };
-        json!({"version": info.version, "created": info.created, "state": state})
+        let until = kept.filter(|_| label != Some("current")).map(|kept| kept.until);
+        json!({"version": info.version, "created": info.created, "state": state, "label": label, "until": until})
     };
     Ok((json!({"name": name, "versions": versions.iter().map(describe).collect::<Vec<_>>()}), Vec::new()))
 }

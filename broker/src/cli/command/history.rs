@@ -8,7 +8,10 @@ use crate::{
 use clap::Args;
 
 /// Show the versions of a secret, without their values.
+///
+/// `current` is what consumers read; `previous` was before the last rotation, and is destroyed at the time in UNTIL.
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  donjon history database_password")]
 pub struct History {
     /// The secret or view.
     name: String,
@@ -25,9 +28,11 @@ impl History {
                     v["version"].to_string(),
                     show::time(v["created"].as_i64().unwrap_or(0)),
                     v["state"].as_str().unwrap_or_default().to_owned(),
+                    v["label"].as_str().unwrap_or_default().to_owned(),
+                    v["until"].as_i64().map_or_else(String::new, show::time),
                 ]
             };
-            show::table(&["VERSION", "SINCE", "STATE"], &versions.iter().map(row).collect::<Vec<_>>())
+            show::table(&["VERSION", "SINCE", "STATE", "LABEL", "UNTIL"], &versions.iter().map(row).collect::<Vec<_>>())
         })
     }
 }
