@@ -1,7 +1,7 @@
 //! `donjon config`: what a service would see, where it comes from, and what is not shown.
 
 use donjon_tests::{donjon::Donjon, tools};
-use std::path::PathBuf;
+use std::{os::unix::fs::MetadataExt, path::PathBuf};
 
 const SECRET: &str = "pa$s%word-4711";
 
@@ -251,6 +251,12 @@ fn what_is_wired_is_read_as_a_user_of_the_roles_group() {
     let done = donjon.run(&wire).ok();
     assert!(!done.contains("is read as this user"), "{done}");
     assert!(!std::fs::read_to_string(&file).unwrap().contains("canary"));
+    // Somebody opens the file to everybody, as there is no value in it; what comes back is for whom it was.
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+    donjon.run(&[&wire[..], &["--undo"]].concat()).ok();
+    assert!(std::fs::read_to_string(&file).unwrap().contains("canary-1"));
+    let found = std::fs::metadata(&file).unwrap();
+    assert_eq!((found.mode() & 0o777, found.uid(), found.gid()), (0o640, 0, 1));
 }
 
 #[test]

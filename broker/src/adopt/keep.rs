@@ -14,7 +14,8 @@ pub fn kept(file: &Path) -> PathBuf {
     file.with_file_name(format!(".{name}.donjon-adopted"))
 }
 
-/// Puts a new content in the place of a file; the original is kept beside it, for its owner alone.
+/// Puts a new content in the place of a file; the original is kept beside it, for those of its owner and group who could read
+/// it, and nobody else.
 ///
 /// At no moment is either name without a whole file: the original gets its second name first.
 pub fn replace(file: &Path, content: &[u8]) -> Result<(), FileError> {
@@ -27,16 +28,17 @@ pub fn replace(file: &Path, content: &[u8]) -> Result<(), FileError> {
     }
     let original = opened(&kept)?;
     let found = original.metadata().map_err(failed("look at"))?;
-    original.set_permissions(Permissions::from_mode(0o600)).map_err(failed("set the mode of"))?;
+    let own = found.permissions().mode() & 0o770;
+    original.set_permissions(Permissions::from_mode(own)).map_err(failed("set the mode of"))?;
     let standing = Standing { mode: found.permissions().mode() & 0o777, uid: found.uid(), gid: found.gid() };
     fs::replace_as(file, content, standing)
 }
 
-/// Puts the original back. What stood in its place, which somebody may have added to since, is kept beside it: where.
+/// Puts the original back, with the mode that it had: whoever has opened the file of references to others since did not mean
+/// its values. What stood in its place, which somebody may have added to since, is kept beside it: where.
 pub fn put_back(file: &Path) -> Result<PathBuf, FileError> {
     let kept = kept(file);
-    let mode = std::fs::symlink_metadata(file).map_or(0o600, |found| found.permissions().mode() & 0o777);
-    opened(&kept)?.set_permissions(Permissions::from_mode(mode)).map_err(io_error("set the mode of", &kept))?;
+    opened(&kept)?;
     let beside =
         file.with_file_name(format!(".{}.donjon-undone", file.file_name().unwrap_or_default().to_string_lossy()));
     match std::fs::remove_file(&beside) {
@@ -117,17 +119,30 @@ mod tests {
     }
 
     #[test]
-    fn the_original_is_kept_for_its_owner_and_can_be_put_back() {
+    fn the_original_is_kept_for_its_own_and_can_be_put_back() {
         let (folder, path) = file();
         replace(&path, b"references").unwrap();
         assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"references".to_vec(), 0o640));
-        assert_eq!((fs::read(&kept(&path)).unwrap(), mode(&kept(&path))), (b"original".to_vec(), 0o600));
+        assert_eq!((fs::read(&kept(&path)).unwrap(), mode(&kept(&path))), (b"original".to_vec(), 0o640));
         assert!(replace(&path, b"again").is_err(), "an original that is kept is never overwritten");
         put_back(&path).unwrap();
         assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"original".to_vec(), 0o640));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
         replace(&path, b"references, and more").unwrap();
         assert_eq!(fs::read(&put_back(&path).unwrap()).unwrap(), b"references, and more", "what was added is not lost");
+    }
+
+    #[test]
+    fn what_is_put_back_is_for_nobody_who_could_not_read_it() {
+        let (_folder, path) = file();
+        replace(&path, b"references").unwrap();
+        // References are for everybody to read.
+        std::fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
+        put_back(&path).unwrap();
+        assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"original".to_vec(), 0o640));
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        replace(&path, b"references").unwrap();
+        assert_eq!((mode(&path), mode(&kept(&path))), (0o644, 0o640), "not for everybody under another name");
     }
 
     #[test]

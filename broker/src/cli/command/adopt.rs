@@ -27,7 +27,7 @@ use zeroize::Zeroizing;
 /// environment or plan export of TripleO's, each also as an ansible-vault.
 ///
 /// Every value is stored and read back, and nothing is stored where the store has another value. The file is left as it is. With
-/// --replace references stand in it from then on, and the original is kept beside it, for its owner alone. --confirm compares the
+/// --replace references stand in it from then on, and the original is kept beside it, for its owner and group. --confirm compares the
 /// original with the store once more, overwrites it and removes it: what a disk, a snapshot or a backup kept of it is out of
 /// reach. --undo puts it back, and keeps the file of references beside it.
 #[derive(Debug, Args)]

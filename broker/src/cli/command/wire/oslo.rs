@@ -89,6 +89,9 @@ struct Kept {
     format: u32,
     mapping: PathBuf,
     original: Vec<Piece>,
+    /// Whose the original was, and who could read it; what was kept by an earlier version does not say.
+    #[serde(default)]
+    standing: Option<(u32, u32, u32)>,
 }
 
 impl Oslo {
@@ -133,7 +136,12 @@ impl Oslo {
             let failed = |error: fs::FileError| {
                 Failure::new(Exit::Failed, "cannot write").because(&error).state("the service's file is as it was")
             };
-            let undo = Kept { format: FORMAT, mapping: mapping.clone(), original: done.original.clone() };
+            let undo = Kept {
+                format: FORMAT,
+                mapping: mapping.clone(),
+                original: done.original.clone(),
+                standing: Some((standing.mode, standing.uid, standing.gid)),
+            };
             let undo = serde_json::to_vec_pretty(&undo).map_err(|error| left_alone().because(&error))?;
             fs::replace_with_mode(&mapping, done.mapping.as_bytes(), 0o644).map_err(failed)?;
             fs::replace(&kept, &undo).map_err(failed)?;
@@ -279,7 +287,14 @@ impl Oslo {
             }
         }
         let failed = |error: fs::FileError| Failure::new(Exit::Failed, "cannot put the file back").because(&error);
-        let (_, standing) = fs::read_standing(&self.config).map_err(failed)?;
+        // Somebody may have opened the file to others since: it held no value.
+        let standing = match kept.standing {
+            Some((mode, uid, gid)) => fs::Standing { mode, uid, gid },
+            None => {
+                let (_, now) = fs::read_standing(&self.config).map_err(failed)?;
+                fs::Standing { mode: now.mode & 0o770, ..now }
+            }
+        };
         fs::replace_as(&self.config, &text, standing).map_err(failed)?;
         remove(&kept.mapping)?;
         remove(&self.kept())?;
