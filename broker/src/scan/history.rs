@@ -132,6 +132,9 @@ fn git(repository: &Path) -> Command {
         .env("GIT_CONFIG_NOSYSTEM", "1")
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .env("GIT_NO_LAZY_FETCH", "1")
+        // For a git that does not know the one above. It goes before all configuration, and `protocol.ext.allow` of a
+        // repository goes before `protocol.allow` of ours.
+        .env("GIT_ALLOW_PROTOCOL", "")
         .env("GIT_NO_REPLACE_OBJECTS", "1")
         .env("GIT_OPTIONAL_LOCKS", "0")
         .env("GIT_TERMINAL_PROMPT", "0")
@@ -183,3 +186,40 @@ impl Drop for Git {
 const LONGEST_LINE: u64 = 64 * 1024;
 /// So many objects of one repository are given names.
 const MOST_NAMED: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn done(command: &mut Command) -> bool {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
+    }
+
+    /// A repository that would have what it lacks fetched by a command of its owner's.
+    fn lacking(folder: &Path) -> std::path::PathBuf {
+        let git = |words: &[&str]| assert!(done(Command::new("git").arg("-C").arg(folder).args(words)), "{words:?}");
+        git(&["init", "--quiet", "."]);
+        for (name, value) in [
+            ("core.repositoryFormatVersion", "1"),
+            ("extensions.partialClone", "evil"),
+            ("remote.evil.promisor", "true"),
+            ("remote.evil.url", &format!("ext::sh -c touch% {}", folder.join("ran").display())),
+            ("protocol.ext.allow", "always"),
+        ] {
+            git(&["config", name, value]);
+        }
+        folder.join(".git")
+    }
+
+    #[test]
+    fn a_git_from_before_lazy_fetches_could_be_forbidden_runs_nothing_either() {
+        let folder = tempfile::tempdir().unwrap();
+        let repository = lacking(folder.path());
+        let object = ["cat-file", "-p", "1234567812345678123456781234567812345678"];
+        let ran = || folder.path().join("ran").exists();
+        assert!(!done(git(&repository).args(object).env_remove("GIT_NO_LAZY_FETCH")) && !ran());
+        let mut open = git(&repository);
+        open.args(object).env_remove("GIT_NO_LAZY_FETCH").env_remove("GIT_ALLOW_PROTOCOL");
+        assert!(!done(&mut open) && ran(), "the control: its owner's command would be run");
+    }
+}
