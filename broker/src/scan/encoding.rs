@@ -133,7 +133,7 @@ pub const SHORTEST: usize = 8;
 /// A half that is shorter may be a word that stands anywhere.
 const SHORTEST_HALF: usize = 16;
 /// What is covered may be shorter: covering too much does no harm.
-const SHORTEST_COVERED: usize = 4;
+pub const SHORTEST_COVERED: usize = 4;
 /// The digits of hex.
 pub(super) const LOWER: &[u8; 16] = b"0123456789abcdef";
 /// The same in upper case.

@@ -4,7 +4,11 @@ use crate::{
     cli::Context,
     failure::{Exit, Failure},
     render::sink::Place,
-    run::{child, mask::Mask, memory::MemoryFile},
+    run::{
+        child,
+        mask::{self, Mask},
+        memory::MemoryFile,
+    },
     socket::{
         client::Client,
         message::{Asked, Request},
@@ -79,11 +83,7 @@ impl Run {
         let _files = self.give(&mut command, &values)?;
         let mask = match self.unmasked {
             true => None,
-            false => Some(Mask::of(&values).map_err(|error| {
-                Failure::new(Exit::Failed, "cannot cover the output")
-                    .because(&error)
-                    .state("the command was not started")
-            })?),
+            false => Some(self.mask(&values)?),
         };
         drop(values);
         let status = child::run(command, mask).map_err(|error| not_started(program, &error))?;
@@ -100,6 +100,21 @@ impl Run {
             true => Ok(reply.materials),
             false => Err(Failure::new(Exit::Bug, "the daemon answered another number of values")),
         }
+    }
+
+    /// Covers them in what the command writes, and says which are too short for that.
+    fn mask(&self, values: &[Material]) -> Result<Mask, Failure> {
+        let names = self.file.iter().chain(&self.map).map(|(_, name)| name);
+        let short = names.zip(values).filter(|(_, value)| (1..mask::SHORTEST).contains(&value.len()));
+        for (name, _) in short {
+            anstream::eprintln!(
+                "note: `{name}` is shorter than {} bytes and is not covered in what the command writes",
+                mask::SHORTEST
+            );
+        }
+        Mask::of(values).map_err(|error| {
+            Failure::new(Exit::Failed, "cannot cover the output").because(&error).state("the command was not started")
+        })
     }
 
     fn give(&self, command: &mut Command, values: &[Material]) -> Result<Vec<MemoryFile>, Failure> {
