@@ -52,12 +52,19 @@ impl Understood {
 
 /// What the file holds; nothing where none is there and none was named.
 fn text(home: &Home) -> Result<Option<Vec<u8>>, Failure> {
-    match donjon_drivers::fs::read(&home.deployment_file()) {
+    match donjon_drivers::fs::read_trusted(&home.deployment_file()) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(FileError::Io { source, .. })
             if source.kind() == ErrorKind::NotFound && std::env::var_os("DONJON_CONFIG").is_none() =>
         {
             Ok(None)
+        }
+        // It says who reads what, and which programs are run.
+        Err(error @ FileError::Changeable { .. }) => {
+            Err(Failure::new(Exit::NotAllowed, "the deployment file is not obeyed")
+                .because(&error)
+                .state("nothing was done")
+                .hint("it is for root or this user alone to write: `chmod go-w`, `chown`"))
         }
         Err(error) => Err(Failure::new(Exit::Usage, "cannot read the deployment file")
             .because(&error)
@@ -150,6 +157,26 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &catalogue("tripleo").unwrap()));
         assert_eq!((first.deployer(), built_in("kolla-ansible").unwrap().deployer()), ("tripleo", "kolla-ansible"));
         assert!(built_in("tripleoo").unwrap_err().causes[0].contains("tripleo"));
+    }
+
+    #[test]
+    fn a_file_that_others_can_change_is_not_obeyed() {
+        use std::os::unix::fs::{PermissionsExt, chown};
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path().to_path_buf());
+        let file = home.deployment_file();
+        donjon_drivers::fs::replace(&file, b"deployment: one\n").unwrap();
+        let with = |mode| std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        for (mode, obeyed) in [(0o644, true), (0o664, false), (0o646, false), (0o600, true)] {
+            with(mode);
+            let read = deployment(&home);
+            assert_eq!(read.is_ok(), obeyed, "{mode:o}");
+            assert!(read.err().is_none_or(|failure| failure.code == Exit::NotAllowed));
+        }
+        if rustix::process::geteuid().is_root() {
+            chown(&file, Some(1), None).unwrap();
+            assert!(deployment(&home).unwrap_err().causes[0].contains("uid 1"));
+        }
     }
 
     #[test]

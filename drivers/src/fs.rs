@@ -32,6 +32,16 @@ pub enum FileError {
         /// The permission bits found.
         mode: u32,
     },
+    /// Others than its owner and root could change it.
+    #[error("{} can be changed by others: it belongs to uid {owner} and has mode {mode:o}", path.display())]
+    Changeable {
+        /// Where.
+        path: PathBuf,
+        /// Who owns it.
+        owner: u32,
+        /// The permission bits found.
+        mode: u32,
+    },
     /// It belongs to another user.
     #[error("{} belongs to uid {owner}, not to uid {expected}", path.display())]
     Foreign {
@@ -187,6 +197,21 @@ pub fn read_private(path: &Path) -> Result<Vec<u8>, FileError> {
     let mut file = File::from(opened.map_err(|e| io_error("read", path)(e.into()))?);
     // Of what was opened, whatever the path leads to by now.
     private(path, &file.metadata().map_err(io_error("look at", path))?)?;
+    let mut content = Vec::new();
+    file.read_to_end(&mut content).map_err(io_error("read", path))?;
+    Ok(content)
+}
+
+/// Reads a file that is obeyed: refused where others than root and this user could change it. A link to it is followed.
+pub fn read_trusted(path: &Path) -> Result<Vec<u8>, FileError> {
+    let mut file = File::open(path).map_err(io_error("read", path))?;
+    // Of what was opened, whatever the path leads to by now.
+    let found = file.metadata().map_err(io_error("look at", path))?;
+    let (owner, mode) = (found.uid(), found.permissions().mode() & 0o777);
+    let ours = owner == 0 || owner == rustix::process::geteuid().as_raw();
+    if !ours || mode & 0o022 != 0 {
+        return Err(FileError::Changeable { path: path.into(), owner, mode });
+    }
     let mut content = Vec::new();
     file.read_to_end(&mut content).map_err(io_error("read", path))?;
     Ok(content)

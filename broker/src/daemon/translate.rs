@@ -43,6 +43,7 @@ pub fn file(message: impl Into<String>, error: &FileError) -> Failure {
     let failure = Failure::new(Exit::Failed, message).because(error);
     match error {
         FileError::TooOpen { path, .. } => failure.hint(format!("`chmod go= {}`", path.display())),
+        FileError::Changeable { path, .. } => failure.hint(format!("`chmod go-w {}`", path.display())),
         FileError::Io { .. } | FileError::Foreign { .. } => failure,
     }
 }

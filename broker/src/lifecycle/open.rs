@@ -82,7 +82,7 @@ async fn existing(named: Named) -> Result<Backing, Failure> {
 
 fn folder_trouble(error: &OpenError) -> Failure {
     let (code, hint) = match error {
-        OpenError::File(FileError::TooOpen { .. } | FileError::Foreign { .. }) => {
+        OpenError::File(FileError::TooOpen { .. } | FileError::Changeable { .. } | FileError::Foreign { .. }) => {
             (Exit::NotAllowed, "it must belong to this user, and to this user alone")
         }
         OpenError::File(FileError::Io { .. }) => (Exit::Failed, "its disk may be full or read-only"),

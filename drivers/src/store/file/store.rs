@@ -324,9 +324,10 @@ impl Folder {
             {
                 StoreError::Full { place: self.place() }
             }
-            FileError::Io { .. } | FileError::TooOpen { .. } | FileError::Foreign { .. } => {
-                StoreError::Unreachable { place: self.place(), source: Box::new(error) }
-            }
+            FileError::Io { .. }
+            | FileError::TooOpen { .. }
+            | FileError::Changeable { .. }
+            | FileError::Foreign { .. } => StoreError::Unreachable { place: self.place(), source: Box::new(error) },
         }
     }
 
