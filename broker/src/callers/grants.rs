@@ -14,6 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Callers {
     access: Access,
     roles: BTreeMap<RoleName, Members>,
+    /// Every name that the deployment file or its catalogue has.
+    names: BTreeSet<SecretName>,
 }
 
 #[derive(Debug, Clone)]
@@ -38,7 +40,16 @@ impl Callers {
             (role.clone(), Members { users, groups, units: reads.units.clone() })
         };
         let roles = deployment.roles.iter().map(members).collect();
-        Self { access: Access::new(given, catalogue), roles }
+        let read = deployment.roles.values().flat_map(|reads| &reads.reads);
+        let named = catalogue.entries().map(|entry| &entry.name).chain(catalogue.older_names());
+        let names = read.chain(deployment.views.keys()).chain(named).cloned().collect();
+        Self { access: Access::new(given, catalogue), roles, names }
+    }
+
+    /// Whether it is a name that an operator knows. Any other was made up by who asks, and may be a value that slipped into
+    /// the place of a name: most values are good names.
+    pub fn knows(&self, name: &SecretName) -> bool {
+        self.names.contains(name)
     }
 
     /// Whether some role names it.

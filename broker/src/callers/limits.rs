@@ -1,5 +1,5 @@
 //! How much a user may ask for: a bucket that fills with time, and a bound on connections; those whom no role names have a
-//! part of the seats and no more, however many users they are.
+//! part of the seats and one bucket for all of them, however many users they are.
 
 use std::{
     collections::BTreeMap,
@@ -11,6 +11,8 @@ use std::{
 #[derive(Debug)]
 pub struct Limits {
     users: Mutex<BTreeMap<u32, User>>,
+    /// Of all strangers together: whoever has one user of a range of subordinate ones has thousands.
+    strangers: Mutex<Option<Bucket>>,
     most: usize,
 }
 
@@ -19,6 +21,11 @@ struct User {
     connections: usize,
     /// Those of them that were let in as a stranger's.
     strange: usize,
+    bucket: Bucket,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
     left: f64,
     filled: Instant,
 }
@@ -49,7 +56,7 @@ impl Default for Limits {
 impl Limits {
     /// The limits of a process that has room for so many connections.
     pub fn within(connections: usize) -> Self {
-        Self { users: Mutex::default(), most: connections.min(MOST_CONNECTIONS) }
+        Self { users: Mutex::default(), strangers: Mutex::default(), most: connections.min(MOST_CONNECTIONS) }
     }
 
     /// One more connection of a user; `None` where that would be too many, of theirs, of their kind's, or of all.
@@ -64,8 +71,8 @@ impl Limits {
             return None;
         }
         // Who has gone and has all of it back is as good as one who never came.
-        users.retain(|_, user| user.connections > 0 || user.level(now) < MOST);
-        let user = users.entry(uid).or_insert(User { connections: 0, strange: 0, left: MOST, filled: now });
+        users.retain(|_, user| user.connections > 0 || user.bucket.level(now) < MOST);
+        let user = users.entry(uid).or_insert(User { connections: 0, strange: 0, bucket: Bucket::full(now) });
         if user.connections >= most_of_one {
             return None;
         }
@@ -76,16 +83,21 @@ impl Limits {
 }
 
 impl Within {
-    /// Takes a price from the user's bucket, and says whether it was there.
+    /// Whether a role names the caller.
+    pub fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// Takes a price from the user's bucket, of a stranger from that of all strangers too, and says whether it was there.
     pub fn pay(&self, price: u32, now: Instant) -> bool {
-        let mut users = self.limits.users.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(user) = users.get_mut(&self.uid) else { return false };
-        (user.left, user.filled) = (user.level(now), now);
-        let enough = user.left >= f64::from(price);
-        if enough {
-            user.left -= f64::from(price);
+        if self.standing == Standing::Stranger {
+            let mut strangers = self.limits.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+            if !strangers.get_or_insert(Bucket::full(now)).take(price, now) {
+                return false;
+            }
         }
-        enough
+        let mut users = self.limits.users.lock().unwrap_or_else(PoisonError::into_inner);
+        users.get_mut(&self.uid).is_some_and(|user| user.bucket.take(price, now))
     }
 }
 
@@ -99,9 +111,22 @@ impl Drop for Within {
     }
 }
 
-impl User {
+impl Bucket {
+    fn full(now: Instant) -> Self {
+        Self { left: MOST, filled: now }
+    }
+
     fn level(&self, now: Instant) -> f64 {
         (self.left + now.saturating_duration_since(self.filled).as_secs_f64() * EACH_SECOND).min(MOST)
+    }
+
+    fn take(&mut self, price: u32, now: Instant) -> bool {
+        *self = Self { left: self.level(now), filled: now };
+        let enough = self.left >= f64::from(price);
+        if enough {
+            self.left -= f64::from(price);
+        }
+        enough
     }
 }
 
@@ -130,6 +155,16 @@ mod tests {
         drop(one);
         let again = limits.connect(1, Standing::Known, start + Duration::from_secs(1)).unwrap();
         assert!(!again.pay(1_000, start + Duration::from_secs(1)), "a new connection brings nothing");
+    }
+
+    #[test]
+    fn strangers_share_one_bucket_and_take_nothing_of_the_known() {
+        let (limits, now) = (Arc::new(Limits::default()), Instant::now());
+        let strangers: Vec<_> = (100..130).map(|uid| limits.connect(uid, Standing::Stranger, now).unwrap()).collect();
+        let paid = strangers.iter().filter(|stranger| stranger.pay(1_000, now)).count();
+        assert_eq!(paid, 20, "as many as one alone");
+        assert!(limits.connect(1, Standing::Known, now).unwrap().pay(20_000, now));
+        assert!(strangers[29].pay(1_000, now + Duration::from_secs(1)), "it fills again");
     }
 
     #[test]

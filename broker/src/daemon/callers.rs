@@ -107,15 +107,25 @@ async fn connection(
     mut end: watch::Receiver<()>,
 ) -> Result<(), FrameError> {
     let mut patience = FIRST_PATIENCE;
+    let longest = match within.standing() {
+        Standing::Known => LONGEST,
+        Standing::Stranger => LONGEST_OF_A_STRANGER,
+    };
     loop {
         let received = tokio::select! {
-            received = timeout(patience, Message::receive_within(&mut stream, LONGEST, 0)) => received,
+            received = timeout(patience, Message::receive_within(&mut stream, longest, 0)) => received,
             _ = end.changed() => return Ok(()),
         };
         let message = match received {
             Ok(Ok(message)) => message,
             Ok(Err(FrameError::Gone)) | Err(_) => return Ok(()),
-            Ok(Err(error)) => return Err(error),
+            Ok(Err(FrameError::TooLarge | FrameError::Malformed)) => {
+                // What follows cannot be told from the rest of it.
+                let written = refused(daemon, peer, within, About::default(), Outcome::Denied);
+                let failure = written.err().unwrap_or_else(only);
+                return send(Message::new(&Answer::Error(failure), Vec::new())?, &mut stream).await;
+            }
+            Ok(Err(error @ FrameError::Io(_))) => return Err(error),
         };
         patience = PATIENCE;
         match answer(daemon, peer, within, &message, &mut stream).await? {
@@ -166,11 +176,12 @@ async fn answer(
     Ok(read.map(Some).map_err(without_names))
 }
 
+fn only() -> Failure {
+    Failure::new(Exit::NotAllowed, "this socket is for reading newest values")
+        .hint("everything else is for the user that ran `donjon up`, at the daemon's own socket")
+}
+
 fn asked(message: &Message) -> Result<Wanted, Failure> {
-    let only = || {
-        Failure::new(Exit::NotAllowed, "this socket is for reading newest values")
-            .hint("everything else is for the user that ran `donjon up`, at the daemon's own socket")
-    };
     let Ok(Request::Read { names, version: None, epoch }) = message.parse() else { return Err(only()) };
     if names.is_empty() || names.len() > MOST_NAMES {
         return Err(Failure::new(Exit::Usage, format!("1 to {MOST_NAMES} names can be read at once")));
@@ -212,9 +223,11 @@ fn granted(
         Failure::new(Exit::Unavailable, "the broker cannot tell who may read").hint("its log says why")
     })?;
     known.decide(peer, wanted.names()).map_err(|denied| {
-        // The first that is refused and how many there were: a stranger does not say how long the line is.
-        let asked = u32::try_from(wanted.names().len()).ok().filter(|count| *count > 1);
-        let about = About { names: vec![denied.0.clone()], asked, ..About::default() };
+        // The first that is refused, if it is a name at all, and how many there were: a stranger does not say how long the line
+        // is, nor what stands in it.
+        let names: Vec<_> = Some(&denied.0).filter(|name| known.knows(name)).cloned().into_iter().collect();
+        let asked = u32::try_from(wanted.names().len()).ok().filter(|count| *count > 1 || names.is_empty());
+        let about = About { names, asked, ..About::default() };
         if let Err(failure) = refused(daemon, peer, within, about, Outcome::Denied) {
             return failure;
         }
@@ -257,6 +270,8 @@ fn mark(files: &[&Path]) -> Mark {
 
 /// Bytes of a request: a thousand of the longest names.
 const LONGEST: usize = 256 << 10;
+/// The same of somebody whom no role names: who holds connections by the hundred holds no more than this of each.
+const LONGEST_OF_A_STRANGER: usize = 4 << 10;
 const MOST_NAMES: usize = 1024;
 /// Names are shorter, as a rule.
 const BYTES_FOR_ONE: usize = 32;

@@ -131,8 +131,8 @@ def ask(request, materials):
         stream.connect(broker.default_socket())
         text = json.dumps({**request, "v": 1, "materials": len(materials)}).encode()
         try:
-            for frame in [text, *materials]:
-                stream.sendall(struct.pack(">I", len(frame)) + frame)
+            # At once: who is told in the middle that it was too fast would not hear it.
+            stream.sendall(b"".join(struct.pack(">I", len(frame)) + frame for frame in [text, *materials]))
             head = stream.recv(4, socket.MSG_WAITALL)
             if len(head) < 4:
                 return "closed"
@@ -167,7 +167,12 @@ fn no_operation_of_a_stranger_changes_anything() {
     // Even where somebody has opened the folders of the daemon's own socket.
     open(0o755);
     std::fs::set_permissions(&own, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let denied = || {
+        let log = std::fs::read_to_string(home.join("audit.jsonl")).unwrap();
+        log.lines().filter(|line| line.contains("\"uid\":1,") && line.contains("\"denied\"")).count()
+    };
     for socket in [scene.socket(), own] {
+        let earlier = denied();
         let told = scene.python_at(&socket, "daemon", ASK, &[&requests]).ok();
         assert_eq!(told.lines().count(), count, "{told}");
         for line in told.lines() {
@@ -176,6 +181,9 @@ fn no_operation_of_a_stranger_changes_anything() {
         }
         assert!(told.lines().filter(|line| line.ends_with(" 3")).count() >= count / 2, "{told}");
         assert_eq!(state(home), before, "{}", socket.display());
+        if socket == scene.socket() {
+            assert_eq!(denied() - earlier, count, "each has its line, what came with a value too");
+        }
     }
     open(0o700);
     assert_eq!(scene.donjon.run(&["get", "x"]).ok(), "the-value-of-x", "and it runs");
