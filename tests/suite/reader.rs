@@ -91,8 +91,8 @@ struct Served {
 struct Lines(Mutex<Vec<(Option<String>, Outcome)>>);
 
 impl Lines {
-    fn has(&self, path: &str, outcome: Outcome) -> bool {
-        self.0.lock().unwrap().iter().any(|line| *line == (Some(path.to_owned()), outcome))
+    fn has(&self, path: Option<&str>, outcome: Outcome) -> bool {
+        self.0.lock().unwrap().iter().any(|line| *line == (path.map(str::to_owned), outcome))
     }
 }
 

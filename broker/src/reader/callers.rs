@@ -54,7 +54,8 @@ impl Callers {
         (at_socket && self.has_uid(peer)) || self.has_key(peer)
     }
 
-    fn has_uid(&self, peer: &Peer) -> bool {
+    /// Does it name this user?
+    pub(super) fn has_uid(&self, peer: &Peer) -> bool {
         peer.uid().is_some_and(|uid| self.uids.contains(&uid))
     }
 

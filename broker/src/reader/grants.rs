@@ -35,6 +35,14 @@ impl Grants {
         }
     }
 
+    /// Whether any role may read that, or something below it.
+    pub fn knows(&self, path: &RecordPath) -> bool {
+        let below = |granted: &RecordPath| {
+            granted.as_str().strip_prefix(path.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.0.values().flatten().any(below)
+    }
+
     /// The names directly below a folder that lead to something granted; folders end in `/`. Empty where there are none.
     pub fn below(&self, role: &RoleName, folder: Option<&RecordPath>) -> BTreeSet<String> {
         let prefix = folder.map_or_else(String::new, |folder| format!("{folder}/"));
@@ -57,6 +65,8 @@ mod tests {
         let role: RoleName = "nova".parse().unwrap();
         let grants = Grants::new([(role.clone(), [path("kolla/a"), path("kolla/f/b")].into())]);
         assert_eq!(grants.decide(&role, &path("kolla/a")), Decision::Granted);
+        assert!(["kolla/a", "kolla/f", "kolla"].iter().all(|known| grants.knows(&path(known))));
+        assert!(!grants.knows(&path("kolla/ab")) && !grants.knows(&path("koll")));
         for denied in ["kolla/ab", "kolla", "kolla/a/b", "kolla/f", "Kolla/a", "kolla/A"] {
             assert_eq!(grants.decide(&role, &path(denied)), Decision::Denied, "{denied}");
         }

@@ -114,6 +114,8 @@ impl Listening {
     pub async fn serve(self, reader: Arc<Reader>, limits: Limits, end: impl Future<Output = ()>) {
         let (ending, ended) = watch::channel(());
         let (room, seats) = (Arc::new(Semaphore::new(limits.connections)), Seats::default());
+        // However many users somebody has: those whom roles are for find a seat.
+        let of_strangers = Arc::new(Semaphore::new(limits.connections / STRANGERS_PART));
         tokio::pin!(end);
         loop {
             let accepted = tokio::select! {
@@ -126,7 +128,14 @@ impl Listening {
                 continue;
             };
             let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { continue };
-            let Some(seat) = seats.take(&peer, limits.connections_each) else { continue };
+            let (each, strange) = match reader.is_stranger(&peer) {
+                true => match Arc::clone(&of_strangers).try_acquire_owned() {
+                    Ok(strange) => (limits.connections_of_a_stranger, Some(strange)),
+                    Err(_) => continue,
+                },
+                false => (limits.connections_each, None),
+            };
+            let Some(seat) = seats.take(&peer, each.min(limits.connections_each)) else { continue };
             let (reader, tls, ended) = (Arc::clone(&reader), self.tls.clone(), ended.clone());
             tokio::spawn(async move {
                 match (stream, tls) {
@@ -138,7 +147,7 @@ impl Listening {
                     (Stream::Tcp(stream), None) => server::connection(stream, reader, peer, limits, ended).await,
                     (Stream::Unix(stream), _) => server::connection(stream, reader, peer, limits, ended).await,
                 }
-                drop((permit, seat));
+                drop((permit, strange, seat));
             });
         }
         drop((self.listener, ended));
@@ -167,3 +176,6 @@ impl Listener {
         }
     }
 }
+
+/// Strangers have a fourth of all connections.
+const STRANGERS_PART: usize = 4;

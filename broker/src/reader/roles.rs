@@ -3,7 +3,7 @@
 use super::{
     callers::Callers,
     grants::{Decision, Grants},
-    peer::Peer,
+    peer::{Peer, Place},
 };
 use crate::{absence, edition};
 use aws_lc_rs::digest::{SHA256, digest};
@@ -159,6 +159,12 @@ impl Roles {
     }
 
     /// The role that this peer is known as without a credential. Who could be two must say which.
+    /// Whether some role could be this peer's, as far as its place tells: a key is told later, and a network says nothing.
+    pub(super) fn may_be(&self, peer: &Peer) -> bool {
+        matches!(peer.place, Place::Network(_))
+            || self.0.iter().any(|role| !role.callers.bound() || role.callers.has_uid(peer))
+    }
+
     pub(super) fn known(&self, peer: &Peer) -> Option<&Role> {
         let mut known = self.0.iter().filter(|role| role.callers.know(peer));
         known.next().filter(|_| known.next().is_none())

@@ -8,7 +8,7 @@ use super::{
     lookup::{Lookup, Standing},
     pace::{Pace, Paces, Turn},
     peer::Peer,
-    records,
+    records::{self, Said},
     request::{Asked, Entry, Namespace, Route},
     roles::Roles,
     sys,
@@ -279,15 +279,18 @@ impl Reader {
     }
 
     async fn records(&self, served: &Served, peer: &Peer, role: &RoleName, asked: &Asked) -> Answer {
-        let (seen, mut answer) = match asked.method {
-            Method::POST => {
-                records::records(served.lookup.as_ref(), &served.grants, role, &self.mount, &asked.body).await
-            }
-            _ => (vec![(None, Outcome::Refused)], Answer::denied()),
-        };
-        for (path, outcome) in seen {
-            let about = About { peer, role: Some(role), act: Act::Read, path: path.as_ref() };
-            answer = self.seen(&about, outcome, answer);
+        let about = About { peer, role: Some(role), act: Act::Read, path: None };
+        if asked.method != Method::POST {
+            return self.seen(&about, Outcome::Refused, Answer::denied());
+        }
+        let (said, mut answer) =
+            records::records(served.lookup.as_ref(), &served.grants, role, &self.mount, &asked.body).await;
+        let Said { paths, asked, outcome } = said;
+        if paths.is_empty() {
+            return self.counted(&about, asked, outcome, answer);
+        }
+        for path in &paths {
+            answer = self.counted(&About { path: Some(path), ..about }, asked, outcome, answer);
         }
         answer
     }
@@ -328,15 +331,42 @@ impl Reader {
 
     /// The line is with the kernel before the answer goes out; without it there is no answer.
     fn seen(&self, about: &About<'_>, outcome: Outcome, answer: Answer) -> Answer {
+        self.counted(about, None, outcome, answer)
+    }
+
+    /// As [`Self::seen`], of so many that were asked for at once. What is not answered is dear to those that are known, too:
+    /// each is a line that tells of nothing but them.
+    fn counted(&self, about: &About<'_>, asked: Option<u32>, outcome: Outcome, answer: Answer) -> Answer {
         let About { peer, role, act, path } = *about;
-        match self.witness.record(&Seen { peer: *peer, role, act, path, outcome }) {
+        let path = path.filter(|path| outcome == Outcome::Done || self.served().grants.knows(path));
+        let mut answer = answer;
+        if role.is_some() && act != Act::Login && outcome != Outcome::Done {
+            let moment = Instant::now();
+            match self.paces.turn(peer, moment) {
+                Turn::Now => self.paces.refused(peer, moment),
+                Turn::Later => answer = Answer::too_fast(),
+                Turn::StillLater => return Answer::too_fast(),
+            }
+        }
+        match self.witness.record(&Seen { peer: *peer, role, act, path, asked, outcome }) {
             Ok(()) => answer,
             Err(_) => Answer::failed(),
         }
     }
+
+    /// Whether it is known who asks: of others a short body is read, if any.
+    pub(super) fn knows(&self, asked: &Asked, visit: &Visit) -> bool {
+        self.caller(&self.served(), asked, &visit.peer, (self.clock)()).is_some()
+    }
+
+    /// Whether nobody here can be this peer: it is a user of this machine, and every role is for others.
+    pub(super) fn is_stranger(&self, peer: &Peer) -> bool {
+        !self.served().roles.may_be(peer)
+    }
 }
 
 /// What a line is about.
+#[derive(Clone, Copy)]
 struct About<'a> {
     peer: &'a Peer,
     role: Option<&'a RoleName>,

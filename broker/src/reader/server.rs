@@ -38,12 +38,16 @@ pub struct Limits {
     pub headers: usize,
     /// Bytes of a request's body.
     pub body: usize,
+    /// The same of somebody who has not shown who they are: a login is short.
+    pub body_of_a_stranger: usize,
     /// How long a TLS handshake, a head or a body may take each, an answer to be taken, and a connection to be idle.
     pub patience: Duration,
     /// Connections at once.
     pub connections: usize,
     /// Connections at once of one user, key or network.
     pub connections_each: usize,
+    /// The same of a user whom no role is for; all of them together have a fourth of the connections.
+    pub connections_of_a_stranger: usize,
     /// How long requests under way may take once the end was asked for.
     pub drain: Duration,
 }
@@ -54,9 +58,11 @@ impl Default for Limits {
             head: 16 << 10,
             headers: 64,
             body: 64 << 10,
+            body_of_a_stranger: 4 << 10,
             patience: Duration::from_secs(15),
             connections: 2048,
-            connections_each: 512,
+            connections_each: 256,
+            connections_of_a_stranger: 16,
             drain: Duration::from_secs(10),
         }
     }
@@ -96,16 +102,21 @@ pub(super) async fn connection<S>(
 
 async fn respond(reader: &Reader, visit: &Visit, request: Request<Incoming>, limits: Limits) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
+    let nothing = Material::new(Vec::new());
+    let mut asked = Asked::new(reader.mount(), head.method, &head.uri, &head.headers, nothing);
+    let longest = match body.is_end_stream() || reader.knows(&asked, visit) {
+        true => limits.body,
+        false => limits.body.min(limits.body_of_a_stranger),
+    };
     let too_large = || Answer::errors(413, &["http: request body too large"]);
-    if body.size_hint().lower() > limits.body as u64 {
+    if body.size_hint().lower() > longest as u64 {
         return response(reader.unread(visit, too_large()));
     }
-    let answer = match timeout(limits.patience, Limited::new(body, limits.body).collect()).await {
+    let answer = match timeout(limits.patience, Limited::new(body, longest).collect()).await {
         Err(_) => reader.unread(visit, Answer::errors(408, &["the request took too long"])),
         Ok(Err(_)) => reader.unread(visit, too_large()),
         Ok(Ok(body)) => {
-            let body = Material::new(body.to_bytes().to_vec());
-            let asked = Asked::new(reader.mount(), head.method, &head.uri, &head.headers, body);
+            asked.body = Material::new(body.to_bytes().to_vec());
             reader.answer(asked, visit).await
         }
     };

@@ -1,6 +1,7 @@
 //! Tests of the server: what it bears, what it refuses, and that nothing is answered without a line for the witness.
 
 mod lines;
+mod room;
 mod strangers;
 
 use super::{
@@ -32,6 +33,8 @@ const CANARY: &str = "canary-4711";
 struct Lines {
     broken: AtomicBool,
     outcomes: Mutex<Vec<Outcome>>,
+    /// What each names, and how many were asked for.
+    named: Mutex<Vec<(Option<String>, Option<u32>)>>,
 }
 
 impl Witness for Lines {
@@ -40,6 +43,7 @@ impl Witness for Lines {
             return Err(Unwitnessed);
         }
         self.outcomes.lock().unwrap().push(seen.outcome);
+        self.named.lock().unwrap().push((seen.path.map(ToString::to_string), seen.asked));
         Ok(())
     }
 }
@@ -181,11 +185,15 @@ async fn no_input_comes_back() {
         format!(r#"{{"role_id":"\u{CANARY}"}}"#),
         nested,
         deep,
+        // As deep as a stranger's body may be.
+        format!("{}{CANARY}", "[".repeat(4_000)),
+        format!("{}{CANARY}", r#"{"role_id":"#.repeat(350)),
     ];
     for body in &bodies {
         let answer = running.request("POST /v1/auth/approle/login HTTP/1.1", body).await;
         let status = answer.split(' ').nth(1).unwrap_or_default();
-        assert!(matches!(status, "400" | "500"), "{answer}");
+        let long = body.len() > Limits::default().body_of_a_stranger;
+        assert!(if long { status == "413" } else { matches!(status, "400" | "500") }, "{answer}");
         assert!(!answer.contains(CANARY), "{answer}");
     }
     for place in ["kv/data/", "kv/metadata/", "sys/internal/ui/mounts/", "auth/", ""] {

@@ -39,8 +39,11 @@ pub struct Seen<'a> {
     pub role: Option<&'a RoleName>,
     /// What.
     pub act: Act,
-    /// Which record, where one was meant.
+    /// Which record, where one was meant; of what was not answered, only one that some role may read: any other is what a
+    /// client typed, and may be a value that slipped into the place of a name.
     pub path: Option<&'a RecordPath>,
+    /// How many were asked for at once, where the line does not name each.
+    pub asked: Option<u32>,
     /// How it ended.
     pub outcome: Outcome,
 }

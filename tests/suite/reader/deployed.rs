@@ -99,17 +99,17 @@ impl Deployed {
         std::fs::read_to_string(self.at("reader.log")).unwrap_or_default()
     }
 
-    pub(super) fn saw(&self, path: &str, outcome: Outcome) -> bool {
+    pub(super) fn saw(&self, path: Option<&str>, outcome: Outcome) -> bool {
         let told = match outcome {
             Outcome::Done => "done",
             Outcome::Refused => "denied",
             Outcome::Missing | Outcome::Failed => "failed",
         };
         let log = std::fs::read_to_string(self.at("node/audit.jsonl")).unwrap();
-        let name = path.rsplit('/').next().expect("a path has an end");
+        let names: Vec<&str> = path.and_then(|path| path.rsplit('/').next()).into_iter().collect();
         log.lines().any(|line| {
             let line: Value = serde_json::from_str(line).expect("each line is whole");
-            line["line"]["names"] == json!([name]) && line["line"]["outcome"] == told
+            line["line"]["names"] == json!(names) && line["line"]["outcome"] == told
         })
     }
 

@@ -62,8 +62,8 @@ impl Ours {
         }
     }
 
-    /// Whether there is an audit line of this.
-    pub(super) fn saw(&self, path: &str, outcome: Outcome) -> bool {
+    /// Whether there is an audit line of this record, or of none that has a name.
+    pub(super) fn saw(&self, path: Option<&str>, outcome: Outcome) -> bool {
         match self {
             Self::Bundle(served) => served.witness.has(path, outcome),
             Self::Daemon(deployed) => deployed.saw(path, outcome),

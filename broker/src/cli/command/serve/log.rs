@@ -36,6 +36,7 @@ impl Witness for NodeLog {
             key: seen.peer.key,
             role: seen.role.cloned(),
             names: name.into_iter().collect(),
+            asked: seen.asked,
             ..About::default()
         };
         self.0.record_about(actor, act, about, outcome).map_err(|_| Unwitnessed)
@@ -61,7 +62,7 @@ mod tests {
             Peer { place: Place::Network("2001:db8::7".parse().unwrap()), key: Some(key) },
             Peer { place: Place::Socket { uid: 7, pid: 8 }, key: None },
         ] {
-            let seen = Seen { peer, role: None, act: Act::Login, path: None, outcome: Outcome::Refused };
+            let seen = Seen { peer, role: None, act: Act::Login, path: None, asked: None, outcome: Outcome::Refused };
             log.record(&seen).unwrap();
         }
         let text = std::fs::read_to_string(&file).unwrap();
