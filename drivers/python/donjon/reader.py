@@ -3,13 +3,18 @@
 
 It is asked over TLS (``https://ctl1:8200``), where the server's certificate must be good and the client shows a certificate of
 its own or logs in with an AppRole; or at its unix socket (``unix:///run/donjon-reader/reader.sock``), where the kernel says
-who asks. In clear it is asked on loopback alone.
+who asks. In clear it is asked on loopback alone, and where root or this user listens: any user may listen at a high port.
 """
 
+import functools
 import http.client
+import io
+import ipaddress
 import json
+import os
 import socket
 import ssl
+import sys
 import time
 import urllib.parse
 
@@ -78,7 +83,7 @@ class Reader:
         if self.place.scheme == "unix":
             return _Unix(self.place.path, timeout)
         if self.place.scheme == "http":
-            return http.client.HTTPConnection(self.place.hostname, self.port, timeout=timeout)
+            return _Loopback(self.place.hostname, self.port, timeout=timeout)
         context = ssl.create_default_context(cafile=self.ca_file)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if self.cert_file:
@@ -125,6 +130,75 @@ class _Unix(http.client.HTTPConnection):
         _check_peer(self.sock, self._path)
 
 
+class _Loopback(http.client.HTTPConnection):
+    def connect(self):
+        super().connect()
+        _check_listener(self.sock.getpeername()[:2], self.sock.getsockname()[:2])
+
+
+def _check_listener(there, here):
+    """Nothing is said to, nor taken from, a process of another user: the kernel tells whose the listening socket is, and
+    whose the other end of this connection once it was accepted."""
+    there, here = (_plain(there[0]), there[1]), (_plain(here[0]), here[1])
+    listens = False
+    for name in ("tcp", "tcp6"):
+        try:
+            with open(f"/proc/net/{name}", encoding="ascii") as table:
+                rows = [line.split() for line in table][1:]
+        except FileNotFoundError:
+            continue
+        for row in rows:
+            local, remote, state, user, inode = _end(row[1]), _end(row[2]), row[3], int(row[7]), int(row[9])
+            listening = state == "0A" and local[1] == there[1] and (local[0] == there[0] or local[0].is_unspecified)
+            # One that nobody has accepted yet, or that has ended, is nobody's and reads as root's.
+            ours = state == "01" and inode != 0 and (local, remote) == (there, here)
+            listens = listens or listening
+            if (listening or ours) and user not in (0, os.geteuid()):
+                raise BrokerError(f"the process that listens at {there[0]}:{there[1]} is of user {user}, neither root nor this one")
+    if not listens:
+        raise BrokerError(f"who listens at {there[0]}:{there[1]} cannot be told: use the reader's unix socket, or https")
+
+
+def _end(text):
+    """An address and a port, as the kernel writes them: each four bytes of an address as a number."""
+    address, port = text.split(":")
+    words = [bytes.fromhex(address[start:start + 8]) for start in range(0, len(address), 8)]
+    if sys.byteorder == "little":
+        words = [word[::-1] for word in words]
+    return _plain(b"".join(words)), int(port, 16)
+
+
+def _plain(address):
+    found = ipaddress.ip_address(address)
+    return getattr(found, "ipv4_mapped", None) or found
+
+
+class _InTime(io.RawIOBase):
+    """What a socket sends until a deadline, however slowly it comes."""
+
+    def __init__(self, sock, deadline):
+        super().__init__()
+        self._sock, self._deadline = sock, deadline
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise socket.timeout
+        self._sock.settimeout(left)
+        return self._sock.recv_into(buffer)
+
+    def makefile(self, _mode):
+        """As a response asks a socket for it."""
+        return io.BufferedReader(self)
+
+
+def _response(deadline, sock, *args, **more):
+    return http.client.HTTPResponse(_InTime(sock, deadline), *args, **more)
+
+
 def _ask(connection, path, body, headers, deadline):
     left = deadline - time.monotonic()
     if left <= 0:
@@ -132,16 +206,12 @@ def _ask(connection, path, body, headers, deadline):
     connection.timeout = left
     if connection.sock is not None:
         connection.sock.settimeout(left)
+    # An answer that drips is cut at the deadline, its head too.
+    connection.response_class = functools.partial(_response, deadline)
     connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json", **headers})
     response = connection.getresponse()
-    # As long as bytes come in time: an answer that drips is cut at the deadline.
     taken = bytearray()
     while True:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise socket.timeout
-        if connection.sock is not None:
-            connection.sock.settimeout(left)
         piece = response.read1(1 << 16)
         if not piece:
             break

@@ -17,6 +17,7 @@ pub mod environment;
 pub mod error;
 pub mod given;
 pub mod ini;
+mod listener;
 pub mod mapping;
 pub mod option;
 pub mod option_type;

@@ -1,7 +1,11 @@
 //! A reader (`donjon serve`) that the driver `donjon` asks where `address` is set: all names in one request, over TLS, or at a
 //! unix socket, where the kernel says who asks.
 
-use super::{OptionName, SourceError, mapping::Name};
+use super::{
+    OptionName, SourceError,
+    listener::{self, NotTrusted},
+    mapping::Name,
+};
 use crate::{
     fs,
     material::Material,
@@ -10,6 +14,7 @@ use crate::{
 use rustix::fs::{Mode, OFlags};
 use serde::Deserialize;
 use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::fd::{AsRawFd, OwnedFd},
     path::{Path, PathBuf},
     time::Duration,
@@ -89,7 +94,10 @@ impl<'a> Reader<'a> {
     async fn answered(&self, asked: &[(OptionName, Name)]) -> Result<Vec<Material>, SourceError> {
         let socket = match self.place.strip_prefix("unix://") {
             Some(path) => Some(self.socket(Path::new(path)).await?),
-            None => None,
+            None => {
+                self.in_clear()?;
+                None
+            }
         };
         let connection = self.connect(socket.as_ref().map(Listener::path))?;
         if let (Some(role), Some(secret)) = (&self.options.role_id_file, &self.options.secret_id_file) {
@@ -146,6 +154,31 @@ impl<'a> Reader<'a> {
                     .unusable(format!("the process that listens there is of user {peer}, neither root nor this one")))
             }
         }
+    }
+
+    /// In clear nothing is said on this machine either but to root or this user, as the service does.
+    fn in_clear(&self) -> Result<(), SourceError> {
+        let Some(place) = reqwest::Url::parse(self.place).ok().filter(|place| place.scheme() == "http") else {
+            return Ok(());
+        };
+        let addresses = match place.host_str() {
+            Some("localhost") => vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)],
+            // Of what is on another machine the connection itself says that it is not to be asked in clear.
+            Some(host) => host.trim_matches(['[', ']']).parse().ok().filter(IpAddr::is_loopback).into_iter().collect(),
+            None => Vec::new(),
+        };
+        let port = place.port_or_known_default().unwrap_or_default();
+        // Of two addresses, nobody may listen at one.
+        let mut found = Ok(());
+        let mut trusted = addresses.is_empty();
+        for address in addresses {
+            match listener::trusted(address, port) {
+                Ok(()) => trusted = true,
+                Err(why @ NotTrusted::User(_)) => return Err(self.unusable(why.to_string())),
+                Err(why @ NotTrusted::Unknown) => found = Err(why),
+            }
+        }
+        if trusted { Ok(()) } else { found.map_err(|why| self.unusable(why.to_string())) }
     }
 
     async fn log_in(&self, connection: &Connection, role: &Path, secret: &Path) -> Result<(), SourceError> {

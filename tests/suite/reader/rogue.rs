@@ -1,10 +1,10 @@
 //! A reader that is none: whatever it answers, or does not, no service starts on its defaults, and nobody waits or fills memory
 //! for it. The Python driver in a real oslo.config process, and `donjon config get` on the same files.
 
-use donjon_tests::{donjon::Donjon, python_driver, tools};
+use donjon_tests::{donjon::Donjon, process, python_driver, tools};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with};
 use std::{
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::TcpListener,
     path::Path,
     process::{Command, Stdio},
@@ -42,6 +42,14 @@ fn stand_in(answer: Answer) -> (String, Arc<AtomicUsize>) {
                         format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
                     let _ = caller.write_all(head.as_bytes()).and_then(|()| caller.write_all(body.as_bytes()));
                 }
+                Answer::Dripping => {
+                    let mut bytes = b"HTTP/1.1 200 OK\r\nX-Long: ".iter().chain(std::iter::repeat(&b'x')).take(600);
+                    while bytes.next().is_some_and(|byte| caller.write_all(&[*byte]).is_ok()) {
+                        // Its time-out, and no other event, ends each wait.
+                        let _ = caller.set_read_timeout(Some(Duration::from_millis(100)));
+                        let _ = caller.read(&mut request);
+                    }
+                }
                 Answer::Endless => {
                     let _ = caller.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
                     let piece = [&b"10000\r\n"[..], &[b' '; 0x10000], b"\r\n"].concat();
@@ -58,6 +66,8 @@ fn stand_in(answer: Answer) -> (String, Arc<AtomicUsize>) {
 enum Answer {
     Json(String),
     Endless,
+    /// A byte of a head every so often.
+    Dripping,
 }
 
 /// More than anybody may have taken of an answer without an end, the buffers of the way included.
@@ -146,6 +156,54 @@ fn an_answer_without_an_end_is_left_and_a_full_socket_is_not_waited_for() {
     let begun = Instant::now();
     scene.refused(&format!("address = unix://{}\ntimeout = 1", path.display()));
     assert!(begun.elapsed() < Duration::from_secs(30), "it was waited for");
+}
+
+#[test]
+fn a_head_that_drips_is_cut_in_time() {
+    let scene = scene();
+    let (address, _) = stand_in(Answer::Dripping);
+    let begun = Instant::now();
+    let [python, rust] = scene.refused(&format!("address = {address}\ntimeout = 2"));
+    assert!(python.contains("did not answer within 2") && rust.contains("did not answer within 2"), "{python}{rust}");
+    assert!(begun.elapsed() < Duration::from_secs(30), "it was waited for");
+}
+
+/// What listens at a high port of this machine as another user, and prints what it is sent.
+const OTHER_USER: &str = "
+import socket, sys
+listener = socket.create_server(('127.0.0.1', 0))
+print(listener.getsockname()[1], flush=True)
+while True:
+    caller = listener.accept()[0]
+    caller.settimeout(5)
+    print('got', caller.recv(4096), flush=True)
+";
+
+#[test]
+fn nothing_is_said_to_another_user_who_listens_in_the_readers_place() {
+    let scene = scene();
+    for name in ["role", "secret"] {
+        donjon_drivers::fs::replace(&scene.donjon.home().join(name), b"canary-of-a-role").unwrap();
+    }
+    let mut other = process::tied("setpriv");
+    other.args(["--reuid", "nobody", "--clear-groups"]).arg("/usr/bin/python3").args(["-c", OTHER_USER]);
+    let mut other = other.stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(other.stdout.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    let address = format!("http://127.0.0.1:{}", line.trim());
+    let home = scene.donjon.home().display().to_string();
+    for more in [String::new(), format!("\nrole_id_file = {home}/role\nsecret_id_file = {home}/secret")] {
+        for told in scene.refused(&format!("address = {address}{more}")) {
+            assert!(told.contains("of user 65534, neither root nor this one"), "{told}");
+        }
+    }
+    other.kill().unwrap();
+    other.wait().unwrap();
+    let mut got = String::new();
+    said.read_to_string(&mut got).unwrap();
+    // Python's connection is looked at once it is there; nothing has gone over it.
+    assert!(got.lines().all(|line| line == "got b''"), "{got}");
 }
 
 /// A socket at which nobody accepts, with as many waiting as there is room for.
