@@ -89,7 +89,7 @@ class Driver(sources.ConfigurationSourceDriver):
 
 
 class Names(sources.ConfigurationSourceDriver):
-    """Opens a source that has no values: it only lets files refer to options that another source, castellan's say, gives."""
+    """Opens a source that has no values: it only lets files refer to options that a source before it, castellan's say, gives."""
 
     _options = [_SECRETS]
 
@@ -104,7 +104,7 @@ class Names(sources.ConfigurationSourceDriver):
             raise Refused(f"donjon: [{group_name}] cannot be used: {error}") from None
         if not declared:
             raise Refused(f"donjon: [{group_name}] cannot be used: secrets is missing")
-        return Source({})
+        return Unanswered(declared)
 
 
 class Source(sources.ConfigurationSource):
@@ -121,6 +121,20 @@ class Source(sources.ConfigurationSource):
         # oslo.config would take the letters of a text for the values of an option that takes several.
         value = [text] if opt.multi else text
         return (value, cfg.LocationInfo(cfg.Locations.user, name))
+
+
+class Unanswered(sources.ConfigurationSource):
+    """What is asked for its options when no source before it has them: castellan says nothing of a store that does not answer,
+    and a reference would become empty text."""
+
+    def __init__(self, declared):
+        self._declared = declared
+
+    def get(self, group_name, option_name, opt):
+        name = self._declared.get((group_name, option_name))
+        if name is None:
+            return (sources._NoValue, None)
+        raise Refused(f"donjon: no source before [{group_name}] in config_source has `{name}`, so the service does not start")
 
 
 def _unread(group, error):

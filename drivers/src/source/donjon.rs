@@ -95,10 +95,10 @@ pub const DRIVER: Driver<Outside, Box<dyn Source>> = Driver {
     open: |outside, options| Ok(Box::new(Donjon { outside, options: typed(options)?, values: OnceCell::new() })),
 };
 
-/// Options of this group that files refer to, and that another source gives.
+/// Options of this group that files refer to, and that a source before it gives.
 pub const NAMES: Driver<Outside, Box<dyn Source>> = Driver {
     name: "donjon_names",
-    help: "No values of its own: it lets files refer to options that another source gives, such as castellan's.",
+    help: "No values of its own: it lets files refer to options that a source before it gives, such as castellan's, and stands for no default.",
     options: &[Description { need: Need::Required, ..SECRETS }],
     open: |outside, options| {
         let NamesOptions { secrets } = typed(options)?;
@@ -227,8 +227,15 @@ impl Source for Names {
         }
     }
 
-    async fn value(&self, _: &OptionName, _: Many) -> Result<Option<Given>, SourceError> {
-        Ok(None)
+    /// Whoever comes here has asked every source before: a reference to what none of them has would be empty text.
+    async fn value(&self, option: &OptionName, _: Many) -> Result<Option<Given>, SourceError> {
+        let declared = self.declared.iter().flatten();
+        match declared.into_iter().find(|(known, _)| known == option) {
+            Some((_, name)) => {
+                Err(names_unusable(format!("{option}: no source before it in config_source has `{name}`")))
+            }
+            None => Ok(None),
+        }
     }
 
     fn set(&self) -> Vec<OptionName> {

@@ -291,7 +291,7 @@ fn what_genconfig_writes_holds_no_value_and_reads_as_before() {
     kolla.write("etc/donjon/castellan.conf", &castellan);
     kolla.genconfig("keystone,neutron");
     assert!(
-        !search.finds(rendered(KEYSTONE_CONF)) && rendered(KEYSTONE_CONF).contains("config_source = donjon,castellan")
+        !search.finds(rendered(KEYSTONE_CONF)) && rendered(KEYSTONE_CONF).contains("config_source = castellan,donjon")
     );
     assert_eq!(kolla.keystone(&package).unwrap(), keystone);
     assert_eq!(kolla.service(FILES[7], &package).unwrap(), before[7], "one that reads two files");

@@ -243,10 +243,18 @@ fn what_files_refer_to_is_told_as_the_service_sees_it() {
         let ran = told_by_donjon(&file, ["database", "connection"]);
         assert!(ran.code != 0 && ran.err.contains(own), "{group}: {} {}", ran.code, ran.err);
     }
-    // Names that another source gives: this one has none of them.
+    // Names that a source before gives: there is none, and empty text in their place is no URL.
     let file = written("donjon_names\nsecrets = the-url, bus");
+    let output = installed.start(&file);
+    let lacks = "no source before [s] in config_source has `the-url`";
+    assert!(!output.status.success() && told(&output).contains(lacks), "{}", told(&output));
     let ran = told_by_donjon(&file, ["database", "connection"]);
-    assert!(ran.code != 0 && ran.err.contains("the_url"), "{} {}", ran.code, ran.err);
+    assert!(
+        ran.code != 0 && ran.err.contains("the_url") && ran.err.contains("no source before"),
+        "{} {}",
+        ran.code,
+        ran.err
+    );
 }
 
 #[tokio::test]

@@ -131,7 +131,8 @@ fn source(group: &str, read: Reading, runtime: Runtime, deployment: &DeploymentN
             GROUP.to_owned(),
             format!("driver = donjon\naddress = {address}\nmount = {mount}\ndeployment = {deployment}\n"),
         ),
-        Runtime::Castellan => (format!("{GROUP},castellan"), "driver = donjon_names\n".to_owned()),
+        // castellan says nothing of what it cannot read, and whoever is asked after it does.
+        Runtime::Castellan => (format!("castellan,{GROUP}"), "driver = donjon_names\n".to_owned()),
     };
     let all = if read == Reading::Second { format!("{all},{group}") } else { all };
     let castellan = match (runtime, read) {
@@ -272,7 +273,7 @@ mod tests {
         assert!(
             mapping.contains("[donjon]\n") && mapping.contains("nova_database_password = d/nova_database_password\n")
         );
-        assert!(files["config/nova.conf"].contains("config_source = donjon,castellan\n"));
+        assert!(files["config/nova.conf"].contains("config_source = castellan,donjon\n"));
         assert!(files["globals.d/donjon.yml"].contains("+ ['/etc/donjon/nova:/etc/donjon:ro']"));
     }
 
@@ -296,7 +297,7 @@ mod tests {
             ),
             (
                 Runtime::Castellan,
-                "config_source = donjon,castellan,donjon_metadata_agent\n[donjon_metadata_agent]\ndriver = donjon_names\n",
+                "config_source = castellan,donjon,donjon_metadata_agent\n[donjon_metadata_agent]\ndriver = donjon_names\n",
             ),
         ] {
             let files =
