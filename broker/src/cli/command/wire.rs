@@ -46,7 +46,8 @@ enum Deployer {
 /// kolla-ansible loads it unchanged. What an operator supplies (a registry's password) is empty until it has been put.
 ///
 /// With `--runtime` its services read their secrets themselves: overrides below /etc/kolla/config leave the values out of what
-/// kolla renders, at each `genconfig` and `reconfigure`. What kolla writes in clear all the same is listed, with the reason.
+/// kolla renders, at each `genconfig` and `reconfigure`. What must be there first is told (on each node the driver's package and a
+/// reader, in donjon.yaml the roles), and what kolla writes in clear all the same, with the reason.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  donjon wire kolla -o /etc/kolla/passwords.yml\n  donjon run --deploy -- kolla-ansible deploy\n  donjon wire kolla --runtime donjon"

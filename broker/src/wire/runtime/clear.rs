@@ -72,7 +72,12 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     (
         "kolla_toolbox: module arguments",
         "database_password",
-        "kolla logs in to MariaDB with it on a command line, while it deploys",
+        "kolla logs in to MariaDB with it while it deploys: a file in that container until the task ends, in older versions a command line",
+    ),
+    (
+        "keystone: command line of kolla_keystone_bootstrap, and the node's journal",
+        "keystone_admin_password",
+        "kolla gives it to Keystone so while it deploys, and journald keeps the command lines of podman",
     ),
     (
         "container rabbitmq: environment RABBITMQ_CLUSTER_COOKIE",

@@ -13,9 +13,11 @@
 
 mod clear;
 mod merged;
+mod needs;
 
 pub use clear::{Clear, clear};
 pub use merged::{Merged, Reading, Role, reading, role};
+pub use needs::{Need, needs};
 
 use super::reference::Reference;
 use donjon_policies::{

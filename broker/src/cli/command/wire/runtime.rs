@@ -4,7 +4,9 @@ use crate::{
     cli::{Context, show},
     config,
     failure::{Exit, Failure},
-    wire::runtime::{Inside, Override, Reading as Read, Role, Runtime, clear, is_ours, overrides, reading, role},
+    wire::runtime::{
+        Inside, Need, Override, Reading as Read, Role, Runtime, clear, is_ours, needs, overrides, reading, role,
+    },
 };
 use clap::Args;
 use donjon_drivers::fs;
@@ -62,8 +64,12 @@ impl Reading {
         let written: Vec<String> = files.iter().map(|f| self.config.join(&f.path).display().to_string()).collect();
         let left: Vec<_> =
             clear.iter().map(|c| json!({"place": c.place, "secrets": c.secrets, "reason": c.reason})).collect();
-        show::answer(context.output, &json!({"written": written, "clear": left}), || {
+        let needs = needs(runtime, &inside);
+        let needed: Vec<_> = needs.iter().map(|n| json!({"place": n.place, "what": n.what})).collect();
+        show::answer(context.output, &json!({"written": written, "clear": left, "needs": needed}), || {
             let mut text: String = written.iter().map(|path| format!("wrote {path}\n")).collect();
+            text += "\nthese must be there before the next `kolla-ansible reconfigure`:\n";
+            text.extend(needs.iter().map(|Need { place, what }| format!("  {place}\n      {what}\n")));
             text += "\nkolla writes these in clear all the same:\n";
             let secrets = |c: &crate::wire::runtime::Clear| {
                 c.secrets.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
