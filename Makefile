@@ -16,6 +16,7 @@ setup:
 	tests/setup/tools.sh $(TOOLS)
 	tests/setup/sanity.sh $(TOOLS)
 	tests/setup/debian-root.sh $(TOOLS)/debian-root
+	tests/setup/kolla.sh $(TOOLS)
 
 test: setup
 	cargo build --locked --workspace --all-targets

@@ -21,7 +21,11 @@ pub struct DebianRoot {
 impl DebianRoot {
     /// Boots one and waits for its SSH server, which lets in a key made for this test.
     pub async fn boot() -> Self {
-        let booted = Booted::start().await;
+        Self::of(Booted::start().await).await
+    }
+
+    /// Makes a host of what was booted.
+    pub async fn of(booted: Booted) -> Self {
         let port = port::free();
         let folder = booted.folder();
         for name in ["key", "host_key"] {

@@ -13,6 +13,7 @@ pub mod donjon;
 pub mod galera;
 pub mod haproxy;
 pub mod keystone;
+pub mod kolla;
 pub mod listener;
 pub mod mariadb;
 pub mod memcached;

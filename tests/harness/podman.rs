@@ -23,6 +23,11 @@ pub const ENGINE_ARGUMENTS: [&str; 2] = ["--runtime", "runc"];
 impl Podman {
     /// Starts a container that shares the machine's network; `arguments` go to `podman run`, `words` are what it runs.
     pub fn start(arguments: &[&str], words: &[&str]) -> Self {
+        Self::start_on(&debian_root(), arguments, words)
+    }
+
+    /// As [`Self::start`], over another root.
+    pub fn start_on(root: &Path, arguments: &[&str], words: &[&str]) -> Self {
         let folder = tempfile::Builder::new().prefix("container.").tempdir().unwrap();
         let name = folder.path().file_name().unwrap().to_string_lossy().replace("container.", "donjon-test-");
         // It learns of the test's end by the pipe that closes then, however that comes.
@@ -40,7 +45,7 @@ impl Podman {
             .arg(format!("--volume={}:/test", container.folder.path().display()))
             .args(arguments)
             .arg("--rootfs")
-            .arg(format!("{}:O", debian_root().display()))
+            .arg(format!("{}:O", root.display()))
             .args(words);
         done(&mut run);
         container
@@ -87,9 +92,14 @@ pub struct Booted(Podman);
 impl Booted {
     /// Boots one.
     pub async fn start() -> Self {
+        Self::start_on(&debian_root(), &[]).await
+    }
+
+    /// Boots another root, with more arguments for `podman run`.
+    pub async fn start_on(root: &Path, more: &[&str]) -> Self {
         // Its control groups begin at its own top, as on a machine of its own, whatever this one has.
         let arguments = ["--systemd=always", "--privileged", "--cgroupns=private"];
-        let booted = Self(Podman::start(&arguments, &["/sbin/init"]));
+        let booted = Self(Podman::start_on(root, &[&arguments[..], more].concat(), &["/sbin/init"]));
         wait::until("systemd to be up", Duration::from_secs(90), async || {
             let state = booted.0.exec(&["systemctl", "is-system-running"]).stdout;
             matches!(state.trim_ascii(), b"running" | b"degraded").then_some(())

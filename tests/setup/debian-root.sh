@@ -1,9 +1,11 @@
 #!/bin/sh
 # Makes a small Debian root with systemd, dbus, an OpenSSH server and Python, for the tests that restart real units.
-# usage: tests/setup/debian-root.sh FOLDER      (as root; does nothing where FOLDER is complete already)
+# usage: tests/setup/debian-root.sh FOLDER [PACKAGES]    (as root; does nothing where FOLDER is complete already)
+# PACKAGES are more of them, with commas between.
 # The mirror is DONJON_DEBIAN_MIRROR, or the first one that this machine's apt uses.
 set -eu
-folder=${1:?usage: debian-root.sh FOLDER}
+folder=${1:?usage: debian-root.sh FOLDER [PACKAGES]}
+more=${2:+,$2}
 release=bookworm
 
 [ -e "$folder/.complete" ] && exit 0
@@ -14,7 +16,7 @@ mirror=${DONJON_DEBIAN_MIRROR:-$(
 work=$(mktemp -d "$folder.XXXXXX")
 trap 'rm -rf "$work"' EXIT INT TERM
 debootstrap --variant=minbase \
-    --include=systemd,systemd-sysv,dbus,openssh-server,python3,python3-pymysql,mariadb-client-core \
+    --include="systemd,systemd-sysv,dbus,openssh-server,python3,python3-pymysql,mariadb-client-core$more" \
     "$release" "$work" "$mirror"
 
 # Nothing of the build machine, nothing that a test does not start itself, and nothing that would set up this machine's kernel.

@@ -91,15 +91,7 @@ impl Kolla {
     }
 
     fn environment(&self, command: &mut Command) {
-        let bin = tools::program("python3").parent().expect("a folder").display().to_string();
-        let own = donjon_tests::donjon::binary().parent().expect("a folder").display().to_string();
-        let path = std::env::var("PATH").unwrap_or_default();
-        command
-            .env("PATH", format!("{bin}:{own}:{path}"))
-            .env("HOME", self.folder.path())
-            .env("ANSIBLE_COLLECTIONS_PATH", COLLECTIONS)
-            .env("LC_ALL", "C.UTF-8")
-            .env_remove("PYTHONPATH");
+        environment(command, self.folder.path());
     }
 
     /// Renders what these roles render.
@@ -171,6 +163,19 @@ impl Kolla {
     }
 }
 
+/// What an operator's shell has who runs kolla-ansible, with this home.
+pub(super) fn environment(command: &mut Command, home: &Path) {
+    let bin = tools::program("python3").parent().expect("a folder").display().to_string();
+    let own = donjon_tests::donjon::binary().parent().expect("a folder").display().to_string();
+    let path = std::env::var("PATH").unwrap_or_default();
+    command
+        .env("PATH", format!("{bin}:{own}:{path}"))
+        .env("HOME", home)
+        .env("ANSIBLE_COLLECTIONS_PATH", COLLECTIONS)
+        .env("LC_ALL", "C.UTF-8")
+        .env_remove("PYTHONPATH");
+}
+
 /// What a service read, or why it does not start.
 fn told(output: Output) -> Result<BTreeMap<String, String>, String> {
     match output.status.success() {
@@ -180,11 +185,17 @@ fn told(output: Output) -> Result<BTreeMap<String, String>, String> {
 }
 
 /// `donjon serve --store daemon`; it ends when dropped.
-struct Serving(Child, Vec<String>);
+pub(super) struct Serving(Child, Vec<String>);
 
 impl Serving {
     fn start(donjon: &Donjon, socket: &str) -> Self {
-        let words = ["serve", "--store", "daemon", "--listen", "127.0.0.1:0", "--socket", socket, "--output", "json"];
+        Self::start_with(donjon, socket, "127.0.0.1:0", &[])
+    }
+
+    /// At this address too, with more arguments.
+    pub(super) fn start_with(donjon: &Donjon, socket: &str, address: &str, more: &[&str]) -> Self {
+        let words = ["serve", "--store", "daemon", "--listen", address, "--socket", socket, "--output", "json"];
+        let words = [&words[..], more].concat();
         let mut child = donjon.tied_command(&words).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();

@@ -5,6 +5,7 @@ mod kolla;
 mod meanwhile;
 mod odd;
 mod plugins;
+mod reconfigure;
 mod run;
 mod sanity;
 mod site;
