@@ -6,15 +6,15 @@ use std::path::Path;
 ///
 /// Lists are added to. Everything that keeps values off a disk or out of a log is set, but for the folders of temporary files,
 /// which an operator may want elsewhere in memory; the mask looks at these.
-pub fn settings(
-    collections: &Path,
-    memory: &Path,
-    present: impl Fn(&str) -> Option<String>,
-) -> Vec<(&'static str, String)> {
-    let mut settings: Vec<(&'static str, String)> =
-        [("ANSIBLE_PIPELINING", "true"), ("ANSIBLE_KEEP_REMOTE_FILES", "false"), ("ANSIBLE_NO_TARGET_SYSLOG", "true")]
-            .map(|(name, value)| (name, value.to_owned()))
-            .into();
+pub fn settings(collections: &Path, present: impl Fn(&str) -> Option<String>) -> Vec<(&'static str, String)> {
+    let mut settings: Vec<(&'static str, String)> = [
+        ("ANSIBLE_PIPELINING", "true"),
+        ("ANSIBLE_KEEP_REMOTE_FILES", "false"),
+        ("ANSIBLE_NO_TARGET_SYSLOG", "true"),
+        ("ANSIBLE_SHELL_ALLOW_WORLD_READABLE_TEMP", "false"),
+    ]
+    .map(|(name, value)| (name, value.to_owned()))
+    .into();
     let chosen = present("ANSIBLE_COLLECTIONS_PATH").or_else(|| present("ANSIBLE_COLLECTIONS_PATHS"));
     let others = chosen.filter(|path| !path.is_empty()).unwrap_or_else(|| COLLECTIONS.to_owned());
     settings.push(("ANSIBLE_COLLECTIONS_PATH", format!("{}:{others}", collections.display())));
@@ -25,12 +25,13 @@ pub fn settings(
     }
     settings.push(("ANSIBLE_CALLBACKS_ENABLED", callbacks.join(",")));
     for (name, value) in [
-        ("ANSIBLE_LOCAL_TEMP", memory.display().to_string()),
-        ("ANSIBLE_REMOTE_TEMP", REMOTE.to_owned()),
-        ("ANSIBLE_LOAD_CALLBACK_PLUGINS", "true".to_owned()),
+        ("ANSIBLE_LOCAL_TEMP", MEMORY),
+        ("ANSIBLE_REMOTE_TEMP", MEMORY),
+        ("ANSIBLE_SYSTEM_TMPDIRS", MEMORY),
+        ("ANSIBLE_LOAD_CALLBACK_PLUGINS", "true"),
     ] {
         if present(name).is_none() {
-            settings.push((name, value));
+            settings.push((name, value.to_owned()));
         }
     }
     settings
@@ -39,9 +40,10 @@ pub fn settings(
 const MASK: &str = "donjon.broker.mask";
 /// Ansible's own default.
 const COLLECTIONS: &str = "~/.ansible/collections:/usr/share/ansible/collections";
-/// In memory wherever there is a systemd, and in a folder where nobody but the user and root can make a name: Ansible takes a
-/// folder that is there already for its own. The shell of the host fills it in.
-const REMOTE: &str = "${XDG_RUNTIME_DIR:-/run}/donjon-ansible";
+/// In memory on every Linux host, for every user that a task becomes. Each name that Ansible makes right in it has a random part,
+/// is new or an error, its user's alone, and removed by Ansible; of a folder of its own below it would take one that somebody
+/// else has made. And no variable: a host's shell and its modules read `${NAME:-…}` differently, and `sudo` unsets most.
+pub const MEMORY: &str = "/dev/shm";
 
 #[cfg(test)]
 mod tests {
@@ -50,7 +52,7 @@ mod tests {
 
     fn set(present: &[(&str, &str)]) -> BTreeMap<&'static str, String> {
         let find = |name: &str| present.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-        settings(Path::new("/c"), Path::new("/dev/shm/m"), find).into_iter().collect()
+        settings(Path::new("/c"), find).into_iter().collect()
     }
 
     #[test]
@@ -58,7 +60,9 @@ mod tests {
         let plain = set(&[]);
         assert_eq!(plain["ANSIBLE_CALLBACKS_ENABLED"], MASK);
         assert_eq!(plain["ANSIBLE_COLLECTIONS_PATH"], format!("/c:{COLLECTIONS}"));
-        assert_eq!(plain["ANSIBLE_LOCAL_TEMP"], "/dev/shm/m");
+        for name in ["ANSIBLE_LOCAL_TEMP", "ANSIBLE_REMOTE_TEMP", "ANSIBLE_SYSTEM_TMPDIRS"] {
+            assert_eq!(plain[name], "/dev/shm");
+        }
         let chosen = set(&[
             ("ANSIBLE_CALLBACKS_ENABLED", "timer, donjon.broker.mask"),
             ("ANSIBLE_COLLECTIONS_PATH", "/mine"),

@@ -1,5 +1,6 @@
 //! Ansible: the collection's own tests, kolla-ansible's own roles and a config-download tree, on references alone.
 
+mod disk;
 mod genconfig;
 mod kolla;
 mod meanwhile;

@@ -89,13 +89,25 @@ impl Site {
         more: &[(&str, &str)],
         arguments: &[String],
     ) -> Played {
+        self.play_under(&[], donjon, setting, more, arguments)
+    }
+
+    /// The same, with Ansible started by another program, such as one that watches it.
+    pub(super) fn play_under(
+        &self,
+        watcher: &[&str],
+        donjon: &Donjon,
+        setting: Setting,
+        more: &[(&str, &str)],
+        arguments: &[String],
+    ) -> Played {
         let own = |name: &str| self.path().join(name).display().to_string();
         let mut command = match setting {
             Setting::Kept => Command::new(binary()),
             Setting::Careless => Command::new(tools::program("ansible-playbook")),
         };
         if setting == Setting::Kept {
-            command.args(["run", "--deploy", "--"]).arg(tools::program("ansible-playbook"));
+            command.args(["run", "--deploy", "--"]).args(watcher).arg(tools::program("ansible-playbook"));
         }
         let programs = tools::program("python3");
         let path = format!("{}:{}:/usr/sbin:/usr/bin:/sbin:/bin", programs.parent().unwrap().display(), own("bin"));

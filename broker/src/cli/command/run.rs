@@ -16,14 +16,14 @@ use crate::{
     wire::{ansible, collection},
 };
 use clap::Args;
-use donjon_drivers::{fs, material::Material, store::secret::Part};
+use donjon_drivers::{material::Material, store::secret::Part};
 use donjon_policies::{catalogue::Medium, name::SecretName};
 use std::{
     env,
     ffi::{OsStr, OsString},
     io::ErrorKind,
-    os::unix::{ffi::OsStrExt, fs::MetadataExt, process::CommandExt},
-    path::{Path, PathBuf},
+    os::unix::{ffi::OsStrExt, process::CommandExt},
+    path::Path,
     process::{Command, ExitCode},
 };
 
@@ -147,13 +147,12 @@ fn deploy(context: &Context, client: &mut Client, command: &mut Command) -> Resu
     let refused = |error| crate::daemon::translate::file("cannot prepare the run", &error);
     let collections = context.home.folder().join("ansible");
     collection::unpack(&collections).map_err(refused)?;
-    let memory = memory()?;
-    fs::private_folder(&memory).map_err(refused)?;
+    in_memory()?;
     let reply = client.ask_quietly(&Request::Deploy, Vec::new())?;
     let epoch = reply.value["epoch"].as_u64();
     let epoch = epoch.ok_or_else(|| Failure::new(Exit::Bug, "the daemon answered without an epoch"))?;
     command
-        .envs(ansible::settings(&collections, &memory, |name| env::var(name).ok()))
+        .envs(ansible::settings(&collections, |name| env::var(name).ok()))
         .env("DONJON_HOME", context.home.folder())
         .env("DONJON_EPOCH", epoch.to_string());
     Ok(())
@@ -165,23 +164,15 @@ fn not_started(program: &OsStr, error: &std::io::Error) -> Failure {
     Failure::new(code, format!("cannot run {name}")).because(error).state("it was not started")
 }
 
-/// A folder in memory for what Ansible renders before it copies it, where nobody else can take its name first.
-fn memory() -> Result<PathBuf, Failure> {
-    let own = rustix::process::geteuid();
-    let runtime = if own.is_root() { Some("/run".into()) } else { env::var_os("XDG_RUNTIME_DIR") };
-    if let Some(folder) = runtime.map(|folder| Path::new(&folder).join("donjon-ansible")) {
-        let ours = |found: std::fs::Metadata| found.uid() == own.as_raw() && found.mode() & 0o022 == 0;
-        let safe = folder.parent().is_some_and(|parent| std::fs::metadata(parent).is_ok_and(ours));
-        if safe && Place::of(&folder).is_ok_and(|place| place.medium == Medium::Tmpfs) {
-            return Ok(folder);
+/// Ansible makes a folder of this run's own there, with a name that nobody knows before, and removes it at its end.
+fn in_memory() -> Result<(), Failure> {
+    match Place::of(&Path::new(ansible::MEMORY).join("x")) {
+        Ok(place) if place.medium == Medium::Tmpfs => Ok(()),
+        Ok(_) | Err(_) => {
+            Err(Failure::new(Exit::Failed, "/dev/shm is not in memory, so that rendered files would lie on a disk")
+                .state("the deployer was not started"))
         }
     }
-    let shared = Path::new("/dev/shm");
-    if !shared.is_dir() {
-        return Err(Failure::new(Exit::Failed, "there is no /dev/shm, so that rendered files would lie on a disk")
-            .state("the deployer was not started"));
-    }
-    Ok(shared.join(format!("donjon-ansible-{}", own.as_raw())))
 }
 
 fn pair(text: &str) -> Result<(String, SecretName), String> {

@@ -53,8 +53,8 @@ options:
       - section: donjon
         key: mask_cover
 notes:
-  - Set pipelining (E(ANSIBLE_PIPELINING)), E(ANSIBLE_LOCAL_TEMP) and E(ANSIBLE_REMOTE_TEMP) below C(/run) or
-    C($XDG_RUNTIME_DIR), E(ANSIBLE_NO_TARGET_SYSLOG), and leave E(ANSIBLE_KEEP_REMOTE_FILES) alone. C(donjon run --deploy) sets them all.
+  - Set pipelining (E(ANSIBLE_PIPELINING)), E(ANSIBLE_LOCAL_TEMP), E(ANSIBLE_REMOTE_TEMP) and E(ANSIBLE_SYSTEM_TMPDIRS) to C(/dev/shm),
+    E(ANSIBLE_NO_TARGET_SYSLOG), and leave E(ANSIBLE_KEEP_REMOTE_FILES) alone. C(donjon run --deploy) sets them all.
   - A task with C(async) is never pipelined; its arguments and result lie on the disk of its host until they are cleaned up.
   - Base64 that was wrapped into lines in the middle of a value is not recognised.
 seealso:
@@ -158,10 +158,12 @@ class CallbackModule(CallbackBase):
         transport = C.DEFAULT_TRANSPORT if C.DEFAULT_TRANSPORT != "smart" else "ssh"
         return settings.faults(
             pipelining=option("connection", transport, "pipelining"),
-            not_pipelined=settings.not_pipelined(getattr(variables, "_inventory", None)),
+            inventory=getattr(variables, "_inventory", None),
             keep_remote_files=C.DEFAULT_KEEP_REMOTE_FILES,
             local_tmp=C.DEFAULT_LOCAL_TMP,
             remote_tmp=option("shell", "sh", "remote_tmp"),
+            system_tmpdirs=option("shell", "sh", "system_tmpdirs"),
+            world_readable_temp=option("shell", "sh", "world_readable_temp"),
             no_target_syslog=C.DEFAULT_NO_TARGET_SYSLOG,
         )
 

@@ -7,15 +7,17 @@ import json
 import os
 
 IN_MEMORY = ("tmpfs", "ramfs")
-# Folders of every host in which nobody but root or the user itself can make a name, and some in which everybody can.
-OWN = ("/run/", "$XDG_RUNTIME_DIR/", "${XDG_RUNTIME_DIR}/", "${XDG_RUNTIME_DIR:-/run}/")
+# In memory on every Linux host, for whoever a task becomes. Each name that Ansible and its modules make right in it is new or an
+# error, and random; a folder below it may be somebody else's. A path with a variable is none of these: to a host's shell
+# `${A:-/run}` is another path than to its modules, sudo unsets most, and a module makes the folder that it then reads, on a disk.
+REMOTE = "/dev/shm"
 OPEN_TO_ALL = ("/dev/shm/", "/run/lock/", "/run/shm/", "/tmp/", "/var/tmp/")
-REMOTE = "${XDG_RUNTIME_DIR:-/run}/donjon-ansible"
 
 
-def faults(pipelining, not_pipelined, keep_remote_files, local_tmp, remote_tmp, no_target_syslog):
+def faults(pipelining, inventory, keep_remote_files, local_tmp, remote_tmp, system_tmpdirs, world_readable_temp, no_target_syslog):
     """One sentence for each setting that would put values on a disk or into a log: what, where, and what to set."""
     found = []
+    not_pipelined = those_with(inventory, ("ansible_pipelining", "ansible_ssh_pipelining"), _off)
     if not pipelining:
         found.append(
             "pipelining is off: each task writes AnsiballZ_*.py with its arguments in clear to remote_tmp on its host; "
@@ -35,8 +37,7 @@ def faults(pipelining, not_pipelined, keep_remote_files, local_tmp, remote_tmp, 
     if where not in IN_MEMORY:
         found.append(
             "local_tmp (%s) is on %s: `template` writes each rendered file there before it is copied; "
-            "set ANSIBLE_LOCAL_TEMP to a folder on tmpfs, such as /run/donjon-ansible or, for who is not root, /run/user/%d/donjon-ansible"
-            % (local_tmp, where or "an unknown file system", os.geteuid())
+            "set ANSIBLE_LOCAL_TEMP=%s" % (local_tmp, where or "an unknown file system", REMOTE)
         )
     stranger = stranger_of(local_tmp)
     if stranger is not None:
@@ -45,15 +46,31 @@ def faults(pipelining, not_pipelined, keep_remote_files, local_tmp, remote_tmp, 
             % (local_tmp, stranger[0], stranger[1])
         )
     place = str(remote_tmp or "")
-    if place.startswith(OPEN_TO_ALL):
+    if place.startswith(OPEN_TO_ALL) and _elsewhere(place):
         found.append(
             "remote_tmp (%s) is where every user of a host can make that name first, for Ansible to put rendered files into: "
-            "set ANSIBLE_REMOTE_TEMP='%s'" % (place, REMOTE)
+            "set ANSIBLE_REMOTE_TEMP=%s" % (place, REMOTE)
         )
-    elif not place.startswith(OWN):
+    elif _elsewhere(place):
         found.append(
-            "remote_tmp (%s) is not known to be in memory: rendered files wait there on every host before they are moved to "
-            "their place; set ANSIBLE_REMOTE_TEMP='%s'" % (place, REMOTE)
+            "remote_tmp (%s) is not known to be in memory for every user of a host: rendered files wait there before they are moved "
+            "to their place, and modules write there; set ANSIBLE_REMOTE_TEMP=%s" % (place, REMOTE)
+        )
+    if _elsewhere(system_tmpdirs):
+        found.append(
+            "system_tmpdirs (%s) is not known to be in memory: where a task becomes a user other than root, rendered files wait there; "
+            "set ANSIBLE_SYSTEM_TMPDIRS=%s" % (_few(system_tmpdirs or ["unknown"]), REMOTE)
+        )
+    moved = those_with(inventory, ("ansible_remote_tmp", "ansible_system_tmpdirs"), _elsewhere)
+    if moved:
+        found.append(
+            "ansible_remote_tmp or ansible_system_tmpdirs of %s is not known to be in memory; remove that variable" % _few(moved)
+        )
+    readable = those_with(inventory, ("ansible_shell_allow_world_readable_temp",), lambda value: not _off(value))
+    if world_readable_temp or readable:
+        found.append(
+            "world_readable_temp is on%s: where a task becomes a user other than root, all users of its host can read rendered files; "
+            "set ANSIBLE_SHELL_ALLOW_WORLD_READABLE_TEMP=false" % (" for %s" % _few(readable) if readable else "")
         )
     if not no_target_syslog:
         found.append(
@@ -97,13 +114,13 @@ def filesystem(path, mounts="/proc/self/mountinfo"):
     return None
 
 
-def not_pipelined(inventory):
-    """Groups and hosts whose own variables turn pipelining off."""
+def those_with(inventory, variables, wrong):
+    """Groups and hosts whose own variables, if they are there, are wrong."""
     if inventory is None:
         return []
     named = list(getattr(inventory, "groups", {}).values()) + list(getattr(inventory, "hosts", {}).values())
-    variables = ("ansible_pipelining", "ansible_ssh_pipelining")
-    return sorted({thing.name for thing in named for name in variables if _off(getattr(thing, "vars", {}).get(name))})
+    own = [(thing.name, getattr(thing, "vars", {}).get(name)) for thing in named for name in variables]
+    return sorted({name for name, value in own if value is not None and wrong(value)})
 
 
 def without_values(facts, mask):
@@ -120,8 +137,15 @@ def without_values(facts, mask):
     return ({"__payload__": json.dumps(kept)} if isinstance(payload, str) else kept), left_out
 
 
+def _elsewhere(paths):
+    """Whether any of these is not, as it stands, the one folder that is known."""
+    if isinstance(paths, str):
+        paths = paths.split(",")
+    return not paths or any(str(path).strip().rstrip("/") != REMOTE for path in paths)
+
+
 def _off(value):
-    return value is not None and str(value).strip().lower() in ("false", "no", "off", "0", "n", "f")
+    return str(value).strip().lower() in ("false", "no", "off", "0", "n", "f")
 
 
 def _few(names):

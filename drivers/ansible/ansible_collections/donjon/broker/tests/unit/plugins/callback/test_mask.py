@@ -186,8 +186,13 @@ class Closed(unittest.TestCase):
             "keep_remote_files is on": {"ANSIBLE_KEEP_REMOTE_FILES": "true"},
             "local_tmp": {"ANSIBLE_LOCAL_TEMP": "/var/tmp/donjon-unit"},
             "remote_tmp (~/.ansible/tmp) is not known to be in memory": {"ANSIBLE_REMOTE_TEMP": None},
+            "remote_tmp (/run/x) is not known": {"ANSIBLE_REMOTE_TEMP": "/run/x"},
+            "remote_tmp ($XDG_RUNTIME_DIR/x) is not known": {"ANSIBLE_REMOTE_TEMP": "$XDG_RUNTIME_DIR/x"},
+            "remote_tmp (${XDG_RUNTIME_DIR:-/run}/x) is not known": {"ANSIBLE_REMOTE_TEMP": "${XDG_RUNTIME_DIR:-/run}/x"},
             "remote_tmp (/dev/shm/x) is where every user": {"ANSIBLE_REMOTE_TEMP": "/dev/shm/x"},
             "remote_tmp (/run/lock/x) is where every user": {"ANSIBLE_REMOTE_TEMP": "/run/lock/x"},
+            "system_tmpdirs (/var/tmp, /tmp) is not known": {"ANSIBLE_SYSTEM_TMPDIRS": None},
+            "world_readable_temp is on": {"ANSIBLE_SHELL_ALLOW_WORLD_READABLE_TEMP": "true"},
             "no_target_syslog is off": {"ANSIBLE_NO_TARGET_SYSLOG": None},
         }
         with Site() as site, StandIn({}) as broker:
@@ -201,8 +206,14 @@ class Closed(unittest.TestCase):
                 self.assertEqual(code, 0, said)
                 self.assertIn("the play ran", said)
                 self.assertIn(fault, said)
-            code, said = site.play(HELLO, "-i", site.write("hosts", "localhost ansible_pipelining=false\n"), broker=broker)
-            self.assertIn("ansible_pipelining is off for localhost", said)
+            for variable, fault in (
+                ("ansible_pipelining=false", "ansible_pipelining is off for localhost"),
+                ("ansible_remote_tmp=~/x", "ansible_remote_tmp or ansible_system_tmpdirs of localhost is not known"),
+                ("ansible_shell_allow_world_readable_temp=true", "world_readable_temp is on for localhost"),
+            ):
+                code, said = site.play(HELLO, "-i", site.write("hosts", "localhost %s\n" % variable), broker=broker)
+                self.assertNotEqual(code, 0, said)
+                self.assertIn(fault, said)
 
     def test_a_folder_that_somebody_else_can_change_is_no_place_for_rendered_files(self):
         with Site() as site, StandIn({}) as broker:
