@@ -35,6 +35,7 @@ const FILES: &[(&str, &str)] = files![
     "plugins/doc_fragments/broker.py",
     "plugins/lookup/file.py",
     "plugins/lookup/secret.py",
+    "plugins/plugin_utils/covering.py",
     "plugins/plugin_utils/daemon.py",
     "plugins/plugin_utils/masking.py",
     "plugins/plugin_utils/reference.py",

@@ -1,7 +1,7 @@
 //! Where modules write values: every write of a run of them is watched, from the rendered file to what it is moved over.
 
 use super::site::{Played, Search, Setting, Site};
-use donjon_tests::donjon::Donjon;
+use donjon_tests::{donjon::Donjon, tools};
 use rustix::process::geteuid;
 use std::{
     collections::BTreeSet,
@@ -66,9 +66,15 @@ fn written(site: &Site, donjon: &Donjon, more: &[(&str, &str)], loopback: &str) 
     let log_name = log.display().to_string();
     let calls = "trace=write,pwrite64,writev,pwritev,pwritev2,sendfile,copy_file_range,splice";
     let strace = ["strace", "-f", "-y", "-qq", "-s", "1048576", "-e", calls, "-o", &log_name, "--"];
-    let shared_at = format!("shared={}", shared.path().display());
-    let arguments = ["-i", "localhost,", "-c", "local", "-e", &shared_at, "-e", loopback, "site.yml"];
-    let played = site.play_under(&strace, donjon, Setting::Kept, more, &arguments.map(str::to_owned));
+    let (playbook, shared_at) =
+        (tools::program("ansible-playbook").display().to_string(), format!("shared={}", shared.path().display()));
+    let play = [&playbook, "-i", "localhost,", "-c", "local", "-e", &shared_at, "-e", loopback, "site.yml"];
+    let played = site.run(
+        donjon,
+        Setting::Kept,
+        more,
+        &[&strace[..], &play].concat().iter().map(|&word| word.to_owned()).collect::<Vec<_>>(),
+    );
     let search = Search::new([VALUE]);
     let log = String::from_utf8_lossy(&fs::read(&log).unwrap()).into_owned();
     (played, log.lines().filter(|line| is_copy(line) || search.finds(line)).filter_map(target).collect())

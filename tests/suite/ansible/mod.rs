@@ -2,6 +2,7 @@
 
 mod disk;
 mod genconfig;
+mod given;
 mod kolla;
 mod meanwhile;
 mod odd;

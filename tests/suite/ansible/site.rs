@@ -89,31 +89,29 @@ impl Site {
         more: &[(&str, &str)],
         arguments: &[String],
     ) -> Played {
-        self.play_under(&[], donjon, setting, more, arguments)
+        let playbook = tools::program("ansible-playbook").display().to_string();
+        let words = [&[playbook, "-vvv".to_owned(), "--diff".to_owned()], arguments].concat();
+        self.run(donjon, setting, more, &words)
     }
 
-    /// The same, with Ansible started by another program, such as one that watches it.
-    pub(super) fn play_under(
-        &self,
-        watcher: &[&str],
-        donjon: &Donjon,
-        setting: Setting,
-        more: &[(&str, &str)],
-        arguments: &[String],
-    ) -> Played {
+    /// Runs a program that is Ansible, or starts it, in this folder.
+    pub(super) fn run(&self, donjon: &Donjon, setting: Setting, more: &[(&str, &str)], words: &[String]) -> Played {
         let own = |name: &str| self.path().join(name).display().to_string();
-        let mut command = match setting {
-            Setting::Kept => Command::new(binary()),
-            Setting::Careless => Command::new(tools::program("ansible-playbook")),
+        let mut command = match (setting, words) {
+            (Setting::Careless, [program, arguments @ ..]) => {
+                let mut command = Command::new(program);
+                command.args(arguments);
+                command
+            }
+            (Setting::Kept, _) | (Setting::Careless, []) => {
+                let mut command = Command::new(binary());
+                command.args(["run", "--deploy", "--"]).args(words);
+                command
+            }
         };
-        if setting == Setting::Kept {
-            command.args(["run", "--deploy", "--"]).args(watcher).arg(tools::program("ansible-playbook"));
-        }
         let programs = tools::program("python3");
         let path = format!("{}:{}:/usr/sbin:/usr/bin:/sbin:/bin", programs.parent().unwrap().display(), own("bin"));
         command
-            .args(["-vvv", "--diff"])
-            .args(arguments)
             .current_dir(self.path())
             .env_clear()
             .env("PATH", path)

@@ -14,6 +14,8 @@ description:
   - Before the first play it asks the broker for all values that it may read, and then covers them in everything that this run
     displays or logs (results, C(--diff), any C(-v), warnings, errors, tracebacks), in what other callbacks are given, and leaves facts
     that hold one out of the fact cache. Values that tasks work with are not touched.
+  - Other callbacks get something that stands for each result, task, play, host, included file and the statistics; whatever they read
+    from it is covered, and what they set on it does not reach the run.
   - Values are found as they are and in JSON, YAML, URL, shell, hexadecimal and base64 form, lines of keys one by one.
   - It looks at the settings that decide whether values land on a disk, or in the log of a host, behind Ansible's back,
     and says of each what would be written where. See O(settings).
@@ -56,22 +58,25 @@ notes:
   - Set pipelining (E(ANSIBLE_PIPELINING)), E(ANSIBLE_LOCAL_TEMP), E(ANSIBLE_REMOTE_TEMP) and E(ANSIBLE_SYSTEM_TMPDIRS) to C(/dev/shm),
     E(ANSIBLE_NO_TARGET_SYSLOG), and leave E(ANSIBLE_KEEP_REMOTE_FILES) alone. C(donjon run --deploy) sets them all.
   - A task with C(async) is never pipelined; its arguments and result lie on the disk of its host until they are cleaned up.
+  - A callback that evaluates templates or lookups by itself gets what they give, as every plugin does that is no callback.
   - Base64 that was wrapped into lines in the middle of a value is not recognised.
 seealso:
   - plugin: donjon.broker.secret
     plugin_type: lookup
 """
 
+import _thread
 import functools
 import sys
+import threading
 
 from ansible import constants as C
+from ansible.errors import AnsibleError
 from ansible.executor import task_queue_manager, task_result
-from ansible.playbook.task import Task
 from ansible.plugins.callback import CallbackBase
 from ansible.plugins.loader import connection_loader, lookup_loader, shell_loader
 from ansible.utils.display import Display
-from ansible_collections.donjon.broker.plugins.plugin_utils import daemon, masking, settings
+from ansible_collections.donjon.broker.plugins.plugin_utils import covering, daemon, masking, settings
 
 # Names in one request: well under the protocol's limits of 4096 values and 1 MiB of header.
 AT_ONCE = 2000
@@ -83,17 +88,22 @@ def closed(step):
     """Ansible turns what goes wrong in a callback into a warning, and the play runs. Here it does not."""
 
     @functools.wraps(step)
-    def stepped(self, subject):
+    def stepped(*args):
         try:
-            step(self, subject)
+            return step(*args)
         except Exception as error:  # pylint: disable=broad-except
-            # Its text may hold anything.
-            refuse(
-                "no play starts, because the mask cannot be put on: %s" % type(error).__name__,
-                "this is a fault of Donjon's; please report it with the versions of donjon and of Ansible",
-            )
+            return fault(error)
 
     return stepped
+
+
+def fault(error):
+    """End the run: nothing is shown, or given to a callback, uncovered."""
+    # Its text may hold anything.
+    refuse(
+        "the run ends, because the mask cannot be put on: %s" % type(error).__name__,
+        "this is a fault of Donjon's; please report it with the versions of donjon and of Ansible",
+    )
 
 
 class CallbackModule(CallbackBase):
@@ -112,6 +122,7 @@ class CallbackModule(CallbackBase):
     @closed
     def v2_playbook_on_play_start(self, play):
         """Cover the output (of an ad-hoc command, which has no playbook), and look at what this play would write where."""
+        play = covering.plain(play)
         self._begin()
         if masking.installed() is None:
             return
@@ -144,8 +155,7 @@ class CallbackModule(CallbackBase):
             )
         mask = masking.Mask(values, self.get_option("cover"))
         cover_display(mask)
-        cover_results(mask)
-        cover_names(mask)
+        cover_callbacks(mask)
         masking.install(mask)
         if short:
             self._display.warning(
@@ -224,16 +234,26 @@ def _covered(original, mask):
     return covered
 
 
-def cover_results(mask):
-    """Callbacks get copies of results: cover these, not what tasks register. Some of them write files."""
+def cover_callbacks(mask):
+    """All that other callbacks get from here on is covered: some of them write files. What tasks work with is not touched."""
+    # A template that fails when it is read tells who reads it.
+    covered = covering.Covering(mask, lambda error: None if isinstance(error, AnsibleError) else fault(error))
+    cover_results(mask, covered)
+    cover_events(covered)
+
+
+def cover_results(mask, covered):
+    """Callbacks get copies of results: cover these, not what tasks register."""
     raw = getattr(task_result, "_RawTaskResult", None)
     if raw is not None:
         original = raw.as_callback_task_result
 
         @functools.wraps(original)
+        @closed
         def as_callback_task_result(self):
             result = original(self)
-            return type(result)(result.host, result.task, mask.anything(result._return_data), mask.anything(dict(result.task_fields)))
+            fields = mask.anything(dict(result.task_fields))
+            return type(result)(covered(result.host), covered(result.task), mask.anything(result._return_data), fields)
 
         raw.as_callback_task_result = as_callback_task_result
         return
@@ -242,27 +262,46 @@ def cover_results(mask):
     clean = older.clean_copy
 
     @functools.wraps(clean)
+    @closed
     def clean_copy(self):
         result = clean(self)
         result._result = mask.anything(result._result)
         result._task_fields = mask.anything(dict(result._task_fields))
+        result._host, result._task = covered(result._host), covered(result._task)
         return result
 
     older.clean_copy = clean_copy
 
 
-def cover_names(mask):
-    """A task's name is a template, which is evaluated for the time of this call."""
-    original = task_queue_manager.TaskQueueManager.send_callback
+def cover_events(covered):
+    """Plays, tasks, hosts, included files and statistics are handed to callbacks as they are."""
+    kind = task_queue_manager.TaskQueueManager
+    original = kind.send_callback
+    results = getattr(task_result, "_RawTaskResult", None) or task_result.TaskResult
+
+    def each(thing):
+        # Every callback gets a copy of a result of its own.
+        return thing if isinstance(thing, results) else covered(thing)
 
     @functools.wraps(original)
     def send_callback(self, method_name, *args, **kwargs):
-        for task in args:
-            if isinstance(task, Task) and isinstance(task.name, str) and mask.shows(task.name):
-                task.name = mask.text(task.name)
-        return original(self, method_name, *args, **kwargs)
+        cover_contexts(self, covered)
+        return original(self, method_name, *map(each, args), **{name: each(value) for name, value in kwargs.items()})
 
-    task_queue_manager.TaskQueueManager.send_callback = send_callback
+    kind.send_callback = send_callback
+
+
+def cover_contexts(manager, covered):
+    """What C(manager) tells its callbacks of the connections of a play, passwords too, goes by another way."""
+    for plugin in [getattr(manager, "_stdout_callback", None), *manager._callback_plugins]:
+        told = getattr(plugin, "set_play_context", None)
+        if told is not None and not getattr(told, "covers", False):
+
+            def set_play_context(context, told=told):
+                told(covered(context))
+
+            set_play_context.covers = True
+            plugin.set_play_context = set_play_context
 
 
 def cover_cache(cache, mask, display):
@@ -299,8 +338,11 @@ def option(kind, plugin, name):
 
 
 def refuse(message, hint):
-    """End the run before it starts. Ansible turns any other exception of a callback into a warning."""
+    """End the run. Ansible turns any other exception of a callback into a warning."""
     sys.stdout.flush()
     sys.stderr.write("ERROR! donjon.broker.mask: %s\nhint: %s\n" % (message, hint))
     sys.stderr.flush()
+    if threading.current_thread() is not threading.main_thread():
+        # Results come in on another thread, whose end the run would wait for without an end of its own.
+        _thread.interrupt_main()
     raise SystemExit(1)

@@ -60,29 +60,32 @@ class Mask:
         """Whether C(text) has a value in it."""
         return any(True for _place in self._words.found(text))
 
-    def anything(self, thing):
-        """A copy of C(thing) with every value covered, in keys too. What holds none is given back as it is."""
+    def anything(self, thing, others=None):
+        """A copy of C(thing) with every value covered, in keys too. What holds none is given back as it is, and so is what is no
+        text and no container, unless C(others) covers it."""
         if thing is None or type(thing) in (bool, int, float):
             return thing
         if isinstance(thing, str):
             covered = self.text(thing)
             return thing if covered == thing else covered
-        if isinstance(thing, bytes):
+        if isinstance(thing, (bytes, bytearray)):
             text = thing.decode("utf-8", "surrogateescape")
             covered = self.text(text)
             return thing if covered == text else covered.encode("utf-8", "surrogateescape")
         if isinstance(thing, dict):
-            return {self.anything(key): self.anything(value) for key, value in thing.items()}
+            return {self.anything(key, others): self.anything(value, others) for key, value in thing.items()}
         if isinstance(thing, list):
-            return [self.anything(item) for item in thing]
-        if isinstance(thing, (tuple, set, frozenset)) and type(thing) in (tuple, set, frozenset):
-            return type(thing)(self.anything(item) for item in thing)
+            return [self.anything(item, others) for item in thing]
+        for kind in (tuple, set, frozenset):
+            if isinstance(thing, kind):
+                return kind(self.anything(item, others) for item in thing)
         if dataclasses.is_dataclass(thing) and not isinstance(thing, type):
             fields = {field.name: getattr(thing, field.name) for field in dataclasses.fields(thing) if field.init}
-            covered = {name: self.anything(value) for name, value in fields.items()}
+            covered = {name: self.anything(value, others) for name, value in fields.items()}
             if any(covered[name] is not fields[name] for name in fields):
                 return dataclasses.replace(thing, **covered)
-        return thing
+            return thing
+        return thing if others is None else others(thing)
 
 
 def alone(value):

@@ -147,6 +147,46 @@ HELLO = """
 """
 
 
+SHOWN = """
+- hosts: localhost
+  gather_facts: false
+  vars: {password: "{{ lookup('donjon.broker.secret', 'password') }}"}
+  tasks:
+    - ansible.builtin.meta: noop
+    - name: Start of the loop
+      ansible.builtin.debug: {msg: "{{ item }}"}
+      loop: ["{{ password }}", "another"]
+    - ansible.builtin.debug: {msg: the end of the play}
+"""
+
+# Breaks the covering of what comes from the one thread or the other.
+SPOILT = """
+import os
+import threading
+
+from ansible.plugins.callback import CallbackBase
+from ansible_collections.donjon.broker.plugins.plugin_utils import masking
+
+
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "aggregate"
+    CALLBACK_NAME = "spoilt"
+    CALLBACK_NEEDS_ENABLED = True
+
+    def v2_playbook_on_play_start(self, play):
+        whole = masking.Mask.anything
+        in_main = {"event": True, "result": False}.get(os.environ["SPOILT"])
+
+        def anything(self, thing, others=None):
+            if (threading.current_thread() is threading.main_thread()) == in_main:
+                raise MemoryError(repr(thing))
+            return whole(self, thing, others)
+
+        masking.Mask.anything = anything
+"""
+
+
 class Closed(unittest.TestCase):
     def test_without_the_values_no_play_starts(self):
         with Site() as site:
@@ -180,6 +220,22 @@ class Closed(unittest.TestCase):
                 self.assertNotIn("the play ran", said)
                 self.assertIn(wanted, said)
 
+    def test_what_cannot_be_covered_is_given_to_no_callback_and_ends_the_run(self):
+        with Site() as site, StandIn({"password": PASSWORD}) as broker:
+            site.write("spoilt.py", SPOILT)
+            both = {"ANSIBLE_CALLBACK_PLUGINS": site.folder, "ANSIBLE_CALLBACKS_ENABLED": "donjon.broker.mask,spoilt"}
+            # Events come from the strategy, and results from a thread of their own.
+            for where, ran in (("event", False), ("result", True)):
+                code, said = site.play(SHOWN, broker=broker, SPOILT=where, **both)
+                self.assertNotEqual(code, 0, said)
+                self.assertIn("the run ends, because the mask cannot be put on: MemoryError", said)
+                self.assertNotIn("the end of the play", said)
+                self.assertEqual("of the loop" in said, ran, said)
+                self.assertEqual(traces(said), [], said)
+            code, said = site.play(SHOWN, broker=broker, SPOILT="nothing", **both)
+            self.assertEqual(code, 0, said)
+            self.assertIn("the end of the play", said)
+
     def test_each_setting_that_writes_values_somewhere(self):
         cases = {
             "pipelining is off": {"ANSIBLE_PIPELINING": None},
@@ -205,7 +261,7 @@ class Closed(unittest.TestCase):
                 code, said = site.play(HELLO, broker=broker, DONJON_MASK_SETTINGS="warn", **setting)
                 self.assertEqual(code, 0, said)
                 self.assertIn("the play ran", said)
-                self.assertIn(fault, said)
+                self.assertIn(fault, " ".join(said.split()))
             for variable, fault in (
                 ("ansible_pipelining=false", "ansible_pipelining is off for localhost"),
                 ("ansible_remote_tmp=~/x", "ansible_remote_tmp or ansible_system_tmpdirs of localhost is not known"),
