@@ -10,11 +10,16 @@ use super::{
     walk::{self, Found},
 };
 use flate2::read::MultiGzDecoder;
+use rustix::{
+    fs::{SeekFrom, seek},
+    io::Errno,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{self, ErrorKind, Read, Seek},
     ops::ControlFlow,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -86,7 +91,11 @@ impl Scan<'_> {
                         continue;
                     };
                     let place = Place::File { path: path.display().to_string() };
-                    match self.content(&place, &mut file, 0, &mut Budget::new()) {
+                    let searched = match has_holes(&file) {
+                        true => self.extents(&place, &mut file),
+                        false => self.content(&place, &mut file, 0, &mut Budget::new()),
+                    };
+                    match searched {
                         Ok(()) => self.report.files += 1,
                         Err(error) => {
                             self.report.unsearched(&path, format!("it could not be read to the end: {error}"));
@@ -99,6 +108,22 @@ impl Scan<'_> {
             }
         }
         ControlFlow::Continue(())
+    }
+
+    /// A file that is mostly holes: what is in it, and not the zeros, of which anybody can make terabytes at once.
+    fn extents(&mut self, place: &Place, file: &mut File) -> io::Result<()> {
+        let mut at = 0;
+        loop {
+            let begin = match seek(&*file, SeekFrom::Data(at)) {
+                Ok(begin) => begin,
+                // No data follows.
+                Err(Errno::NXIO) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            };
+            at = seek(&*file, SeekFrom::Hole(begin))?;
+            seek(&*file, SeekFrom::Start(begin))?;
+            self.read_from(place, &mut Read::take(&mut *file, at - begin), begin)?;
+        }
     }
 
     fn history(&mut self, repository: &Path) -> ControlFlow<()> {
@@ -268,11 +293,18 @@ impl Scan<'_> {
     }
 
     fn read(&mut self, place: &Place, from: &mut dyn Read) -> io::Result<()> {
+        self.read_from(place, from, 0)
+    }
+
+    /// What begins so far into a place.
+    fn read_from(&mut self, place: &Place, from: &mut dyn Read, begin: u64) -> io::Result<()> {
         let progress = self.progress();
         let Self { needles, report, tell, .. } = self;
         let mut beyond = BTreeMap::new();
         let mut told = Told { from, tell: *tell, progress, silent: 0 };
-        let read = stream::search(needles, &mut told, &mut |hit| findings(needles, place, hit, &mut beyond, report))?;
+        let read = stream::search(needles, &mut told, &mut |hit| {
+            findings(needles, place, Hit { offset: begin + hit.offset, ..hit }, &mut beyond, report);
+        })?;
         report.bytes += read;
         Ok(())
     }
@@ -289,6 +321,11 @@ impl Scan<'_> {
         let total = self.total.filter(|total| *total >= self.done);
         Progress { read: files + objects, bytes, found, done: self.done, total }
     }
+}
+
+/// Whether so much of a file is holes that reading them is worth a look at where they are.
+fn has_holes(file: &File) -> bool {
+    file.metadata().is_ok_and(|seen| seen.len().saturating_sub(seen.blocks() * BLOCK) >= LARGE_HOLES)
 }
 
 /// A stream that tells how far it is, and ends with an error where the scan is to end.
@@ -336,3 +373,6 @@ const TOLD_EVERY: u64 = 4 << 20;
 const ENDED: &str = "the scan was ended before it was done";
 /// ESRCH: what a process that is ending answers.
 const NO_PROCESS: i32 = 3;
+/// What `st_blocks` counts in.
+const BLOCK: u64 = 512;
+const LARGE_HOLES: u64 = 64 << 20;

@@ -301,6 +301,22 @@ fn a_scan_can_be_ended_and_says_that_it_was() {
 }
 
 #[test]
+fn holes_of_a_file_are_passed_over_and_what_lies_between_them_is_found_where_it_is() {
+    use std::os::unix::fs::FileExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sparse");
+    write(&path, b"the first canary-4711 ");
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    // Hours of zeros.
+    let far = 1 << 42;
+    file.write_all_at(b"and canary-4711 again", far).unwrap();
+    file.set_len(far + (1 << 40)).unwrap();
+    let report = scan(&needles(&[("s", "canary-4711")]), &path);
+    let offsets: Vec<_> = report.findings.iter().map(|finding| finding.offset).collect();
+    assert_eq!((offsets, report.files), (vec![10, far + 4], 1));
+}
+
+#[test]
 fn it_is_told_how_far_a_scan_is_and_of_how_much() {
     let folder = repository();
     write(&folder.path().join("long"), &vec![b'.'; 10 << 20]);
