@@ -166,6 +166,8 @@ mod tests {
         let home = Home::at(folder.path().to_path_buf());
         let file = home.deployment_file();
         donjon_drivers::fs::replace(&file, b"deployment: one\n").unwrap();
+        let enter = |mode| std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+        enter(0o755);
         let with = |mode| std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
         for (mode, obeyed) in [(0o644, true), (0o664, false), (0o646, false), (0o600, true)] {
             with(mode);
@@ -173,6 +175,10 @@ mod tests {
             assert_eq!(read.is_ok(), obeyed, "{mode:o}");
             assert!(read.err().is_none_or(|failure| failure.code == Exit::NotAllowed));
         }
+        with(0o664);
+        enter(0o700);
+        assert!(deployment(&home).is_ok(), "where nobody else comes");
+        enter(0o755);
         if rustix::process::geteuid().is_root() {
             chown(&file, Some(1), None).unwrap();
             assert!(deployment(&home).unwrap_err().causes[0].contains("uid 1"));
