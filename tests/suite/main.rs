@@ -26,6 +26,7 @@ mod formats;
 mod full;
 mod generation;
 mod identity;
+mod in_sight;
 mod inventory;
 mod keyring;
 mod kills;

@@ -311,6 +311,26 @@ mod tests {
     }
 
     #[test]
+    fn a_journal_that_was_cut_or_altered_is_read_or_refused_and_never_a_panic() {
+        let mut whole = journal(&Journal::id("database_password", 1_700_000_000_000_001));
+        whole.succeed("b", 7);
+        let text = serde_json::to_vec(&whole).unwrap();
+        assert_eq!(serde_json::from_slice::<Journal>(&text).unwrap().id, whole.id, "the control");
+        for length in 0..text.len() {
+            assert!(serde_json::from_slice::<Journal>(&text[..length]).is_err(), "cut after {length} bytes");
+        }
+        let mut read = 0;
+        for (at, bit) in (0..text.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+            let mut altered = text.clone();
+            altered[at] ^= 1 << bit;
+            if let Ok(journal) = serde_json::from_slice::<Journal>(&altered) {
+                read += usize::from(journal.named().is_empty() && Journal::began(&journal.id).is_some());
+            }
+        }
+        assert!(read > 0, "some bits are of texts, and make others of them");
+    }
+
+    #[test]
     fn a_name_tells_when_the_rotation_began() {
         assert_eq!(Journal::began(&Journal::id("nova_password", 1_700_000_000_000_001)), Some(1_700_000_000_000_001));
         assert_eq!(Journal::began("x.1"), None);
