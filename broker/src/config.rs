@@ -76,14 +76,15 @@ fn read(path: &Path, bytes: Option<&[u8]>) -> Result<Deployment, Failure> {
     let Some(bytes) = bytes else {
         return Ok(Deployment::empty("default".parse().expect("a fixed good name")));
     };
-    let refused = |mistakes: Vec<String>| {
-        let mut failure = Failure::new(Exit::Usage, format!("the deployment file {} has mistakes", path.display()));
-        failure.causes = mistakes;
-        failure.state("nothing was done")
-    };
-    let text = std::str::from_utf8(bytes).map_err(|_| refused(vec!["it is not UTF-8 text".to_owned()]))?;
-    Deployment::parse(&path.display().to_string(), text)
-        .map_err(|mistakes| refused(mistakes.iter().map(ToString::to_string).collect()))
+    let text = std::str::from_utf8(bytes).map_err(|_| mistaken(path, ["it is not UTF-8 text"]))?;
+    Deployment::parse(&path.display().to_string(), text).map_err(|mistakes| mistaken(path, mistakes))
+}
+
+/// A deployment file with mistakes, all of them at once.
+pub fn mistaken(path: &Path, mistakes: impl IntoIterator<Item = impl ToString>) -> Failure {
+    let mut failure = Failure::new(Exit::Usage, format!("the deployment file {} has mistakes", path.display()));
+    failure.causes = mistakes.into_iter().map(|mistake| mistake.to_string()).collect();
+    failure.state("nothing was done")
 }
 
 /// It with the hosts of the Ansible inventory that it names, where it names one.

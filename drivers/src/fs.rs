@@ -194,29 +194,31 @@ fn private(path: &Path, found: &Metadata) -> Result<(), FileError> {
 /// Reads a private file, refusing one that others could read or change, and a link.
 pub fn read_private(path: &Path) -> Result<Vec<u8>, FileError> {
     let opened = rustix::fs::open(path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
-    let mut file = File::from(opened.map_err(|e| io_error("read", path)(e.into()))?);
+    let file = File::from(opened.map_err(|e| io_error("read", path)(e.into()))?);
     // Of what was opened, whatever the path leads to by now.
     private(path, &file.metadata().map_err(io_error("look at", path))?)?;
-    let mut content = Vec::new();
-    file.read_to_end(&mut content).map_err(io_error("read", path))?;
-    Ok(content)
+    whole(file, path)
 }
 
 /// Reads a file that is obeyed: refused where others than root and this user could change it. A link to it is followed. In a
 /// folder that nobody else can enter, its own mode does not matter.
 pub fn read_trusted(path: &Path) -> Result<Vec<u8>, FileError> {
-    let mut file = File::open(path).map_err(io_error("read", path))?;
+    let file = File::open(path).map_err(io_error("read", path))?;
     // Of what was opened, whatever the path leads to by now.
     let found = file.metadata().map_err(io_error("look at", path))?;
     let (owner, mode) = (found.uid(), found.permissions().mode() & 0o777);
     let ours = owner == 0 || owner == rustix::process::geteuid().as_raw();
     let apart = || {
-        let folder = std::fs::canonicalize(path).ok()?.parent()?.metadata().ok()?;
-        Some(folder.uid() == rustix::process::geteuid().as_raw() && folder.permissions().mode() & 0o077 == 0)
+        let folder = std::fs::canonicalize(path).ok()?.parent()?.to_owned();
+        private(&folder, &folder.metadata().ok()?).ok()
     };
-    if !ours || (mode & 0o022 != 0 && apart() != Some(true)) {
+    if !ours || (mode & 0o022 != 0 && apart().is_none()) {
         return Err(FileError::Changeable { path: path.into(), owner, mode });
     }
+    whole(file, path)
+}
+
+fn whole(mut file: File, path: &Path) -> Result<Vec<u8>, FileError> {
     let mut content = Vec::new();
     file.read_to_end(&mut content).map_err(io_error("read", path))?;
     Ok(content)
@@ -232,14 +234,12 @@ pub fn read_standing(path: &Path) -> Result<(Vec<u8>, Standing), FileError> {
     // Whoever owns the folder could put a pipe there, which would be waited for.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let opened = rustix::fs::open(path, flags, Mode::empty());
-    let mut file = File::from(opened.map_err(|e| io_error("read", path)(e.into()))?);
+    let file = File::from(opened.map_err(|e| io_error("read", path)(e.into()))?);
     let found = file.metadata().map_err(io_error("look at", path))?;
     if !found.is_file() {
         return Err(io_error("read", path)(io::ErrorKind::InvalidInput.into()));
     }
-    let mut content = Vec::new();
-    file.read_to_end(&mut content).map_err(io_error("read", path))?;
-    Ok((content, Standing { mode: found.permissions().mode() & 0o777, uid: found.uid(), gid: found.gid() }))
+    Ok((whole(file, path)?, Standing { mode: found.permissions().mode() & 0o777, uid: found.uid(), gid: found.gid() }))
 }
 
 /// Makes renames and removals in a folder durable.

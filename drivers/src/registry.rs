@@ -42,11 +42,6 @@ impl<C, T> Table<C, T> {
         (found.open)(context, checked).map_err(|what| vec![Mistake::new(at, what)])
     }
 
-    /// Checks the settings of a driver without opening it; on error, every mistake.
-    pub fn check(&self, driver: &str, settings: &BTreeMap<String, Setting>, at: &str) -> Result<(), Vec<Mistake>> {
-        self.served(driver, settings, at).map(drop)
-    }
-
     /// The settings of a driver as it would be opened with them, what was not given filled in; on error, every mistake.
     pub fn served(
         &self,

@@ -77,11 +77,8 @@ fn is_below(path: &str, name: &str) -> bool {
 fn open(context: &Context, inventory: bool) -> Result<(Deployment, Vec<Told>), Failure> {
     let (deployment, text) = config::deployment_and_text(&context.home)?;
     let path = context.home.deployment_file();
-    let wrong = |mistakes: Vec<Mistake>| {
-        let mut failure = Failure::new(Exit::Usage, format!("the deployment file {} has mistakes", path.display()));
-        failure.causes = mistakes.iter().map(ToString::to_string).collect();
-        failure.state("nothing was done").hint("`donjon config sample` shows every option")
-    };
+    let wrong =
+        |mistakes: Vec<Mistake>| config::mistaken(&path, mistakes).hint("`donjon config sample` shows every option");
     let mut told = provenance::everything(&deployment, text.as_deref().unwrap_or_default(), &path).map_err(wrong)?;
     if let Some(inventory) = deployment.inventory.as_ref().filter(|_| inventory) {
         let whole = reading::runtime()?.block_on(config::with_inventory(deployment.clone()))?;
