@@ -55,14 +55,71 @@ const KEYSTONE_CONF: &str = "keystone/keystone.conf";
 const KEYSTONE: &str = "42425";
 const PACKAGES: &str = "/var/lib/kolla/venv/lib/python3.11/site-packages";
 
-struct Kolla {
+/// Somebody who has kolla-ansible: a folder with its configuration in `etc`, which is also the home, and a donjon.
+pub(super) struct Operator {
     folder: TempDir,
-    donjon: Donjon,
+    pub(super) donjon: Donjon,
+}
+
+impl Operator {
+    pub(super) fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), donjon: Donjon::new() }
+    }
+
+    pub(super) fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(super) fn text(&self, name: &str) -> String {
+        self.at(name).display().to_string()
+    }
+
+    pub(super) fn write(&self, name: &str, text: &str) {
+        donjon_drivers::fs::replace(&self.at(name), text.as_bytes()).unwrap();
+    }
+
+    pub(super) fn environment(&self, command: &mut Command) {
+        let bin = tools::program("python3").parent().expect("a folder").display().to_string();
+        let own = donjon_tests::donjon::binary().parent().expect("a folder").display().to_string();
+        let path = std::env::var("PATH").unwrap_or_default();
+        command
+            .env("PATH", format!("{bin}:{own}:{path}"))
+            .env("HOME", self.folder.path())
+            .env("ANSIBLE_COLLECTIONS_PATH", COLLECTIONS)
+            .env("LC_ALL", "C.UTF-8")
+            .env_remove("PYTHONPATH");
+    }
+
+    pub(super) fn wire(&self, runtime: &str, more: &[&str]) -> Value {
+        let config = self.text("etc");
+        let words = ["wire", "kolla", "--runtime", runtime, "--config", &config, "--output", "json"];
+        let mut command = self.donjon.command(&[&words[..], more].concat());
+        self.environment(&mut command);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// The inventory that comes with kolla-ansible for one host.
+    pub(super) fn given_inventory() -> String {
+        let tools = tools::program("python3");
+        let tools = tools.parent().and_then(Path::parent).expect("the environment of the tools");
+        fs::read_to_string(tools.join("share/kolla-ansible/ansible/inventory/all-in-one")).unwrap()
+    }
+}
+
+struct Kolla(Operator);
+
+impl std::ops::Deref for Kolla {
+    type Target = Operator;
+    fn deref(&self) -> &Operator {
+        &self.0
+    }
 }
 
 impl Kolla {
     fn new() -> Self {
-        let kolla = Self { folder: tempfile::tempdir().unwrap(), donjon: Donjon::new() };
+        let kolla = Self(Operator::new());
         for folder in ["etc", "node/haproxy/services.d", "node/proxysql/users", "node/proxysql/rules"] {
             fs::create_dir_all(kolla.at(folder)).unwrap();
         }
@@ -78,27 +135,9 @@ impl Kolla {
         kolla
     }
 
-    fn at(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn text(&self, name: &str) -> String {
-        self.at(name).display().to_string()
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        donjon_drivers::fs::replace(&self.at(name), text.as_bytes()).unwrap();
-    }
-
-    fn environment(&self, command: &mut Command) {
-        environment(command, self.folder.path());
-    }
-
     /// Renders what these roles render.
     fn genconfig(&self, roles: &str) {
-        let tools = tools::program("python3");
-        let tools = tools.parent().and_then(Path::parent).expect("the environment of the tools");
-        let given = fs::read_to_string(tools.join("share/kolla-ansible/ansible/inventory/all-in-one")).unwrap();
+        let given = Operator::given_inventory();
         // What renders nova-compute's file asks a running cloud for its hypervisors.
         let (before, compute) = given.split_once("[compute]\n").expect("kolla's inventory has that group");
         let after = compute.split_once('\n').expect("with this host in it").1;
@@ -110,16 +149,6 @@ impl Kolla {
         let output = command.stdin(Stdio::null()).output().unwrap();
         let said = [output.stdout, output.stderr].concat();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
-    }
-
-    fn wire(&self, runtime: &str, more: &[&str]) -> Value {
-        let config = self.text("etc");
-        let words = ["wire", "kolla", "--runtime", runtime, "--config", &config, "--output", "json"];
-        let mut command = self.donjon.command(&[&words[..], more].concat());
-        self.environment(&mut command);
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice(&output.stdout).unwrap()
     }
 
     /// What a service would read of its secrets from files that were rendered.
@@ -161,19 +190,6 @@ impl Kolla {
     fn keystone(&self, package: &TempDir) -> Result<BTreeMap<String, String>, String> {
         self.service(&[KEYSTONE_CONF], package)
     }
-}
-
-/// What an operator's shell has who runs kolla-ansible, with this home.
-pub(super) fn environment(command: &mut Command, home: &Path) {
-    let bin = tools::program("python3").parent().expect("a folder").display().to_string();
-    let own = donjon_tests::donjon::binary().parent().expect("a folder").display().to_string();
-    let path = std::env::var("PATH").unwrap_or_default();
-    command
-        .env("PATH", format!("{bin}:{own}:{path}"))
-        .env("HOME", home)
-        .env("ANSIBLE_COLLECTIONS_PATH", COLLECTIONS)
-        .env("LC_ALL", "C.UTF-8")
-        .env_remove("PYTHONPATH");
 }
 
 /// What a service read, or why it does not start.

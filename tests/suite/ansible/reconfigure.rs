@@ -6,19 +6,18 @@
 //! is no RabbitMQ, memcached or HAProxy, and Keystone does without.
 
 use super::{
-    genconfig::{Serving, environment},
+    genconfig::{Operator, Serving},
     site::Search,
 };
-use donjon_tests::{donjon::Donjon, kolla::Node, mariadb::MariaDb, port, python_driver, tools, wait};
+use donjon_tests::{kolla::Node, mariadb::MariaDb, port, python_driver, wait};
 use serde_json::{Value, json};
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Stdio,
     time::{Duration, Instant},
 };
-use tempfile::TempDir;
 
 /// Keystone's user in kolla's images.
 const KEYSTONE: &str = "42425";
@@ -32,8 +31,7 @@ const LOGS: &str = "/var/lib/containers/storage/volumes/kolla_logs/_data/keyston
 const READER: &str = "unix:///test/reader/s";
 
 struct Site {
-    folder: TempDir,
-    donjon: Donjon,
+    operator: Operator,
     node: Node,
     database: MariaDb,
     port: u16,
@@ -41,12 +39,19 @@ struct Site {
     http: reqwest::Client,
 }
 
+impl std::ops::Deref for Site {
+    type Target = Operator;
+    fn deref(&self) -> &Operator {
+        &self.operator
+    }
+}
+
 impl Site {
     async fn new() -> Self {
         let (database, node) = tokio::join!(MariaDb::start(), Node::boot());
-        let (folder, donjon) = (tempfile::tempdir().unwrap(), Donjon::new());
+        let operator = Operator::new();
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
-        let site = Self { folder, donjon, node, database, port: port::free(), reader_port: port::free(), http };
+        let site = Self { operator, node, database, port: port::free(), reader_port: port::free(), http };
         site.describe();
         site.donjon.up();
         site.donjon.run(&["generate", "--catalogue", "kolla-ansible"]).ok();
@@ -73,7 +78,7 @@ targets:
 services:
   keystone: {{driver: systemd, unit: {UNIT}, hosts: [node], uses: [{SECRET}], check: [sh, /test/check.sh]}}
 ",
-            lookup = self.folder.path().join("lookup.sock").display(),
+            lookup = self.at("lookup.sock").display(),
             address = login.address,
             ssh = login.port.expect("it has one of its own"),
             identity = text(login.identity),
@@ -93,7 +98,7 @@ services:
 
     /// kolla's configuration, as an operator has it.
     fn configure(&self) {
-        for folder in ["etc/config", "etc/globals.d", "home"] {
+        for folder in ["etc/config", "etc/globals.d"] {
             fs::create_dir_all(self.at(folder)).unwrap();
         }
         let off = ["fluentd", "cron", "haproxy", "loadbalancer", "proxysql", "mariadb", "memcached", "rabbitmq"];
@@ -114,27 +119,13 @@ services:
         self.write("etc/config/global.conf", "[cache]\nenabled = false\n");
         self.write("etc/globals.d/site.yml", "donjon_python: python3.11\n");
         self.donjon.run(&["wire", "kolla", "-o", &self.text("etc/passwords.yml")]).ok();
-        let tools = tools::program("python3");
-        let tools = tools.parent().and_then(Path::parent).expect("the environment of the tools");
-        let given = fs::read_to_string(tools.join("share/kolla-ansible/ansible/inventory/all-in-one")).unwrap();
+        let given = Operator::given_inventory();
         let (before, after) = given.split_once("[deployment]").expect("kolla's inventory has that group");
         let here = "localhost       ansible_connection=local";
         assert!(before.contains(here) && after.contains(here), "{given}");
         let own = format!("{here} ansible_python_interpreter='{{{{ ansible_playbook_python }}}}'");
         let before = before.replace(here, &self.node.inventory_line());
         self.write("inventory", &format!("{before}[deployment]{}", after.replace(here, &own)));
-    }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn text(&self, name: &str) -> String {
-        self.at(name).display().to_string()
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        donjon_drivers::fs::replace(&self.at(name), text.as_bytes()).unwrap();
     }
 
     fn value(&self, name: &str) -> String {
@@ -145,23 +136,13 @@ services:
         let (begun, inventory, config) = (Instant::now(), self.text("inventory"), self.text("etc"));
         let words = ["run", "--deploy", "--", "kolla-ansible", action, "-i", &inventory, "--configdir", &config];
         let mut command = self.donjon.tied_command(&[&words[..], &["--tags", roles]].concat());
-        environment(&mut command, &self.at("home"));
+        self.environment(&mut command);
         let output = command.stdin(Stdio::null()).output().unwrap();
         let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         let errors: Vec<&str> = said.lines().filter(|line| ERRORS.iter().any(|word| line.contains(word))).collect();
         let log = || self.node.exec(&["sh", "-c", &format!("tail -n 30 {LOGS}/*")]).stdout;
         assert!(output.status.success(), "{action}: {errors:#?}\n{}", String::from_utf8_lossy(&log()));
         println!("kolla-ansible {action} --tags {roles}: {:.1} s", begun.elapsed().as_secs_f32());
-    }
-
-    fn wire(&self, words: &[&str]) -> Value {
-        let config = self.text("etc");
-        let words = [&["wire", "kolla", "--config", &config, "--output", "json", "--runtime"], words].concat();
-        let mut command = self.donjon.command(&words);
-        environment(&mut command, &self.at("home"));
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice(&output.stdout).unwrap()
     }
 
     fn serve(&self) -> Serving {
@@ -246,7 +227,7 @@ async fn keystone_reads_its_secrets_itself_in_the_container_that_kolla_reconfigu
     site.node.told(&["cp", "-r", "/test/python", "/usr/share/donjon/python"]);
     site.node.told(&["chmod", "-R", "a+rX", "/usr/share/donjon"]);
     let reader = site.serve();
-    let told = site.wire(&["donjon", "--reader", READER]);
+    let told = site.wire("donjon", &["--reader", READER]);
     assert!(
         told["needs"].to_string().contains("users: [42425, root]"),
         "what is declared above is what is told: {told}"
@@ -287,7 +268,7 @@ async fn keystone_reads_its_secrets_itself_in_the_container_that_kolla_reconfigu
     let reader = site.does_not_start_without(reader, "donjon: the secrets of [donjon] cannot be read").await;
 
     // castellan, unchanged, over TLS, with the credential of the role.
-    let told = site.wire(&["castellan"]);
+    let told = site.wire("castellan", &[]);
     assert!(told["needs"].to_string().contains("/etc/donjon/ROLE/castellan.conf"), "{told}");
     let credential =
         |name: &str| fs::read_to_string(site.donjon.home().join("node/approle/keystone").join(name)).unwrap();
