@@ -22,7 +22,8 @@ done
 
 # What is in every image: kolla's users and scripts, an environment for the services and one for the toolbox.
 work=$(mktemp -d "$folder/kolla/image.XXXXXX")
-trap 'rm -rf "$work"' EXIT INT TERM
+run=$(mktemp -d /run/kolla-images.XXXXXX) # podman takes no name of more than 50 characters for it
+trap 'rm -rf "$work" "$run"' EXIT INT TERM
 image="$work/root"
 cp -a "$root" "$image"
 rm "$image/.complete" "$image/etc/localtime"
@@ -72,7 +73,7 @@ chroot "$image" /var/lib/kolla/venv/bin/python3 -m compileall -q -q -j 0 /var/li
 
 # The images, in a store that nodes have beside their own, read-only.
 podman() {
-    command podman --root "$folder/kolla/images" --runroot "$work/run" --storage-driver overlay --runtime runc --cgroup-manager cgroupfs "$@"
+    command podman --root "$folder/kolla/images" --runroot "$run" --storage-driver overlay --runtime runc --cgroup-manager cgroupfs "$@"
 }
 rm -rf "$folder/kolla/images"
 tar -C "$image" -c . | podman import -q \
