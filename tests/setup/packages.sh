@@ -15,6 +15,6 @@ if [ ! -e /usr/sbin/policy-rc.d ]; then
     trap 'rm -f /usr/sbin/policy-rc.d' EXIT
 fi
 export DEBIAN_FRONTEND=noninteractive
-apt-get -q update
+apt-get -q -o Acquire::Retries=3 update
 # shellcheck disable=SC2086
-apt-get -q install -y --no-install-recommends $missing
+apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 install -y --no-install-recommends $missing
