@@ -346,6 +346,40 @@ async fn a_consumer_that_fails_on_the_new_value_is_returned_to_the_old_one() {
     settled(&server, &donjon, &[OLD.to_owned()]).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_whose_own_role_does_not_read_the_secret_is_not_restarted() {
+    let server = MariaDb::start().await;
+    for host in ACCOUNTS {
+        server.account("root", host, OLD).await;
+    }
+    let mut donjon = Donjon::verbose();
+    let consumer = Consumer::new(&donjon, server.port);
+    let role = |reads: &str| format!("roles: {{consumer: {{reads: [{reads}]}}}}\n");
+    described(&donjon, &server, &server.socket(), &(consumer.service() + &role("other")));
+    consumer.start();
+    let file = donjon.home().join("donjon.yaml");
+    let reads = |donjon: &Donjon, from: &str, to: &str| {
+        donjon.describe(&std::fs::read_to_string(&file).unwrap().replace(&role(from), &role(to)));
+    };
+    for act in ["plan", "apply"] {
+        let refused = donjon.run(&["rotate", act, "database_password"]).failed(3);
+        assert!(refused.contains("the role `consumer` does not read `database_password`"), "{refused}");
+    }
+    assert_eq!(settled(&server, &donjon, &[]).await, OLD);
+    reads(&donjon, "other", "database_password");
+    killed_at(&mut donjon, "rotation.epoch-bumped=return", &["rotate", "apply", "database_password"]);
+    // What it had is taken from it in the middle: it goes on with both values, and is not restarted.
+    reads(&donjon, "database_password", "other");
+    donjon.run(&["rotate", "resume"]).failed(3);
+    assert_eq!(consumer.report().started, 1);
+    assert!(logs_in(server.port, None, OLD).await, "it is let in as ever");
+    reads(&donjon, "other", "database_password");
+    donjon.run(&["rotate", "resume"]).ok();
+    settled(&server, &donjon, &[OLD.to_owned()]).await;
+    let report = consumer.report();
+    assert_eq!((report.started, report.denied), (2, 0), "{report:?}");
+}
+
 /// Lets a rotation die at a point, the second time it comes by where asked.
 pub(crate) fn killed_at(donjon: &mut Donjon, points: &str, arguments: &[&str]) {
     donjon.kill_daemon();

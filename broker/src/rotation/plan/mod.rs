@@ -1,6 +1,7 @@
 //! The plan: what would change, in which order, what restarts where, and what it costs. Pure: it looks at nothing outside.
 
 mod credential;
+mod roles;
 mod rotation;
 #[cfg(test)]
 mod tests;

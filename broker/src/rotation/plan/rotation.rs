@@ -1,6 +1,9 @@
 //! Secrets that go the same way in the same wave rotate as one.
 
-use super::credential::{PlannedCredential, Unplannable, credentials};
+use super::{
+    credential::{PlannedCredential, Unplannable, credentials},
+    roles,
+};
 use crate::{
     failure::{Exit, Failure},
     rotation::state_transfer,
@@ -153,6 +156,7 @@ fn rotation(
     let restarts = restarts.map_err(|mistake| {
         Failure::new(Exit::Quorum, "the services cannot be restarted in any order").because(&mistake)
     })?;
+    roles::read_what_changes(catalogue, deployment, &restarts, &names)?;
     let outage = secrets.iter().map(|planned| planned.outage).max().unwrap_or(Outage::None);
     let sites = sites(deployment, &names);
     // Whoever has a repository of keys needs no restart.

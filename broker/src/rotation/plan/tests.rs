@@ -141,3 +141,20 @@ fn what_is_compromised_goes_first_and_costs_an_outage() {
     assert_eq!((plan.rotations[0].path, plan.rotations[0].outage), (Path::Compromised, Outage::OneService));
     assert_eq!(outage_accepted(&plan, &asked).unwrap_err().code, Exit::Refused);
 }
+
+#[test]
+fn a_service_whose_own_role_does_not_read_what_changes_is_not_restarted() {
+    let with = |reads: &str| DEPLOYMENT.replace("none: {", &format!("web: {{reads: [{reads}]}}, none: {{"));
+    let refused = plan_in(&with("nova_database_password"), &names(&["database_password"])).unwrap_err();
+    assert_eq!(refused.code, Exit::NotAllowed);
+    assert_eq!(refused.causes, ["the role `web` does not read `root_url`"], "and `api` has no role of its name");
+    for reads in ["root_url", "root_url, nova_database_password"] {
+        plan_in(&with(reads), &names(&["database_password"])).unwrap();
+    }
+    plan_in(&with("nova_database_password"), &names(&["nova_database_password"])).unwrap();
+    // What a service uses itself may be read in a view, or by an older name; each lack is told.
+    let api = |reads: &str| DEPLOYMENT.replace("none: {", &format!("api: {{reads: [{reads}]}}, none: {{"));
+    plan_in(&api("root_url"), &names(&["database_password"])).unwrap();
+    let all = plan_in(&api("x"), &RotateAsked { all: true, ..RotateAsked::default() }).unwrap_err();
+    assert!(all.causes.iter().any(|cause| cause.contains("`database_password`")), "{all}");
+}
