@@ -16,7 +16,10 @@ use crate::{
         oslo::{Driver, Moved, Piece, Places, Rewrite, chosen, rewrite},
     },
 };
-use clap::Args;
+use clap::{
+    Args,
+    builder::{PathBufValueParser, TypedValueParser},
+};
 use donjon_drivers::{
     fs,
     material::Material,
@@ -52,16 +55,16 @@ pub(super) struct Oslo {
     #[arg(long)]
     service: ServiceName,
     /// Its configuration file.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = absolute())]
     config: PathBuf,
     /// The mapping file to write; `donjon-SERVICE.conf` beside the configuration where not given.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = absolute())]
     mapping: Option<PathBuf>,
     /// What the service is to read its secrets with.
     #[arg(long, value_enum, default_value = "donjon")]
     driver: Reads,
     /// castellan's own file, which must be there; `castellan.conf` beside the configuration where not given.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = absolute())]
     castellan: Option<PathBuf>,
     /// Only print what would change.
     #[arg(long)]
@@ -72,6 +75,11 @@ pub(super) struct Oslo {
     /// Keep it as it is now; it can be undone no longer.
     #[arg(long, conflicts_with = "plan")]
     confirm: bool,
+}
+
+/// Files are named in full: the service finds them from another folder, and so does the proof.
+fn absolute() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(std::path::absolute)
 }
 
 /// The drivers.
