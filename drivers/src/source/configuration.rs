@@ -44,7 +44,8 @@ pub enum Argument {
 
 /// A configuration that was opened.
 pub struct Configuration {
-    arguments: BTreeMap<OptionName, Raw>,
+    /// Every text of an option of the command line, in its order: how many count is known when it is read.
+    arguments: BTreeMap<OptionName, Vec<Text>>,
     environment: Environment,
     files: Files,
     sources: Vec<Opened>,
@@ -145,7 +146,10 @@ impl Configuration {
                 .filter(|(_, declaration)| declaration.argument == Argued::Yes)
                 .map(|(option, declaration)| (option.clone(), declaration.clone()))
                 .collect(),
-            Known::Any => given.iter().map(|option| (option.clone(), Declaration::of(OptionType::text()))).collect(),
+            Known::Any => given
+                .iter()
+                .map(|option| (option.clone(), Declaration { many: Many::All, ..Declaration::of(OptionType::text()) }))
+                .collect(),
         };
         for (option, declaration) in both {
             if let Some(found) = file.find(&names(&option, &declaration), declaration.many) {
@@ -158,28 +162,31 @@ impl Configuration {
 
     /// Takes what stands for an option of the command line.
     fn take(&mut self, option: OptionName, raw: Raw) {
-        let many = self.declaration(&option).map_or(Many::Last, |declaration| declaration.many);
-        let texts = match raw {
-            Raw::One(text) => vec![text],
-            Raw::Several(texts) => texts,
-        };
-        match (many, self.arguments.get_mut(&option)) {
-            (Many::All, Some(Raw::Several(known))) => known.extend(texts),
-            (Many::All, _) => drop(self.arguments.insert(option, Raw::Several(texts))),
-            (Many::Last, _) => {
-                if let Some(last) = texts.into_iter().next_back() {
-                    self.arguments.insert(option, Raw::One(last));
-                }
-            }
+        let taken = self.arguments.entry(option).or_default();
+        match raw {
+            Raw::One(text) => taken.push(text),
+            Raw::Several(texts) => taken.extend(texts),
+        }
+    }
+
+    /// What stands for an option on the command line.
+    fn argued(&self, option: &OptionName, many: Many) -> Option<Raw> {
+        let texts = self.arguments.get(option)?;
+        match many {
+            Many::All => Some(Raw::Several(texts.iter().map(Text::duplicate).collect())),
+            Many::Last => texts.last().map(|text| Raw::One(text.duplicate())),
         }
     }
 
     /// The original refuses to start where a value that it may take on its command line is wrong, wherever that stands.
     async fn check_arguments(&self) -> Vec<OpenError> {
         let mut wrong = Vec::new();
-        for (option, raw) in &self.arguments {
+        for option in self.arguments.keys() {
             let checked = match self.declaration(option) {
-                Ok(declaration) => self.convert(option, &declaration, raw, &Origin::CommandLine, &[]).await.map(drop),
+                Ok(declaration) => match self.argued(option, declaration.many) {
+                    Some(raw) => self.convert(option, &declaration, &raw, &Origin::CommandLine, &[]).await.map(drop),
+                    None => Ok(()),
+                },
                 Err(error) => Err(error),
             };
             if let Err(source) = checked {
@@ -268,7 +275,7 @@ impl Configuration {
     /// What stands for an option, in the first place that has it.
     async fn given(&self, option: &OptionName, declaration: &Declaration) -> Result<Option<Given>, ReadError> {
         let filed = self.files.find(&names(option, declaration), declaration.many);
-        let argued = self.arguments.get(option).map(duplicate);
+        let argued = self.argued(option, declaration.many);
         let here = match (argued, filed) {
             (Some(raw), None) => return Ok(Some(Given { raw, origin: Origin::CommandLine })),
             (Some(raw), Some(filed)) => {
@@ -413,13 +420,6 @@ fn default(texts: &[String], many: Many) -> Raw {
     match many {
         Many::Last => Raw::One(texts().next_back().unwrap_or_else(|| Text::from(""))),
         Many::All => Raw::Several(texts().collect()),
-    }
-}
-
-fn duplicate(raw: &Raw) -> Raw {
-    match raw {
-        Raw::One(text) => Raw::One(text.duplicate()),
-        Raw::Several(texts) => Raw::Several(texts.iter().map(Text::duplicate).collect()),
     }
 }
 

@@ -4,11 +4,11 @@
 //! smaller, and printed; what it found is kept in `found/`.
 
 use super::{
-    case::Case,
+    case::{Case, Given},
     generate::{self, With},
     oracle::{Oracle, Told},
     ours::{self, Made},
-    scene::Scene,
+    scene::{SECRETS, Scene},
 };
 use donjon_drivers::source::{OpenError, Origin, ReadError, SourceError};
 
@@ -29,6 +29,8 @@ pub(super) struct Tally {
     untold: usize,
     /// Not asked, as a value refers to itself.
     circular: usize,
+    /// Values that are the same where nobody said which options there are.
+    untaught: usize,
 }
 
 /// Holds the two answers against each other; on error, how they differ.
@@ -86,6 +88,42 @@ pub(super) fn compare(case: &Case, told: &Told, made: &Made, tally: &mut Tally) 
     Ok(())
 }
 
+/// Whether any text in a case may refer to another option.
+fn refers(case: &Case) -> bool {
+    let in_hex = case.files.iter().map(|file| &file.content).chain(case.served.iter().map(|served| &served.content));
+    let mut in_hex = in_hex.chain(case.environment.iter().map(|(_, value)| value));
+    let given = |argument: &Given| matches!(argument, Given::Option(_, text) if text.contains('$'));
+    in_hex.any(|text| hex::decode(text).unwrap().contains(&b'$'))
+        || case.arguments.iter().any(given)
+        || case.options.iter().flat_map(|option| option.default.iter().flatten()).any(|text| text.contains('$'))
+}
+
+/// Holds what Donjon makes of a case against what it makes of it as `donjon config` reads: without knowing which options there are.
+fn hold_untaught(case: &Case, made: &Made, untaught: &Made, tally: &mut Tally) -> Result<(), String> {
+    let Ok(made) = made else { return Ok(()) };
+    let refers = refers(case);
+    let untaught = match untaught {
+        Ok(untaught) => untaught,
+        // A source's own settings may refer to what only the service knows.
+        Err(errors) if errors.iter().all(|error| format!("{error:?}").contains("Reference")) => return Ok(()),
+        Err(errors) => return Err(format!("untaught, it is not opened: {errors:?}")),
+    };
+    for (option, pair) in case.options.iter().zip(made.iter().zip(untaught)) {
+        match pair {
+            (Ok(taught), Ok(untaught)) if taught == untaught => tally.untaught += 1,
+            // It refers to what has a default, or a group, or an older name, which only the service knows.
+            (Ok(_), Err(ReadError::Reference { .. })) => {}
+            // What the service refuses for a reason that is its own; what a value refers to is read by its own type, too.
+            (Err(_), _) => {}
+            (Ok(_), _) if refers => {}
+            (Ok(taught), untaught) => {
+                return Err(format!("{}: {taught:?}, and untaught {untaught:?}", option.option()));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// What castellan logs and then counts as "not set".
 fn gave_up(heard: &[(String, String, String)]) -> bool {
     let words = ["Failed to retrieve secret", "invalid castellan_id", "not present in"];
@@ -130,6 +168,44 @@ fn is_place(origin: &Origin, place: Option<&str>) -> bool {
     }
 }
 
+/// The case with nothing mapped that castellan cannot read.
+fn without_what_failed(case: &Case) -> Case {
+    let text =
+        |content: &str| String::from_utf8(hex::decode(content).unwrap()).expect("the settings of castellan are text");
+    let mut less = case.clone();
+    for index in 0..case.files.len() {
+        let Some(source) = case.files[index].name.strip_suffix(".map") else { continue };
+        let settings = case.files.iter().find(|file| file.name == format!("{source}.conf"));
+        let lets_in = settings.is_some_and(|file| {
+            let settings = text(&file.content);
+            ["s.wrong", "nobody", "never"].iter().all(|wrong| !settings.contains(wrong))
+        });
+        let is_read = |line: &&str| match line.split_once(" = ") {
+            Some((_, secret)) => lets_in && SECRETS.iter().any(|(name, _)| *name == secret),
+            None => true,
+        };
+        let mapping = text(&case.files[index].content);
+        let kept: Vec<&str> = mapping.lines().filter(is_read).collect();
+        less.files[index].content = hex::encode(kept.join("\n") + "\n");
+    }
+    less
+}
+
+/// What Donjon refuses as untold, the original reads as if nothing were mapped there: never as a secret that it has read.
+fn hold_untold(case: &Case, told: &Told, scene: &Scene, oracle: &mut Oracle) -> Result<(), String> {
+    let less = without_what_failed(case);
+    scene.set(&less);
+    let Some(without) = oracle.ask_patiently(&less, scene) else { return Ok(()) };
+    for ((option, told), without) in case.options.iter().zip(&told.values).zip(&without.values) {
+        // Of some records castellan makes a `None` that counts.
+        if !told.value.is_null() && (&told.value, &told.error) != (&without.value, &without.error) {
+            let (option, told, without) = (option.option(), &told.value, &without.value);
+            return Err(format!("{option}: untold, the original says {told}, and {without} with nothing mapped"));
+        }
+    }
+    Ok(())
+}
+
 /// Both answers to a case, compared.
 pub(super) async fn judge(case: &Case, scene: &Scene, oracle: &mut Oracle, tally: &mut Tally) -> Result<(), String> {
     scene.set(case);
@@ -143,12 +219,22 @@ pub(super) async fn judge(case: &Case, scene: &Scene, oracle: &mut Oracle, tally
     // The same where it goes on without a secret, or a whole source, that Donjon could not read, and gets into a circle there.
     if scene.has_vault() && ["Source(", "Source {"].iter().any(|error| format!("{made:?}").contains(error)) {
         return match oracle.ask_patiently(case, scene) {
-            Some(told) => compare(case, &told, &made, tally),
+            Some(told) => {
+                let before = tally.untold;
+                compare(case, &told, &made, tally)?;
+                match tally.untold > before {
+                    true => hold_untold(case, &told, scene, oracle),
+                    false => Ok(()),
+                }
+            }
             None => {
                 tally.circular += 1;
                 Ok(())
             }
         };
+    }
+    if !scene.has_vault() {
+        hold_untaught(case, &made, &ours::make_untaught(case, scene).await, tally)?;
     }
     compare(case, &oracle.ask(case, scene), &made, tally)
 }
@@ -204,7 +290,6 @@ async fn smaller(mut case: Case, scene: &Scene, oracle: &mut Oracle) -> Case {
 }
 
 fn reductions(case: &Case) -> Vec<Case> {
-    use super::case::Given;
     let mut all = Vec::new();
     for index in 0..case.options.len() {
         let mut less = case.clone();
@@ -271,6 +356,7 @@ async fn generated_configurations_read_as_oslo_config_reads_them() {
     let tally = run(seed(1), cases(1000), With::Nothing).await;
     if tally.cases >= 1000 {
         assert!(tally.opened > tally.cases / 3 && tally.values > tally.cases * 3, "the control: {tally:?}");
+        assert!(tally.untaught > tally.values / 2, "the control: {tally:?}");
         assert!(tally.refused > 0 && tally.open > 0 && tally.invalid > 0, "the control: {tally:?}");
     }
 }

@@ -15,6 +15,28 @@ use std::{ffi::OsString, os::unix::ffi::OsStringExt, sync::Arc};
 pub(super) type Made = Result<Vec<Result<(serde_json::Value, Origin), ReadError>>, Vec<OpenError>>;
 
 pub(super) async fn make(case: &Case, scene: &Scene) -> Made {
+    let known = Known::Only(case.options.iter().map(|option| (option.option(), option.declaration())).collect());
+    let configuration = Configuration::open(sought(case, scene, known)).await?;
+    let mut made = Vec::new();
+    for option in &case.options {
+        let found = configuration.read(&option.option()).await;
+        made.push(found.map(|found| (shown(&found.value), found.origin)));
+    }
+    Ok(made)
+}
+
+/// The same without having been told which options there are, as `donjon config` reads: it is told of each what it asks for.
+pub(super) async fn make_untaught(case: &Case, scene: &Scene) -> Made {
+    let configuration = Configuration::open(sought(case, scene, Known::Any)).await?;
+    let mut made = Vec::new();
+    for option in &case.options {
+        let found = configuration.read_as(&option.option(), &option.declaration()).await;
+        made.push(found.map(|found| (shown(&found.value), found.origin)));
+    }
+    Ok(made)
+}
+
+fn sought(case: &Case, scene: &Scene, known: Known) -> Sought {
     let arguments = case
         .arguments
         .iter()
@@ -28,15 +50,7 @@ pub(super) async fn make(case: &Case, scene: &Scene) -> Made {
         (OsString::from(name), OsString::from_vec(hex::decode(value).expect("a value is in hex")))
     };
     let environment: Environment = case.environment.iter().map(variable).collect();
-    let known = Known::Only(case.options.iter().map(|option| (option.option(), option.declaration())).collect());
-    let sought = Sought { arguments, environment, known, broker: Arc::new(NoBroker) };
-    let configuration = Configuration::open(sought).await?;
-    let mut made = Vec::new();
-    for option in &case.options {
-        let found = configuration.read(&option.option()).await;
-        made.push(found.map(|found| (shown(&found.value), found.origin)));
-    }
-    Ok(made)
+    Sought { arguments, environment, known, broker: Arc::new(NoBroker) }
 }
 
 fn shown(value: &Value) -> serde_json::Value {

@@ -41,7 +41,7 @@ enum Act {
 /// options below it tells all of them.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  donjon config get --config-file /etc/nova/nova.conf database connection\n  donjon config get --config-file nova.conf --type int DEFAULT osapi_compute_workers\n  donjon config get targets.mariadb connect_timeout\n  donjon config get schedules"
+    after_help = "Examples:\n  donjon config get --config-file /etc/nova/nova.conf database connection\n  donjon config get --config-file nova.conf --type int DEFAULT osapi_compute_workers\n  donjon config get --config-file nova.conf --former DEFAULT.sql_connection database connection\n  donjon config get targets.mariadb connect_timeout\n  donjon config get schedules"
 )]
 struct Get {
     #[command(flatten)]
@@ -49,6 +49,9 @@ struct Get {
     /// How the option's text is read.
     #[arg(long = "type", value_enum, default_value_t = Type::String)]
     kind: Type,
+    /// An older name that the service also reads it under; only the service knows them. The present name counts first.
+    #[arg(long, value_name = "[GROUP.]OPTION", value_parser = reading::option_name)]
+    former: Vec<OptionName>,
     /// Print a secret value too.
     #[arg(long)]
     reveal: bool,
@@ -108,15 +111,15 @@ impl Get {
         };
         let option = OptionName::new(self.group, option);
         let (kind, many) = self.kind.declared();
-        let declaration = Declaration { many, ..Declaration::of(kind) };
+        let declaration = Declaration { many, former: self.former, ..Declaration::of(kind) };
         let found = reading::runtime()?.block_on(async {
             let configuration = self.files.open(context).await?;
             configuration.read_as(&option, &declaration).await.map_err(|error| outcome::reading(&error))
         })?;
         if found.origin == Origin::Nowhere {
             return Err(Failure::new(Exit::NotThere, format!("{option} is not set"))
-                .state("the service has its own default, which is not known here")
-                .hint("`donjon config show` with the same files lists every option that is set"));
+                .state("the service has its own default, which is not known here, and may read it under an older name, too")
+                .hint("`donjon config show` with the same files lists every option that is set; `--former GROUP.OPTION` reads an older name"));
         }
         let reveal = if self.reveal { Secrecy::Open } else { secrecy::of(&option, &found.origin, &found.value) };
         show::answer(context.output, &described(&option, &found, reveal), || {
@@ -128,9 +131,9 @@ impl Get {
 impl Get {
     /// Without a service's file: an option of the deployment file, which has a type of its own.
     fn of_deployment(self, context: &Context) -> Result<(), Failure> {
-        if !matches!(self.kind, Type::String) || self.files.sets() {
+        if !matches!(self.kind, Type::String) || self.files.sets() || !self.former.is_empty() {
             return Err(Failure::new(Exit::Usage, "no configuration file is named")
-                .cause("`--type` and `--set` are for options of a service; those of donjon.yaml have their types")
+                .cause("`--type`, `--set` and `--former` are for options of a service; those of donjon.yaml have their types and one name")
                 .hint("`--config-file FILE` names one"));
         }
         let path = match (self.group, self.option) {

@@ -55,8 +55,16 @@ impl Files {
 
 fn assignment(text: &str) -> Result<(OptionName, String), String> {
     let (name, value) = text.split_once('=').ok_or("[GROUP.]OPTION=VALUE is expected")?;
-    let (group, name) = name.split_once('.').unwrap_or((DEFAULT, name));
-    Ok((OptionName::new(group, name), value.to_owned()))
+    Ok((option_name(name)?, value.to_owned()))
+}
+
+/// An option as it is named in one word.
+pub(super) fn option_name(text: &str) -> Result<OptionName, String> {
+    let (group, name) = text.split_once('.').unwrap_or((DEFAULT, text));
+    match group.is_empty() || name.is_empty() {
+        true => Err("[GROUP.]OPTION is expected".to_owned()),
+        false => Ok(OptionName::new(group, name)),
+    }
 }
 
 /// The types of oslo.config.
