@@ -57,7 +57,13 @@ const WORDS: [&str; 18] = [
 ];
 
 /// Options that are secret under a name that says nothing of it; of one group alone where it is named.
-const WHOLE: [(Option<&str>, &str); 3] = [(None, "kek"), (None, "pin"), (Some("p11_crypto_plugin"), "login")];
+const WHOLE: [(Option<&str>, &str); 5] = [
+    (None, "kek"),
+    (None, "pin"),
+    (Some("p11_crypto_plugin"), "login"),
+    (Some("cache"), "backend_argument"),
+    (Some("vault"), "approle_role_id"),
+];
 
 /// Ends of names that say where something is, how long it lasts or how much work it is, and not what it is.
 const NAMES_OF_PLACES: [&str; 10] = [

@@ -13,4 +13,5 @@ mod oracle;
 mod ours;
 mod package;
 mod scene;
+mod secret_options;
 mod words;
