@@ -3,6 +3,7 @@
 use crate::{
     failure::{Exit, Failure},
     home::Home,
+    settings::provenance,
 };
 use donjon_drivers::{fs::FileError, host::inventory};
 use donjon_policies::{
@@ -77,7 +78,17 @@ fn read(path: &Path, bytes: Option<&[u8]>) -> Result<Deployment, Failure> {
         return Ok(Deployment::empty("default".parse().expect("a fixed good name")));
     };
     let text = std::str::from_utf8(bytes).map_err(|_| mistaken(path, ["it is not UTF-8 text"]))?;
-    Deployment::parse(&path.display().to_string(), text).map_err(|mistakes| mistaken(path, mistakes))
+    let (read, mistakes) = Deployment::parse_partly(&path.display().to_string(), text);
+    match (read, &mistakes[..]) {
+        (Some(read), []) => Ok(read),
+        // What its drivers do not understand of the rest, too: whoever mends it looks for all of it at once.
+        (Some(rest), _) => {
+            let of_drivers = provenance::everything(&rest, text, path).err().unwrap_or_default();
+            let told = mistakes.iter().map(ToString::to_string);
+            Err(mistaken(path, told.chain(of_drivers.iter().map(ToString::to_string))))
+        }
+        (None, _) => Err(mistaken(path, mistakes)),
+    }
 }
 
 /// A deployment file with mistakes, all of them at once.

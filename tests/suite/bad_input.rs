@@ -56,6 +56,17 @@ fn a_malformed_deployment_file_is_told_with_its_lines_and_nothing_starts() {
     donjon.describe("deployment: [\n");
     let error = donjon.run(&["up"]).failed(2);
     assert!(error.contains("line"), "{error}");
+    // What cannot be read, what does not hang together, and what a driver does not understand.
+    donjon.describe(
+        "deployment: site1\ntrial: soon\ntargets:\n  db:\n    driver: mariadb\n    nodes: [{name: a, address: b, prot: 1}]\n\
+         services:\n  web: {driver: systemd, unit: w, hosts: [nowhere]}\n",
+    );
+    for words in [&["up"][..], &["config", "show"], &["config", "get", "trial"]] {
+        let error = donjon.run(words).failed(2);
+        for part in ["line 2", "`nowhere`", "did you mean `port`?"] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+    }
     assert_eq!(donjon.daemon(), None);
 }
 

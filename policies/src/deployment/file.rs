@@ -94,20 +94,28 @@ pub struct DeploymentError {
 impl Deployment {
     /// Reads the text of a deployment file; on error, every mistake that was found.
     pub fn parse(file: &str, text: &str) -> Result<Self, Vec<DeploymentError>> {
+        match Self::parse_partly(file, text) {
+            (Some(read), mistakes) if mistakes.is_empty() => Ok(read),
+            (_, mistakes) => Err(mistakes),
+        }
+    }
+
+    /// As [`Deployment::parse`]; beside the mistakes, what could be read without them, in which others may look for theirs.
+    pub fn parse_partly(file: &str, text: &str) -> (Option<Self>, Vec<DeploymentError>) {
         let mistake = |what: String| DeploymentError { file: file.to_owned(), what };
-        let mistakes = match serde_saphyr::from_str::<Self>(text) {
-            Ok(read) => match read.mistakes() {
-                none if none.is_empty() => return Ok(read),
-                mistakes => mistakes,
-            },
+        let (read, mistakes) = match serde_saphyr::from_str::<Self>(text) {
+            Ok(read) => {
+                let mistakes = read.mistakes();
+                (Some(read), mistakes)
+            }
             Err(error) => {
-                let forms = forms::read(text, error);
+                let mut forms = forms::read(text, error);
                 let others = forms.rest.as_ref().map(Self::mistakes).unwrap_or_default();
                 let others = others.into_iter().filter(|mistake| !forms.explain(mistake)).collect::<Vec<_>>();
-                forms.mistakes.into_iter().chain(others).collect()
+                (forms.rest.take(), forms.mistakes.into_iter().chain(others).collect())
             }
         };
-        Err(mistakes.into_iter().map(mistake).collect())
+        (read, mistakes.into_iter().map(mistake).collect())
     }
 
     /// It with the hosts of its inventory.
