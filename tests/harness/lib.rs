@@ -7,6 +7,7 @@ pub mod aloud;
 pub mod campaign;
 pub mod castellan;
 pub mod cluster;
+pub mod confused;
 pub mod consumer;
 pub mod debian_root;
 pub mod donjon;

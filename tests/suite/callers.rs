@@ -1,5 +1,6 @@
 //! The lookup socket: users of the host read what a role grants them, with no credential, and nothing else.
 
+mod confused;
 mod strangers;
 mod units;
 
@@ -28,10 +29,15 @@ impl Scene {
 
     /// As [`Self::new`], on some kind of store.
     fn on(store: &str, roles: &str) -> Self {
+        Self::of(Donjon::new(), store, roles)
+    }
+
+    /// As [`Self::on`], in some home.
+    fn of(donjon: Donjon, store: &str, roles: &str) -> Self {
         let open = tempfile::tempdir().unwrap();
         std::fs::set_permissions(open.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         std::fs::copy(binary(), open.path().join("donjon")).unwrap();
-        let scene = Self { donjon: Donjon::new(), open };
+        let scene = Self { donjon, open };
         scene.grant(roles);
         scene.donjon.run(&["up", "--store", store]).ok();
         for name in ["x", "y"] {

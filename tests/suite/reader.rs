@@ -1,6 +1,7 @@
 //! The reader: beside a real OpenBao, request by request, and read by unchanged clients.
 
 mod clients;
+mod confused;
 mod deployed;
 mod driver;
 mod edge;

@@ -13,7 +13,7 @@ use std::{
 };
 
 /// One request of each kind, such as would change something where it were let in.
-fn every_request() -> Vec<Request> {
+pub(super) fn every_request() -> Vec<Request> {
     let text = str::to_owned;
     let x = || Asked { name: text("x"), part: Default::default() };
     let rotated = || RotateAsked { names: vec![text("x")], accept_outage: true, ..Default::default() };

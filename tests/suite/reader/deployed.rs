@@ -33,7 +33,7 @@ impl Deployed {
     /// With these `roles:` and files in its folder, listening on loopback and wherever else it is told. `{home}` in a word is
     /// the home.
     pub(super) async fn start_with(server: &OpenBao, roles: &str, files: &[(&str, &str)], more: &[&str]) -> Self {
-        let (mut donjon, trust) = (Donjon::new(), tempfile::tempdir().unwrap());
+        let (mut donjon, trust) = (Donjon::verbose(), tempfile::tempdir().unwrap());
         existing::uses(&mut donjon, server, &trust);
         let lookup = donjon.home().join("lookup.sock").display().to_string();
         donjon.describe(&format!("deployment: kolla\nlookup_socket: {lookup}\nroles: {{{roles}}}\n"));
