@@ -56,6 +56,7 @@ async fn the_example_conforms_and_its_twins_have_the_same_rights() {
     if let Err(violation) = conformance::check(&scene, async |_: &Node| ()).await {
         panic!("{violation:?}");
     }
+    conformance::check_texts(&scene).await.unwrap_or_else(|violation| panic!("{violation:?}"));
     let rights = async |account: &Account| stored(&path)["accounts"][&account.user]["rights"].clone();
     let spoil = async |twin: &Account| {
         let mut content = stored(&path);

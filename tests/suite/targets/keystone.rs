@@ -103,6 +103,7 @@ async fn users_conform_and_the_administrator_changes_itself() {
     if let Err(violation) = conformance::check(&scene, open).await {
         panic!("{violation:?}");
     }
+    conformance::check_texts(&scene).await.unwrap_or_else(|violation| panic!("{violation:?}"));
 
     let (old, new) = (material(ADMIN_VALUE), material("admin-value-2"));
     let admin = Admin { user: ADMIN, values: &[&new, &old], fence: None, passes: &[] };

@@ -8,7 +8,10 @@ use donjon_drivers::{
         mariadb::{Limits, MariaDb as Driver},
     },
 };
-use donjon_tests::mariadb::{MariaDb, native_hash};
+use donjon_tests::{
+    mariadb::{MariaDb, native_hash},
+    search,
+};
 use std::{
     os::unix::fs::PermissionsExt,
     time::{Duration, Instant},
@@ -26,6 +29,14 @@ async fn conforms(server: &MariaDb, user: &str) {
     if let Err(violation) = conformance::check(&scene, async |_: &Node| session(server, user, "current-1").await).await
     {
         panic!("{violation:?}");
+    }
+    conformance::check_texts(&scene).await.unwrap_or_else(|violation| panic!("{violation:?}"));
+    for text in conformance::TEXTS {
+        assert_eq!(
+            search::holding(server.folder(), text.as_bytes()),
+            [] as [std::path::PathBuf; 0],
+            "no server writes it down"
+        );
     }
 }
 

@@ -70,6 +70,7 @@ async fn users_conform_to_the_documented_interface_with_one_password_and_with_tw
         if let Err(violation) = conformance::check(&scene, open).await {
             panic!("{values_at_once}: {violation:?}");
         }
+        conformance::check_texts(&scene).await.unwrap_or_else(|violation| panic!("{violation:?}"));
         proxy.sql("UPDATE mysql_users SET max_connections = 77, default_schema = 'a''b', comment = 'c' WHERE username = 'app'").await;
         proxy.sql("LOAD MYSQL USERS TO RUNTIME").await;
         let told = async |account: &Account| rights(&proxy, &account.user).await;

@@ -40,6 +40,14 @@ async fn conforms(servers: &[&Redis], admin: (&str, &str), user: &str) {
     if let Err(violation) = conformance::check(&scene, open).await {
         panic!("{violation:?}");
     }
+    conformance::check_texts(&scene).await.unwrap_or_else(|violation| panic!("{violation:?}"));
+    for text in conformance::TEXTS {
+        assert_eq!(
+            search::holding(servers[0].folder(), text.as_bytes()),
+            [] as [std::path::PathBuf; 0],
+            "no server writes it down"
+        );
+    }
 }
 
 #[tokio::test]

@@ -87,6 +87,30 @@ pub async fn check<S>(scene: &Scene<'_>, open: impl AsyncFn(&Node) -> S) -> Resu
     }
 }
 
+/// Every printable character of ASCII is in these, and what shells, templates, URLs and statements read as theirs; spaces at both
+/// ends.
+pub const TEXTS: [&str; 4] = [
+    " !\"#$%&'()*+,-./0123456789:;<=>?",
+    "@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_",
+    "`abcdefghijklmnopqrstuvwxyz{|}~ ",
+    "%(x)s ${y} {{ z }} \\n '' \"\" -- ;#",
+];
+
+/// A target whose values are texts takes any: each of [`TEXTS`] is let in once it is declared, and nothing else then.
+pub async fn check_texts(scene: &Scene<'_>) -> Result<(), Violation> {
+    let Scene { target, admin, user, current, next } = scene;
+    let survey = target.survey(admin, user, &[*current, *next]).await.map_err(during("survey"))?;
+    let wrong = Material::from("surely-none-of-them".to_owned());
+    let kit = Kit { scene, accounts: &survey.accounts, among: &survey.entries, wrong: &wrong };
+    for text in TEXTS {
+        let text = Material::from(text.to_owned());
+        kit.declare("a text", &[&text]).await?;
+        kit.accepts("a text", &[&text], &[current]).await?;
+    }
+    kit.declare("no more texts", &[current]).await?;
+    kit.accepts("no more texts", &[current], &[next]).await
+}
+
 pub(super) struct Kit<'a> {
     pub(super) scene: &'a Scene<'a>,
     pub(super) accounts: &'a [Account],
