@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -24,6 +25,19 @@ pub fn holding_any(folder: &Path, needles: &[Vec<u8>]) -> Vec<PathBuf> {
             } else if kind.is_file() && search.is_match(&fs::read(entry.path()).unwrap_or_default()) {
                 found.push(entry.path());
             }
+        }
+    }
+    found
+}
+
+/// Everything below a folder, with its permissions.
+pub fn modes(folder: &Path) -> Vec<(PathBuf, u32)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("the folder can be read").flatten() {
+        let metadata = entry.metadata().expect("it is there");
+        found.push((entry.path(), metadata.permissions().mode() & 0o777));
+        if metadata.is_dir() {
+            found.extend(modes(&entry.path()));
         }
     }
     found

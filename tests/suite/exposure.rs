@@ -5,29 +5,18 @@ use donjon_drivers::{
     material::Material,
     store::vault::{Address, Call, Connection, Method},
 };
-use donjon_tests::temporary::{Custodians, Home, kill, stands, write};
+use donjon_tests::{
+    search::modes,
+    temporary::{Custodians, Home, kill, stands, write},
+};
 use std::{
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-/// Every file below a folder, with its mode.
-fn files(folder: &Path) -> Vec<(PathBuf, u32)> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).expect("the folder can be read").flatten() {
-        let metadata = entry.metadata().expect("it is there");
-        found.push((entry.path(), metadata.permissions().mode() & 0o777));
-        if metadata.is_dir() {
-            found.extend(files(&entry.path()));
-        }
-    }
-    found
-}
-
 /// Where any of some bytes are: in the regular files below a folder, or in what anybody sees of a process.
 fn sightings(folder: &Path, pids: &[i32], needles: &[Vec<u8>]) -> Vec<PathBuf> {
-    let mut places: Vec<PathBuf> = files(folder).into_iter().map(|(path, _)| path).filter(|p| p.is_file()).collect();
+    let mut places: Vec<PathBuf> = modes(folder).into_iter().map(|(path, _)| path).filter(|p| p.is_file()).collect();
     for pid in pids {
         places.extend(["cmdline", "environ"].map(|name| PathBuf::from(format!("/proc/{pid}/{name}"))));
     }
@@ -87,7 +76,7 @@ async fn no_share_and_no_credential_lies_in_clear_and_every_file_is_private() {
         }
         assert_eq!(sightings(&home.vault(), &pids, &needles), [] as [PathBuf; 0]);
         // Tokens of OpenBao and Vault begin so; the storage is encrypted and may hold any two bytes.
-        let tokens: Vec<PathBuf> = files(&home.vault())
+        let tokens: Vec<PathBuf> = modes(&home.vault())
             .into_iter()
             .map(|(path, _)| path)
             .filter(|path| path.is_file() && !path.starts_with(home.place().storage()))
@@ -100,7 +89,7 @@ async fn no_share_and_no_credential_lies_in_clear_and_every_file_is_private() {
             .collect();
         assert_eq!(tokens, [] as [PathBuf; 0]);
 
-        for (path, mode) in files(&home.vault()) {
+        for (path, mode) in modes(&home.vault()) {
             let wanted = if path.is_dir() { 0o700 } else { 0o600 };
             assert_eq!(mode, wanted, "{} has mode {mode:o}", path.display());
         }

@@ -3,7 +3,7 @@
 use super::overcloud::DEPLOYMENT;
 use donjon_tests::donjon::Donjon;
 use serde_json::Value;
-use std::path::PathBuf;
+use std::{path::PathBuf, process::Command};
 
 const SITES: &str = "  cache: {reads: [memcache_secret_key]}
 sites:
@@ -164,4 +164,51 @@ fn a_site_that_leaves_is_waited_for_no_more() {
     place.donjon.run(&["retire-host", "nobody"]).failed(4);
     let audit = std::fs::read_to_string(place.donjon.home().join("audit.jsonl")).unwrap();
     assert!(audit.contains("\"retire\"") && audit.contains("\"recipients\""), "both acts are in the log");
+}
+
+/// A recipient and an identity that age's own tools hand to the program `age-plugin-canary`.
+const PLUGIN: [&str; 2] = ["age1canary1dpjkcmr0a67058", "AGE-PLUGIN-CANARY-1DPJKCMR0LQAZM8"];
+
+#[test]
+fn no_recipient_and_no_identity_starts_a_program() {
+    let place = Place::new();
+    let (plugin, ran, log) = (place.path("age-plugin-canary"), place.path("ran"), place.path("strace"));
+    let script = format!("#!/bin/sh\ntouch {}\n", ran.display());
+    donjon_drivers::fs::replace_with_mode(&plugin, script.as_bytes(), 0o755).unwrap();
+    let identity = place.path("identity");
+    donjon_drivers::fs::replace(&identity, format!("{}\n", PLUGIN[1]).as_bytes()).unwrap();
+    let search = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", place.files.path().display());
+    let mut age = Command::new("age");
+    age.args(["-r", PLUGIN[0], "-o", "/dev/null", "/dev/null"]).env("PATH", &search);
+    assert!(!age.output().expect("age is there").status.success() && ran.exists(), "the control: age starts it");
+    std::fs::remove_file(&ran).unwrap();
+
+    // The daemon, which parses recipients, and commands, which parse identities.
+    let folder = place.path("folder").display().to_string();
+    let (identity, bundle) = (identity.display().to_string(), place.path("bundle").display().to_string());
+    place.donjon.run(&["down", "--force", "--no-search"]).ok();
+    let odd =
+        [PLUGIN[0], PLUGIN[1], "age1../../canary", "ssh-ed25519 AAAAC3Nz", "age1$(touch ran)", "-", "@/etc/passwd"];
+    let mut script = "set -u\ndonjon up --store file >&2\n".to_owned();
+    for recipient in odd {
+        script += &format!("donjon recipients add --site edge1 -- '{recipient}'; echo $?\n");
+        script += &format!("donjon export bundle --custodians -o '{bundle}' --recipient='{recipient}'; echo $?\n");
+    }
+    script += &format!("donjon import '{bundle}' -i '{identity}' --into '{folder}'; echo $?\n");
+    script += &format!("donjon unseal -i '{identity}'; echo $?\ndonjon down --force --no-search >&2\n");
+    let plain = place.donjon.command(&[]);
+    let mut traced = Command::new("strace");
+    traced.args(["-f", "-qq", "-e", "trace=execve", "-o"]).arg(&log).args(["sh", "-c", &script]);
+    traced.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let bin = donjon_tests::donjon::binary().parent().unwrap().display().to_string();
+    let output = traced.env("PATH", format!("{bin}:{search}")).output().expect("strace is there");
+    let codes = String::from_utf8(output.stdout).unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(codes.lines().count() == 16 && codes.lines().all(|code| code != "0"), "{codes}{told}");
+    assert!(!ran.exists());
+    let log = std::fs::read_to_string(&log).unwrap();
+    let started = |line: &&str| line.contains("execve(") && !line.contains("/donjon\"") && !line.contains("= -1");
+    let others: Vec<&str> = log.lines().filter(started).collect();
+    assert!(others.iter().all(|line| line.contains("/sh\"")), "{others:#?}");
+    assert!(log.contains("\"recipients\""), "the control: what is started is seen");
 }
