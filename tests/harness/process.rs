@@ -61,6 +61,23 @@ impl Drop for Guard {
     }
 }
 
+/// What a process has in memory now, and had at most since it began or since that was forgotten, in bytes.
+pub fn memory(pid: u32) -> (u64, u64) {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let of = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("the kernel tells it");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+    };
+    (of("VmRSS:"), of("VmHWM:"))
+}
+
+/// From now on, the most that a process has had in memory counts anew.
+pub fn forget_peak(pid: u32) {
+    let path = format!("/proc/{pid}/clear_refs");
+    let refs = rustix::fs::open(path, rustix::fs::OFlags::WRONLY, rustix::fs::Mode::empty()).expect("it runs");
+    rustix::io::write(refs, b"5").expect("it is this user's");
+}
+
 /// Polls a condition, and panics with `what` when it does not come true within the bound.
 pub fn wait_for(what: &str, within: Duration, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + within;

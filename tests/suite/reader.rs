@@ -5,6 +5,7 @@ mod confused;
 mod deployed;
 mod driver;
 mod edge;
+mod flood;
 mod host;
 mod node;
 mod parity;

@@ -2,7 +2,10 @@
 //! no file.
 
 use donjon::transfer::bundle::{Checks, Identities, Opened};
-use donjon_tests::donjon::{Donjon, Ran, binary};
+use donjon_tests::{
+    donjon::{Donjon, Ran, binary},
+    process::{forget_peak, memory},
+};
 use std::{fs, path::Path, process::Command};
 
 struct Long {
@@ -58,18 +61,8 @@ fn value(number: usize) -> Vec<u8> {
     format!("{number:07},").into_bytes().repeat(LENGTH / 8)
 }
 
-/// What a process has in memory now and had at most since it was last asked to forget that, in bytes.
-fn memory(pid: i32) -> (u64, u64) {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let of = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
-    };
-    (of("VmRSS:"), of("VmHWM:"))
-}
-
 /// Files without a name that a process has open.
-fn nameless(pid: i32) -> usize {
+fn nameless(pid: u32) -> usize {
     let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
     let path = |entry: std::io::Result<fs::DirEntry>| fs::read_link(entry.ok()?.path()).ok();
     open.filter_map(path).filter(|path| path.to_string_lossy().ends_with("(deleted)")).count()
@@ -79,13 +72,11 @@ fn nameless(pid: i32) -> usize {
 fn a_long_bundle_is_whole_in_nobodys_memory() {
     let long = Long::filled();
     let whole = (RECORDS * LENGTH) as u64;
-    let (file, pid) = (long.folder.path().join("all.donjon"), long.donjon.daemon().unwrap());
+    let (file, pid) = (long.folder.path().join("all.donjon"), u32::try_from(long.donjon.daemon().unwrap()).unwrap());
 
     let control = limited(LITTLE_MEMORY).args(["python3", "-c", &format!("bytes({whole})")]).output().unwrap();
     assert!(String::from_utf8_lossy(&control.stderr).contains("MemoryError"), "the control: the limit holds");
-    let forget =
-        rustix::fs::open(format!("/proc/{pid}/clear_refs"), rustix::fs::OFlags::WRONLY, rustix::fs::Mode::empty());
-    rustix::io::write(forget.unwrap(), b"5").unwrap();
+    forget_peak(pid);
     let (before, _) = memory(pid);
     let told = long.export(LITTLE_MEMORY, &file).ok();
     let (_, most) = memory(pid);

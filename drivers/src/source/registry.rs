@@ -16,7 +16,8 @@ pub static SOURCES: Table<Outside, Box<dyn Source>> = Table {
     drivers: &[ini::DRIVER, environment::DRIVER, remote_file::DRIVER, castellan::DRIVER, donjon::DRIVER, donjon::NAMES],
 };
 
-/// Those that `config_source` may name.
+/// Those that `config_source` may name. As in oslo.config, files and the environment are read without being named, and are no
+/// drivers there: a service that names one starts on its defaults.
 const NAMED: [&str; 4] = [remote_file::DRIVER.name, castellan::DRIVER.name, donjon::DRIVER.name, donjon::NAMES.name];
 
 fn named(driver: &str) -> Option<&'static Driver<Outside, Box<dyn Source>>> {

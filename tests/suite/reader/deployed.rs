@@ -94,6 +94,11 @@ impl Deployed {
         .await;
     }
 
+    /// The reader's process.
+    pub(super) fn pid(&self) -> u32 {
+        self.reader.id()
+    }
+
     /// What the reader has said on standard error.
     pub(super) fn said(&self) -> String {
         std::fs::read_to_string(self.at("reader.log")).unwrap_or_default()

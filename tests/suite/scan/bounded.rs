@@ -1,7 +1,10 @@
 //! A scan holds a little of what it reads, however long that is; and it is told of how much it is behind.
 
 use super::{recall::VALUE, write};
-use donjon_tests::{donjon::Donjon, process::wait_for};
+use donjon_tests::{
+    donjon::Donjon,
+    process::{forget_peak, memory, wait_for},
+};
 use serde_json::Value;
 use std::{
     fs,
@@ -25,22 +28,6 @@ fn long(file: &Path) {
 fn file_at(path: &Path) -> fs::File {
     write(path, "");
     fs::OpenOptions::new().write(true).open(path).unwrap()
-}
-
-fn forget_peak(pid: u32) {
-    let path = format!("/proc/{pid}/clear_refs");
-    let refs = rustix::fs::open(path, rustix::fs::OFlags::WRONLY, rustix::fs::Mode::empty()).unwrap();
-    rustix::io::write(refs, b"5").unwrap();
-}
-
-/// What a process has in memory now, and had at most since that was forgotten, in bytes.
-fn memory(pid: u32) -> (u64, u64) {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let of = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
-    };
-    (of("VmRSS:"), of("VmHWM:"))
 }
 
 #[test]
