@@ -30,12 +30,14 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).expect("it is there").permissions().mode() & 0o777
 }
 
-/// kolla-ansible's own passwords.yml with a value for every name.
+/// kolla-ansible's own passwords.yml, filled by its own kolla-genpwd: a value for every name, without comments.
 pub(super) fn kolla(folder: &Path) -> PathBuf {
     let tool = tools::program("kolla-genpwd");
     let sample = tool.ancestors().nth(2).expect("a venv").join("share/kolla-ansible/etc_examples/kolla/passwords.yml");
     let file = folder.join("passwords.yml");
-    python(&[&script(), "fill", &sample.display().to_string(), &file.display().to_string()]);
+    write(&file, &fs::read_to_string(sample).expect("it is in the package"));
+    let made = Command::new(tool).arg("-p").arg(&file).output().expect("it is installed");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     file
 }
 
@@ -49,8 +51,14 @@ fn kollas_passwords_move_in_and_references_stand_in_their_place() {
     donjon.up();
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let file = kolla(folder.path());
+    let original = mode(&file);
+    assert_eq!(original, 0o640, "as kolla-genpwd leaves it");
+    // What an operator writes into it.
+    let made = fs::read_to_string(&file).expect("it is there");
+    let text = format!("---\n# Of the cluster.\n{}", made.replacen("\ndatabase_", "\n\n# Root's.\ndatabase_", 1));
+    donjon_drivers::fs::replace_with_mode(&file, text.as_bytes(), original).expect("it is ours");
+    let text = text.into_bytes();
     let before = read(&file);
-    let text = fs::read(&file).expect("it is there");
     let path = file.display().to_string();
     let root = before["database_password"].as_str().expect("kolla-genpwd made it").to_owned();
 
@@ -58,7 +66,6 @@ fn kollas_passwords_move_in_and_references_stand_in_their_place() {
     assert_eq!((&planned["format"], &planned["planned"]), (&json!("kolla-ansible"), &json!(true)));
     assert_eq!(donjon.run(&["list", "--output", "json"]).json()["secrets"], json!([]), "a plan stores nothing");
 
-    let original = mode(&file) & 0o770;
     let adopted = donjon.run(&["adopt", &path, "--replace", "--output", "json"]);
     assert!(!adopted.out.contains(&root) && !adopted.err.contains(&root));
     let adopted = adopted.json();
@@ -82,7 +89,7 @@ fn kollas_passwords_move_in_and_references_stand_in_their_place() {
     let after = fs::read_to_string(&file).expect("it is there");
     let scanned = donjon.run(&["scan", &path]);
     assert_eq!(scanned.code, 0, "{scanned:?}");
-    assert!(after.contains("# Password for the dedicated backup user account\n"));
+    assert!(after.starts_with("---\n# Of the cluster.\naodh_") && after.contains("\n\n# Root's.\ndatabase_password: "));
     assert_eq!(read(&file)["database_password"], json!("{{ lookup('donjon.broker.secret', 'database_password') }}"));
     let kept = folder.path().join(".passwords.yml.donjon-adopted");
     assert_eq!((fs::read(&kept).expect("it is kept"), mode(&kept)), (text.clone(), original));

@@ -2,7 +2,6 @@
 
     python.py yaml SEEDS FOLDER     kolla, osa and tripleo files by PyYAML in every style, with what PyYAML reads from them
     python.py vault SEEDS FOLDER    the same as ansible-vault files, whole and value by value
-    python.py fill SAMPLE FILE      kolla's own passwords.yml with a value for every name, comments kept
     python.py words FILE            what it makes of each word of a JSON list, or null where that is no JSON
     python.py read FILE             what PyYAML reads of a file, as JSON
 """
@@ -95,34 +94,6 @@ def seal(chance, text, read, style):
     return "\n".join(lines) + "\n"
 
 
-def fill(sample, file):
-    """As kolla-genpwd, but it keeps comments and does not take a minute for RSA keys of 4096 bits."""
-    import secrets
-    import string
-
-    from cryptography.hazmat.primitives.asymmetric import ed25519
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-
-    lines = []
-    for line in pathlib.Path(sample).read_text().splitlines():
-        key = line.strip()
-        if key == "private_key:":
-            pair = ed25519.Ed25519PrivateKey.generate()
-            private = pair.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
-            lines.append("  " + yaml.safe_dump({"private_key": private}).replace("\n", "\n  ").rstrip(" "))
-            lines[-1] = lines[-1].rstrip("\n")
-        elif key == "public_key:":
-            public = pair.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
-            lines.append("  public_key: " + public)
-        elif line and not line.startswith(("#", " ", "-")) and line.endswith("key:") and line.startswith(PAIRS):
-            lines.append(line)
-        elif line and not line.startswith(("#", " ", "-")) and line.endswith(":"):
-            lines.append(line + " " + "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(40)))
-        else:
-            lines.append(line)
-    pathlib.Path(file).write_text("\n".join(lines) + "\n")
-
-
 def word_of(word):
     """What PyYAML reads of a word without quotes; None where it reads nothing at all, as of `=`."""
     try:
@@ -131,13 +102,8 @@ def word_of(word):
         return None
 
 
-PAIRS = ("kolla_ssh", "nova_ssh", "keystone_ssh", "bifrost_ssh", "octavia_amp_ssh", "neutron_ssh", "haproxy_ssh")
-
-
 if __name__ == "__main__":
-    if sys.argv[1] == "fill":
-        fill(*sys.argv[2:])
-    elif sys.argv[1] == "words":
+    if sys.argv[1] == "words":
         read = [word_of(word) for word in json.loads(pathlib.Path(sys.argv[2]).read_text())]
         json.dump([value if isinstance(value, (str, int, bool)) else None for value in read], sys.stdout)
     elif sys.argv[1] == "read":
