@@ -130,6 +130,13 @@ pub fn catalogue(word: &str) -> Result<Arc<Catalogue>, Failure> {
     catalogue_text(word, &String::from_utf8(bytes).map_err(|error| unread(&error.utf8_error()))?).map(Arc::new)
 }
 
+/// The catalogue of a deployer: the file of this deployment, where that is one of the deployer's, else the built-in one.
+pub fn of_deployer(home: &Home, deployer: &str) -> Result<Arc<Catalogue>, Failure> {
+    let word = deployment(home)?.catalogue;
+    let own = if is_file(&word) { Some(catalogue(&word)?) } else { None };
+    own.filter(|own| own.deployer() == deployer).map_or_else(|| built_in(deployer), Ok)
+}
+
 /// A catalogue that is built in; on error, the nearest name. It is understood once: that takes longer than most of what is
 /// done with it.
 pub fn built_in(name: &str) -> Result<Arc<Catalogue>, Failure> {
@@ -142,6 +149,12 @@ pub fn built_in(name: &str) -> Result<Arc<Catalogue>, Failure> {
         Failure::new(Exit::Usage, "there is no such catalogue").because(&error).state("nothing was done")
     })?;
     Ok(place.map_or_else(|| catalogue.clone(), |place| place.get_or_init(|| catalogue.clone()).clone()))
+}
+
+/// The text of a catalogue that is built in; on error, the nearest name.
+pub fn built_in_text(name: &str) -> Result<&'static str, Failure> {
+    built_in(name)?;
+    Ok(EMBEDDED.iter().find(|(known, _)| *known == name).map_or("", |(_, text)| text))
 }
 
 /// A catalogue from its text; on error, every mistake in it.

@@ -1,6 +1,9 @@
 //! The same file with references where values stood. Comments, order and everything else stay to the byte.
 
-use super::{format::Format, given::Taken};
+use super::{
+    format::Format,
+    given::{Given, Taken},
+};
 use crate::wire::{Encoding, Piece, Placeholders, Reference};
 use donjon_policies::{catalogue::Catalogue, name::SecretName};
 use std::ops::Range;
@@ -13,6 +16,8 @@ pub struct Replaced {
     pub text: Zeroizing<String>,
     /// What still stands in it: heat takes placeholders alone, and has none for a name that no catalogue knows.
     pub stays: Vec<SecretName>,
+    /// Copies of a value to which nothing in it refers: heat knows no placeholder of theirs, or the value has no line of its own.
+    pub unreferred: Vec<SecretName>,
 }
 
 /// A value stands in the file a second time, outside of its place: its line in the new file, and whose.
@@ -28,18 +33,30 @@ pub struct Beside {
 /// Puts references where the values stood.
 pub fn replaced(text: &str, taken: &Taken, format: Format, catalogue: &Catalogue) -> Result<Replaced, Vec<Beside>> {
     let placeholders = (format == Format::Tripleo).then(|| Placeholders::of(catalogue));
-    let mut edits: Vec<(&Range<usize>, String)> = Vec::new();
-    let mut stays = Vec::new();
+    let written = |name: &SecretName, piece: Piece| {
+        let reference = Reference { name: name.clone(), piece };
+        match &placeholders {
+            None => Some(reference.expression(Encoding::Plain)),
+            Some(known) => known.text(&reference).map(str::to_owned),
+        }
+    };
+    let mut edits: Vec<(Range<usize>, String)> = Vec::new();
+    let (mut stays, mut unreferred) = (Vec::new(), Vec::new());
     for given in &taken.given {
         for (place, piece) in &given.places {
-            let reference = Reference { name: given.name.clone(), piece: *piece };
-            let written = match &placeholders {
-                None => Some(reference.expression(Encoding::Plain)),
-                Some(known) => known.text(&reference).map(str::to_owned),
-            };
-            match written {
-                Some(written) => edits.push((place, format!("\"{written}\""))),
+            match written(&given.name, *piece) {
+                Some(written) => edits.push((place.clone(), format!("\"{written}\""))),
                 None => stays.push(given.name.clone()),
+            }
+        }
+        // A copy stands nowhere yet: it gets a line of its own, before that of the value.
+        if given.places.is_empty() && taken.left.iter().all(|left| left.name != given.name.as_str()) {
+            match (line(text, taken, given), written(&given.name, Piece::Whole)) {
+                (Some(line), Some(written)) => {
+                    let indent = text[line..].len() - text[line..].trim_start_matches(' ').len();
+                    edits.push((line..line, format!("{:indent$}{}: \"{written}\"\n", "", given.name)));
+                }
+                _ => unreferred.push(given.name.clone()),
             }
         }
     }
@@ -54,9 +71,18 @@ pub fn replaced(text: &str, taken: &Taken, format: Format, catalogue: &Catalogue
     new.push_str(&text[at..]);
     stays.dedup();
     match beside(&new, taken, &stays) {
-        beside if beside.is_empty() => Ok(Replaced { text: new, stays }),
+        beside if beside.is_empty() => Ok(Replaced { text: new, stays, unreferred }),
         beside => Err(beside),
     }
+}
+
+/// Where the line begins that gives, by itself and whole, the value that this one is a copy of.
+fn line(text: &str, taken: &Taken, copy: &Given) -> Option<usize> {
+    let original = taken.given.iter().find(|given| given.written == copy.written && !given.places.is_empty())?;
+    let (place, _) = original.places.first().filter(|(_, piece)| *piece == Piece::Whole)?;
+    let start = text[..place.start].rfind('\n').map_or(0, |end| end + 1);
+    let name = text[start..place.start].trim_start_matches(' ').trim_end().strip_suffix(':')?;
+    (name == original.written).then_some(start)
 }
 
 /// Values that were copied into comments and the like.
@@ -113,6 +139,53 @@ mod tests {
             "parameter_defaults:\n  NovaPassword: \"DONJON_REF_NovaPassword_END\"\n  Mine: canary-2\n"
         );
         assert_eq!(replaced.stays.iter().map(SecretName::as_str).collect::<Vec<_>>(), ["Mine"]);
+    }
+
+    /// The text, and the copies to which nothing in it refers, where a value has a copy.
+    fn split(text: &str, format: Format, [name, copy]: [&str; 2]) -> (String, Vec<String>) {
+        let catalogue = Catalogue::named(format.catalogue()).unwrap();
+        let mut taken = take(&yaml::read(text).unwrap().unwrap(), format, &catalogue, &[]).unwrap();
+        let given = taken.given.iter().find(|given| given.name.as_str() == name).unwrap();
+        let (written, value) = (given.written.clone(), given.value.duplicate());
+        let given = Given { name: copy.parse().unwrap(), written, line: given.line, value, places: Vec::new() };
+        taken.given.push(given);
+        let replaced = replaced(text, &taken, format, &catalogue).unwrap();
+        (replaced.text.to_string(), replaced.unreferred.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_copy_gets_a_reference_before_the_value_or_is_told() {
+        let names = ["keystone_admin_password", "copy"];
+        let reference = |name: &str| format!("\"{{{{ lookup('donjon.broker.secret', '{name}') }}}}\"");
+        let (own, copy) = (reference(names[0]), reference("copy"));
+        for value in ["canary", "  'canary' # why", "|\n  canary"] {
+            let (text, unreferred) =
+                split(&format!("---\n# head\nkeystone_admin_password: {value}\n"), Format::Kolla, names);
+            assert!(text.starts_with(&format!("---\n# head\ncopy: {copy}\nkeystone_admin_password:")), "{text}");
+            assert!(text.contains(&own) && unreferred.is_empty(), "{text}");
+            assert!(yaml::read(&text).is_ok(), "{text}");
+        }
+        for (text, expected) in [
+            // On no line of its own, and on the next.
+            ("{keystone_admin_password: canary}\n", format!("{{keystone_admin_password: {own}}}\n")),
+            ("keystone_admin_password:\n  canary\n", format!("keystone_admin_password:\n  {own}\n")),
+        ] {
+            assert_eq!(split(text, Format::Kolla, names), (expected, vec!["copy".to_owned()]), "{text}");
+        }
+        // What is there already stays, and is not there twice.
+        let there = format!("copy: {copy}\nkeystone_admin_password: ");
+        let (text, unreferred) = split(&format!("{there}canary\n"), Format::Kolla, names);
+        assert_eq!((text, unreferred), (format!("{there}{own}\n"), Vec::new()));
+        // Heat's catalogue knows the one and not the other.
+        let text = "parameter_defaults:\n  NovaPassword: canary\n";
+        let expected = "parameter_defaults:\n  NovaPassword: \"DONJON_REF_NovaPassword_END\"\n";
+        let told = split(text, Format::Tripleo, ["NovaPassword", "NovaDatabasePassword"]);
+        assert_eq!(told, (expected.to_owned(), vec!["NovaDatabasePassword".to_owned()]));
+        let (text, _) = split(text, Format::Tripleo, ["NovaPassword", "GlancePassword"]);
+        assert!(
+            text.starts_with("parameter_defaults:\n  GlancePassword: \"DONJON_REF_GlancePassword_END\"\n"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod deployers;
 mod odd;
+mod split;
 
 use donjon_tests::{donjon::Donjon, tools};
 use serde_json::{Value, json};

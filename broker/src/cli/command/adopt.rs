@@ -5,6 +5,7 @@ mod shown;
 use crate::{
     adopt::{self, Format, Given, Opened, Sealed, Survey, Taken, container, keep, replace, yaml},
     cli::{Context, progress::Progress},
+    config,
     failure::{Exit, Failure},
     socket::{
         frame::MOST_MATERIALS,
@@ -20,6 +21,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::Arc,
 };
 use zeroize::Zeroizing;
 
@@ -52,7 +54,8 @@ pub struct Adopt {
     /// Store the file's values where the store has others.
     #[arg(long)]
     overwrite: bool,
-    /// Store the value of NAME under OTHER too, where your own catalogue gives a second credential that name.
+    /// Store the value of NAME under OTHER too, where your own catalogue gives a second credential that name; with --replace a
+    /// reference to it stands before that to NAME.
     #[arg(long, value_name = "NAME=OTHER", value_parser = split)]
     split: Vec<(SecretName, SecretName)>,
     /// The store has it all: overwrite the original and remove it.
@@ -77,7 +80,7 @@ enum FormatName {
 struct Source {
     opened: Opened,
     format: Format,
-    catalogue: Catalogue,
+    catalogue: Arc<Catalogue>,
     taken: Taken,
 }
 
@@ -94,7 +97,7 @@ impl Adopt {
     }
 
     fn take(&self, context: &Context) -> Result<(), Failure> {
-        let mut source = self.source(&self.file)?;
+        let mut source = self.source(context, &self.file)?;
         for (name, other) in &self.split {
             let given = source.taken.given.iter().find(|given| given.name == *name);
             let given = given.ok_or_else(|| self.left_alone().cause(format!("it gives no value to `{name}`")))?;
@@ -136,7 +139,7 @@ impl Adopt {
         told.show(context)
     }
 
-    fn source(&self, path: &Path) -> Result<Source, Failure> {
+    fn source(&self, context: &Context, path: &Path) -> Result<Source, Failure> {
         let found = std::fs::metadata(path).map_err(|error| self.left_alone().because(&error))?;
         if found.len() > container::LONGEST {
             return Err(self.left_alone().cause(format!("it is larger than {} bytes", container::LONGEST)));
@@ -161,8 +164,7 @@ impl Adopt {
                 .cause("its names are of no deployer, or of two")
                 .hint("`--format kolla`, `osa` or `tripleo`")
         })?;
-        let catalogue = Catalogue::named(format.catalogue())
-            .map_err(|error| Failure::new(Exit::Bug, "a built-in catalogue is broken").because(&error))?;
+        let catalogue = config::of_deployer(&context.home, format.catalogue())?;
         let taken = adopt::take(&document, format, &catalogue, &passwords).map_err(|mistakes| {
             let mut failure = self.left_alone();
             failure.causes = mistakes.iter().map(ToString::to_string).collect();
@@ -223,7 +225,7 @@ impl Adopt {
         let kept = keep::kept(&self.file);
         let replaced = kept.exists();
         let original = if replaced { kept } else { self.file.clone() };
-        let source = self.source(&original)?;
+        let source = self.source(context, &original)?;
         // What is not taken stays in a file of references. Without one, this is the only file, and all of it would go.
         if !replaced && (source.opened.sealed != Sealed::Archive || !source.taken.left.is_empty()) {
             return Err(Failure::new(Exit::Usage, format!("{} is not erased", original.display()))

@@ -8,6 +8,7 @@ mod runtime;
 use crate::{
     adopt::{self, Format, yaml},
     cli::{Context, show},
+    config,
     failure::{Exit, Failure},
     socket::message::Request,
     wire::{
@@ -91,7 +92,7 @@ impl Wire {
 
 impl Kolla {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let catalogue = catalogue("kolla-ansible")?;
+        let catalogue = config::of_deployer(&context.home, "kolla-ansible")?;
         if let Some(path) = &self.file {
             passwords(context, &catalogue, path)?;
         }
@@ -142,7 +143,7 @@ fn unseen(path: &Path) -> Failure {
 
 impl Tripleo {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let catalogue = catalogue("tripleo")?;
+        let catalogue = config::of_deployer(&context.home, "tripleo")?;
         let placeholders = Placeholders::of(&catalogue);
         // First what can be refused.
         let planned = self.folder.as_deref().map(|folder| planned(folder, &placeholders)).transpose()?;
@@ -222,10 +223,6 @@ fn gather(root: &Path, below: &Path, files: &mut Vec<Given>) -> Result<(), Failu
         }
     }
     Ok(())
-}
-
-fn catalogue(name: &str) -> Result<Catalogue, Failure> {
-    Catalogue::named(name).map_err(|error| Failure::new(Exit::Bug, "a built-in catalogue is broken").because(&error))
 }
 
 /// What is in the store, so that what an operator has put is referred to. Without a daemon nothing has been put.

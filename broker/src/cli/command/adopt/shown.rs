@@ -36,6 +36,7 @@ impl Told<'_> {
             "unfinished": self.stored["unfinished"],
             "replaced": self.replaced.is_some(),
             "stays": self.replaced.map(|replaced| &replaced.stays),
+            "unreferred": self.replaced.map(|replaced| &replaced.unreferred),
         });
         show::answer(context.output, &all, || self.people())
     }
@@ -119,10 +120,11 @@ impl Told<'_> {
         }
         for shared in shared {
             text += &format!(
-                "shared: `{}` feeds {} credentials ({}), which change together; split it: a catalogue of your own, then --split {}=OTHER\n",
+                "shared: `{}` feeds {} credentials ({}), which change together; split it: give OTHER one of them in a catalogue of your own (donjon config sample --catalogue {}), then --split {}=OTHER\n",
                 shared.name,
                 shared.targets.len(),
                 shared.targets.join(", "),
+                self.source.format.catalogue(),
                 shared.name
             );
         }
@@ -147,15 +149,16 @@ impl Told<'_> {
                 format!("{count} values are stored and were read back; {file} is as it was: {then}\n")
             }
             (false, Some(replaced)) => {
-                let stays = match replaced.stays.is_empty() {
-                    true => String::new(),
-                    false => {
-                        let names: Vec<&str> = replaced.stays.iter().map(SecretName::as_str).collect();
-                        format!("still in clear, as heat knows no reference to them: {}\n", names.join(", "))
+                let named = |what: &str, names: &[SecretName]| match names {
+                    [] => String::new(),
+                    names => {
+                        format!("{what}: {}\n", names.iter().map(SecretName::as_str).collect::<Vec<_>>().join(", "))
                     }
                 };
+                let stays = named("still in clear, as heat knows no reference to them", &replaced.stays);
+                let unreferred = named("nothing in the file refers to", &replaced.unreferred);
                 format!(
-                    "{stays}{count} values are stored and were read back; {file} holds references\nthe original is kept beside it: --confirm erases it, --undo puts it back\n"
+                    "{stays}{unreferred}{count} values are stored and were read back; {file} holds references\nthe original is kept beside it: --confirm erases it, --undo puts it back\n"
                 )
             }
         }

@@ -5,6 +5,7 @@ pub(in crate::cli::command) mod reading;
 
 use crate::{
     cli::{Context, show},
+    config,
     failure::{Exit, Failure},
     settings::{
         outcome, sample,
@@ -80,10 +81,16 @@ struct Show {
     all: bool,
 }
 
-/// Print a commented sample of donjon.yaml, made from what the drivers say of their options.
+/// Print a commented sample of donjon.yaml, made from what the drivers say of their options, or a catalogue.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  donjon config sample > donjon.yaml")]
-struct Sample {}
+#[command(
+    after_help = "Examples:\n  donjon config sample > donjon.yaml\n  donjon config sample --catalogue tripleo > own.yaml"
+)]
+struct Sample {
+    /// Print this built-in catalogue, as a file to make one of your own from.
+    #[arg(long, value_name = "NAME")]
+    catalogue: Option<String>,
+}
 
 impl Config {
     /// Reads and tells.
@@ -92,8 +99,11 @@ impl Config {
             Act::Get(get) => get.run(context),
             Act::Show(show) if show.files.none() => deployment::show(context, show.all, show.reveal),
             Act::Show(show) => show.run(context),
-            Act::Sample(Sample {}) => {
-                let text = sample::deployment();
+            Act::Sample(asked) => {
+                let text = match &asked.catalogue {
+                    Some(name) => config::built_in_text(name)?.to_owned(),
+                    None => sample::deployment(),
+                };
                 show::answer(context.output, &json!({ "sample": text }), || text.clone())
             }
         }
