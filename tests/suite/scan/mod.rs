@@ -3,6 +3,7 @@
 mod beside;
 mod bounded;
 mod clean;
+mod pending;
 mod recall;
 mod written;
 
