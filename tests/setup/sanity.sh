@@ -7,7 +7,9 @@ folder=$(cd "$1" && pwd)
 collections=$(cd "$(dirname "$0")/../../drivers/ansible" && pwd)
 home="$folder/ansible-test"
 stamp="$home/requirements.installed"
-cmp -s "$folder/requirements.installed" "$stamp" && exit 0
+# Made anew where the packages are others, or what is to be checked.
+wanted=$(cat "$folder/requirements.installed" "$0")
+[ -f "$stamp" ] && [ "$wanted" = "$(cat "$stamp")" ] && exit 0
 rm -rf "$home"
 # It would fetch a script that installs pip; Python brings one. The name is the one that the pinned ansible-test looks for.
 bin="$folder/venv/bin"
@@ -19,8 +21,8 @@ cp -a "$collections/ansible_collections" "$home/work/"
 cd "$home/work/ansible_collections/donjon/broker"
 git init -q && git add --all --force
 HOME="$home" LC_ALL=C.UTF-8 PATH="$bin:$PATH" "$bin/python" "$bin/ansible-test" sanity --prime-venvs --requirements --python "$version" \
-  --test import --test pep8 --test pylint --test runtime-metadata --test validate-modules --test yamllint > "$home/log" 2>&1 ||
+  --test ansible-doc --test import --test pep8 --test pylint --test runtime-metadata --test validate-modules --test yamllint > "$home/log" 2>&1 ||
   { cat "$home/log" >&2; exit 1; }
 cd /
 rm -rf "$home/work"
-cp "$folder/requirements.installed" "$stamp"
+printf '%s\n' "$wanted" > "$stamp"

@@ -27,7 +27,8 @@ const BY_ITSELF: [&str; 15] = [
 ];
 
 /// Those that check with packages of their own, each in an environment that `make setup` has made.
-const WITH_PACKAGES: [&str; 6] = ["import", "pep8", "pylint", "runtime-metadata", "validate-modules", "yamllint"];
+const WITH_PACKAGES: [&str; 7] =
+    ["ansible-doc", "import", "pep8", "pylint", "runtime-metadata", "validate-modules", "yamllint"];
 
 /// It works on a git repository, and writes below it: it gets a copy.
 fn copied(root: &Path) {
@@ -81,10 +82,17 @@ fn ansible_test_finds_nothing() {
     // The control: each would have seen something.
     let broken = collection(folder.path()).join("plugins/lookup/broken.py");
     donjon_drivers::fs::replace(&broken, b"import nothing_like_it\nassert print\nx=  1\n").expect("it can be written");
-    for test in ["no-assert", "import", "pep8", "pylint"] {
+    for test in ["no-assert", "ansible-doc", "import", "pep8", "pylint"] {
         let (passes, told) = passes(&[test]);
-        assert!(!passes && told.contains("broken.py"), "{test}: {told}");
+        assert!(!passes && told.contains("broken"), "{test}: {told}");
     }
+}
+
+/// What `ansible-doc` says of a plugin.
+fn documented(kind: &str, plugin: &str) -> Output {
+    let mut doc = Command::new(tools::program("python3"));
+    doc.arg(tools::program("ansible-doc")).args(["-t", kind, plugin]).env("ANSIBLE_COLLECTIONS_PATH", COLLECTIONS);
+    doc.output().expect("it runs")
 }
 
 #[test]
@@ -94,13 +102,12 @@ fn ansible_doc_shows_every_plugin() {
         ("lookup", "donjon.broker.file", "EXAMPLES"),
         ("callback", "donjon.broker.mask", "fails closed"),
     ] {
-        let told = Command::new(tools::program("python3"))
-            .arg(tools::program("ansible-doc"))
-            .args(["-t", kind, plugin])
-            .env("ANSIBLE_COLLECTIONS_PATH", COLLECTIONS)
-            .output()
-            .expect("it runs");
+        let told = documented(kind, plugin);
         let text = String::from_utf8_lossy(&told.stdout);
         assert!(told.status.success() && text.contains(word), "{plugin}: {told:?}");
+        assert_eq!(String::from_utf8_lossy(&told.stderr), "", "{plugin}: no warnings");
     }
+    // The control: what it warns of is on standard error.
+    let told = documented("lookup", "donjon.broker.nothing_like_it");
+    assert!(String::from_utf8_lossy(&told.stderr).contains("nothing_like_it"), "{told:?}");
 }
