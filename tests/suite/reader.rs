@@ -1,5 +1,6 @@
 //! The reader: beside a real OpenBao, request by request, and read by unchanged clients.
 
+mod agent;
 mod clients;
 mod confused;
 mod deployed;
@@ -27,7 +28,7 @@ use donjon::{
 use donjon_drivers::{
     material::Material,
     store::{
-        Document, Expected, RecordPath, Store, Which,
+        Document, Expected, RecordPath, Store, Version, Which,
         bundle::Bundle,
         memory::Memory,
         secret::{Origin, SecretRecord, SecretValue},
@@ -82,6 +83,7 @@ struct Served {
     url: String,
     credential: Credential,
     reader: Arc<Reader>,
+    roles: Roles,
     sealed: Mutex<Option<Source>>,
     witness: Arc<Lines>,
     end: Option<oneshot::Sender<()>>,
@@ -113,6 +115,11 @@ impl Served {
 
     /// Serves TLS, where a certificate and its key are given in PEM.
     async fn start_with(tls: Option<(&str, &str)>) -> Self {
+        Self::start_for(tls, None).await
+    }
+
+    /// As [`Self::start_with`]; the role's tokens live so many seconds, where that is given.
+    async fn start_for(tls: Option<(&str, &str)>, lives: Option<u32>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (chain, key) = (folder.path().join("chain.pem"), folder.path().join("key.pem"));
         if let Some((certificate, private)) = tls {
@@ -122,13 +129,12 @@ impl Served {
         let certificate = tls.map(|_| server::Certificate { chain: chain.clone(), key: key.clone(), clients: None });
         let bundle = opened_bundle(&folder.path().join("node")).await;
         let reads: BTreeSet<_> = GRANTED.into_iter().map(path).collect();
-        let (role, credential) = Role::generate("keystone".parse().unwrap(), &reads).unwrap();
+        let (mut role, credential) = Role::generate("keystone".parse().unwrap(), &reads).unwrap();
+        role.token_ttl = lives.unwrap_or(role.token_ttl);
+        let roles = Roles::new([role]);
         let tokens = Tokens::open(&folder.path().join("node/tokens"), now()).unwrap();
         let witness = Arc::new(Lines::default());
-        let source = |bundle, ends| Source {
-            lookup: Arc::new(OfBundle::new(bundle, ends, now)),
-            roles: Roles::new([role.clone()]),
-        };
+        let source = |bundle, ends| Source { lookup: Arc::new(OfBundle::new(bundle, ends, now)), roles: roles.clone() };
         let reader = Arc::new(Reader::new(path(MOUNT), source(bundle, i64::MAX), tokens, witness.clone(), now));
         let sealed = Mutex::new(Some(source(Bundle::new(0, []), 0)));
         let listening = server::Listening::bind("127.0.0.1:0".parse().unwrap(), certificate).await.unwrap();
@@ -136,12 +142,20 @@ impl Served {
         let (end, ended) = oneshot::channel::<()>();
         let ended = async move { drop(ended.await) };
         let task = tokio::spawn(listening.serve(Arc::clone(&reader), server::Limits::default(), ended));
-        Self { url, credential, reader, sealed, witness, end: Some(end), task: Some(task), _folder: folder }
+        let end = Some(end);
+        Self { url, credential, reader, roles, sealed, witness, end, task: Some(task), _folder: folder }
     }
 
     /// The secret-id, for a client's configuration.
     fn secret_id(&self) -> &str {
         self.credential.secret_id.expose_text().unwrap() // EXPOSE: a credential of one test
+    }
+
+    /// A bundle of later has another value.
+    fn publish(&self, version: u64, value: &str) {
+        let record = (path("kolla/database_password"), Version(version), record("database_password", value));
+        let lookup = Arc::new(OfBundle::new(Bundle::new(now(), [record]), i64::MAX, now));
+        self.reader.replace(Source { lookup, roles: self.roles.clone() });
     }
 
     /// The bundle's time is over, which is as good as sealed.

@@ -265,36 +265,57 @@ async fn bao_reads_over_tls_and_believes_no_other_certificate() {
 #[tokio::test]
 async fn ansible_looks_up_with_community_hashi_vault() {
     Sides::on_each_store(async |sides| {
-        let ask = async |name: &str| {
-            let lookup = format!("lookup('community.hashi_vault.vault_kv2_get', '{name}', engine_mount_point='kv')");
-            let message = format!("msg={{{{ {lookup}.secret.password }}}}");
+        let ask = async |(lookup, method): (&str, &str), name: &str| {
+            let message = format!("msg={{{{ {} }}}}", lookup.replace("NAME", name));
             sides
                 .run(async |side, folder| {
-                    let environment = [
+                    let mut environment = match method {
+                        "token" => vec![("ANSIBLE_HASHI_VAULT_TOKEN", side.token.as_str())],
+                        _ => vec![
+                            ("ANSIBLE_HASHI_VAULT_ROLE_ID", side.role_id.as_str()),
+                            ("ANSIBLE_HASHI_VAULT_SECRET_ID", side.secret_id.as_str()),
+                        ],
+                    };
+                    environment.extend([
                         ("ANSIBLE_HASHI_VAULT_ADDR", side.url()),
-                        ("ANSIBLE_HASHI_VAULT_AUTH_METHOD", "approle"),
-                        ("ANSIBLE_HASHI_VAULT_ROLE_ID", &side.role_id),
-                        ("ANSIBLE_HASHI_VAULT_SECRET_ID", &side.secret_id),
+                        ("ANSIBLE_HASHI_VAULT_AUTH_METHOD", method),
                         ("ANSIBLE_LOCALHOST_WARNING", "False"),
                         ("ANSIBLE_INVENTORY_UNPARSED_WARNING", "False"),
-                    ];
+                    ]);
                     run("ansible", &["localhost", "-m", "debug", "-a", &message], &environment, folder).await
                 })
                 .await
         };
-        let read = ask("kolla/database_password").await;
-        assert!(read.status.success() && out(&read).contains(VALUE), "{}", said(&read));
-        let denied = ask("kolla/other").await;
-        assert!(!denied.status.success() && said(&denied).contains("Forbidden"), "{}", said(&denied));
-        let missing = ask("kolla/missing").await;
-        assert!(!missing.status.success() && said(&missing).contains("Invalid or missing path"), "{}", said(&missing));
+        for (of, absent) in LOOKUPS {
+            let read = ask(of, "kolla/database_password").await;
+            assert!(read.status.success() && out(&read).contains(VALUE), "{of:?}: {}", said(&read));
+            let denied = ask(of, "kolla/other").await;
+            assert!(!denied.status.success() && said(&denied).contains("Forbidden"), "{of:?}: {}", said(&denied));
+            let missing = ask(of, "kolla/missing").await;
+            assert!(!missing.status.success() && said(&missing).contains(absent), "{of:?}: {}", said(&missing));
+        }
         sides.seal().await;
-        let sealed = ask("kolla/database_password").await;
-        assert!(!sealed.status.success() && said(&sealed).contains("Vault is sealed"), "{}", said(&sealed));
+        for (of, _) in LOOKUPS {
+            let sealed = ask(of, "kolla/database_password").await;
+            assert!(!sealed.status.success() && said(&sealed).contains("Vault is sealed"), "{of:?}: {}", said(&sealed));
+        }
         sides.end().await;
     })
     .await;
 }
+
+/// The collection's lookups with the ways in which they are let in, and what they say of what is not there.
+const LOOKUPS: [((&str, &str), &str); 3] = [
+    (
+        ("lookup('community.hashi_vault.vault_kv2_get', 'NAME', engine_mount_point='kv').secret.password", "approle"),
+        "Invalid or missing path",
+    ),
+    (
+        ("lookup('community.hashi_vault.hashi_vault', 'secret=kv/data/NAME:password')", "approle"),
+        "doesn't seem to exist",
+    ),
+    (("lookup('community.hashi_vault.hashi_vault', 'secret=kv/data/NAME:password')", "token"), "doesn't seem to exist"),
+];
 
 #[tokio::test]
 async fn kolla_readpwd_fills_its_file() {
