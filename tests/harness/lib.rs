@@ -34,6 +34,7 @@ pub mod sshd;
 pub mod temporary;
 pub mod told;
 pub mod tools;
+pub mod traced;
 pub mod wait;
 pub mod wire;
 

@@ -6,7 +6,7 @@ use super::{
     deployed::Deployed,
     sides::{flat, prepare},
 };
-use donjon_tests::{donjon::Ran, openbao::OpenBao, python_driver, tools};
+use donjon_tests::{donjon::Ran, openbao::OpenBao, python_driver, tools, traced::Traced};
 use serde_json::Value;
 use std::process::{Command, Output, Stdio};
 
@@ -51,11 +51,15 @@ impl Scene {
 
     /// Starts the service with this in the driver's group.
     fn start(&self, group: &str, options: &str) -> Output {
+        self.command(group, options).stdin(Stdio::null()).output().unwrap()
+    }
+
+    fn command(&self, group: &str, options: &str) -> Command {
         let configuration = self.configuration(group, options);
         let mut command = Command::new(tools::program("python"));
         command.arg("-c").arg(SERVICE).arg(format!("--config-file={configuration}"));
         command.env_clear().env("PYTHONPATH", self.package.path()).env("PYTHONDONTWRITEBYTECODE", "1");
-        command.stdin(Stdio::null()).output().unwrap()
+        command
     }
 
     /// What `donjon config get` tells of an option of the same service.
@@ -121,6 +125,10 @@ async fn a_service_reads_all_its_options_over_tls_in_one_request_or_does_not_sta
         let place = group.lines().next().unwrap().trim_start_matches("address = ").split('{').next().unwrap();
         assert!(told.contains(VALUE) && told.contains(place) && told.contains("database_password"), "{group}: {told}");
         assert!(scene.told(group, BOTH, "connection").ok().contains(connection), "{group}");
+        // Nor is a file written, as `sources::package` shows of the broker's own socket, with what it would have seen.
+        let traced = Traced::run(&scene.command(group, BOTH), &scene.deployed.at("strace"));
+        assert!(traced.output.status.success() && traced.opened(&scene.deployed.at("mapping.conf")), "{group}");
+        assert_eq!(traced.changes(), [""; 0], "{group}");
     }
     for (group, options, wanted, code) in [
         (CERTIFICATE, "[database]\nconnection = missing\npassword = database_password\n", "`missing`: not there", 4),

@@ -5,7 +5,8 @@ use donjon_tests::{
     donjon::Donjon,
     keystone::{ADMIN, ADMIN_VALUE, DATABASE_USER, DATABASE_VALUE, Keystone, Setup},
     mariadb::MariaDb,
-    python_driver, tools,
+    python_driver, search, tools,
+    traced::Traced,
 };
 use std::{
     io::{Read, Write},
@@ -64,14 +65,23 @@ impl Installed {
 
     /// Starts the service with a configuration.
     fn start(&self, configuration: &str) -> Output {
-        let empty = self.folder.path().join("empty");
-        std::fs::create_dir_all(&empty).unwrap();
+        self.command(SERVICE, configuration).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// A service in a folder of its own.
+    fn command(&self, service: &str, configuration: &str) -> Command {
+        let own = self.own();
+        std::fs::create_dir_all(&own).unwrap();
         let mut command = Command::new(tools::program("python"));
-        command.arg("-c").arg(SERVICE).arg(format!("--config-file={configuration}")).current_dir(&empty);
-        command.env_clear().env("PYTHONPATH", self.site()).env("TMPDIR", &empty).env("PYTHONUTF8", "1");
-        let output = command.env("PYTHONDONTWRITEBYTECODE", "1").stdin(Stdio::null()).output().unwrap();
-        assert_eq!(std::fs::read_dir(&empty).unwrap().count(), 0, "nothing is written");
-        output
+        command.arg("-c").arg(service).arg(format!("--config-file={configuration}")).current_dir(&own);
+        command.env_clear().env("PYTHONPATH", self.site()).env("TMPDIR", &own).env("PYTHONUTF8", "1");
+        command.env("PYTHONDONTWRITEBYTECODE", "1").env("HOME", &own);
+        command
+    }
+
+    /// Where its services work, have their home and keep what is temporary.
+    fn own(&self) -> PathBuf {
+        self.folder.path().join("own")
     }
 }
 
@@ -147,6 +157,45 @@ fn a_service_reads_all_its_secrets_in_one_request() {
         "as they are, and a file comes before a source"
     );
     assert_eq!(counting.requests(), 1);
+}
+
+/// Nothing is opened to be written, and nothing is made, at the broker or without one.
+#[test]
+fn a_service_that_reads_its_secrets_writes_no_file() {
+    let ((donjon, socket), installed) = (up(&[("url", ODD.as_bytes())]), Installed::new());
+    let configuration =
+        installed.configuration(&format!("socket = {}", socket.display()), "[database]\nconnection = url\n");
+    let traced = |service: &str| {
+        Traced::run(&installed.command(service, &configuration), &installed.folder.path().join("strace"))
+    };
+    // Stevedore, which finds the driver, keeps which plugins are installed, the first time.
+    assert!(traced(SERVICE).changes().iter().all(|line| line.contains("/.cache")), "and nothing else is kept");
+    assert!(search::holding(&installed.own(), ODD.as_bytes()).is_empty());
+    let started = traced(SERVICE);
+    let read: serde_json::Value = serde_json::from_slice(&started.output.stdout).unwrap();
+    assert_eq!(read[0], ODD);
+    assert!(started.opened(&installed.folder.path().join("mapping.conf")), "the driver is seen");
+    assert_eq!(started.changes(), [""; 0]);
+    // The control: the same service, where it keeps what it has read.
+    for (keeps, call) in [
+        ("open('kept', 'w').write(conf.database.connection)", "O_WRONLY|O_CREAT"),
+        ("import tempfile; tempfile.NamedTemporaryFile().write(b'x')", "O_RDWR|O_CREAT"),
+        ("import os; os.mkdir('kept.d')", "mkdir"),
+        ("import os; os.symlink('kept', 'link')", "symlink"),
+    ] {
+        let kept = traced(&format!("{SERVICE}{keeps}\n"));
+        assert!(kept.output.status.success(), "{}", told(&kept.output));
+        assert!(kept.changes().iter().any(|line| line.contains(call)), "{keeps}: {:#?}", kept.changes());
+    }
+    assert_eq!(
+        search::holding(&installed.own(), ODD.as_bytes()),
+        [installed.own().join("kept")],
+        "nor was it by chance"
+    );
+    donjon.run(&["down", "--force", "--no-search"]).ok();
+    let refused = traced(SERVICE);
+    assert!(!refused.output.status.success() && told(&refused.output).contains("does not start"));
+    assert_eq!(refused.changes(), [""; 0]);
 }
 
 /// What listens instead of a broker.
