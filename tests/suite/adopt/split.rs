@@ -71,6 +71,11 @@ async fn the_halves_of_a_split_value_rotate_each_by_itself() {
     }
     let next = "reused: HeatPassword, HeatDatabasePassword have one value; split them: donjon rotate apply HeatDatabasePassword\n";
     assert!(said.contains(next), "{said}");
+    // Another deployer's file is not read by it.
+    let kolla = folder.path().join("passwords.yml");
+    write(&kolla, &format!("keystone_admin_password: {ADMIN_VALUE}-{SHARED}\nnova_database_password: {ROOT}\n"));
+    let other = donjon.run(&["adopt", &kolla.display().to_string(), "--plan"]).ok();
+    assert!(other.contains("nova_database_password") && !other.contains("unknown:"), "{other}");
     let references = fs::read_to_string(&file).expect("it is there");
     let both = "  HeatDatabasePassword: \"DONJON_REF_HeatDatabasePassword_END\"\n  HeatPassword: \"DONJON_REF_HeatPassword_END\"\n";
     assert!(references.contains(both), "{references}");
