@@ -74,7 +74,7 @@ from ansible import constants as C
 from ansible.errors import AnsibleError
 from ansible.executor import task_queue_manager, task_result
 from ansible.plugins.callback import CallbackBase
-from ansible.plugins.loader import connection_loader, lookup_loader, shell_loader
+from ansible.plugins.loader import connection_loader, filter_loader, lookup_loader, shell_loader, test_loader
 from ansible.utils.display import Display
 from ansible_collections.donjon.broker.plugins.plugin_utils import covering, daemon, masking, settings
 
@@ -162,7 +162,7 @@ class CallbackModule(CallbackBase):
                 "donjon.broker.mask: shorter than %d characters, and therefore not covered: %s"
                 % (masking.SHORTEST, ", ".join(sorted(short)))
             )
-        load_lookups()
+        load_for_workers()
 
     def _faults(self, variables):
         transport = C.DEFAULT_TRANSPORT if C.DEFAULT_TRANSPORT != "smart" else "ssh"
@@ -178,11 +178,14 @@ class CallbackModule(CallbackBase):
         )
 
 
-def load_lookups():
-    """Load the lookups in this process: each task's worker is forked from it, and would import them, read their documentation,
-    where their options stand, and work these out for itself."""
+def load_for_workers():
+    """Load in this process what each task's worker, which is forked from it, would load for itself: the lookups, which it would
+    import, whose documentation it would read, where their options stand, and work these out; and Ansible's own filters and tests,
+    of which it loads all for the first one that a template names. That takes longer than most of what else it does."""
     for name in ("donjon.broker.secret", "donjon.broker.file"):
         lookup_loader.get(name).run([])
+    for loader, name in ((filter_loader, "ansible.builtin.b64encode"), (test_loader, "ansible.builtin.match")):
+        loader.get(name)
 
 
 def everything(path, timeout):
