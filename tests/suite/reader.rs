@@ -6,6 +6,7 @@ mod confused;
 mod deployed;
 mod driver;
 mod edge;
+mod elsewhere;
 mod flood;
 mod host;
 mod node;
