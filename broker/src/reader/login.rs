@@ -10,6 +10,7 @@ use super::{
 };
 use donjon_drivers::material::Material;
 use donjon_policies::name::RoleName;
+use hyper::Method;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{self, IgnoredAny},
@@ -122,6 +123,16 @@ fn issued<'a>(role: &'a Role, tokens: &mut Tokens, peer: &Peer, now: i64) -> (Op
     }
 }
 
+/// The refusal of what is no way to log in: theirs looks for the role first, which a patch names in its body. One that is named
+/// in the address is none here.
+pub(super) fn otherwise(method: &Method, body: &Material) -> Answer {
+    let read = if method == Method::PATCH { decoded(body) } else { Ok(Credential::default()) };
+    match read.and_then(|read| read.role_id.text(ROLE_ID_MAP, ROLE_ID_LIST)).and_then(named) {
+        Ok(_) => Answer::errors(405, &["unsupported operation"]),
+        Err(answer) => answer,
+    }
+}
+
 /// The refusal of a body that is no JSON object, which comes before everything else.
 pub(super) fn undecoded(body: &Material) -> Option<Answer> {
     decoded(body).err()
@@ -164,11 +175,18 @@ fn credential(body: &Material) -> Result<(Material, Material), Answer> {
     let read = decoded(body)?;
     let role_id = read.role_id.text(ROLE_ID_MAP, ROLE_ID_LIST)?;
     let secret_id = read.secret_id.text(SECRET_ID_MAP, SECRET_ID_LIST)?;
-    let present = |text: Option<Material>| text.filter(|text| !text.is_empty());
-    let role_id = present(role_id).ok_or_else(|| Answer::errors(500, &["missing role_id"]))?;
+    let role_id = named(role_id)?;
     // OpenBao says this of a known role-id only, and so tells which ones there are.
     let secret_id = present(secret_id).ok_or_else(|| Answer::errors(400, &["missing secret_id"]))?;
     Ok((role_id, secret_id))
+}
+
+fn named(role_id: Option<Material>) -> Result<Material, Answer> {
+    present(role_id).ok_or_else(|| Answer::errors(500, &["missing role_id"]))
+}
+
+fn present(text: Option<Material>) -> Option<Material> {
+    text.filter(|text| !text.is_empty())
 }
 
 /// What a token says of itself.

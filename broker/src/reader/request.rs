@@ -9,9 +9,12 @@ use percent_encoding::percent_decode_str;
 pub(super) struct Asked {
     pub(super) method: Method,
     pub(super) route: Route,
+    /// The path ends as a folder's does.
+    pub(super) folder: bool,
     pub(super) query: Query,
     pub(super) token: Option<Material>,
     pub(super) namespace: Namespace,
+    pub(super) media: Media,
     /// An answer wrapped in a token was asked for, which there is none of here.
     pub(super) wrapped: bool,
     pub(super) body: Material,
@@ -24,6 +27,8 @@ pub(super) enum Route {
     SealStatus,
     Init,
     Leader,
+    /// To seal it, which nobody may.
+    Seal,
     Login,
     /// With the key of a client's certificate.
     LoginByKey,
@@ -87,14 +92,27 @@ pub(super) enum Namespace {
     Other,
 }
 
+/// What the body is said to be, which counts where something is to be patched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Media {
+    /// Nothing is said.
+    Unnamed,
+    /// A patch.
+    MergePatch,
+    /// Something else.
+    Other,
+}
+
 impl Asked {
     pub(super) fn new(mount: &RecordPath, method: Method, uri: &Uri, headers: &HeaderMap, body: Material) -> Self {
         Self {
             method,
             route: route(mount, uri.path()),
+            folder: uri.path().ends_with('/'),
             query: query(uri.query().unwrap_or_default()),
             token: token(headers),
             namespace: namespace(headers),
+            media: media(headers),
             wrapped: headers.contains_key("x-vault-wrap-ttl"),
             body,
         }
@@ -136,6 +154,7 @@ fn known(mount: &RecordPath, path: &str) -> Route {
         "sys/seal-status" => Route::SealStatus,
         "sys/init" => Route::Init,
         "sys/leader" => Route::Leader,
+        "sys/seal" => Route::Seal,
         "auth/approle/login" => Route::Login,
         "auth/cert/login" => Route::LoginByKey,
         "auth/token/lookup-self" => Route::LookupSelf,
@@ -189,6 +208,15 @@ fn token(headers: &HeaderMap) -> Option<Material> {
     let own = text("x-vault-token").map(str::trim).filter(|token| !token.is_empty());
     let token = own.or_else(|| text("authorization")?.strip_prefix("Bearer ").map(str::trim))?;
     Some(Material::new(token.as_bytes().to_vec()))
+}
+
+fn media(headers: &HeaderMap) -> Media {
+    let said = headers.get(hyper::header::CONTENT_TYPE).map_or(&[][..], |value| value.as_bytes());
+    match said.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii() {
+        b"" => Media::Unnamed,
+        kind if kind.eq_ignore_ascii_case(b"application/merge-patch+json") => Media::MergePatch,
+        _ => Media::Other,
+    }
 }
 
 fn namespace(headers: &HeaderMap) -> Namespace {

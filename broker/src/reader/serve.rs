@@ -9,7 +9,7 @@ use super::{
     pace::{Pace, Paces, Turn},
     peer::Peer,
     records::{self, Said},
-    request::{Asked, Entry, Namespace, Route},
+    request::{Asked, Entry, Media, Namespace, Route},
     roles::Roles,
     sys,
     tokens::{Token, Tokens},
@@ -169,11 +169,13 @@ impl Reader {
             return answer;
         }
         let nobody = About { peer, role: None, act: act(&asked.route), path: None };
-        if standing == Standing::Sealed {
-            let answer = malformed(&asked).unwrap_or_else(|| Answer::errors(503, &["Vault is sealed"]));
-            return self.seen(&nobody, Outcome::Failed, answer);
-        }
         let role = caller.as_ref().map(|caller| &caller.role);
+        if let Some(answer) = malformed(&asked) {
+            return self.seen(&About { role, ..nobody }, Outcome::Refused, answer);
+        }
+        if standing == Standing::Sealed {
+            return self.seen(&nobody, Outcome::Failed, Answer::errors(503, &["Vault is sealed"]));
+        }
         let meant = About { role, path: record(&asked.route), ..nobody };
         if asked.namespace == Namespace::Other {
             return self.seen(&meant, Outcome::Refused, Answer::errors(404, &["namespace not found"]));
@@ -181,7 +183,11 @@ impl Reader {
         if asked.wrapped {
             return self.seen(&meant, Outcome::Refused, Answer::errors(400, &["response wrapping is not supported"]));
         }
-        if matches!(asked.route, Route::Login) || (asked.route == Route::LoginByKey && served.takes_keys) {
+        if let Some(answer) = impossible(&asked) {
+            return self.seen(&meant, Outcome::Refused, answer);
+        }
+        let by_role = asked.route == Route::Login && asked.method.as_str() != "LIST";
+        if by_role || (asked.route == Route::LoginByKey && served.takes_keys) {
             return self.login(served, &asked, peer, now).await;
         }
         let caller = match caller {
@@ -204,6 +210,7 @@ impl Reader {
             | Route::SealStatus
             | Route::Init
             | Route::Leader
+            | Route::Seal
             | Route::Login
             | Route::LoginByKey
             | Route::LookupSelf
@@ -220,7 +227,11 @@ impl Reader {
     async fn login(&self, served: &Served, asked: &Asked, peer: &Peer, now: i64) -> Answer {
         if !matches!(asked.method, Method::POST | Method::PUT) {
             let about = About { peer, role: None, act: Act::Login, path: None };
-            return self.seen(&about, Outcome::Refused, Answer::errors(405, &["unsupported operation"]));
+            let answer = match asked.route == Route::LoginByKey {
+                true => Answer::errors(405, &[UNSUPPORTED]),
+                false => login::otherwise(&asked.method, &asked.body),
+            };
+            return self.seen(&about, Outcome::Refused, answer);
         }
         let (role, outcome, answer) = match asked.route == Route::LoginByKey {
             true => login::login_by_key(&served.roles, &mut self.tokens(), peer, now),
@@ -384,6 +395,7 @@ fn record(route: &Route) -> Option<&RecordPath> {
         | Route::SealStatus
         | Route::Init
         | Route::Leader
+        | Route::Seal
         | Route::Login
         | Route::LoginByKey
         | Route::LookupSelf
@@ -407,7 +419,8 @@ fn open_to_all(asked: &Asked, standing: Standing, now: i64) -> Option<Answer> {
         Route::SealStatus => sys::seal_status(standing),
         Route::Init => sys::init(),
         Route::Leader => sys::leader(),
-        Route::Login
+        Route::Seal
+        | Route::Login
         | Route::LoginByKey
         | Route::LookupSelf
         | Route::RenewSelf
@@ -419,25 +432,45 @@ fn open_to_all(asked: &Asked, standing: Standing, now: i64) -> Option<Answer> {
         | Route::Records
         | Route::Unknown => return None,
     };
-    Some(match asked.method {
-        Method::GET | Method::HEAD if asked.namespace == Namespace::Unnamed => answer,
-        Method::GET | Method::HEAD => Answer::errors(400, &["operation unavailable in namespaces"]),
-        _ => Answer::unsupported(),
+    let heads = asked.method == Method::HEAD && asked.route == Route::Health;
+    if asked.method != Method::GET && !heads {
+        return Some(Answer::unsupported());
+    }
+    Some(match asked.namespace {
+        Namespace::Unnamed => answer,
+        Namespace::Root | Namespace::Other => Answer::errors(400, &["operation unavailable in namespaces"]),
     })
 }
 
-/// What is refused even where nothing can be read.
+/// What is refused whoever asks, and even where nothing can be read: it is no request.
 fn malformed(asked: &Asked) -> Option<Answer> {
-    let writes = matches!(asked.method, Method::POST | Method::PUT);
-    if asked.route == Route::Login && writes {
-        return login::undecoded(&asked.body);
+    match (asked.method.as_str(), &asked.route, asked.media) {
+        ("GET", Route::Metadata(_), _) => match kv::wish(&asked.method, &asked.query) {
+            Wish::Nothing(answer) => Some(answer),
+            Wish::Versions | Wish::Names => None,
+        },
+        ("PATCH", _, Media::Unnamed) => Some(Answer::errors(400, &["mime: no media type"])),
+        // Theirs goes on with what was said.
+        ("PATCH", _, Media::Other) => Some(Answer::errors(415, &[NO_PATCH])),
+        ("PATCH", Route::Seal, _) => login::undecoded(&asked.body).or_else(|| Some(Answer::unsupported())),
+        ("POST" | "PUT" | "PATCH", ..) => login::undecoded(&asked.body),
+        (_, Route::Seal, _) => Some(Answer::unsupported()),
+        ("GET" | "HEAD" | "DELETE" | "LIST" | "SCAN" | "OPTIONS", ..) => None,
+        _ => Some(Answer::unsupported()),
     }
-    if !matches!(asked.route, Route::Metadata(_)) || asked.method != Method::GET {
-        return None;
-    }
-    match kv::wish(&asked.method, &asked.query) {
-        Wish::Nothing(answer) => Some(answer),
-        Wish::Versions | Wish::Names => None,
+}
+
+/// What is refused whoever asks: nothing there can be asked so.
+fn impossible(asked: &Asked) -> Option<Answer> {
+    match (asked.method.as_str(), &asked.route) {
+        ("POST" | "PUT" | "PATCH", _) if asked.folder => {
+            Some(Answer::errors(400, &["cannot write to a path ending in '/'"]))
+        }
+        ("OPTIONS", _) => Some(Answer::errors(400, &["cannot handle internal-only request operation"])),
+        ("GET", Route::Mounts | Route::Mount { .. }) => None,
+        ("LIST", Route::Mounts) => Some(Answer::errors(404, &["unsupported path"])),
+        (_, Route::Mounts | Route::Mount { .. }) => Some(Answer::errors(405, &[UNSUPPORTED])),
+        _ => None,
     }
 }
 
@@ -457,10 +490,13 @@ fn act(route: &Route) -> Act {
         | Route::SealStatus
         | Route::Init
         | Route::Leader
+        | Route::Seal
         | Route::Elsewhere(_)
         | Route::Unknown
         | Route::Outside => Act::Read,
     }
 }
 
+const UNSUPPORTED: &str = "unsupported operation";
+const NO_PATCH: &str = "PATCH requires Content-Type of application/merge-patch+json, provided";
 const PREFLIGHT: &str = "preflight capability check returned 403, please ensure client's policies grant access to path";

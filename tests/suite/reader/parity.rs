@@ -2,10 +2,10 @@
 
 use super::{MOUNT, Served, deployed::Deployed, records, sides};
 use donjon_drivers::store::{Document, RecordPath};
-use donjon_tests::openbao::OpenBao;
+use donjon_tests::{openbao::OpenBao, wait};
 use reqwest::Client;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 struct Side {
     client: Client,
@@ -34,7 +34,13 @@ struct Asked {
 }
 
 impl Side {
+    /// Asks until it is not told to ask more slowly, as who is refused so often is.
     async fn ask(&self, asked: &Asked) -> (u16, Value) {
+        let in_turn = async || Some(self.ask_once(asked).await).filter(|(status, _)| *status != 429);
+        wait::until("a turn", Duration::from_secs(30), in_turn).await
+    }
+
+    async fn ask_once(&self, asked: &Asked) -> (u16, Value) {
         let fill = |text: &str| {
             let text = text.replace("{token}", &self.token).replace("{role_id}", &self.role_id);
             text.replace("{secret_id}", &self.secret_id)
@@ -79,8 +85,67 @@ async fn reader(url: &str, (role_id, secret_id): (String, String)) -> Side {
     side
 }
 
-fn requests() -> Vec<Asked> {
+/// What would change something, and what asks as nobody does who only reads: with a good token, with none, and with a wrong one.
+fn of_others() -> Vec<Asked> {
     let mut all = Vec::new();
+    for token in [&[("X-Vault-Token", "{token}")][..], &[], &[("X-Vault-Token", "wrong")]] {
+        let mut add = |method, path: &str, kind: &'static str, body, compared| {
+            let mut headers = token.to_vec();
+            headers.extend(Some(("Content-Type", kind)).filter(|(_, kind)| !kind.is_empty()));
+            let path = path.replace("{mount}", MOUNT);
+            all.push(Asked { method, path: format!("/v1/{path}"), headers, body, compared });
+        };
+        use Compared::{All, Shortened};
+        for (path, body) in WRITES {
+            for method in ["POST", "PUT"] {
+                add(method, path, "", Some(body), All);
+            }
+            for method in ["PATCH", "DELETE", "LIST", "OPTIONS", "BREW"] {
+                add(method, path, "", None, All);
+            }
+            add("PATCH", path, PATCH, Some(body), All);
+            add("POST", path, "", Some("{"), All);
+        }
+        for path in [RECORD, "sys/mounts/x", "auth/approle/login", "sys/health"] {
+            add("PATCH", path, "Application/Merge-Patch+JSON; charset=utf-8", Some("{}"), All);
+            add("PATCH", path, PATCH, Some("{"), All);
+            add("PATCH", path, "application/canary", Some("{}"), Shortened);
+        }
+        for path in READS {
+            add("HEAD", path, "", None, All);
+            for method in ["DELETE", "OPTIONS", "BREW"] {
+                add(method, path, "", None, All);
+            }
+            add("PATCH", path, PATCH, None, All);
+        }
+        for path in ["{mount}/data/kolla/", "{mount}/metadata/kolla/", "sys/mounts/", "auth/approle/login/"] {
+            for method in ["POST", "PUT"] {
+                add(method, path, "", Some("{}"), All);
+            }
+        }
+        for path in ["auth/token/lookup-self", "auth/token/renew-self", "auth/token/revoke-self"] {
+            for method in ["HEAD", "LIST", "DELETE", "OPTIONS"] {
+                add(method, path, "", None, All);
+            }
+            add("PATCH", path, PATCH, None, All);
+        }
+        for method in ["GET", "LIST"] {
+            add(method, "auth/approle/login", "", None, All);
+            add(method, "sys/seal", "", None, All);
+        }
+        for path in ["", "/{mount}", "/{mount}/kolla/other", "/nope"] {
+            for method in ["POST", "LIST"] {
+                add(method, &format!("sys/internal/ui/mounts{path}"), "", None, All);
+            }
+        }
+        add("PATCH", "auth/approle/login", PATCH, Some(r#"{"role_id":"{role_id}","secret_id":"{secret_id}"}"#), All);
+        add("GET", "{mount}/metadata/kolla?list=canary", "", None, All);
+    }
+    all
+}
+
+fn requests() -> Vec<Asked> {
+    let mut all = of_others();
     let mut add = |method, path: &str, headers: &[(&'static str, &'static str)], body, compared| {
         all.push(Asked { method, path: path.replace("{mount}", MOUNT), headers: headers.to_vec(), body, compared });
     };
@@ -253,7 +318,10 @@ async fn every_answer_is_openbaos() {
     let credential = (served.credential.role_id.clone(), served.secret_id().to_owned());
     let (theirs, ours) = (openbao(&server, &records()).await, reader(&served.url, credential).await);
     let reached = compare(&theirs, &ours, &requests()).await;
-    assert!(reached.is_superset(&[200, 204, 307, 400, 403, 404, 405, 500].into()), "all kinds of answers: {reached:?}");
+    assert!(
+        reached.is_superset(&[200, 204, 307, 400, 403, 404, 405, 415, 500].into()),
+        "all kinds of answers: {reached:?}"
+    );
     served.end().await;
 }
 
@@ -267,7 +335,7 @@ async fn every_answer_of_a_sealed_one_is_openbaos() {
     served.seal();
     let mut requests = requests();
     // Theirs says once more that it is sealed; there is nothing here that a request could seal.
-    requests.retain(|asked| asked.path != "/v1/sys/seal");
+    requests.retain(|asked| asked.path != "/v1/sys/seal" || !matches!(asked.method, "POST" | "PUT"));
     let reached = compare(&theirs, &ours, &requests).await;
     assert!(reached.contains(&503), "{reached:?}");
     served.end().await;
@@ -279,7 +347,7 @@ async fn every_answer_on_the_daemons_store_is_openbaos_also_when_it_is_sealed() 
     let mut theirs = openbao(&server, &sides::flat()).await;
     let deployed = Deployed::start(&server).await;
     let mut ours = reader(&deployed.urls[0], deployed.credential("keystone")).await;
-    let kinds = [200, 204, 307, 400, 403, 404, 405, 500].into();
+    let kinds = [200, 204, 307, 400, 403, 404, 405, 415, 500].into();
     let reached = compare(&theirs, &ours, &requests()).await;
     assert!(reached.is_superset(&kinds), "all kinds of answers: {reached:?}");
     // The last requests gave both tokens up.
@@ -288,7 +356,7 @@ async fn every_answer_on_the_daemons_store_is_openbaos_also_when_it_is_sealed() 
     server.seal().await;
     deployed.closed(&ours.token).await;
     let mut requests = requests();
-    requests.retain(|asked| asked.path != "/v1/sys/seal");
+    requests.retain(|asked| asked.path != "/v1/sys/seal" || !matches!(asked.method, "POST" | "PUT"));
     let reached = compare(&theirs, &ours, &requests).await;
     assert!(reached.contains(&503), "{reached:?}");
     deployed.end();
@@ -342,3 +410,34 @@ async fn compare(theirs: &Side, ours: &Side, requests: &[Asked]) -> BTreeSet<u16
 }
 
 const LOGIN: &str = "/v1/auth/approle/login";
+const PATCH: &str = "application/merge-patch+json";
+const RECORD: &str = "{mount}/data/kolla/database_password";
+/// What nobody may write who has no more than a role of a reader.
+const WRITES: [(&str, &str); 11] = [
+    (RECORD, r#"{"data":{"a":"b"}}"#),
+    ("{mount}/metadata/kolla/database_password", r#"{"max_versions":1}"#),
+    ("{mount}/delete/kolla/database_password", r#"{"versions":[1]}"#),
+    ("{mount}/undelete/kolla/database_password", r#"{"versions":[1]}"#),
+    ("{mount}/destroy/kolla/database_password", r#"{"versions":[1]}"#),
+    ("auth/token/create", r#"{"policies":["root"]}"#),
+    ("sys/mounts/x", r#"{"type":"kv"}"#),
+    ("sys/policies/acl/x", r#"{"policy":""}"#),
+    ("auth/approle/role/x", "{}"),
+    ("auth/approle/role/keystone/secret-id", "{}"),
+    ("sys/seal", "{}"),
+];
+const READS: [&str; 13] = [
+    RECORD,
+    "{mount}/data/kolla/missing",
+    "{mount}/metadata/kolla/database_password",
+    "{mount}/metadata/kolla/?list=true",
+    "{mount}/config",
+    "sys/health",
+    "sys/seal-status",
+    "sys/init",
+    "sys/leader",
+    "sys/internal/ui/mounts",
+    "sys/internal/ui/mounts/{mount}",
+    "sys/nope",
+    "auth/approle/login",
+];

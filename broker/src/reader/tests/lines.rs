@@ -35,7 +35,11 @@ async fn a_refusal_has_its_line_and_what_tells_nothing_has_none() {
         ("403", format!("GET /v1/sys/internal/ui/mounts/other/x HTTP/1.1{known}")),
         ("403", "GET /v1/sys/internal/ui/mounts HTTP/1.1\r\nX-Vault-Token: wrong".to_owned()),
         ("403", "GET /v1/nothing HTTP/1.1".to_owned()),
-        ("405", "GET /v1/auth/approle/login HTTP/1.1".to_owned()),
+        ("500", "GET /v1/auth/approle/login HTTP/1.1".to_owned()),
+        ("405", "POST /v1/sys/internal/ui/mounts HTTP/1.1".to_owned()),
+        ("400", "PATCH /v1/nothing HTTP/1.1".to_owned()),
+        ("415", format!("PATCH /v1/nothing HTTP/1.1\r\nContent-Type: text/plain{known}")),
+        ("405", "BREW /v1/nothing HTTP/1.1".to_owned()),
     ];
     for (status, head) in &refused {
         assert_eq!(running.lines_of(head, "").await, ((*status).to_owned(), vec![Outcome::Refused]), "{head}");
