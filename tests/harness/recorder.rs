@@ -1,4 +1,4 @@
-//! An HTTP proxy before a server: it writes down each request, and how it was answered.
+//! An HTTP proxy before a server: it writes down each request, and how it was answered, and holds those that it is told to.
 
 use http_body_util::{BodyExt, Full};
 use hyper::{
@@ -13,10 +13,14 @@ use serde_json::Value;
 use std::{
     convert::Infallible,
     net::Ipv4Addr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
 };
 use tokio::{
     net::TcpListener,
+    sync::watch,
     task::{JoinHandle, JoinSet},
 };
 
@@ -24,8 +28,18 @@ use tokio::{
 #[derive(Debug)]
 pub struct Recorder {
     url: String,
-    seen: Arc<Mutex<Vec<Exchange>>>,
+    shared: Arc<Shared>,
     task: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    server: String,
+    client: reqwest::Client,
+    seen: Mutex<Vec<Exchange>>,
+    /// What is in the paths of requests that wait.
+    holds: watch::Sender<Option<String>>,
+    held: AtomicUsize,
 }
 
 /// A request and its answer, without what is secret in them.
@@ -46,15 +60,16 @@ impl Recorder {
     pub async fn before(server: &str, client: reqwest::Client) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let (server, written): (Arc<str>, _) = (server.into(), Arc::clone(&seen));
+        let (server, holds) = (server.to_owned(), watch::Sender::new(None));
+        let shared = Arc::new(Shared { server, client, seen: Mutex::default(), holds, held: AtomicUsize::new(0) });
+        let passing = Arc::clone(&shared);
         let task = tokio::spawn(async move {
             let mut running = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                let (server, client, seen) = (Arc::clone(&server), client.clone(), Arc::clone(&written));
+                let shared = Arc::clone(&passing);
                 let service = service_fn(move |request| {
-                    let (server, client, seen) = (Arc::clone(&server), client.clone(), Arc::clone(&seen));
-                    async move { Ok::<_, Infallible>(pass(&server, &client, &seen, request).await) }
+                    let shared = Arc::clone(&shared);
+                    async move { Ok::<_, Infallible>(shared.pass(request).await) }
                 });
                 // A client that leaves in the middle is no concern of the others.
                 running.spawn(async move {
@@ -62,7 +77,7 @@ impl Recorder {
                 });
             }
         });
-        Self { url, seen, task }
+        Self { url, shared, task }
     }
 
     /// Where clients find it.
@@ -72,7 +87,22 @@ impl Recorder {
 
     /// What was seen since this was asked last.
     pub fn take(&self) -> Vec<Exchange> {
-        std::mem::take(&mut *self.seen.lock().unwrap())
+        std::mem::take(&mut *self.shared.seen.lock().unwrap())
+    }
+
+    /// From now on requests with this in their path wait, before the server hears of them, until [`Self::release`].
+    pub fn hold(&self, part: &str) {
+        self.shared.holds.send_replace(Some(part.to_owned()));
+    }
+
+    /// How many wait.
+    pub fn held(&self) -> usize {
+        self.shared.held.load(SeqCst)
+    }
+
+    /// Lets those through that wait.
+    pub fn release(&self) {
+        self.shared.holds.send_replace(None);
     }
 }
 
@@ -82,37 +112,53 @@ impl Drop for Recorder {
     }
 }
 
-async fn pass(
-    server: &str,
-    client: &reqwest::Client,
-    seen: &Mutex<Vec<Exchange>>,
-    request: Request<Incoming>,
-) -> Response<Full<Bytes>> {
-    let (head, body) = request.into_parts();
-    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    let path = head.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
-    let mut headers = head.headers;
-    for hop in [header::HOST, header::CONNECTION, header::CONTENT_LENGTH, header::ACCEPT_ENCODING] {
-        headers.remove(hop);
-    }
-    let passed = client.request(head.method.clone(), format!("{server}{path}")).headers(headers).body(body);
-    let (status, kind, location, body) = match passed.send().await {
-        Ok(answer) => {
-            let named = |name| answer.headers().get(name).cloned();
-            let (kind, location) = (named(header::CONTENT_TYPE), named(header::LOCATION));
-            (answer.status(), kind, location, answer.bytes().await.unwrap_or_default())
+impl Shared {
+    async fn pass(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let (head, body) = request.into_parts();
+        let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let path = head.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
+        self.wait(&path).await;
+        let mut headers = head.headers;
+        for hop in [header::HOST, header::CONNECTION, header::CONTENT_LENGTH, header::ACCEPT_ENCODING] {
+            headers.remove(hop);
         }
-        Err(_) => (StatusCode::BAD_GATEWAY, None, None, Bytes::new()),
-    };
-    let told: Option<Value> = serde_json::from_slice(&body).ok();
-    let errors = told.as_ref().and_then(|told| told.get("errors")).map(ToString::to_string);
-    seen.lock().unwrap().push(Exchange { method: head.method.to_string(), path, status: status.as_u16(), errors });
-    let mut response = Response::new(Full::new(body));
-    *response.status_mut() = status;
-    for (name, value) in [(header::CONTENT_TYPE, kind), (header::LOCATION, location)] {
-        if let Some(value) = value {
-            response.headers_mut().insert(name, value);
+        let passed =
+            self.client.request(head.method.clone(), format!("{}{path}", self.server)).headers(headers).body(body);
+        let (status, kind, location, body) = match passed.send().await {
+            Ok(answer) => {
+                let named = |name| answer.headers().get(name).cloned();
+                let (kind, location) = (named(header::CONTENT_TYPE), named(header::LOCATION));
+                (answer.status(), kind, location, answer.bytes().await.unwrap_or_default())
+            }
+            Err(_) => (StatusCode::BAD_GATEWAY, None, None, Bytes::new()),
+        };
+        let told: Option<Value> = serde_json::from_slice(&body).ok();
+        let errors = told.as_ref().and_then(|told| told.get("errors")).map(ToString::to_string);
+        self.seen.lock().unwrap().push(Exchange {
+            method: head.method.to_string(),
+            path,
+            status: status.as_u16(),
+            errors,
+        });
+        let mut response = Response::new(Full::new(body));
+        *response.status_mut() = status;
+        for (name, value) in [(header::CONTENT_TYPE, kind), (header::LOCATION, location)] {
+            if let Some(value) = value {
+                response.headers_mut().insert(name, value);
+            }
+        }
+        response
+    }
+
+    /// Until nothing holds it any more.
+    async fn wait(&self, path: &str) {
+        let holds = |part: &Option<String>| part.as_ref().is_some_and(|part| path.contains(part.as_str()));
+        let mut told = self.holds.subscribe();
+        if holds(&told.borrow_and_update()) {
+            self.held.fetch_add(1, SeqCst);
+            // The sender lives as long as this.
+            let _ = told.wait_for(|part| !holds(part)).await;
+            self.held.fetch_sub(1, SeqCst);
         }
     }
-    response
 }

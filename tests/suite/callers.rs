@@ -1,6 +1,7 @@
 //! The lookup socket: users of the host read what a role grants them, with no credential, and nothing else.
 
 mod confused;
+mod drain;
 mod strangers;
 mod units;
 

@@ -1,8 +1,10 @@
 //! What those who are known, and those who are not, can take from the others: lines of the log, seats, memory.
 
-use super::{Bound, CANARY, Callers, Duration, Instant, Limits, Outcome, Pace, Running, start, start_for};
+use super::{
+    Bound, CANARY, Callers, Certificate, Duration, Instant, Limits, Outcome, Pace, Running, hasty, start, start_for,
+};
 use crate::reader::server::Listening;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const RECORDS: &str = "POST /v1/sys/donjon/records HTTP/1.1";
 
@@ -99,5 +101,46 @@ async fn who_has_not_said_who_they_are_sends_little() {
     while stream.write_all(b"400\r\n").await.is_ok() && stream.write_all(&[b'x'; 1024]).await.is_ok() {
         let _ = stream.write_all(b"\r\n").await;
         assert!(Instant::now() < end, "it is taken without end");
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_that_does_not_end_is_cut_and_leaves_its_seat() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let (chain, key) = (folder.path().join("own.pem"), folder.path().join("own.key"));
+    donjon_drivers::fs::replace(&chain, own.cert.pem().as_bytes()).unwrap();
+    donjon_drivers::fs::replace(&key, own.signing_key.serialize_pem().as_bytes()).unwrap();
+    let certificate = Certificate { chain, key, clients: None };
+    let bind = move || -> Bound<'static> {
+        Box::pin(Listening::bind("127.0.0.1:0".parse().unwrap(), Some(certificate.clone())))
+    };
+    let limits = Limits { connections_each: 3, ..hasty() };
+    let running = start_for(limits, Callers::default(), Pace::default(), &bind).await;
+    let began = Instant::now();
+    let mut silent = running.connect().await;
+    let (mut half, mut dripping) = (running.connect().await, running.connect().await);
+    // The beginning of a greeting that would be longer.
+    for stream in [&mut half, &mut dripping] {
+        stream.write_all(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03").await.unwrap();
+    }
+    let mut turns = tokio::time::interval(limits.patience / 8);
+    let mut drops = 0;
+    while dripping.write_all(&[0]).await.is_ok() {
+        turns.tick().await;
+        drops += 1;
+        assert!(drops < 200, "a byte now and then is no handshake");
+    }
+    for stream in [&mut silent, &mut half] {
+        let cut = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut Vec::new())).await;
+        assert!(cut.is_ok(), "it was left hanging");
+    }
+    assert!(began.elapsed() >= limits.patience, "not cut before its time");
+    let trust = reqwest::Certificate::from_pem(own.cert.pem().as_bytes()).unwrap();
+    let client = reqwest::Client::builder().tls_certs_only([trust]).no_proxy().build().unwrap();
+    let health = format!("https://{}/v1/sys/health", running.address);
+    let end = Instant::now() + Duration::from_secs(10);
+    while client.get(&health).send().await.is_err() {
+        assert!(Instant::now() < end, "the seats stayed taken");
     }
 }
