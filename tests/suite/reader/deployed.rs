@@ -17,6 +17,7 @@ use std::{
 pub(super) struct Deployed {
     pub(super) donjon: Donjon,
     reader: Child,
+    more: Vec<String>,
     pub(super) urls: Vec<String>,
     _trust: tempfile::TempDir,
 }
@@ -43,7 +44,15 @@ impl Deployed {
         }
         donjon.up();
         let (reader, urls) = serve(&donjon, more);
-        Self { donjon, reader, urls, _trust: trust }
+        let more = more.iter().map(ToString::to_string).collect();
+        Self { donjon, reader, more, urls, _trust: trust }
+    }
+
+    /// Ends the reader, which drains, and starts it again; where it listens at a port that was free, it is another.
+    pub(super) fn restart(&mut self) {
+        self.terminate();
+        let more: Vec<&str> = self.more.iter().map(String::as_str).collect();
+        (self.reader, self.urls) = serve(&self.donjon, &more);
     }
 
     pub(super) fn at(&self, name: &str) -> PathBuf {
@@ -120,6 +129,10 @@ impl Deployed {
 
     /// Ends the reader, which drains.
     pub(super) fn end(mut self) {
+        self.terminate();
+    }
+
+    fn terminate(&mut self) {
         kill_process(Pid::from_child(&self.reader), Signal::TERM).unwrap();
         assert!(self.reader.wait().unwrap().success());
     }

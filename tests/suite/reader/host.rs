@@ -110,6 +110,42 @@ async fn a_publication_is_answered_at_once_and_nothing_without_the_daemon() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_outlive_a_restart_and_a_reload_and_end_with_a_revocation() {
+    let server = server().await;
+    let mut deployed = Deployed::start(&server).await;
+    let token = deployed.token("keystone").await;
+    let status = async |deployed: &Deployed, token: &str, name: &str| deployed.read(token, name).await.0;
+    let granted = |deployed: &Deployed, reads: &str| {
+        let (lookup, own) = (deployed.at("lookup.sock").display().to_string(), rustix::process::geteuid().as_raw());
+        let role = format!("{{keystone: {{reads: [{reads}], users: [{own}]}}}}");
+        deployed.donjon.describe(&format!("deployment: kolla\nlookup_socket: {lookup}\nroles: {role}\n"));
+    };
+    assert_eq!(status(&deployed, &token, "other").await, 403, "the control: not granted yet");
+    deployed.restart();
+    assert_eq!(status(&deployed, &token, "database_password").await, 200, "after a restart");
+    granted(&deployed, "database_password, other");
+    let reloaded = async || (status(&deployed, &token, "other").await == 200).then_some(());
+    wait::until("the same token to read more", Duration::from_secs(30), reloaded).await;
+    assert!(deployed.donjon.run(&["serve", "revoke", "nobody"]).failed(4).contains("keystone"));
+    assert_eq!(status(&deployed, &token, "database_password").await, 200, "that was nobody's");
+    deployed.donjon.run(&["serve", "revoke", "keystone"]).ok();
+    let refused = async || (status(&deployed, &token, "database_password").await == 403).then_some(());
+    wait::until("the revocation", Duration::from_secs(30), refused).await;
+    let renewed = deployed.token("keystone").await;
+    assert_eq!(status(&deployed, &renewed, "database_password").await, 200, "the credential is good still");
+    // What is revoked stays so, also for a reader that never saw it be good, and whatever else the file says by then.
+    deployed.restart();
+    assert_eq!(status(&deployed, &token, "database_password").await, 403, "after a restart");
+    assert_eq!(status(&deployed, &renewed, "database_password").await, 200, "and the other one is good still");
+    granted(&deployed, "database_password");
+    let reloaded = async || (status(&deployed, &renewed, "other").await == 403).then_some(());
+    wait::until("the other grants", Duration::from_secs(30), reloaded).await;
+    assert_eq!(status(&deployed, &token, "database_password").await, 403, "after a reload");
+    assert_eq!(status(&deployed, &renewed, "database_password").await, 200);
+    deployed.end();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_tls_a_client_certificate_reads_what_consumers_yaml_says() {
     let server = server().await;
     let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
