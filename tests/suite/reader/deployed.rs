@@ -10,7 +10,7 @@ use std::{
     io::{BufRead, BufReader},
     path::PathBuf,
     process::{Child, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Both processes; they end when dropped.
@@ -37,7 +37,10 @@ impl Deployed {
         let (mut donjon, trust) = (Donjon::verbose(), tempfile::tempdir().unwrap());
         existing::uses(&mut donjon, server, &trust);
         let lookup = donjon.home().join("lookup.sock").display().to_string();
-        donjon.describe(&format!("deployment: kolla\nlookup_socket: {lookup}\nroles: {{{roles}}}\n"));
+        let lease = LEASE.as_secs();
+        donjon.describe(&format!(
+            "deployment: kolla\nread_lease: {lease}\nlookup_socket: {lookup}\nroles: {{{roles}}}\n"
+        ));
         donjon_drivers::fs::private_folder(&donjon.home().join("node")).unwrap();
         for (name, text) in files {
             donjon_drivers::fs::replace(&donjon.home().join("node").join(name), text.as_bytes()).unwrap();
@@ -93,14 +96,23 @@ impl Deployed {
         (status, answer["data"]["data"]["password"].as_str().map(str::to_owned))
     }
 
-    /// Waits until nothing is answered any more: what was read is, within the lease.
+    /// Waits until nothing is answered any more: what was read is, within the lease, and no question that is asked after it. This
+    /// is called once the store has gone.
     pub(super) async fn closed(&self, token: &str) {
         let health = format!("{}/v1/sys/health", self.urls[0]);
+        let (gone, mut answered) = (Instant::now(), None);
         wait::until("it to close", Duration::from_secs(30), async || {
+            let asked = gone.elapsed();
+            let status = self.read(token, "database_password").await.0;
+            answered = (status == 200).then_some(asked).or(answered);
             let health = super::sides::client(None).get(&health).send().await.unwrap().status().as_u16();
-            (health == 503 && self.read(token, "database_password").await.0 == 503).then_some(())
+            (health == 503 && status == 503).then_some(())
         })
         .await;
+        assert!(
+            answered.is_none_or(|last| last < LEASE),
+            "it answered what was asked {answered:?} after the store had gone"
+        );
     }
 
     /// The reader's process.
@@ -137,6 +149,9 @@ impl Deployed {
         assert!(self.reader.wait().unwrap().success());
     }
 }
+
+/// For how long the daemon answers from memory.
+const LEASE: Duration = Duration::from_secs(5);
 
 fn serve(donjon: &Donjon, more: &[&str]) -> (Child, Vec<String>) {
     let words = ["serve", "--store", "daemon", "--mount", MOUNT, "--output", "json"];

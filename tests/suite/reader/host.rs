@@ -110,6 +110,25 @@ async fn a_publication_is_answered_at_once_and_nothing_without_the_daemon() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_the_vault_away_it_answers_within_the_lease_and_not_after() {
+    let mut server = server().await;
+    let deployed = Deployed::start(&server).await;
+    let token = deployed.token("keystone").await;
+    let read = async || deployed.read(&token, "database_password").await;
+    wait::until("the value to be kept", Duration::from_secs(60), async || {
+        assert_eq!(read().await, (200, Some(VALUE.to_owned())));
+        (deployed.donjon.run(&["status", "--output", "json"]).json()["memory"]["kept"] != 0).then_some(())
+    })
+    .await;
+    assert_eq!(read().await.0, 200);
+    server.kill();
+    assert_eq!(read().await, (200, Some(VALUE.to_owned())), "the control: within it");
+    deployed.closed(&token).await;
+    assert_eq!(read().await, (503, None), "and it stays so");
+    deployed.end();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tokens_outlive_a_restart_and_a_reload_and_end_with_a_revocation() {
     let server = server().await;
     let mut deployed = Deployed::start(&server).await;
