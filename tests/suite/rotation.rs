@@ -354,7 +354,7 @@ async fn a_consumer_whose_own_role_does_not_read_the_secret_is_not_restarted() {
     }
     let mut donjon = Donjon::verbose();
     let consumer = Consumer::new(&donjon, server.port);
-    let role = |reads: &str| format!("roles: {{consumer: {{reads: [{reads}]}}}}\n");
+    let role = |reads: &str| format!("roles: {{consumer: {{reads: [{reads}], users: [nobody]}}}}\n");
     described(&donjon, &server, &server.socket(), &(consumer.service() + &role("other")));
     consumer.start();
     let file = donjon.home().join("donjon.yaml");
@@ -370,7 +370,10 @@ async fn a_consumer_whose_own_role_does_not_read_the_secret_is_not_restarted() {
     killed_at(&mut donjon, "rotation.epoch-bumped=return", &["rotate", "apply", "database_password"]);
     // What it had is taken from it in the middle: it goes on with both values, and is not restarted.
     reads(&donjon, "database_password", "other");
-    donjon.run(&["rotate", "resume"]).failed(3);
+    let refused = donjon.run(&["rotate", "resume"]).failed(3);
+    assert!(refused.contains("state: verified: old and new are valid"), "{refused}");
+    let doctor = donjon.run(&["doctor", "database_password"]);
+    assert!(doctor.out.contains("db1") && !doctor.err.contains("does not read"), "{doctor:#?}");
     assert_eq!(consumer.report().started, 1);
     assert!(logs_in(server.port, None, OLD).await, "it is let in as ever");
     reads(&donjon, "other", "database_password");

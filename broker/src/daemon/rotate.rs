@@ -13,7 +13,8 @@ use crate::{
         Means, Rotation, Subject, begin,
         heartbeat::{self, Pace},
         journal::{Held, Journal},
-        open, plan,
+        open,
+        plan::{self, PlannedRotation},
     },
     settings,
     socket::message::{Event, ResumeAsked, RotateAsked},
@@ -29,12 +30,18 @@ use tokio::sync::mpsc::UnboundedSender;
 /// says so.
 pub async fn plan(daemon: &Daemon, asked: &RotateAsked) -> Answered {
     let (deployment, catalogue) = described(daemon).await?;
+    readable(&catalogue, &deployment, &plan::plan(&catalogue, &deployment, asked)?.rotations)?;
     let mut plan = json!(bulk::shown(daemon, &catalogue, &deployment, asked).await?);
     if let Err(refused) = may(daemon) {
         plan["refused"] = json!(refused.message);
     }
     plan["warnings"] = json!(misspelt(daemon, &catalogue, &deployment).await);
     Ok((plan, Vec::new()))
+}
+
+/// Refuses what would restart services that could not read the new value.
+fn readable(catalogue: &Catalogue, deployment: &Deployment, rotations: &[PlannedRotation]) -> Result<(), Failure> {
+    plan::restarts_readable(catalogue, deployment, rotations).map_err(|failure| failure.state("nothing was changed"))
 }
 
 /// Names in the deployment file that are slips of the pen: whoever is meant by one is neither restarted nor waited for.
@@ -115,6 +122,7 @@ pub(super) async fn each(
     let (deployment, catalogue) = described(daemon).await?;
     let plan = bulk::plan(daemon, &catalogue, &deployment, asked).await?;
     plan::outage_accepted(&plan, asked)?;
+    readable(&catalogue, &deployment, &plan.rotations)?;
     for text in misspelt(daemon, &catalogue, &deployment).await {
         // Who listens may have left.
         let _ = tell.send(Event::text(text));
@@ -247,7 +255,7 @@ async fn unfinished(
             true => Ok(()),
             false => left_alone(daemon, &*store, &held).await,
         };
-        let ended = match free.and_then(|()| again(daemon, &catalogue, &deployment, &held)) {
+        let ended = match free.and_then(|()| again(daemon, &catalogue, &deployment, &held, &way)) {
             Ok(subject) => drive(daemon, &*store, &catalogue, &subject, held, tell, way.clone()).await,
             Err(failure) => Err(failure),
         };
@@ -282,8 +290,15 @@ async fn left_alone(daemon: &Daemon, store: &dyn Store, held: &Held) -> Result<(
 }
 
 /// What an interrupted rotation touches, as the deployment file describes it now.
-fn again(daemon: &Daemon, catalogue: &Catalogue, deployment: &Deployment, held: &Held) -> Result<Subject, Failure> {
+fn again(
+    daemon: &Daemon,
+    catalogue: &Catalogue,
+    deployment: &Deployment,
+    held: &Held,
+    way: &Way,
+) -> Result<Subject, Failure> {
     let journal = &held.journal;
+    let standing = || format!("{}: {}", journal.state, journal.meaning());
     let asked = RotateAsked {
         names: journal.names().iter().map(ToString::to_string).collect(),
         compromised: journal.compromised,
@@ -293,9 +308,13 @@ fn again(daemon: &Daemon, catalogue: &Catalogue, deployment: &Deployment, held: 
     let other = |what: String| {
         Failure::new(Exit::Usage, "cannot go on with a rotation that was begun otherwise")
             .cause(what)
-            .state(format!("{}: {}", journal.state, journal.meaning()))
+            .state(standing())
             .hint("put donjon.yaml back as it was until the rotation has ended")
     };
+    // Later, nobody is restarted any more; and who goes back gives consumers what they had.
+    if matches!(way, Way::On { .. }) && journal.state < State::Drained {
+        plan::restarts_readable(catalogue, deployment, &planned).map_err(|failure| failure.state(standing()))?;
+    }
     let [planned] = planned.as_slice() else {
         return Err(other("what it changes is no longer one rotation by the deployment file".to_owned()));
     };

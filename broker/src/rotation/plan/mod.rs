@@ -7,4 +7,5 @@ mod rotation;
 mod tests;
 
 pub use credential::{PlannedCredential, Unplannable};
+pub use roles::restarts_readable;
 pub use rotation::{Left, Plan, Planned, PlannedRotation, cut_off, outage_accepted, plan};

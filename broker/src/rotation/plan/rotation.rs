@@ -92,6 +92,10 @@ pub fn plan(catalogue: &Catalogue, deployment: &Deployment, asked: &RotateAsked)
         }
         ([], true) => {
             for entry in catalogue.current() {
+                if let Some(why) = roles::unreadable(catalogue, deployment, &entry.name) {
+                    left.push(Left { secret: entry.name.clone(), why });
+                    continue;
+                }
                 match one(deployment, entry, asked.compromised) {
                     Ok((place, planned)) if entry.in_bulk() => places.entry(place).or_default().push(planned),
                     Ok(_) => left
@@ -156,7 +160,6 @@ fn rotation(
     let restarts = restarts.map_err(|mistake| {
         Failure::new(Exit::Quorum, "the services cannot be restarted in any order").because(&mistake)
     })?;
-    roles::read_what_changes(catalogue, deployment, &restarts, &names)?;
     let outage = secrets.iter().map(|planned| planned.outage).max().unwrap_or(Outage::None);
     let sites = sites(deployment, &names);
     // Whoever has a repository of keys needs no restart.

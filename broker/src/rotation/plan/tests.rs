@@ -144,17 +144,28 @@ fn what_is_compromised_goes_first_and_costs_an_outage() {
 
 #[test]
 fn a_service_whose_own_role_does_not_read_what_changes_is_not_restarted() {
-    let with = |reads: &str| DEPLOYMENT.replace("none: {", &format!("web: {{reads: [{reads}]}}, none: {{"));
-    let refused = plan_in(&with("nova_database_password"), &names(&["database_password"])).unwrap_err();
-    assert_eq!(refused.code, Exit::NotAllowed);
-    assert_eq!(refused.causes, ["the role `web` does not read `root_url`"], "and `api` has no role of its name");
-    for reads in ["root_url", "root_url, nova_database_password"] {
-        plan_in(&with(reads), &names(&["database_password"])).unwrap();
+    let judged = |roles: &str, name: &str| {
+        let (catalogue, text) = (Catalogue::named("kolla-ansible").unwrap(), DEPLOYMENT.replace("none: {", roles));
+        let deployment = Deployment::parse("donjon.yaml", &text).unwrap();
+        let planned = plan(&catalogue, &deployment, &names(&[name])).unwrap();
+        restarts_readable(&catalogue, &deployment, &planned.rotations).map_err(|failure| (failure.code, failure.causes))
+    };
+    let of = |service: &str, reads: &str| format!("{service}: {{reads: [{reads}], users: [{service}]}}, none: {{");
+    let root = |roles: &str| judged(roles, "database_password");
+    let refused = Err((Exit::NotAllowed, vec!["the role `web` does not read `root_url`".to_owned()]));
+    assert_eq!(root(&of("web", "nova_database_password")), refused, "and `api` has no role of its name");
+    // The view itself, or what it is made of.
+    for reads in ["root_url", "root_url, nova_database_password", "database_password"] {
+        assert_eq!(root(&of("web", reads)), Ok(()), "{reads}");
     }
-    plan_in(&with("nova_database_password"), &names(&["nova_database_password"])).unwrap();
-    // What a service uses itself may be read in a view, or by an older name; each lack is told.
-    let api = |reads: &str| DEPLOYMENT.replace("none: {", &format!("api: {{reads: [{reads}]}}, none: {{"));
-    plan_in(&api("root_url"), &names(&["database_password"])).unwrap();
-    let all = plan_in(&api("x"), &RotateAsked { all: true, ..RotateAsked::default() }).unwrap_err();
-    assert!(all.causes.iter().any(|cause| cause.contains("`database_password`")), "{all}");
+    assert_eq!(root(&of("api", "root_url")), Ok(()), "in a view");
+    assert_eq!(judged(&of("web", "x"), "nova_database_password"), Ok(()), "it is not restarted");
+    let of_a_site = "web: {reads: [nova_database_password]}, none: {";
+    assert_eq!(root(of_a_site), Ok(()), "nobody reads by it here");
+    // Where all are meant, the others go on.
+    let all = RotateAsked { all: true, ..RotateAsked::default() };
+    let all = plan_in(&DEPLOYMENT.replace("none: {", &of("api", "x")), &all).unwrap();
+    let why = |name: &str| all.left.iter().find(|left| left.secret.as_str() == name).map(|left| left.why.clone());
+    assert!(why("database_password").is_some_and(|why| why.contains("role of the service `api`")), "{all:?}");
+    assert!(!all.rotations.is_empty());
 }
