@@ -155,7 +155,8 @@ pub fn rewrite(
             Some(stored) => Ok((stored, true)),
             None => name(service, &option).ok_or(NO_NAME).map(|name| (name, false)),
         });
-        match found.and_then(|found| movable(entry, &entries, &lines).map(|()| found)) {
+        let read = || if reads_letters(&option, places.driver) { Err(LETTERS) } else { Ok(()) };
+        match found.and_then(|found| movable(entry, &entries, &lines).and_then(|()| read()).map(|()| found)) {
             Ok((name, linked)) => {
                 moved.push(Moved { option, name, value: entry.value.duplicate(), line: entry.line, linked });
             }
@@ -167,6 +168,12 @@ pub fn rewrite(
     let mapping = moved.iter().map(line).collect();
     let added = added(places);
     Ok(Rewrite { text: replaced(&lines, &moved, &added), mapping, original, added, moved, stays })
+}
+
+/// Whether an option takes several values and castellan is to read it: it hands on one text, of which oslo.config makes letters.
+fn reads_letters(option: &OptionName, driver: Driver<'_>) -> bool {
+    let takes_several = TAKE_SEVERAL.contains(&(option.group.as_str(), option.name.as_str()));
+    matches!(driver, Driver::Castellan { .. }) && takes_several
 }
 
 /// Which of the secrets that have a value an option of a service follows: the only one, or the only one of that service.
@@ -287,6 +294,10 @@ fn replaced(lines: &[&str], moved: &[Moved], added: &[(OptionName, String)]) -> 
 }
 
 const SOURCE: &str = "config_source";
+/// Options with secrets in them that may stand several times.
+const TAKE_SEVERAL: [(&str, &str); 1] = [("cache", "backend_argument")];
+const LETTERS: &str =
+    "castellan gives an option of several values letter by letter; the driver `donjon` reads it whole";
 const SEVERAL: &str =
     "several secrets of the store have its value, and which of them it follows is not known: rotate all but one";
 const NO_NAME: &str = "no secret can have a name like this";

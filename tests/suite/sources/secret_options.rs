@@ -69,12 +69,17 @@ fn what_services_declare_as_secret_moves_and_is_hidden() {
     assert_eq!(shown.iter().map(named).collect::<BTreeSet<_>>(), all, "the control: each is told");
     missing_none("hidden", &secret(true), &shown.iter().filter(hidden).map(named).collect());
 
-    let planned = ["wire", "oslo", "--service", "everything", "--config", &path, "--plan", "--output", "json"];
-    let planned = donjon.run(&planned).json();
+    let wire = ["wire", "oslo", "--service", "everything", "--config", &path, "--plan", "--output", "json"];
+    let planned = donjon.run(&wire).json();
     let rows = |of: &str| planned[of].as_array().unwrap().iter().map(|row| row["option"].as_str().unwrap().to_owned());
     let moved: BTreeSet<String> = rows("moved").collect();
     missing_none("moved", &secret(true), &moved);
     assert_eq!(rows("stays").collect::<Vec<_>>(), [] as [String; 0]);
+    // Of an option that takes several values castellan would make letters.
+    donjon_drivers::fs::replace(&donjon.home().join("castellan.conf"), b"").unwrap();
+    let by_castellan = donjon.run(&[&wire[..], &["--driver", "castellan"]].concat()).json();
+    let stays = by_castellan["stays"].as_array().unwrap();
+    assert_eq!(stays.iter().map(|row| &row["option"]).collect::<Vec<_>>(), ["[cache] backend_argument"]);
     let open = secret(false);
     let too_many: Vec<_> = moved.intersection(&open).collect();
     let part = too_many.len() as f64 / open.len() as f64;
