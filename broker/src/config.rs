@@ -78,16 +78,15 @@ fn read(path: &Path, bytes: Option<&[u8]>) -> Result<Deployment, Failure> {
         return Ok(Deployment::empty("default".parse().expect("a fixed good name")));
     };
     let text = std::str::from_utf8(bytes).map_err(|_| mistaken(path, ["it is not UTF-8 text"]))?;
-    let (read, mistakes) = Deployment::parse_partly(&path.display().to_string(), text);
-    match (read, &mistakes[..]) {
-        (Some(read), []) => Ok(read),
+    let mut partly = Deployment::parse_partly(&path.display().to_string(), text);
+    match partly.read.take() {
+        Some(read) if partly.mistakes.is_empty() => Ok(read),
         // What its drivers do not understand of the rest, too: whoever mends it looks for all of it at once.
-        (Some(rest), _) => {
-            let of_drivers = provenance::everything(&rest, text, path).err().unwrap_or_default();
-            let told = mistakes.iter().map(ToString::to_string);
-            Err(mistaken(path, told.chain(of_drivers.iter().map(ToString::to_string))))
+        rest => {
+            let of_drivers = rest.and_then(|rest| provenance::everything(&rest, text, path).err()).unwrap_or_default();
+            let of_drivers = of_drivers.iter().map(ToString::to_string).filter(|mistake| !partly.explains(mistake));
+            Err(mistaken(path, partly.mistakes.iter().map(ToString::to_string).chain(of_drivers)))
         }
-        (None, _) => Err(mistaken(path, mistakes)),
     }
 }
 
@@ -133,7 +132,8 @@ pub fn catalogue(word: &str) -> Result<Arc<Catalogue>, Failure> {
 /// The catalogue of a deployer: the file of this deployment, where that is one of the deployer's, else the built-in one.
 pub fn of_deployer(home: &Home, deployer: &str) -> Result<Arc<Catalogue>, Failure> {
     let word = deployment(home)?.catalogue;
-    let own = if is_file(&word) { Some(catalogue(&word)?) } else { None };
+    let unread = |failure: Failure| failure.hint("`catalogue` in donjon.yaml names it");
+    let own = if is_file(&word) { Some(catalogue(&word).map_err(unread)?) } else { None };
     own.filter(|own| own.deployer() == deployer).map_or_else(|| built_in(deployer), Ok)
 }
 

@@ -67,6 +67,10 @@ fn a_malformed_deployment_file_is_told_with_its_lines_and_nothing_starts() {
             assert!(error.contains(part), "{part}: {error}");
         }
     }
+    // What was left out for its form lacks nowhere else.
+    donjon.describe("deployment: site1\ntargets:\n  db:\n    driver: mariadb\n    nodes: 1.5\n");
+    let error = donjon.run(&["config", "show"]).failed(2);
+    assert!(error.contains("at line 4") && !error.contains("  2: "), "{error}");
     assert_eq!(donjon.daemon(), None);
 }
 

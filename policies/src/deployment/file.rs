@@ -1,6 +1,10 @@
 //! The deployment file as a whole, and how its parts hang together.
 
-use super::{Driven, Host, Inventory, LOOPBACK, Notification, Reads, Schedules, Service, Site, forms, placeholders};
+use super::{
+    Driven, Host, Inventory, LOOPBACK, Notification, Reads, Schedules, Service, Site,
+    forms::{self, Forms},
+    placeholders,
+};
 use crate::{
     name::{DeploymentName, HostName, RoleName, SecretName, ServiceName, SiteName, TargetName},
     strategy::Strategy,
@@ -91,31 +95,48 @@ pub struct DeploymentError {
     pub what: String,
 }
 
+/// What could be read of a deployment file.
+#[derive(Debug)]
+pub struct Partly {
+    /// The file without what has mistakes of its form, where that is a deployment.
+    pub read: Option<Deployment>,
+    /// Every mistake that was found.
+    pub mistakes: Vec<DeploymentError>,
+    forms: Forms,
+}
+
+impl Partly {
+    /// Whether a mistake that somebody finds in what was read may come from what was left out alone.
+    pub fn explains(&self, mistake: &str) -> bool {
+        self.forms.explain(mistake)
+    }
+}
+
 impl Deployment {
     /// Reads the text of a deployment file; on error, every mistake that was found.
     pub fn parse(file: &str, text: &str) -> Result<Self, Vec<DeploymentError>> {
         match Self::parse_partly(file, text) {
-            (Some(read), mistakes) if mistakes.is_empty() => Ok(read),
-            (_, mistakes) => Err(mistakes),
+            Partly { read: Some(read), mistakes, .. } if mistakes.is_empty() => Ok(read),
+            Partly { mistakes, .. } => Err(mistakes),
         }
     }
 
     /// As [`Deployment::parse`]; beside the mistakes, what could be read without them, in which others may look for theirs.
-    pub fn parse_partly(file: &str, text: &str) -> (Option<Self>, Vec<DeploymentError>) {
+    pub fn parse_partly(file: &str, text: &str) -> Partly {
         let mistake = |what: String| DeploymentError { file: file.to_owned(), what };
-        let (read, mistakes) = match serde_saphyr::from_str::<Self>(text) {
+        match serde_saphyr::from_str::<Self>(text) {
             Ok(read) => {
-                let mistakes = read.mistakes();
-                (Some(read), mistakes)
+                let mistakes = read.mistakes().into_iter().map(mistake).collect();
+                Partly { read: Some(read), mistakes, forms: Forms::default() }
             }
             Err(error) => {
                 let mut forms = forms::read(text, error);
                 let others = forms.rest.as_ref().map(Self::mistakes).unwrap_or_default();
-                let others = others.into_iter().filter(|mistake| !forms.explain(mistake)).collect::<Vec<_>>();
-                (forms.rest.take(), forms.mistakes.into_iter().chain(others).collect())
+                let others = others.into_iter().filter(|mistake| !forms.explain(mistake));
+                let mistakes = forms.mistakes.iter().cloned().chain(others).map(mistake).collect();
+                Partly { read: forms.rest.take(), mistakes, forms }
             }
-        };
-        (read, mistakes.into_iter().map(mistake).collect())
+        }
     }
 
     /// It with the hosts of its inventory.

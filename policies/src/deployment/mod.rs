@@ -16,7 +16,7 @@ mod site;
 mod template;
 
 pub use driven::{Driven, Setting};
-pub use file::{Deployment, DeploymentError, LOCAL, LOOKUP_SOCKET};
+pub use file::{Deployment, DeploymentError, LOCAL, LOOKUP_SOCKET, Partly};
 pub use host::{Host, LOOPBACK};
 pub use inventory::Inventory;
 pub use notification::{Happening, Means, Notification};
