@@ -49,10 +49,12 @@ pub fn replaced(text: &str, taken: &Taken, format: Format, catalogue: &Catalogue
                 None => stays.push(given.name.clone()),
             }
         }
-        // A copy stands nowhere yet: it gets a line of its own, before that of the value.
-        if given.places.is_empty() && taken.left.iter().all(|left| left.name != given.name.as_str()) {
-            match (line(text, taken, given), written(&given.name, Piece::Whole)) {
-                (Some(line), Some(written)) => {
+        // A copy stands nowhere yet: it gets a line of its own, before that of the value. Another line of its name stays as it is.
+        if given.places.is_empty() {
+            let there = taken.left.iter().find(|left| left.name == given.name.as_str());
+            match (there, line(text, taken, given), written(&given.name, Piece::Whole)) {
+                (Some(there), _, Some(written)) if refers(text, there.line, &written) => {}
+                (None, Some(line), Some(written)) => {
                     let indent = text[line..].len() - text[line..].trim_start_matches(' ').len();
                     edits.push((line..line, format!("{:indent$}{}: \"{written}\"\n", "", given.name)));
                 }
@@ -74,6 +76,11 @@ pub fn replaced(text: &str, taken: &Taken, format: Format, catalogue: &Catalogue
         beside if beside.is_empty() => Ok(Replaced { text: new, stays, unreferred }),
         beside => Err(beside),
     }
+}
+
+/// Whether a line, counted from 1, has a reference.
+fn refers(text: &str, line: usize, reference: &str) -> bool {
+    text.lines().nth(line.saturating_sub(1)).is_some_and(|line| line.contains(reference))
 }
 
 /// Where the line begins that gives, by itself and whole, the value that this one is a copy of.
@@ -176,6 +183,12 @@ mod tests {
         let there = format!("copy: {copy}\nkeystone_admin_password: ");
         let (text, unreferred) = split(&format!("{there}canary\n"), Format::Kolla, names);
         assert_eq!((text, unreferred), (format!("{there}{own}\n"), Vec::new()));
+        // What stands under its name and is something else is not what was meant.
+        for there in ["copy:\n", "copy: \"{{ keystone_admin_password }}\"\n"] {
+            let (text, unreferred) = split(&format!("{there}keystone_admin_password: canary\n"), Format::Kolla, names);
+            assert_eq!(text, format!("{there}keystone_admin_password: {own}\n"));
+            assert_eq!(unreferred, ["copy"], "{there}");
+        }
         // Heat's catalogue knows the one and not the other.
         let text = "parameter_defaults:\n  NovaPassword: canary\n";
         let expected = "parameter_defaults:\n  NovaPassword: \"DONJON_REF_NovaPassword_END\"\n";
