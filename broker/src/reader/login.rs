@@ -133,7 +133,7 @@ pub(super) fn otherwise(method: &Method, body: &Material) -> Answer {
     }
 }
 
-/// The refusal of a body that is no JSON object, which comes before everything else.
+/// The refusal of a body that is no JSON object: of whatever writes, and before it is known who asks.
 pub(super) fn undecoded(body: &Material) -> Option<Answer> {
     decoded(body).err()
 }

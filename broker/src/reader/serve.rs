@@ -136,7 +136,8 @@ impl Reader {
         }
         let (known, elsewhere) = (caller.is_some(), asked.namespace == Namespace::Other);
         let answer = self.answer_in_turn(&served, asked, visit, caller, now).await;
-        if !known && (matches!(answer.status, 400 | 403 | 503) || (elsewhere && answer.status == 404)) {
+        if !known && (matches!(answer.status, 400 | 403 | 405 | 415 | 500 | 503) || (elsewhere && answer.status == 404))
+        {
             self.paces.refused(peer, moment);
         }
         answer
