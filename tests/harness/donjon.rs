@@ -4,7 +4,6 @@ use crate::{
     process::{tied, wait_for},
     search, told, tools,
 };
-use donjon::scan::encoding;
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 use std::{
@@ -184,22 +183,9 @@ impl Donjon {
     #[track_caller]
     pub fn tells(&self, values: &[&str]) -> Vec<PathBuf> {
         assert!(self.log().contains(" TRACE "), "the control: the log is of the finest level");
-        let decimal = |value: &str| value.as_bytes().iter().map(u8::to_string).collect::<Vec<_>>().join(", ");
-        let of = |value: &&str| {
-            let forms = encoding::written(value.as_bytes()).map(|form| form.to_vec());
-            forms.chain([decimal(value).into_bytes()]).collect::<Vec<_>>()
-        };
-        let needles: Vec<Vec<u8>> = values.iter().flat_map(of).collect();
-        let write = |path: &Path, text: &[u8]| donjon_drivers::fs::replace(path, text).expect("the folder is ours");
-        // In memory: there are many forms.
-        let control = tempfile::tempdir_in("/dev/shm").expect("there is a tmpfs");
-        for (number, needle) in needles.iter().enumerate() {
-            write(&control.path().join(number.to_string()), &[b"x", &needle[..], b"x"].concat());
-        }
-        let seen = search::holding_any(control.path(), &needles).len();
-        assert_eq!(seen, needles.len(), "the control: the search sees each form");
-        write(&self.home().join("said"), self.said.lock().unwrap().as_bytes());
-        let mut found = search::holding_any(self.home(), &needles);
+        let said = self.home().join("said");
+        donjon_drivers::fs::replace(&said, self.said.lock().unwrap().as_bytes()).expect("the home can be written");
+        let mut found = search::in_any_form(self.home(), values);
         found.retain(|file| *file != self.home().join("donjon.yaml"));
         found
     }

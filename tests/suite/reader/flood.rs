@@ -49,7 +49,7 @@ for number in itertools.count():
 "#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_takes_no_memory_and_nobodys_turn() {
+async fn a_flood_takes_no_memory_and_who_may_read_reads_on() {
     let server = OpenBao::start().await;
     sides::prepare(&server, &records()).await;
     let running = Deployed::start(&server).await;

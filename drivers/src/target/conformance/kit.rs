@@ -102,13 +102,15 @@ pub async fn check_texts(scene: &Scene<'_>) -> Result<(), Violation> {
     let survey = target.survey(admin, user, &[*current, *next]).await.map_err(during("survey"))?;
     let wrong = Material::from("surely-none-of-them".to_owned());
     let kit = Kit { scene, accounts: &survey.accounts, among: &survey.entries, wrong: &wrong };
-    for text in TEXTS {
-        let text = Material::from(text.to_owned());
-        kit.declare("a text", &[&text]).await?;
-        kit.accepts("a text", &[&text], &[current]).await?;
+    let texts = TEXTS.map(|text| Material::from(text.to_owned()));
+    for text in &texts {
+        let others: Vec<&Material> = texts.iter().filter(|other| !other.matches(text)).chain([*current]).collect();
+        kit.declare("a text", &[text]).await?;
+        kit.accepts("a text", &[text], &others).await?;
     }
+    let texts: Vec<&Material> = texts.iter().chain([*next]).collect();
     kit.declare("no more texts", &[current]).await?;
-    kit.accepts("no more texts", &[current], &[next]).await
+    kit.accepts("no more texts", &[current], &texts).await
 }
 
 pub(super) struct Kit<'a> {
