@@ -67,6 +67,7 @@ seealso:
 
 import _thread
 import functools
+import os
 import sys
 import threading
 
@@ -80,6 +81,8 @@ from ansible_collections.donjon.broker.plugins.plugin_utils import covering, dae
 
 # Names in one request: well under the protocol's limits of 4096 values and 1 MiB of header.
 AT_ONCE = 2000
+# How long a run that is ended may take to end by itself, in seconds.
+PATIENCE = 20
 # For each of these the store is asked three times before there is an answer.
 REPLACED_AT_ONCE = 200
 
@@ -352,4 +355,8 @@ def refuse(message, hint):
     if threading.current_thread() is not threading.main_thread():
         # Results come in on another thread, whose end the run would wait for without an end of its own.
         _thread.interrupt_main()
+        # A worker that is killed in the middle may take a lock with it, for which the main thread would wait without end.
+        last = threading.Timer(PATIENCE, os._exit, (1,))
+        last.daemon = True
+        last.start()
     raise SystemExit(1)

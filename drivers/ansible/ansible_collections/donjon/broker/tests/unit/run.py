@@ -73,5 +73,6 @@ class Site:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             check=False,
+            timeout=180,
         )
         return done.returncode, done.stdout.decode("utf-8", "surrogateescape")
