@@ -38,6 +38,9 @@ pub(crate) enum User {
     System,
 }
 
+/// Where MySQL's usual root accounts log in from.
+pub const ROOT_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "%"];
+
 impl MariaDb {
     /// Starts one with nobody but the harness's own account in it.
     pub async fn start() -> Self {
@@ -129,6 +132,13 @@ impl MariaDb {
         self.sql(&format!("CREATE USER IF NOT EXISTS {name}")).await;
         self.sql(&format!("ALTER USER {name} IDENTIFIED VIA mysql_native_password USING '{hash}'")).await;
         self.sql(&format!("GRANT ALL ON *.* TO {name} WITH GRANT OPTION")).await;
+    }
+
+    /// MySQL's usual root accounts, each to accept one value.
+    pub async fn root_accounts(&self, value: &str) {
+        for host in ROOT_HOSTS {
+            self.account("root", host, value).await;
+        }
     }
 
     /// A session of a user over TCP, which stays open until it is dropped; `None` where the server refuses it.

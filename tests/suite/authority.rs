@@ -23,9 +23,7 @@ impl Site {
     async fn new() -> Self {
         use age::secrecy::ExposeSecret;
         let server = MariaDb::start().await;
-        for host in ["localhost", "127.0.0.1", "%"] {
-            server.account("root", host, FIRST).await;
-        }
+        server.root_accounts(FIRST).await;
         let files = tempfile::tempdir().unwrap();
         let key = age::x25519::Identity::generate();
         let identity = key.to_string();

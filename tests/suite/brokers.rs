@@ -16,7 +16,6 @@ use std::{
 };
 
 const OLD: &str = "the-first-root-password-4711";
-const ACCOUNTS: [&str; 3] = ["localhost", "127.0.0.1", "%"];
 
 fn broker(vault: &OpenBao, folder: &tempfile::TempDir, server: &MariaDb) -> Donjon {
     let mut donjon = Donjon::new();
@@ -56,9 +55,7 @@ fn under_way(donjon: &Donjon, state: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_lives_is_left_alone_and_one_that_stalled_changes_nothing_late() {
     let (vault, folder, server) = (OpenBao::start().await, tempfile::tempdir().unwrap(), MariaDb::start().await);
-    for host in ACCOUNTS {
-        server.account("root", host, OLD).await;
-    }
+    server.root_accounts(OLD).await;
     let (mut first, second) = (broker(&vault, &folder, &server), broker(&vault, &folder, &server));
     second.up();
     second.run_with_input(&["put", "database_password"], OLD.as_bytes()).ok();

@@ -17,13 +17,10 @@ use std::{
 
 const OLD: &str = "the-first-root-password-4711";
 const OTHERS: &str = "someone-elses-password-0815";
-const ACCOUNTS: [&str; 3] = ["localhost", "127.0.0.1", "%"];
 
 async fn site() -> (MariaDb, Donjon) {
     let server = MariaDb::start().await;
-    for host in ACCOUNTS {
-        server.account("root", host, OLD).await;
-    }
+    server.root_accounts(OLD).await;
     let donjon = Donjon::verbose();
     donjon.describe(&format!(
         "deployment: site1
@@ -197,9 +194,7 @@ async fn the_doctor_tells_of_a_change_on_the_server_and_what_it_says_mends_it() 
 
     // Someone put the previous value back everywhere.
     let previous = donjon.run(&["get", "database_password"]).ok();
-    for host in ACCOUNTS {
-        server.account("root", host, &previous).await;
-    }
+    server.root_accounts(&previous).await;
     donjon.run_with_input(&["put", "database_password"], b"never-given-to-the-server-1").ok();
     let seen = doctor(&donjon, &["database_password"], 10);
     let next = words(&seen["secrets"][0]["next"]);
@@ -208,9 +203,7 @@ async fn the_doctor_tells_of_a_change_on_the_server_and_what_it_says_mends_it() 
     assert_eq!(doctor(&donjon, &["database_password"], 0)["health"], "healthy");
 
     // The administrator itself is locked out.
-    for host in ACCOUNTS {
-        server.account("root", host, OTHERS).await;
-    }
+    server.root_accounts(OTHERS).await;
     let seen = doctor(&donjon, &["database_password"], 10);
     let secret = &seen["secrets"][0];
     let findings = words(&secret["findings"]).join("\n");

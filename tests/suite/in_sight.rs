@@ -49,9 +49,7 @@ impl Watch {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_value_stands_on_a_command_line_or_in_an_environment_while_it_is_used() {
     let server = MariaDb::start().await;
-    for host in ["localhost", "127.0.0.1", "%"] {
-        server.account("root", host, OLD).await;
-    }
+    server.root_accounts(OLD).await;
     let (donjon, folder) = (Donjon::new(), tempfile::tempdir().unwrap());
     let file = |name: &str, text: &str| {
         let path = folder.path().join(name);

@@ -16,9 +16,7 @@ const OLD: &str = "the-first-root-password-4711";
 #[tokio::test(flavor = "multi_thread")]
 async fn root_rotates_under_a_systemd_unit_and_a_container() {
     let server = MariaDb::start().await;
-    for host in ["localhost", "127.0.0.1", "%"] {
-        server.account("root", host, OLD).await;
-    }
+    server.root_accounts(OLD).await;
     let debian = DebianRoot::boot().await;
     let mut donjon = Donjon::new();
     donjon.set("DONJON_SOCKET", &debian.folder().join("donjon.sock").display().to_string());

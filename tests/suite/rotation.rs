@@ -5,7 +5,7 @@ use donjon_tests::{
     aloud,
     consumer::Consumer,
     donjon::{Donjon, Ran, runs},
-    mariadb::MariaDb,
+    mariadb::{MariaDb, ROOT_HOSTS},
     process::wait_for,
     proxy::{Act, Proxy},
 };
@@ -22,14 +22,16 @@ use tempfile::TempDir;
 
 const OLD: &str = "the-first-root-password-4711";
 
-const ACCOUNTS: [&str; 3] = ["localhost", "127.0.0.1", "%"];
-
-/// A server with MySQL's usual root accounts, and a donjon that knows it.
-async fn plain_site() -> (MariaDb, Donjon) {
+/// A server with MySQL's usual root accounts.
+async fn with_root_accounts() -> MariaDb {
     let server = MariaDb::start().await;
-    for host in ACCOUNTS {
-        server.account("root", host, OLD).await;
-    }
+    server.root_accounts(OLD).await;
+    server
+}
+
+/// Such a server, and a donjon that knows it.
+async fn plain_site() -> (MariaDb, Donjon) {
+    let server = with_root_accounts().await;
     let donjon = Donjon::verbose();
     described(&donjon, &server, &server.socket(), "");
     (server, donjon)
@@ -56,10 +58,7 @@ views:
 
 /// As [`plain_site`], with a consumer that logs in every 20 ms and restarts in each rotation.
 async fn consumed_site() -> (MariaDb, Donjon, Consumer) {
-    let server = MariaDb::start().await;
-    for host in ACCOUNTS {
-        server.account("root", host, OLD).await;
-    }
+    let server = with_root_accounts().await;
     let donjon = Donjon::verbose();
     let consumer = Consumer::new(&donjon, server.port);
     described(&donjon, &server, &server.socket(), &consumer.service());
@@ -201,9 +200,7 @@ async fn a_client_that_logs_in_every_20_ms_sees_no_denied_login() {
     let report = consumer.report();
     assert_eq!((report.started, report.denied), (4, 0), "{report:?}");
     // The control: a client with a removed value is seen as denied.
-    for host in ACCOUNTS {
-        server.account("root", host, "changed-behind-its-back").await;
-    }
+    server.root_accounts("changed-behind-its-back").await;
     wait_for("the consumer to report a denied login", Duration::from_secs(10), || consumer.report().denied > 0);
 }
 
@@ -211,10 +208,7 @@ async fn a_client_that_logs_in_every_20_ms_sees_no_denied_login() {
 /// broker is killed. Publishing first, the fault of TripleO and kolla-ansible, would show as a served value that is refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_or_held_reply_at_any_statement_loses_nothing() {
-    let server = MariaDb::start().await;
-    for host in ACCOUNTS {
-        server.account("root", host, OLD).await;
-    }
+    let server = with_root_accounts().await;
     let folder = open_folder();
     let path = folder.path().join("socket");
     let proxy = Proxy::unix(&path, server.socket()).await;
@@ -223,7 +217,7 @@ async fn a_lost_or_held_reply_at_any_statement_loses_nothing() {
     let mut seen = vec![OLD.to_owned()];
     let mut landed = Vec::new();
     for act in [Act::LoseStatement, Act::LoseReply, Act::HoldReply] {
-        for statement in 0..2 * ACCOUNTS.len() {
+        for statement in 0..2 * ROOT_HOSTS.len() {
             let before = donjon.run(&["get", "database_password"]).ok();
             proxy.set("ALTER USER", statement, act);
             let mut apply = donjon
@@ -248,7 +242,7 @@ async fn a_lost_or_held_reply_at_any_statement_loses_nothing() {
                 logs_in(server.port, Some(&server.socket()), &served).await,
                 "{act:?} at statement {statement}: also as localhost"
             );
-            if statement < ACCOUNTS.len() {
+            if statement < ROOT_HOSTS.len() {
                 assert_eq!(served, before, "nothing is published before every account accepts it");
             }
             donjon.run(&["rotate", "resume"]).ok();
@@ -324,10 +318,7 @@ async fn a_server_that_hangs_or_is_gone_is_told_and_waited_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_that_fails_on_the_new_value_is_returned_to_the_old_one() {
-    let server = MariaDb::start().await;
-    for host in ACCOUNTS {
-        server.account("root", host, OLD).await;
-    }
+    let server = with_root_accounts().await;
     let donjon = Donjon::verbose();
     let consumer = Consumer::new(&donjon, server.port);
     described(&donjon, &server, &server.socket(), &consumer.service_failing_after(2));
@@ -348,10 +339,7 @@ async fn a_consumer_that_fails_on_the_new_value_is_returned_to_the_old_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_whose_own_role_does_not_read_the_secret_is_not_restarted() {
-    let server = MariaDb::start().await;
-    for host in ACCOUNTS {
-        server.account("root", host, OLD).await;
-    }
+    let server = with_root_accounts().await;
     let mut donjon = Donjon::verbose();
     let consumer = Consumer::new(&donjon, server.port);
     let role = |reads: &str| format!("roles: {{consumer: {{reads: [{reads}], users: [nobody]}}}}\n");
@@ -410,10 +398,7 @@ async fn killed_at_every_point_of_an_abort_it_goes_on_going_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_every_point_of_a_restoration_it_goes_on_going_back() {
-    let server = MariaDb::start().await;
-    for host in ACCOUNTS {
-        server.account("root", host, OLD).await;
-    }
+    let server = with_root_accounts().await;
     let mut donjon = Donjon::verbose();
     // It never passes its check on a new value.
     let check = "test \"$(\"$0\" get database_password)\" = the-first-root-password-4711";
@@ -434,7 +419,7 @@ async fn killed_at_every_point_of_a_restoration_it_goes_on_going_back() {
     ];
     let skipped = |point: &&str| {
         if *point == "declared" {
-            ACCOUNTS.len()
+            ROOT_HOSTS.len()
         } else {
             usize::from(!point.ends_with("-removed") && !point.starts_with("labels"))
         }
@@ -480,10 +465,7 @@ async fn a_value_that_is_put_waits_for_the_rotation() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_that_never_logs_in_is_not_proven_by_the_brokers_own_logins() {
-    let server = MariaDb::start().await;
-    for host in ACCOUNTS {
-        server.account("root", host, OLD).await;
-    }
+    let server = with_root_accounts().await;
     let donjon = Donjon::verbose();
     let service = "services:\n  idle:\n    driver: command\n    restart: ['true']\n    started: [date, +%s%6N]\n    settle: 6\n    uses: [database_password]\n";
     described(&donjon, &server, &server.socket(), service);

@@ -160,9 +160,7 @@ async fn from_the_first_bundle_to_a_rotation_that_waits_for_the_site_that_is_off
     let hosts = Hosts::new(5);
     let machine = &hosts.machine;
     let database = MariaDb::start_with(&[&format!("--bind-address=127.0.0.1,{machine}"), "--skip-name-resolve"]).await;
-    for host in ["localhost", "127.0.0.1", "%"] {
-        database.account("root", host, ROOT).await;
-    }
+    database.root_accounts(ROOT).await;
     let on = |number: usize| Some(hosts.host(number).clone());
     let mut nodes = vec![
         Node::new("overcloud", "ctl1", on(0)),

@@ -55,9 +55,7 @@ impl Site {
         site.describe();
         site.donjon.up();
         site.donjon.run(&["generate", "--catalogue", "kolla-ansible"]).ok();
-        for host in ["localhost", "127.0.0.1", "%"] {
-            site.database.account("root", host, &site.value("database_password")).await;
-        }
+        site.database.root_accounts(&site.value("database_password")).await;
         site.configure();
         fs::create_dir(site.node.folder().join("reader")).unwrap();
         site
