@@ -30,8 +30,9 @@ use tokio::sync::mpsc::UnboundedSender;
 /// says so.
 pub async fn plan(daemon: &Daemon, asked: &RotateAsked) -> Answered {
     let (deployment, catalogue) = described(daemon).await?;
-    readable(&catalogue, &deployment, &plan::plan(&catalogue, &deployment, asked)?.rotations)?;
-    let mut plan = json!(bulk::shown(daemon, &catalogue, &deployment, asked).await?);
+    let planned = bulk::plan(daemon, &catalogue, &deployment, asked).await?;
+    readable(&catalogue, &deployment, &planned.rotations)?;
+    let mut plan = json!(bulk::shown(daemon, &catalogue, &deployment, asked, planned).await?);
     if let Err(refused) = may(daemon) {
         plan["refused"] = json!(refused.message);
     }

@@ -38,8 +38,8 @@ pub(super) async fn shown(
     catalogue: &Catalogue,
     deployment: &Deployment,
     asked: &RotateAsked,
+    planned: Plan,
 ) -> Result<Plan, Failure> {
-    let planned = plan(daemon, catalogue, deployment, asked).await?;
     let Ok(store) = daemon.store() else { return Ok(planned) };
     let mut found = BTreeMap::new();
     for rotation in planned.rotations.iter().filter(|rotation| rotation.secrets.iter().any(is_of_transfer)) {

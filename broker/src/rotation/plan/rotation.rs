@@ -91,8 +91,9 @@ pub fn plan(catalogue: &Catalogue, deployment: &Deployment, asked: &RotateAsked)
                 .hint("`donjon list` shows the names"));
         }
         ([], true) => {
+            let own = roles::OwnRoles::new(catalogue, deployment);
             for entry in catalogue.current() {
-                if let Some(why) = roles::unreadable(catalogue, deployment, &entry.name) {
+                if let Some(why) = own.unreadable(&entry.name) {
                     left.push(Left { secret: entry.name.clone(), why });
                     continue;
                 }
