@@ -182,18 +182,18 @@ impl Configuration {
     async fn check_arguments(&self) -> Vec<OpenError> {
         let mut wrong = Vec::new();
         for option in self.arguments.keys() {
-            let checked = match self.declaration(option) {
-                Ok(declaration) => match self.argued(option, declaration.many) {
-                    Some(raw) => self.convert(option, &declaration, &raw, &Origin::CommandLine, &[]).await.map(drop),
-                    None => Ok(()),
-                },
-                Err(error) => Err(error),
-            };
-            if let Err(source) = checked {
+            if let Err(source) = self.check_argument(option).await {
                 wrong.push(OpenError::Value { option: option.clone(), source: Box::new(source) });
             }
         }
         wrong
+    }
+
+    async fn check_argument(&self, option: &OptionName) -> Result<(), ReadError> {
+        let declaration = self.declaration(option)?;
+        // A file may name an option and give it no text.
+        let Some(raw) = self.argued(option, declaration.many) else { return Ok(()) };
+        self.convert(option, &declaration, &raw, &Origin::CommandLine, &[]).await.map(drop)
     }
 
     async fn open_sources(&mut self, broker: &Arc<dyn Broker>) -> Vec<OpenError> {
