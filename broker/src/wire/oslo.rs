@@ -155,8 +155,7 @@ pub fn rewrite(
             Some(stored) => Ok((stored, true)),
             None => name(service, &option).ok_or(NO_NAME).map(|name| (name, false)),
         });
-        let read = || if reads_letters(&option, places.driver) { Err(LETTERS) } else { Ok(()) };
-        match found.and_then(|found| movable(entry, &entries, &lines).and_then(|()| read()).map(|()| found)) {
+        match found.and_then(|found| movable(&option, places.driver, entry, (&entries, &lines)).map(|()| found)) {
             Ok((name, linked)) => {
                 moved.push(Moved { option, name, value: entry.value.duplicate(), line: entry.line, linked });
             }
@@ -168,12 +167,6 @@ pub fn rewrite(
     let mapping = moved.iter().map(line).collect();
     let added = added(places);
     Ok(Rewrite { text: replaced(&lines, &moved, &added), mapping, original, added, moved, stays })
-}
-
-/// Whether an option takes several values and castellan is to read it: it hands on one text, of which oslo.config makes letters.
-fn reads_letters(option: &OptionName, driver: Driver<'_>) -> bool {
-    let takes_several = TAKE_SEVERAL.contains(&(option.group.as_str(), option.name.as_str()));
-    matches!(driver, Driver::Castellan { .. }) && takes_several
 }
 
 /// Which of the secrets that have a value an option of a service follows: the only one, or the only one of that service.
@@ -202,8 +195,13 @@ fn name(service: &ServiceName, option: &OptionName) -> Option<SecretName> {
     }
 }
 
-/// Whether a value is wholly what stands on its one line.
-fn movable(entry: &Entry, all: &[Entry], lines: &[&str]) -> Result<(), &'static str> {
+/// Whether a value is wholly what stands on its one line, and the source hands it on as it is.
+fn movable(
+    option: &OptionName,
+    driver: Driver<'_>,
+    entry: &Entry,
+    (all, lines): (&[Entry], &[&str]),
+) -> Result<(), &'static str> {
     let value = entry.value.expose(); // EXPOSE: looked at
     let same = |other: &&Entry| other.section.eq_ignore_ascii_case(&entry.section) && other.key == entry.key;
     if value.is_empty() {
@@ -218,9 +216,13 @@ fn movable(entry: &Entry, all: &[Entry], lines: &[&str]) -> Result<(), &'static 
     if value.contains('$') {
         return Err("it refers to other options");
     }
-    match lines[entry.line - 1].matches(value).count() {
-        1 => Ok(()),
-        _ => Err("its value cannot be told from the rest of its line"),
+    if lines[entry.line - 1].matches(value).count() != 1 {
+        return Err("its value cannot be told from the rest of its line");
+    }
+    let takes_several = TAKE_SEVERAL.contains(&(option.group.as_str(), option.name.as_str()));
+    match driver {
+        Driver::Castellan { .. } if takes_several => Err(LETTERS),
+        Driver::Castellan { .. } | Driver::Donjon { .. } => Ok(()),
     }
 }
 
