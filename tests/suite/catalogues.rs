@@ -102,8 +102,13 @@ fn openstack_ansible_has_the_names_of_its_release() {
     // Of etc/openstack_deploy/user_secrets.yml in 33.0.1: the names that are set there, and those in comments, to be uncommented.
     let set = digest(catalogue.current().map(|entry| entry.name.as_str()).collect());
     assert_eq!(set, "2a9292c4b6d8e59a015e28e58b8df662cc26938ceb1f4b28718e135a734edaea");
-    let in_comments = digest(catalogue.older_names().map(|name| name.as_str()).collect());
-    assert_eq!(in_comments, "db06c06653350ce1063a581d75424401aab942e56d1e3adb4eb334c8e2cfd646");
+    let older: BTreeSet<&str> = catalogue.older_names().map(|name| name.as_str()).collect();
+    // Services that are gone since 32.
+    let gone = |name: &&str| ["murano_", "sahara_", "senlin_"].iter().any(|service| name.starts_with(service));
+    let (gone, in_comments): (BTreeSet<&str>, BTreeSet<&str>) = older.into_iter().partition(gone);
+    assert_eq!(digest(in_comments), "db06c06653350ce1063a581d75424401aab942e56d1e3adb4eb334c8e2cfd646");
+    // What 26.0.0, 27.0.0, 28.0.0, 29.0.0, 30.0.0 and 31.0.0 have more, set or in comments: the same in each.
+    assert_eq!(digest(gone), "90fcff7f856b7f1067bd96e51068fa459d91448f4847589d237015961a780b85");
 }
 
 fn same_names(catalogue: &Catalogue, real: &BTreeSet<String>) {
