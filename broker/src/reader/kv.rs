@@ -64,7 +64,6 @@ struct Keys {
 pub(super) enum Wish {
     Versions,
     Names,
-    Nothing(Answer),
 }
 
 /// One version of a record.
@@ -117,13 +116,12 @@ fn which(query: &Query) -> Result<Which, Answer> {
     }
 }
 
-/// Whether versions or names are asked for.
-pub(super) fn wish(method: &Method, query: &Query) -> Wish {
-    match (method.as_str(), query.list.as_deref()) {
-        ("LIST", _) | ("GET", Some("true" | "1" | "t" | "T" | "TRUE" | "True")) => Wish::Names,
-        ("GET", None | Some("" | "false" | "0" | "f" | "F" | "FALSE" | "False")) => Wish::Versions,
-        ("GET", Some(_)) => Wish::Nothing(Answer::errors(400, &[])),
-        _ => Wish::Nothing(Answer::denied()),
+/// Whether versions or names are asked for, or neither.
+pub(super) fn wish(method: &Method) -> Option<Wish> {
+    match method.as_str() {
+        "LIST" => Some(Wish::Names),
+        "GET" => Some(Wish::Versions),
+        _ => None,
     }
 }
 

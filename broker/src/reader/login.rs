@@ -2,8 +2,10 @@
 
 use super::{
     answer::Answer,
+    body::{self, Credential},
     kv::time,
     peer::Peer,
+    request::Asked,
     roles::{Role, Roles},
     tokens::{Token, Tokens, TokensError},
     witness::Outcome,
@@ -11,29 +13,7 @@ use super::{
 use donjon_drivers::material::Material;
 use donjon_policies::name::RoleName;
 use hyper::Method;
-use serde::{
-    Deserialize, Deserializer, Serialize, Serializer,
-    de::{self, IgnoredAny},
-};
-use std::fmt;
-
-#[derive(Deserialize, Default)]
-struct Credential {
-    #[serde(default)]
-    role_id: Loose,
-    #[serde(default)]
-    secret_id: Loose,
-}
-
-/// A text as OpenBao reads one: numbers and truth values become text, too.
-#[derive(Default)]
-enum Loose {
-    #[default]
-    Absent,
-    Text(Material),
-    Map,
-    List,
-}
+use serde::{Serialize, Serializer};
 
 #[derive(Serialize)]
 struct Auth<'a> {
@@ -83,11 +63,11 @@ struct SelfData<'a> {
 pub(super) fn login<'a>(
     roles: &'a Roles,
     tokens: &mut Tokens,
-    body: &Material,
+    asked: &Asked,
     peer: &Peer,
     now: i64,
 ) -> (Option<&'a RoleName>, Outcome, Answer) {
-    let (role_id, secret_id) = match credential(body) {
+    let (role_id, secret_id) = match credential(asked) {
         Ok(both) => both,
         Err(answer) => return (None, Outcome::Refused, answer),
     };
@@ -125,54 +105,16 @@ fn issued<'a>(role: &'a Role, tokens: &mut Tokens, peer: &Peer, now: i64) -> (Op
 
 /// The refusal of what is no way to log in: theirs looks for the role first, which a patch names in its body. One that is named
 /// in the address is none here.
-pub(super) fn otherwise(method: &Method, body: &Material) -> Answer {
-    let read = if method == Method::PATCH { decoded(body) } else { Ok(Credential::default()) };
+pub(super) fn otherwise(asked: &Asked) -> Answer {
+    let read = if asked.method == Method::PATCH { body::decoded(asked) } else { Ok(Credential::default()) };
     match read.and_then(|read| read.role_id.text(ROLE_ID_MAP, ROLE_ID_LIST)).and_then(named) {
         Ok(_) => Answer::errors(405, &["unsupported operation"]),
         Err(answer) => answer,
     }
 }
 
-/// The refusal of a body that is no JSON object: of whatever writes, and before it is known who asks.
-pub(super) fn undecoded(body: &Material) -> Option<Answer> {
-    decoded(body).err()
-}
-
-fn decoded(body: &Material) -> Result<Credential, Answer> {
-    // EXPOSE: parsed in place; the secret-id lands in a Material
-    let body = body.expose().trim_ascii();
-    let undecoded = |error| Answer::errors(400, &[error]);
-    match body {
-        b"" | b"null" => return Ok(Credential::default()),
-        // The decoder refuses more than 128 levels.
-        [b'{', ..] => return serde_json::from_slice(body).map_err(|error| undecoded(broken(&error))),
-        _ => {}
-    }
-    // Of what is no object, theirs tells first whether it is JSON at all.
-    Err(undecoded(match (serde_json::from_slice::<IgnoredAny>(body), body) {
-        (Err(error), _) => broken(&error),
-        (Ok(_), [b'[', ..]) => {
-            "failed to decode JSON input: json: cannot unmarshal array into Go value of type map[string]interface {}"
-        }
-        (Ok(_), [b'"', ..]) => {
-            "failed to decode JSON input: json: cannot unmarshal string into Go value of type map[string]interface {}"
-        }
-        (Ok(_), [b't' | b'f', ..]) => {
-            "failed to decode JSON input: json: cannot unmarshal bool into Go value of type map[string]interface {}"
-        }
-        (Ok(_), _) => {
-            "failed to decode JSON input: json: cannot unmarshal number into Go value of type map[string]interface {}"
-        }
-    }))
-}
-
-/// What OpenBao says of broken JSON; where it goes on with what was sent, no more than up to there.
-fn broken(error: &serde_json::Error) -> &'static str {
-    if error.is_eof() { "failed to decode JSON input: unexpected EOF" } else { "failed to decode JSON input" }
-}
-
-fn credential(body: &Material) -> Result<(Material, Material), Answer> {
-    let read = decoded(body)?;
+fn credential(asked: &Asked) -> Result<(Material, Material), Answer> {
+    let read = body::decoded(asked)?;
     let role_id = read.role_id.text(ROLE_ID_MAP, ROLE_ID_LIST)?;
     let secret_id = read.secret_id.text(SECRET_ID_MAP, SECRET_ID_LIST)?;
     let role_id = named(role_id)?;
@@ -185,8 +127,12 @@ fn named(role_id: Option<Material>) -> Result<Material, Answer> {
     present(role_id).ok_or_else(|| Answer::errors(500, &["missing role_id"]))
 }
 
+/// A text without the blanks around it, which whoever types it adds; nothing where nothing is left.
 fn present(text: Option<Material>) -> Option<Material> {
-    text.filter(|text| !text.is_empty())
+    let text = text?;
+    // EXPOSE: into a Material again
+    let bare = text.expose().trim_ascii();
+    (!bare.is_empty()).then(|| Material::new(bare.to_vec()))
 }
 
 /// What a token says of itself.
@@ -257,59 +203,6 @@ fn policies(token: &Token) -> [&str; 2] {
 fn shown<S: Serializer>(token: &&Material, to: S) -> Result<S::Ok, S::Error> {
     // EXPOSE: the token goes to the one who logged in, or who showed it
     to.serialize_str(token.expose_text().map_err(serde::ser::Error::custom)?)
-}
-
-impl Loose {
-    fn text(self, map: &'static str, list: &'static str) -> Result<Option<Material>, Answer> {
-        match self {
-            Self::Absent => Ok(None),
-            Self::Text(text) => Ok(Some(text)),
-            Self::Map => Err(Answer::errors(500, &[map])),
-            Self::List => Err(Answer::errors(500, &[list])),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Loose {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Any;
-        impl<'de> de::Visitor<'de> for Any {
-            type Value = Loose;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Loose, E> {
-                Ok(Loose::Text(Material::new(text.as_bytes().to_vec())))
-            }
-            fn visit_string<E: de::Error>(self, text: String) -> Result<Loose, E> {
-                Ok(Loose::Text(Material::from(text)))
-            }
-            fn visit_bool<E: de::Error>(self, truth: bool) -> Result<Loose, E> {
-                self.visit_str(if truth { "1" } else { "0" })
-            }
-            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Loose, E> {
-                self.visit_string(number.to_string())
-            }
-            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Loose, E> {
-                self.visit_string(number.to_string())
-            }
-            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Loose, E> {
-                self.visit_string(number.to_string())
-            }
-            fn visit_unit<E: de::Error>(self) -> Result<Loose, E> {
-                Ok(Loose::Absent)
-            }
-            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Loose, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Loose::Map)
-            }
-            fn visit_seq<A: de::SeqAccess<'de>>(self, mut list: A) -> Result<Loose, A::Error> {
-                while list.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Loose::List)
-            }
-        }
-        from.deserialize_any(Any)
-    }
 }
 
 const ROLE_ID_MAP: &str = "Field validation failed: error converting input for field \"role_id\": '' expected type 'string', got unconvertible type 'map[string]interface {}'";

@@ -23,6 +23,7 @@
 //! OpenBao's message repeats input, or tells a known role from an unknown one; and nothing can be written.
 
 mod answer;
+mod body;
 mod callers;
 pub mod consumers;
 mod grants;

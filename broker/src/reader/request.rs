@@ -29,6 +29,8 @@ pub(super) enum Route {
     Leader,
     /// To seal it, which nobody may.
     Seal,
+    /// To unseal it, which is not done here.
+    Unseal,
     Login,
     /// With the key of a client's certificate.
     LoginByKey,
@@ -73,8 +75,10 @@ pub(super) enum Entry {
 pub(super) struct Query {
     /// Each `version`, as typed.
     pub(super) version: Vec<String>,
-    /// The last `list`, as typed.
+    /// The first `list`, as typed.
     pub(super) list: Option<String>,
+    /// The first `scan`, as typed: names at every depth.
+    pub(super) scan: Option<String>,
     /// `activecode`, as typed: the status that `sys/health` is to answer with where all is well.
     pub(super) active: Option<String>,
     /// `sealedcode`, as typed: the same where nothing can be read.
@@ -92,15 +96,17 @@ pub(super) enum Namespace {
     Other,
 }
 
-/// What the body is said to be, which counts where something is to be patched.
+/// What the body is said to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Media {
-    /// Nothing is said.
-    Unnamed,
     /// A patch.
     MergePatch,
+    /// A form.
+    Form,
     /// Something else.
     Other,
+    /// Nothing, or what is no media type, and why.
+    Unclear(&'static str),
 }
 
 impl Asked {
@@ -116,6 +122,29 @@ impl Asked {
             wrapped: headers.contains_key("x-vault-wrap-ttl"),
             body,
         }
+    }
+
+    /// The method that is meant: what is read may be asked for with `list` or `scan`. `None` where that cannot be.
+    pub(super) fn meant(&self) -> Option<Method> {
+        if self.method != Method::GET {
+            return Some(self.method.clone());
+        }
+        let Query { list, scan, .. } = &self.query;
+        match (truth(list.as_deref())?, truth(scan.as_deref())?) {
+            (true, true) => None,
+            (true, false) => Method::from_bytes(b"LIST").ok(),
+            (false, true) => Method::from_bytes(b"SCAN").ok(),
+            (false, false) => Some(Method::GET),
+        }
+    }
+}
+
+/// A truth value as Go's `strconv.ParseBool` reads one; none, or an empty one, is false.
+fn truth(text: Option<&str>) -> Option<bool> {
+    match text {
+        Some("true" | "1" | "t" | "T" | "TRUE" | "True") => Some(true),
+        None | Some("" | "false" | "0" | "f" | "F" | "FALSE" | "False") => Some(false),
+        Some(_) => None,
     }
 }
 
@@ -155,6 +184,7 @@ fn known(mount: &RecordPath, path: &str) -> Route {
         "sys/init" => Route::Init,
         "sys/leader" => Route::Leader,
         "sys/seal" => Route::Seal,
+        "sys/unseal" => Route::Unseal,
         "auth/approle/login" => Route::Login,
         "auth/cert/login" => Route::LoginByKey,
         "auth/token/lookup-self" => Route::LookupSelf,
@@ -194,7 +224,8 @@ fn query(text: &str) -> Query {
         let value = percent_decode_str(value).decode_utf8_lossy().into_owned();
         match name {
             "version" => query.version.push(value),
-            "list" => query.list = Some(value),
+            "list" => query.list = query.list.or(Some(value)),
+            "scan" => query.scan = query.scan.or(Some(value)),
             "activecode" => query.active = Some(value),
             "sealedcode" => query.sealed = Some(value),
             _ => {}
@@ -210,12 +241,24 @@ fn token(headers: &HeaderMap) -> Option<Material> {
     Some(Material::new(token.as_bytes().to_vec()))
 }
 
+/// Refusals are those of Go's `mime.ParseMediaType`. Parameters are not looked at.
 fn media(headers: &HeaderMap) -> Media {
     let said = headers.get(hyper::header::CONTENT_TYPE).map_or(&[][..], |value| value.as_bytes());
-    match said.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii() {
-        b"" => Media::Unnamed,
-        kind if kind.eq_ignore_ascii_case(b"application/merge-patch+json") => Media::MergePatch,
-        _ => Media::Other,
+    let said = said.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    // A token, by RFC 9110.
+    let of_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let token = |text: &[u8]| text.iter().take_while(|byte| of_token(byte)).count();
+    match said.split_at(token(said)) {
+        (b"", _) => Media::Unclear("mime: no media type"),
+        (_, []) => Media::Other,
+        (_, [b'/', rest @ ..]) => match (rest, token(rest)) {
+            (_, 0) => Media::Unclear("mime: expected token after slash"),
+            (rest, length) if length < rest.len() => Media::Unclear("mime: unexpected content after media subtype"),
+            _ if said.eq_ignore_ascii_case(b"application/merge-patch+json") => Media::MergePatch,
+            _ if said.eq_ignore_ascii_case(b"application/x-www-form-urlencoded") => Media::Form,
+            _ => Media::Other,
+        },
+        _ => Media::Unclear("mime: expected slash after first token"),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{
     answer::Answer,
+    body,
     grants::Grants,
     kv::{self, Wish},
     login,
@@ -159,7 +160,7 @@ impl Reader {
     async fn answer_in_turn(
         &self,
         served: &Served,
-        asked: Asked,
+        mut asked: Asked,
         visit: &Visit,
         caller: Option<Caller>,
         now: i64,
@@ -171,7 +172,14 @@ impl Reader {
         }
         let nobody = About { peer, role: None, act: act(&asked.route), path: None };
         let role = caller.as_ref().map(|caller| &caller.role);
-        if let Some(answer) = malformed(&asked) {
+        let checked = match asked.meant() {
+            Some(method) => {
+                asked.method = method;
+                malformed(&asked, standing)
+            }
+            None => Err(Answer::errors(400, &[])),
+        };
+        if let Err(answer) = checked {
             return self.seen(&About { role, ..nobody }, Outcome::Refused, answer);
         }
         if standing == Standing::Sealed {
@@ -187,7 +195,7 @@ impl Reader {
         if let Some(answer) = impossible(&asked) {
             return self.seen(&meant, Outcome::Refused, answer);
         }
-        let by_role = asked.route == Route::Login && asked.method.as_str() != "LIST";
+        let by_role = asked.route == Route::Login && !matches!(asked.method.as_str(), "LIST" | "SCAN");
         if by_role || (asked.route == Route::LoginByKey && served.takes_keys) {
             return self.login(served, &asked, peer, now).await;
         }
@@ -212,6 +220,7 @@ impl Reader {
             | Route::Init
             | Route::Leader
             | Route::Seal
+            | Route::Unseal
             | Route::Login
             | Route::LoginByKey
             | Route::LookupSelf
@@ -230,13 +239,13 @@ impl Reader {
             let about = About { peer, role: None, act: Act::Login, path: None };
             let answer = match asked.route == Route::LoginByKey {
                 true => Answer::errors(405, &[UNSUPPORTED]),
-                false => login::otherwise(&asked.method, &asked.body),
+                false => login::otherwise(asked),
             };
             return self.seen(&about, Outcome::Refused, answer);
         }
         let (role, outcome, answer) = match asked.route == Route::LoginByKey {
             true => login::login_by_key(&served.roles, &mut self.tokens(), peer, now),
-            false => login::login(&served.roles, &mut self.tokens(), &asked.body, peer, now),
+            false => login::login(&served.roles, &mut self.tokens(), asked, peer, now),
         };
         let (outcome, answer) = self.durable(outcome, answer).await;
         self.seen(&About { peer, role, act: Act::Login, path: None }, outcome, answer)
@@ -279,13 +288,12 @@ impl Reader {
 
     async fn metadata(&self, served: &Served, peer: &Peer, role: &RoleName, entry: &Entry, asked: &Asked) -> Answer {
         let path = record(&asked.route);
-        let (outcome, answer) = match (kv::wish(&asked.method, &asked.query), entry) {
-            (Wish::Names, entry) => kv::names(served.lookup.as_ref(), &served.grants, role, entry).await,
-            (Wish::Versions, Entry::Named(path)) if kv::granted(&served.grants, role, Some(path)).is_some() => {
+        let (outcome, answer) = match (kv::wish(&asked.method), entry) {
+            (Some(Wish::Names), entry) => kv::names(served.lookup.as_ref(), &served.grants, role, entry).await,
+            (Some(Wish::Versions), Entry::Named(path)) if kv::granted(&served.grants, role, Some(path)).is_some() => {
                 kv::versions(served.lookup.as_ref(), path).await
             }
-            (Wish::Versions, _) => (Outcome::Refused, Answer::denied()),
-            (Wish::Nothing(answer), _) => (Outcome::Refused, answer),
+            (Some(Wish::Versions) | None, _) => (Outcome::Refused, Answer::denied()),
         };
         self.seen(&About { peer, role: Some(role), act: Act::List, path }, outcome, answer)
     }
@@ -397,6 +405,7 @@ fn record(route: &Route) -> Option<&RecordPath> {
         | Route::Init
         | Route::Leader
         | Route::Seal
+        | Route::Unseal
         | Route::Login
         | Route::LoginByKey
         | Route::LookupSelf
@@ -421,6 +430,7 @@ fn open_to_all(asked: &Asked, standing: Standing, now: i64) -> Option<Answer> {
         Route::Init => sys::init(),
         Route::Leader => sys::leader(),
         Route::Seal
+        | Route::Unseal
         | Route::Login
         | Route::LoginByKey
         | Route::LookupSelf
@@ -433,6 +443,9 @@ fn open_to_all(asked: &Asked, standing: Standing, now: i64) -> Option<Answer> {
         | Route::Records
         | Route::Unknown => return None,
     };
+    if asked.meant().is_none() {
+        return Some(Answer::errors(400, &[]));
+    }
     let heads = asked.method == Method::HEAD && asked.route == Route::Health;
     if asked.method != Method::GET && !heads {
         return Some(Answer::unsupported());
@@ -444,20 +457,18 @@ fn open_to_all(asked: &Asked, standing: Standing, now: i64) -> Option<Answer> {
 }
 
 /// What is refused whoever asks, and even where nothing can be read: it is no request.
-fn malformed(asked: &Asked) -> Option<Answer> {
+fn malformed(asked: &Asked, standing: Standing) -> Result<(), Answer> {
     match (asked.method.as_str(), &asked.route, asked.media) {
-        ("GET", Route::Metadata(_), _) => match kv::wish(&asked.method, &asked.query) {
-            Wish::Nothing(answer) => Some(answer),
-            Wish::Versions | Wish::Names => None,
-        },
-        ("PATCH", _, Media::Unnamed) => Some(Answer::errors(400, &["mime: no media type"])),
+        ("POST" | "PUT", Route::Unseal, _) => Err(sys::unseal(&asked.body, standing)),
+        (_, Route::Unseal, _) => Err(Answer::unsupported()),
+        ("PATCH", _, Media::Unclear(why)) => Err(Answer::errors(400, &[why])),
         // Theirs goes on with what was said.
-        ("PATCH", _, Media::Other) => Some(Answer::errors(415, &[NO_PATCH])),
-        ("PATCH", Route::Seal, _) => login::undecoded(&asked.body).or_else(|| Some(Answer::unsupported())),
-        ("POST" | "PUT" | "PATCH", ..) => login::undecoded(&asked.body),
-        (_, Route::Seal, _) => Some(Answer::unsupported()),
-        ("GET" | "HEAD" | "DELETE" | "LIST" | "SCAN" | "OPTIONS", ..) => None,
-        _ => Some(Answer::unsupported()),
+        ("PATCH", _, Media::Form | Media::Other) => Err(Answer::errors(415, &[NO_PATCH])),
+        ("PATCH", Route::Seal, _) => body::decoded(asked).and_then(|_| Err(Answer::unsupported())),
+        ("POST" | "PUT" | "PATCH", ..) => body::decoded(asked).map(drop),
+        (_, Route::Seal, _) => Err(Answer::unsupported()),
+        ("GET" | "HEAD" | "DELETE" | "LIST" | "SCAN" | "OPTIONS", ..) => Ok(()),
+        _ => Err(Answer::unsupported()),
     }
 }
 
@@ -469,7 +480,7 @@ fn impossible(asked: &Asked) -> Option<Answer> {
         }
         ("OPTIONS", _) => Some(Answer::errors(400, &["cannot handle internal-only request operation"])),
         ("GET", Route::Mounts | Route::Mount { .. }) => None,
-        ("LIST", Route::Mounts) => Some(Answer::errors(404, &["unsupported path"])),
+        ("LIST" | "SCAN", Route::Mounts) => Some(Answer::errors(404, &["unsupported path"])),
         (_, Route::Mounts | Route::Mount { .. }) => Some(Answer::errors(405, &[UNSUPPORTED])),
         _ => None,
     }
@@ -492,6 +503,7 @@ fn act(route: &Route) -> Act {
         | Route::Init
         | Route::Leader
         | Route::Seal
+        | Route::Unseal
         | Route::Elsewhere(_)
         | Route::Unknown
         | Route::Outside => Act::Read,

@@ -1,8 +1,9 @@
 //! What the server says of itself, to anyone.
 
-use super::{answer::Answer, lookup::Standing, request::Query};
-use donjon_drivers::store::RecordPath;
-use serde::Serialize;
+use super::{answer::Answer, body, lookup::Standing, request::Query};
+use donjon_drivers::{material::Material, store::RecordPath};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
 #[derive(Serialize)]
@@ -137,6 +138,41 @@ pub(super) fn seal_status(standing: Standing) -> Answer {
     })
 }
 
+#[derive(Deserialize)]
+struct Unsealing<'a> {
+    #[serde(borrow, default, alias = "Key")]
+    key: Option<&'a RawValue>,
+    #[serde(default, alias = "Reset")]
+    reset: bool,
+}
+
+/// What is said to whoever would unseal it. Nothing is unsealed here, and the key is not even looked at: who has one has come to the
+/// wrong door.
+pub(super) fn unseal(sent: &Material, standing: Standing) -> Answer {
+    // EXPOSE: parsed in place
+    let sent = match sent.expose().trim_ascii() {
+        b"" | b"null" => b"{}",
+        sent => sent,
+    };
+    let asked: Unsealing<'_> = match serde_json::from_slice(sent) {
+        // A list can be read as a structure, too.
+        Ok(asked) if sent.starts_with(b"{") => asked,
+        Ok(_) => return Answer::errors(400, &[body::NO_OBJECT]),
+        Err(error) => return Answer::errors(400, &[body::broken(&error)]),
+    };
+    let key = match asked.key.map(RawValue::get) {
+        None | Some("null" | "\"\"") => false,
+        Some(key) if key.starts_with('"') => true,
+        Some(_) => return Answer::errors(400, &[body::NO_OBJECT]),
+    };
+    match (standing, asked.reset, key) {
+        (Standing::Open, true, _) => Answer::errors(400, &["vault is unsealed"]),
+        (_, false, false) => Answer::errors(400, &[NO_KEY]),
+        (Standing::Sealed, false, true) => Answer::errors(400, &[WRONG_KEY]),
+        (Standing::Open, false, true) | (Standing::Sealed, true, _) => seal_status(standing),
+    }
+}
+
 pub(super) fn init() -> Answer {
     Answer::plain(&Initialised { initialized: true })
 }
@@ -177,3 +213,5 @@ fn mount_of(path: Option<String>) -> MountOf {
 
 const VERSION: &str = concat!("donjon-", env!("CARGO_PKG_VERSION"));
 const NAME: &str = "donjon";
+const NO_KEY: &str = "'key' must be specified in request body as JSON, or 'reset' set to true";
+const WRONG_KEY: &str = "unseal failed, invalid key";

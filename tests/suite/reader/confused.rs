@@ -24,6 +24,7 @@ fn requests(token: &str) -> Vec<Sent> {
         "sys/seal-status",
         "sys/init",
         "sys/leader",
+        "sys/unseal",
         "sys/internal/ui/mounts",
         "sys/internal/ui/mounts/{canary}",
         "sys/donjon/records",
@@ -57,11 +58,18 @@ fn requests(token: &str) -> Vec<Sent> {
         "sys/donjon/records" => &["mount", "paths", "epoch"][..],
         "auth/approle/login" => &["role_id", "secret_id"],
         "auth/cert/login" => &["name"],
+        "sys/unseal" => &["key", "reset"],
         _ => &["increment"],
     };
-    for place in ["sys/donjon/records", "auth/approle/login", "auth/cert/login", "auth/token/renew-self"] {
+    for place in ["sys/donjon/records", "auth/approle/login", "auth/cert/login", "auth/token/renew-self", "sys/unseal"]
+    {
         for body in fields(place).iter().flat_map(|field| texts(field)) {
             let headers = vec![("X-Vault-Token", token.to_owned())];
+            all.push(Sent { method: "POST", path: format!("/v1/{place}"), headers, body: Some(body) });
+        }
+        for body in fields(place).iter().flat_map(|field| [format!("{field}={quoted}"), format!("{quoted}={field}")]) {
+            let form = ("Content-Type", "application/x-www-form-urlencoded".to_owned());
+            let headers = vec![("X-Vault-Token", token.to_owned()), form];
             all.push(Sent { method: "POST", path: format!("/v1/{place}"), headers, body: Some(body) });
         }
     }

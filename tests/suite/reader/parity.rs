@@ -60,7 +60,7 @@ impl Side {
     }
 
     async fn login(&mut self) {
-        let body = Some(r#"{"role_id":"{role_id}","secret_id":"{secret_id}"}"#);
+        let body = Some(RIGHT);
         let asked = Asked { method: "POST", path: LOGIN.into(), headers: vec![], body, compared: Compared::All };
         let (status, answer) = self.ask(&asked).await;
         assert_eq!(status, 200, "{answer}");
@@ -113,10 +113,43 @@ fn of_others() -> Vec<Asked> {
         }
         for path in READS {
             add("HEAD", path, "", None, All);
-            for method in ["DELETE", "OPTIONS", "BREW"] {
+            for method in ["DELETE", "OPTIONS", "SCAN", "BREW"] {
                 add(method, path, "", None, All);
             }
             add("PATCH", path, PATCH, None, All);
+        }
+        for path in READS.into_iter().filter(|path| !path.contains('?')) {
+            for asked in ASIDE {
+                add("GET", &format!("{path}?{asked}"), "", None, All);
+            }
+        }
+        for kind in [
+            "",
+            ";",
+            "/",
+            "application",
+            "application;charset=utf-8",
+            "application/",
+            "appli cation/json",
+            "application/json canary",
+            "application/j/k",
+            "application/x-www-form-urlencoded",
+        ] {
+            add("PATCH", RECORD, kind, Some("{}"), Shortened);
+        }
+        for (method, kind, body, compared) in [
+            ("GET", "", None, All),
+            ("DELETE", "", None, All),
+            ("PATCH", PATCH, Some("{}"), All),
+            ("POST", "", None, All),
+            ("PUT", "", Some("{}"), All),
+            ("PUT", "", Some("{"), All),
+            ("PUT", "", Some("[]"), Shortened),
+            ("PUT", "", Some("{\"key\":5}"), Shortened),
+            ("PUT", "", Some("{\"key\":\"\"}"), All),
+            ("PUT", FORM, Some("key=canary"), Shortened),
+        ] {
+            add(method, "sys/unseal", kind, body, compared);
         }
         for path in ["{mount}/data/kolla/", "{mount}/metadata/kolla/", "sys/mounts/", "auth/approle/login/"] {
             for method in ["POST", "PUT"] {
@@ -138,7 +171,7 @@ fn of_others() -> Vec<Asked> {
                 add(method, &format!("sys/internal/ui/mounts{path}"), "", None, All);
             }
         }
-        add("PATCH", "auth/approle/login", PATCH, Some(r#"{"role_id":"{role_id}","secret_id":"{secret_id}"}"#), All);
+        add("PATCH", "auth/approle/login", PATCH, Some(RIGHT), All);
         add("GET", "{mount}/metadata/kolla?list=canary", "", None, All);
     }
     all
@@ -264,7 +297,9 @@ fn requests() -> Vec<Asked> {
         r#"{"role_id":"{role_id}","secret_id":""}"#,
         r#"{"role_id":"{role_id}","secret_id":"wrong"}"#,
         r#"{"role_id":"wrong","secret_id":"{secret_id}"}"#,
-        r#"{"role_id":"{role_id}","secret_id":"{secret_id}"}"#,
+        r#"{"role_id":" {role_id}\n","secret_id":"\t{secret_id} "}"#,
+        r#"{"role_id":" ","secret_id":"{secret_id}"}"#,
+        RIGHT,
     ] {
         add("POST", LOGIN, &[], Some(body), All);
         add("PUT", LOGIN, &[], Some(body), All);
@@ -274,6 +309,32 @@ fn requests() -> Vec<Asked> {
     }
     for body in ["{bad canary", "[1}", "canary", r#"{"role_id":"a"} canary"#, r#"{"role_id":canary}"#] {
         add("POST", LOGIN, &[], Some(body), Shortened);
+    }
+    for body in [
+        "role_id={role_id}&secret_id={secret_id}",
+        "secret_id=%7bsecret_id%7D&role_id={role_id}",
+        "role_id={role_id}&secret_id=wrong",
+        "role_id={role_id}&secret_id={secret_id}&secret_id={secret_id}",
+        "role_id={role_id}&secret_id={secret_id}\n",
+        " role_id={role_id}&secret_id={secret_id}",
+        "&&role%5fid={role_id}&secret_id={secret_id}&",
+        "role_id={role_id}&secret_id",
+        "role_id={role_id}",
+        "role_id=a+b%20c&secret_id=%zz",
+        "role_id=%4&secret_id=x",
+        "role_id=%",
+        "role_id=a;secret_id=b",
+        "canary",
+        "",
+        RIGHT,
+        r#" {"role_id":"{role_id}"}"#,
+        "[]",
+    ] {
+        for kind in [FORM, "Application/X-WWW-Form-URLEncoded; charset=utf-8", "text/plain"] {
+            add("POST", LOGIN, &[("Content-Type", kind)], Some(body), Shortened);
+            // Theirs locks a role out after five failures in a row.
+            add("POST", LOGIN, &[], Some(RIGHT), All);
+        }
     }
     add("POST", LOGIN, &[], None, All);
     add("POST", "/v1/auth/token/renew-self", &good, None, All);
@@ -411,6 +472,11 @@ async fn compare(theirs: &Side, ours: &Side, requests: &[Asked]) -> BTreeSet<u16
 
 const LOGIN: &str = "/v1/auth/approle/login";
 const PATCH: &str = "application/merge-patch+json";
+const RIGHT: &str = r#"{"role_id":"{role_id}","secret_id":"{secret_id}"}"#;
+const FORM: &str = "application/x-www-form-urlencoded";
+/// What may stand beside any path that is read.
+const ASIDE: [&str; 7] =
+    ["list=true", "list=1", "list=canary", "scan=T", "scan=canary", "list=true&scan=true", "list=true&list=canary"];
 const RECORD: &str = "{mount}/data/kolla/database_password";
 /// What nobody may write who has no more than a role of a reader.
 const WRITES: [(&str, &str); 11] = [

@@ -131,6 +131,7 @@ fn kind(route: &Route) -> usize {
         Route::Unknown => 15,
         Route::Outside => 16,
         Route::Seal => 17,
+        Route::Unseal => 18,
     }
 }
 
@@ -167,7 +168,7 @@ async fn no_request_without_a_token_changes_anything() {
             }
         }
     }
-    assert!(seen.into_iter().eq(0..=17), "a route is missing here");
+    assert!(seen.into_iter().eq(0..=18), "a route is missing here");
     assert_eq!(node.state(&kept).await, before);
     println!("{refused} refusals");
     // The control: whoever may, changes it.

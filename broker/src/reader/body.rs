@@ -1,0 +1,180 @@
+//! What the body of a request says: JSON, or a form.
+
+use super::{
+    answer::Answer,
+    request::{Asked, Media},
+};
+use donjon_drivers::material::Material;
+use hyper::Method;
+use percent_encoding::percent_decode;
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, IgnoredAny},
+};
+use std::fmt;
+
+/// What a login says.
+#[derive(Deserialize, Default)]
+pub(super) struct Credential {
+    #[serde(default)]
+    pub(super) role_id: Loose,
+    #[serde(default)]
+    pub(super) secret_id: Loose,
+}
+
+/// A text as OpenBao reads one: numbers and truth values become text, too.
+#[derive(Default)]
+pub(super) enum Loose {
+    #[default]
+    Absent,
+    Text(Material),
+    Map,
+    List,
+}
+
+/// What a body says of a login. Whatever writes is refused, before it is known who asks, where that is neither a form nor a JSON
+/// object.
+pub(super) fn decoded(asked: &Asked) -> Result<Credential, Answer> {
+    // EXPOSE: parsed in place; the secret-id lands in a Material
+    let whole = asked.body.expose();
+    let body = whole.trim_ascii();
+    let said_form = asked.media == Media::Form && asked.method != Method::PATCH;
+    // `curl -d` says so of JSON, too.
+    if said_form && !matches!(body, [b'{' | b'[', ..]) {
+        return form(whole).ok_or_else(|| Answer::errors(400, &["error parsing form data"]));
+    }
+    let undecoded = |error| Answer::errors(400, &[error]);
+    match body {
+        b"" | b"null" => return Ok(Credential::default()),
+        // The decoder refuses more than 128 levels.
+        [b'{', ..] => return serde_json::from_slice(body).map_err(|error| undecoded(broken(&error))),
+        _ => {}
+    }
+    // Of what is no object, theirs tells first whether it is JSON at all.
+    Err(undecoded(match (serde_json::from_slice::<IgnoredAny>(body), body) {
+        (Err(error), _) => broken(&error),
+        (Ok(_), [b'[', ..]) => {
+            "failed to decode JSON input: json: cannot unmarshal array into Go value of type map[string]interface {}"
+        }
+        (Ok(_), [b'"', ..]) => {
+            "failed to decode JSON input: json: cannot unmarshal string into Go value of type map[string]interface {}"
+        }
+        (Ok(_), [b't' | b'f', ..]) => {
+            "failed to decode JSON input: json: cannot unmarshal bool into Go value of type map[string]interface {}"
+        }
+        (Ok(_), _) => {
+            "failed to decode JSON input: json: cannot unmarshal number into Go value of type map[string]interface {}"
+        }
+    }))
+}
+
+/// What OpenBao says of broken JSON; where it goes on with what was sent, no more than up to there.
+pub(super) fn broken(error: &serde_json::Error) -> &'static str {
+    if error.is_eof() { "failed to decode JSON input: unexpected EOF" } else { NO_OBJECT }
+}
+
+/// How OpenBao begins when JSON is not what it is to be.
+pub(super) const NO_OBJECT: &str = "failed to decode JSON input";
+
+/// A form, as the WHATWG's URL standard has it, but for what OpenBao refuses there: a broken escape, and a semicolon. Of several
+/// values of one name it makes one, with commas.
+fn form(body: &[u8]) -> Option<Credential> {
+    let (mut role_id, mut secret_id) = (None, None);
+    for pair in body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+        if pair.contains(&b';') {
+            return None;
+        }
+        let mut halves = pair.splitn(2, |byte| *byte == b'=');
+        let [name, value] = [halves.next(), halves.next()].map(|half| unescaped(half.unwrap_or_default()));
+        let (name, value) = (name?, value?);
+        // EXPOSE: the name alone is looked at
+        let said = match name.expose() {
+            b"role_id" => &mut role_id,
+            b"secret_id" => &mut secret_id,
+            _ => continue,
+        };
+        *said = Some(match said.take() {
+            None => value,
+            Some(before) => joined(&before, &value),
+        });
+    }
+    let loose = |text: Option<Material>| text.map_or(Loose::Absent, Loose::Text);
+    Some(Credential { role_id: loose(role_id), secret_id: loose(secret_id) })
+}
+
+fn joined(before: &Material, value: &Material) -> Material {
+    let mut both = Vec::with_capacity(before.len() + 1 + value.len());
+    // EXPOSE: into a Material of both
+    both.extend_from_slice(before.expose());
+    both.push(b',');
+    both.extend_from_slice(value.expose());
+    Material::new(both)
+}
+
+/// What a part of a form means; nothing where an escape is broken.
+fn unescaped(part: &[u8]) -> Option<Material> {
+    let whole = |escape: &[u8]| escape.len() >= 2 && escape[..2].iter().all(u8::is_ascii_hexdigit);
+    if !part.split(|byte| *byte == b'%').skip(1).all(whole) {
+        return None;
+    }
+    let mut plain = Vec::with_capacity(part.len());
+    for piece in part.split_inclusive(|byte| *byte == b'+') {
+        let (text, blank) = piece.strip_suffix(b"+").map_or((piece, None), |text| (text, Some(b' ')));
+        plain.extend(percent_decode(text).chain(blank));
+    }
+    Some(Material::new(plain))
+}
+
+impl Loose {
+    /// The text that it is, if any; these are said of what is none.
+    pub(super) fn text(self, map: &'static str, list: &'static str) -> Result<Option<Material>, Answer> {
+        match self {
+            Self::Absent => Ok(None),
+            Self::Text(text) => Ok(Some(text)),
+            Self::Map => Err(Answer::errors(500, &[map])),
+            Self::List => Err(Answer::errors(500, &[list])),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Loose {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> de::Visitor<'de> for Any {
+            type Value = Loose;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Loose, E> {
+                Ok(Loose::Text(Material::new(text.as_bytes().to_vec())))
+            }
+            fn visit_string<E: de::Error>(self, text: String) -> Result<Loose, E> {
+                Ok(Loose::Text(Material::from(text)))
+            }
+            fn visit_bool<E: de::Error>(self, truth: bool) -> Result<Loose, E> {
+                self.visit_str(if truth { "1" } else { "0" })
+            }
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Loose, E> {
+                self.visit_string(number.to_string())
+            }
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Loose, E> {
+                self.visit_string(number.to_string())
+            }
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Loose, E> {
+                self.visit_string(number.to_string())
+            }
+            fn visit_unit<E: de::Error>(self) -> Result<Loose, E> {
+                Ok(Loose::Absent)
+            }
+            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Loose, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Loose::Map)
+            }
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut list: A) -> Result<Loose, A::Error> {
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Loose::List)
+            }
+        }
+        from.deserialize_any(Any)
+    }
+}
