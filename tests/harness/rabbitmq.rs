@@ -206,12 +206,20 @@ impl RabbitMq {
 
     /// Asks its API as the harness; what it answers with success.
     pub async fn api(&self, method: &str, path: &str, body: Option<Value>) -> Value {
+        self.try_api(method, path, body).await.unwrap_or_else(|status| panic!("{method} {path}: {status}"))
+    }
+
+    /// As [`Self::api`], or the status with which it refuses.
+    pub async fn try_api(&self, method: &str, path: &str, body: Option<Value>) -> Result<Value, u16> {
         let url = format!("http://127.0.0.1:{}/api/{path}", self.management_port);
         let client = reqwest::Client::builder().no_proxy().build().expect("a client can be made");
         let request = client.request(method.parse().expect("a method"), url).basic_auth(HARNESS, Some(HARNESS));
         let request = if let Some(body) = body { request.json(&body) } else { request };
-        let answer = request.send().await.expect("it answers").error_for_status().expect("it does so");
-        serde_json::from_slice(&answer.bytes().await.expect("the answer ends")).unwrap_or(Value::Null)
+        let answer = request.send().await.expect("it answers");
+        if !answer.status().is_success() {
+            return Err(answer.status().as_u16());
+        }
+        Ok(serde_json::from_slice(&answer.bytes().await.expect("the answer ends")).unwrap_or(Value::Null))
     }
 
     /// Creates a user that administers it and may use everything in the virtual host `/`.

@@ -91,6 +91,14 @@ impl Redis {
         self.ready();
     }
 
+    /// Kills it and starts it on what it has on disk, which it does not understand; what it says of that.
+    pub fn cannot_restart(&mut self) -> String {
+        self.process.kill();
+        self.process = spawn(self.folder.path());
+        wait_for("Redis to give up", Duration::from_secs(60), || self.process.ended().unwrap().is_some());
+        fs::read_to_string(self.folder.path().join("out")).unwrap()
+    }
+
     fn ready(&self) {
         wait_for("Redis to answer", Duration::from_secs(60), || {
             let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) else { return false };

@@ -30,11 +30,16 @@ pub(super) async fn declare(
     let mut told = Vec::new();
     for node in &target.nodes {
         let mut connection = target.administer(node, admin).await?;
+        let memory = Memory::of(&mut connection).await.map_err(|fault| fault.at(node))?;
+        if let Some(why) = memory.hazard(None).filter(|_| memory.is_garbled()) {
+            let what = format!("{account} is left as it is: {why}");
+            return Err(TargetError::Unable { node: node.name.clone(), what });
+        }
         accept(&mut connection, node, account, values).await?;
-        told.push((node, connection));
+        told.push((node, connection, memory));
     }
-    for (node, connection) in &mut told {
-        follow(connection, account, values[0]).await.map_err(|fault| refused(fault, node, account))?;
+    for (node, connection, memory) in &mut told {
+        follow(connection, *memory, account, values[0]).await.map_err(|fault| refused(fault, node, account))?;
     }
     sentinel::follow(target, admin, account, values[0]).await
 }
@@ -66,12 +71,12 @@ async fn accept(
 }
 
 /// Replicas follow, and what was told is kept.
-async fn follow(connection: &mut Connection, account: &Account, value: &Material) -> Result<(), Fault> {
+async fn follow(connection: &mut Connection, memory: Memory, account: &Account, value: &Material) -> Result<(), Fault> {
     let upstream = Upstream::of(connection, &account.user).await?;
     if upstream.as_ref().is_some_and(|upstream| !upstream.0.matches(value)) {
         Upstream::set(connection, value).await?;
     }
-    Memory::of(connection).await?.keep(connection, upstream.as_ref()).await
+    memory.keep(connection, upstream.as_ref()).await
 }
 
 fn refused(fault: Fault, node: &Node, account: &Account) -> TargetError {

@@ -10,6 +10,9 @@ pub(super) enum Kept {
     Users,
     /// Among its settings.
     Settings,
+    /// Among its settings, which it would not understand when it starts: it writes users there as they are, and takes quotes in a
+    /// name or a rule for those around a text (`rewriteConfigUserOption` and `sdssplitargs` in Redis 7.0).
+    Garbled,
     /// Nowhere: a restart begins with what the node is started with.
     Nowhere,
 }
@@ -31,8 +34,12 @@ impl Memory {
         let has_settings = file.is_some_and(|path| !path.is_empty());
         let users = match connection.setting("aclfile").await?.text() {
             Some(path) if !path.is_empty() => Kept::Users,
-            Some(_) | None if has_settings => Kept::Settings,
-            Some(_) | None => Kept::Nowhere,
+            Some(_) | None if !has_settings => Kept::Nowhere,
+            Some(_) | None => {
+                let users = connection.ask(&[b"ACL", b"LIST"]).await?.list();
+                let quoted = |user: &Reply| user.text().is_none_or(|user| user.contains(['"', '\'']));
+                if users.iter().any(quoted) { Kept::Garbled } else { Kept::Settings }
+            }
         };
         Ok(Self { users, has_settings })
     }
@@ -44,11 +51,20 @@ impl Memory {
                 "it keeps its users nowhere, so a restart would bring the old value back; give it an `aclfile` or a \
                  configuration file",
             ),
+            (Kept::Garbled, _) => Some(
+                "the name or a rule of one of its users holds a quote, and with that among its settings it would not start \
+                 again; give it an `aclfile`",
+            ),
             (Kept::Users, Some(_)) if !self.has_settings => Some(
                 "it keeps no settings, so a restart would bring the old `masterauth` back; give it a configuration file",
             ),
             (Kept::Users | Kept::Settings, _) => None,
         }
+    }
+
+    /// Whether it can be made to keep anything.
+    pub(super) fn is_garbled(self) -> bool {
+        self.users == Kept::Garbled
     }
 
     /// Makes it keep what it has now.
