@@ -125,10 +125,22 @@ async fn root_rotates_and_the_old_value_is_refused() {
     let plan = donjon.run(&["rotate", "plan", "database_password", "--output", "json"]).json();
     assert_eq!(plan["rotations"][0]["secrets"][0]["outage"], "none");
     assert_eq!(donjon.run(&["rotate", "plan", "database_password", "--detailed-exitcode"]).code, 12);
+    // What there is, and what whom is allowed: a rotation widens neither.
+    let scope = async || {
+        let listed = donjon.run(&["list", "--output", "json"]).json();
+        let listed = listed["secrets"].as_array().expect("a list").iter();
+        let names: Vec<Value> = listed.map(|one| one["name"].clone()).collect();
+        let allowed = "select user, host, json_remove(priv, '$.authentication_string', '$.auth_or', '$.password_last_changed') \
+                       from mysql.global_priv order by user, host";
+        (names, server.sql(allowed).await)
+    };
+    let before = scope().await;
     let applied = donjon.run(&["rotate", "apply", "database_password", "--output", "json"]).json();
     assert_eq!(applied["rotations"][0]["state"], "retired");
     let new = settled(&server, &donjon, &[OLD.to_owned()]).await;
     assert_ne!(new, OLD);
+    assert_eq!(scope().await, before);
+    assert!(before.0.len() == 2 && before.1.len() > ROOT_HOSTS.len(), "the control: {before:?}");
     assert_eq!(donjon.run(&["get", "database_password", "--version", "previous"]).ok(), OLD);
     let history = donjon.run(&["history", "database_password", "--output", "json"]).json();
     let told = |of: &str| -> Vec<Value> {
