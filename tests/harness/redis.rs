@@ -177,6 +177,13 @@ impl Sentinel {
         self.ready();
     }
 
+    /// Kills it and starts it on what it has on disk, which it does not understand.
+    pub fn cannot_restart(&mut self) {
+        self.process.kill();
+        self.process = watch(self.folder.path());
+        wait_for("a sentinel to give up", Duration::from_secs(60), || self.process.ended().unwrap().is_some());
+    }
+
     fn ready(&self) {
         wait_for("a sentinel to answer", Duration::from_secs(60), || self.say(&["PING"]) == "PONG");
     }

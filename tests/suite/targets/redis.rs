@@ -242,6 +242,32 @@ async fn each_sentinel_is_told_what_it_logs_in_with_and_has_logged_in_with_it() 
 }
 
 #[tokio::test]
+async fn a_value_that_a_sentinel_could_not_keep_is_refused() {
+    let server = Redis::start(&["requirepass current-1", KEEPER]);
+    let mut sentinel = Sentinel::start(&server, 1, "current-1");
+    let (keeper, current) = (material(ADMIN_VALUE), material("current-1"));
+    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None, passes: &[] };
+    let user = account("default", "");
+    let before = server.say(ADMIN, ADMIN_VALUE, &["ACL", "LIST"]);
+    let watched = driver(&[&server]).watched_by(vec![sentinel.described("s1")]);
+    for odd in ["it's", "a\"b", "two words", "a\tb", "a\nb"] {
+        let refused = watched.declare(&admin, &user, &[&material(odd), &current]).await;
+        assert!(matches!(refused, Err(TargetError::Unable { .. })), "{odd:?}: {refused:?}");
+    }
+    assert_eq!(server.say(ADMIN, ADMIN_VALUE, &["ACL", "LIST"]), before, "nobody was changed");
+    // Without sentinels it is as good as any.
+    driver(&[&server]).declare(&admin, &user, &[&material("two words"), &current]).await.unwrap();
+    // All else it keeps.
+    let plain = r"!#$%&()*+,-./:;<=>?@[\]^_`{|}~";
+    watched.declare(&admin, &user, &[&material(plain), &current]).await.unwrap();
+    sentinel.restart();
+    assert!(sentinel.settings().contains(plain));
+    // The control: what is refused would be its end.
+    assert_eq!(sentinel.say(&["SENTINEL", "SET", "kolla", "auth-pass", "it's"]), "OK");
+    sentinel.cannot_restart();
+}
+
+#[tokio::test]
 async fn values_stand_in_no_file_of_the_server() {
     let server = Redis::start(&[KEEPER, APP, "slowlog-log-slower-than 0", "loglevel debug"]);
     // The control: what is said in plaintext stands in the settings.

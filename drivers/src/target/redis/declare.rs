@@ -21,24 +21,27 @@ pub(super) async fn declare(
     account: &Account,
     values: &[&Material],
 ) -> Result<(), TargetError> {
-    if let (Some(why), Some(node)) = (unfit(account, values), target.nodes.first()) {
+    let unfit = unfit(account, values).or_else(|| sentinel::unfit(target, values));
+    if let (Some(why), Some(node)) = (unfit, target.nodes.first()) {
         return Err(TargetError::Unable {
             node: node.name.clone(),
             what: format!("{account} is left as it is: {why}"),
         });
     }
-    let mut told = Vec::new();
+    let mut opened = Vec::new();
     for node in &target.nodes {
         let mut connection = target.administer(node, admin).await?;
         let memory = Memory::of(&mut connection).await.map_err(|fault| fault.at(node))?;
-        if let Some(why) = memory.hazard(None).filter(|_| memory.is_garbled()) {
+        if let Some(why) = memory.refusal() {
             let what = format!("{account} is left as it is: {why}");
             return Err(TargetError::Unable { node: node.name.clone(), what });
         }
-        accept(&mut connection, node, account, values).await?;
-        told.push((node, connection, memory));
+        opened.push((node, connection, memory));
     }
-    for (node, connection, memory) in &mut told {
+    for (node, connection, _) in &mut opened {
+        accept(connection, node, account, values).await?;
+    }
+    for (node, connection, memory) in &mut opened {
         follow(connection, *memory, account, values[0]).await.map_err(|fault| refused(fault, node, account))?;
     }
     sentinel::follow(target, admin, account, values[0]).await

@@ -2,6 +2,7 @@
 
 use super::connection::{Connection, Fault};
 use crate::{material::Material, target::redis::resp::Reply};
+use std::io;
 
 /// Where a node keeps its users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,9 +37,10 @@ impl Memory {
             Some(path) if !path.is_empty() => Kept::Users,
             Some(_) | None if !has_settings => Kept::Nowhere,
             Some(_) | None => {
-                let users = connection.ask(&[b"ACL", b"LIST"]).await?.list();
-                let quoted = |user: &Reply| user.text().is_none_or(|user| user.contains(['"', '\'']));
-                if users.iter().any(quoted) { Kept::Garbled } else { Kept::Settings }
+                let Reply::List(users) = connection.ask(&[b"ACL", b"LIST"]).await? else {
+                    return Err(io::Error::from(io::ErrorKind::InvalidData).into());
+                };
+                if users.iter().any(is_quoted) { Kept::Garbled } else { Kept::Settings }
             }
         };
         Ok(Self { users, has_settings })
@@ -51,10 +53,7 @@ impl Memory {
                 "it keeps its users nowhere, so a restart would bring the old value back; give it an `aclfile` or a \
                  configuration file",
             ),
-            (Kept::Garbled, _) => Some(
-                "the name or a rule of one of its users holds a quote, and with that among its settings it would not start \
-                 again; give it an `aclfile`",
-            ),
+            (Kept::Garbled, _) => self.refusal(),
             (Kept::Users, Some(_)) if !self.has_settings => Some(
                 "it keeps no settings, so a restart would bring the old `masterauth` back; give it a configuration file",
             ),
@@ -62,9 +61,12 @@ impl Memory {
         }
     }
 
-    /// Whether it can be made to keep anything.
-    pub(super) fn is_garbled(self) -> bool {
-        self.users == Kept::Garbled
+    /// Why nothing may be changed here at all, not even back: keeping it would be the node's end.
+    pub(super) fn refusal(self) -> Option<&'static str> {
+        (self.users == Kept::Garbled).then_some(
+            "the name or a rule of one of its users holds a quote, and with that among its settings it would not start again; \
+             give it an `aclfile`",
+        )
     }
 
     /// Makes it keep what it has now.
@@ -76,6 +78,15 @@ impl Memory {
             connection.ask(&[b"CONFIG", b"REWRITE"]).await?;
         }
         Ok(())
+    }
+}
+
+/// Whether a line of `ACL LIST` holds what the server takes for the beginning of a quoted text.
+fn is_quoted(user: &Reply) -> bool {
+    match user {
+        // EXPOSE: looked at; it holds hashes, and no value
+        Reply::Bytes(line) => line.expose().iter().any(|byte| matches!(byte, b'"' | b'\'')),
+        Reply::Word(_) | Reply::Error(_) | Reply::Number(_) | Reply::Nothing | Reply::List(_) => true,
     }
 }
 

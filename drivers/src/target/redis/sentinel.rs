@@ -132,6 +132,16 @@ async fn enter(
     unable(format!("this sentinel refuses every value of `{secret}` that is stored; its requirepass is another one"))
 }
 
+/// Refuses a value that a sentinel could not read again: it writes it into its own settings as it is
+/// (`rewriteConfigSentinelOption` in Redis 7.0), and does not start on what it takes for two words or half a quoted text.
+pub(super) fn unfit(target: &Redis, values: &[&Material]) -> Option<&'static str> {
+    let splits = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'\x0b' | 0 | b'"' | b'\'');
+    // EXPOSE: looked at
+    let odd = values.iter().any(|value| value.expose().iter().any(splits));
+    (odd && !target.sentinels.is_empty())
+        .then_some("a sentinel that keeps a value with blanks or quotes in it does not start again")
+}
+
 /// It keeps what it is told in its own file.
 async fn tell(connection: &mut Connection, watching: &Watching, value: &Material) -> Result<(), TargetError> {
     for master in &watching.masters {
