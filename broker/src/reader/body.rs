@@ -2,11 +2,10 @@
 
 use super::{
     answer::Answer,
+    form,
     request::{Asked, Media},
 };
 use donjon_drivers::material::Material;
-use hyper::Method;
-use percent_encoding::percent_decode;
 use serde::{
     Deserialize, Deserializer,
     de::{self, IgnoredAny},
@@ -34,14 +33,13 @@ pub(super) enum Loose {
 
 /// What a body says of a login. Whatever writes is refused, before it is known who asks, where that is neither a form nor a JSON
 /// object.
-pub(super) fn decoded(asked: &Asked) -> Result<Credential, Answer> {
+pub(super) fn credential(asked: &Asked) -> Result<Credential, Answer> {
     // EXPOSE: parsed in place; the secret-id lands in a Material
     let whole = asked.body.expose();
     let body = whole.trim_ascii();
-    let said_form = asked.media == Media::Form && asked.method != Method::PATCH;
     // `curl -d` says so of JSON, too.
-    if said_form && !matches!(body, [b'{' | b'[', ..]) {
-        return form(whole).ok_or_else(|| Answer::errors(400, &["error parsing form data"]));
+    if asked.media == Media::Form && !matches!(body, [b'{' | b'[', ..]) {
+        return of_form(whole).ok_or_else(|| Answer::errors(400, &["error parsing form data"]));
     }
     let undecoded = |error| Answer::errors(400, &[error]);
     match body {
@@ -70,36 +68,26 @@ pub(super) fn decoded(asked: &Asked) -> Result<Credential, Answer> {
 
 /// What OpenBao says of broken JSON; where it goes on with what was sent, no more than up to there.
 pub(super) fn broken(error: &serde_json::Error) -> &'static str {
-    if error.is_eof() { "failed to decode JSON input: unexpected EOF" } else { NO_OBJECT }
+    if error.is_eof() { "failed to decode JSON input: unexpected EOF" } else { UNDECODED }
 }
 
-/// How OpenBao begins when JSON is not what it is to be.
-pub(super) const NO_OBJECT: &str = "failed to decode JSON input";
-
-/// A form, as the WHATWG's URL standard has it, but for what OpenBao refuses there: a broken escape, and a semicolon. Of several
-/// values of one name it makes one, with commas.
-fn form(body: &[u8]) -> Option<Credential> {
-    let (mut role_id, mut secret_id) = (None, None);
-    for pair in body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
-        if pair.contains(&b';') {
-            return None;
-        }
-        let mut halves = pair.splitn(2, |byte| *byte == b'=');
-        let [name, value] = [halves.next(), halves.next()].map(|half| unescaped(half.unwrap_or_default()));
-        let (name, value) = (name?, value?);
+/// Of several values of one name OpenBao makes one, with commas.
+fn of_form(body: &[u8]) -> Option<Credential> {
+    let (mut role_id, mut secret_id) = (Loose::Absent, Loose::Absent);
+    for pair in form::pairs(body) {
+        let (name, value) = pair?;
         // EXPOSE: the name alone is looked at
         let said = match name.expose() {
             b"role_id" => &mut role_id,
             b"secret_id" => &mut secret_id,
             _ => continue,
         };
-        *said = Some(match said.take() {
-            None => value,
-            Some(before) => joined(&before, &value),
+        *said = Loose::Text(match said {
+            Loose::Text(before) => joined(before, &value),
+            Loose::Absent | Loose::Map | Loose::List => value,
         });
     }
-    let loose = |text: Option<Material>| text.map_or(Loose::Absent, Loose::Text);
-    Some(Credential { role_id: loose(role_id), secret_id: loose(secret_id) })
+    Some(Credential { role_id, secret_id })
 }
 
 fn joined(before: &Material, value: &Material) -> Material {
@@ -109,20 +97,6 @@ fn joined(before: &Material, value: &Material) -> Material {
     both.push(b',');
     both.extend_from_slice(value.expose());
     Material::new(both)
-}
-
-/// What a part of a form means; nothing where an escape is broken.
-fn unescaped(part: &[u8]) -> Option<Material> {
-    let whole = |escape: &[u8]| escape.len() >= 2 && escape[..2].iter().all(u8::is_ascii_hexdigit);
-    if !part.split(|byte| *byte == b'%').skip(1).all(whole) {
-        return None;
-    }
-    let mut plain = Vec::with_capacity(part.len());
-    for piece in part.split_inclusive(|byte| *byte == b'+') {
-        let (text, blank) = piece.strip_suffix(b"+").map_or((piece, None), |text| (text, Some(b' ')));
-        plain.extend(percent_decode(text).chain(blank));
-    }
-    Some(Material::new(plain))
 }
 
 impl Loose {
@@ -178,3 +152,6 @@ impl<'de> Deserialize<'de> for Loose {
         from.deserialize_any(Any)
     }
 }
+
+/// How OpenBao begins when JSON is not what it is to be.
+pub(super) const UNDECODED: &str = "failed to decode JSON input";

@@ -9,7 +9,6 @@ use super::{
 };
 use donjon_drivers::store::{RecordPath, StoreError, Stored, Version, VersionInfo, VersionState, Which};
 use donjon_policies::name::RoleName;
-use hyper::Method;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::{
@@ -60,12 +59,6 @@ struct Keys {
     keys: BTreeSet<String>,
 }
 
-/// What is asked of a metadata path.
-pub(super) enum Wish {
-    Versions,
-    Names,
-}
-
 /// One version of a record.
 pub(super) async fn data(lookup: &dyn Lookup, role: &RoleName, path: &RecordPath, query: &Query) -> (Outcome, Answer) {
     let which = match which(query) {
@@ -113,15 +106,6 @@ fn which(query: &Query) -> Result<Which, Answer> {
             }
         },
         _ => refused(TWO_NUMBERS),
-    }
-}
-
-/// Whether versions or names are asked for, or neither.
-pub(super) fn wish(method: &Method) -> Option<Wish> {
-    match method.as_str() {
-        "LIST" => Some(Wish::Names),
-        "GET" => Some(Wish::Versions),
-        _ => None,
     }
 }
 

@@ -2,17 +2,15 @@
 
 use super::{
     answer::Answer,
-    body::{self, Credential},
+    body::Credential,
     kv::time,
     peer::Peer,
-    request::Asked,
     roles::{Role, Roles},
     tokens::{Token, Tokens, TokensError},
     witness::Outcome,
 };
 use donjon_drivers::material::Material;
 use donjon_policies::name::RoleName;
-use hyper::Method;
 use serde::{Serialize, Serializer};
 
 #[derive(Serialize)]
@@ -63,11 +61,11 @@ struct SelfData<'a> {
 pub(super) fn login<'a>(
     roles: &'a Roles,
     tokens: &mut Tokens,
-    asked: &Asked,
+    said: Credential,
     peer: &Peer,
     now: i64,
 ) -> (Option<&'a RoleName>, Outcome, Answer) {
-    let (role_id, secret_id) = match credential(asked) {
+    let (role_id, secret_id) = match both(said) {
         Ok(both) => both,
         Err(answer) => return (None, Outcome::Refused, answer),
     };
@@ -105,18 +103,16 @@ fn issued<'a>(role: &'a Role, tokens: &mut Tokens, peer: &Peer, now: i64) -> (Op
 
 /// The refusal of what is no way to log in: theirs looks for the role first, which a patch names in its body. One that is named
 /// in the address is none here.
-pub(super) fn otherwise(asked: &Asked) -> Answer {
-    let read = if asked.method == Method::PATCH { body::decoded(asked) } else { Ok(Credential::default()) };
-    match read.and_then(|read| read.role_id.text(ROLE_ID_MAP, ROLE_ID_LIST)).and_then(named) {
+pub(super) fn otherwise(said: Credential) -> Answer {
+    match said.role_id.text(ROLE_ID_MAP, ROLE_ID_LIST).and_then(named) {
         Ok(_) => Answer::errors(405, &["unsupported operation"]),
         Err(answer) => answer,
     }
 }
 
-fn credential(asked: &Asked) -> Result<(Material, Material), Answer> {
-    let read = body::decoded(asked)?;
-    let role_id = read.role_id.text(ROLE_ID_MAP, ROLE_ID_LIST)?;
-    let secret_id = read.secret_id.text(SECRET_ID_MAP, SECRET_ID_LIST)?;
+fn both(said: Credential) -> Result<(Material, Material), Answer> {
+    let role_id = said.role_id.text(ROLE_ID_MAP, ROLE_ID_LIST)?;
+    let secret_id = said.secret_id.text(SECRET_ID_MAP, SECRET_ID_LIST)?;
     let role_id = named(role_id)?;
     // OpenBao says this of a known role-id only, and so tells which ones there are.
     let secret_id = present(secret_id).ok_or_else(|| Answer::errors(400, &["missing secret_id"]))?;
@@ -131,7 +127,7 @@ fn named(role_id: Option<Material>) -> Result<Material, Answer> {
 fn present(text: Option<Material>) -> Option<Material> {
     let text = text?;
     // EXPOSE: into a Material again
-    let bare = text.expose().trim_ascii();
+    let bare = text.expose_text().map_or_else(|_| text.expose(), |text| text.trim().as_bytes());
     (!bare.is_empty()).then(|| Material::new(bare.to_vec()))
 }
 

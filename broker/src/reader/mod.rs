@@ -13,19 +13,21 @@
 //! |---|---|
 //! | `GET /v1/<mount>/data/<path>[?version=N]` | KV v2's |
 //! | `GET /v1/<mount>/metadata/<path>`, `LIST` or `?list=true` | KV v2's; a list names what the role may read, and no more |
-//! | `POST /v1/auth/approle/login`, `POST /v1/auth/cert/login` | AppRole's; that of TLS certificates |
+//! | `POST /v1/auth/approle/login`, `POST /v1/auth/cert/login` | AppRole's, by JSON or a form; that of TLS certificates |
 //! | `GET /v1/auth/token/lookup-self`, `POST …/renew-self`, `POST …/revoke-self` | the token's |
 //! | `GET /v1/sys/health`, `seal-status`, `init`, `leader`, `internal/ui/mounts[/<path>]` | the server's |
 //!
 //! | `POST /v1/sys/donjon/records` | many records at once, for Donjon's own driver; OpenBao has no such path |
 //!
 //! Everything else is refused, with OpenBao's status and errors for the same request. It differs on purpose where
-//! OpenBao's message repeats input, or tells a known role from an unknown one; and nothing can be written.
+//! OpenBao's message repeats input, or tells a known role from an unknown one; nothing can be written, and what is sent to
+//! unseal it does nothing. Parameters of media types are not looked at, and there is no body that would not be read.
 
 mod answer;
 mod body;
 mod callers;
 pub mod consumers;
+mod form;
 mod grants;
 mod kv;
 mod listening;

@@ -1,5 +1,6 @@
 //! What was asked: a method, one canonical path, a token. Paths have one spelling before anything is decided on them.
 
+use super::form;
 use donjon_drivers::{material::Material, store::RecordPath};
 use hyper::{HeaderMap, Method, Uri};
 use percent_encoding::percent_decode_str;
@@ -7,7 +8,10 @@ use percent_encoding::percent_decode_str;
 /// A request whose head was understood.
 #[derive(Debug)]
 pub(super) struct Asked {
+    /// The one that is meant: what is read may be asked for with `list` or `scan`.
     pub(super) method: Method,
+    /// `list` or `scan` is no truth value, or both are true.
+    pub(super) unclear: bool,
     pub(super) route: Route,
     /// The path ends as a folder's does.
     pub(super) folder: bool,
@@ -23,26 +27,14 @@ pub(super) struct Asked {
 /// What a path means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Route {
-    Health,
-    SealStatus,
-    Init,
-    Leader,
-    /// To seal it, which nobody may.
-    Seal,
-    /// To unseal it, which is not done here.
-    Unseal,
-    Login,
-    /// With the key of a client's certificate.
-    LoginByKey,
-    LookupSelf,
-    RenewSelf,
-    RevokeSelf,
-    /// All mounts.
-    Mounts,
-    /// The mount of a path.
-    Mount {
-        ours: bool,
-    },
+    /// What the server says of itself.
+    Itself(Itself),
+    /// What is not done here, whoever asks.
+    Sealing(Sealing),
+    Login(By),
+    /// What a token asks about itself.
+    Token(Wish),
+    Mounts(Mounts),
     /// Many records at once.
     Records,
     /// A version of a record; `None` for what is no path of one.
@@ -55,6 +47,46 @@ pub(super) enum Route {
     Unknown,
     /// Outside `/v1/`.
     Outside,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Itself {
+    Health,
+    SealStatus,
+    Init,
+    Leader,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sealing {
+    Seal,
+    Unseal,
+}
+
+/// What one logs in with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// A role-id and a secret-id.
+    AppRole,
+    /// The key of a client's certificate.
+    Key,
+}
+
+/// What a token asks about itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wish {
+    Lookup,
+    Renewal,
+    Revocation,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mounts {
+    All,
+    /// The mount of a path that is in ours.
+    Ours,
+    /// That of another.
+    Other,
 }
 
 /// What a metadata path names.
@@ -79,7 +111,7 @@ pub(super) struct Query {
     pub(super) list: Option<String>,
     /// The first `scan`, as typed: names at every depth.
     pub(super) scan: Option<String>,
-    /// `activecode`, as typed: the status that `sys/health` is to answer with where all is well.
+    /// The first `activecode`, as typed: the status that `sys/health` is to answer with where all is well.
     pub(super) active: Option<String>,
     /// `sealedcode`, as typed: the same where nothing can be read.
     pub(super) sealed: Option<String>,
@@ -111,11 +143,15 @@ pub(super) enum Media {
 
 impl Asked {
     pub(super) fn new(mount: &RecordPath, method: Method, uri: &Uri, headers: &HeaderMap, body: Material) -> Self {
+        let (route, query) = (route(mount, uri.path()), query(uri.query().unwrap_or_default()));
+        let meant = if method == Method::GET { query.meant() } else { Some(method.clone()) };
+        let by_itself = matches!(route, Route::Itself(_) | Route::Sealing(_));
         Self {
-            method,
-            route: route(mount, uri.path()),
+            unclear: meant.is_none(),
+            method: meant.filter(|_| !by_itself).unwrap_or(method),
+            route,
             folder: uri.path().ends_with('/'),
-            query: query(uri.query().unwrap_or_default()),
+            query,
             token: token(headers),
             namespace: namespace(headers),
             media: media(headers),
@@ -123,14 +159,12 @@ impl Asked {
             body,
         }
     }
+}
 
-    /// The method that is meant: what is read may be asked for with `list` or `scan`. `None` where that cannot be.
-    pub(super) fn meant(&self) -> Option<Method> {
-        if self.method != Method::GET {
-            return Some(self.method.clone());
-        }
-        let Query { list, scan, .. } = &self.query;
-        match (truth(list.as_deref())?, truth(scan.as_deref())?) {
+impl Query {
+    /// What a GET with these means; `None` where that cannot be told.
+    fn meant(&self) -> Option<Method> {
+        match (truth(self.list.as_deref())?, truth(self.scan.as_deref())?) {
             (true, true) => None,
             (true, false) => Method::from_bytes(b"LIST").ok(),
             (false, true) => Method::from_bytes(b"SCAN").ok(),
@@ -179,21 +213,22 @@ fn canonical(path: &str) -> Option<String> {
 
 fn known(mount: &RecordPath, path: &str) -> Route {
     match path {
-        "sys/health" => Route::Health,
-        "sys/seal-status" => Route::SealStatus,
-        "sys/init" => Route::Init,
-        "sys/leader" => Route::Leader,
-        "sys/seal" => Route::Seal,
-        "sys/unseal" => Route::Unseal,
-        "auth/approle/login" => Route::Login,
-        "auth/cert/login" => Route::LoginByKey,
-        "auth/token/lookup-self" => Route::LookupSelf,
-        "auth/token/renew-self" => Route::RenewSelf,
-        "auth/token/revoke-self" => Route::RevokeSelf,
-        "sys/internal/ui/mounts" => Route::Mounts,
+        "sys/health" => Route::Itself(Itself::Health),
+        "sys/seal-status" => Route::Itself(Itself::SealStatus),
+        "sys/init" => Route::Itself(Itself::Init),
+        "sys/leader" => Route::Itself(Itself::Leader),
+        "sys/seal" => Route::Sealing(Sealing::Seal),
+        "sys/unseal" => Route::Sealing(Sealing::Unseal),
+        "auth/approle/login" => Route::Login(By::AppRole),
+        "auth/cert/login" => Route::Login(By::Key),
+        "auth/token/lookup-self" => Route::Token(Wish::Lookup),
+        "auth/token/renew-self" => Route::Token(Wish::Renewal),
+        "auth/token/revoke-self" => Route::Token(Wish::Revocation),
+        "sys/internal/ui/mounts" => Route::Mounts(Mounts::All),
         "sys/donjon/records" => Route::Records,
         other => match other.strip_prefix("sys/internal/ui/mounts/") {
-            Some(asked) => Route::Mount { ours: below(mount, asked).is_some() },
+            Some(asked) if below(mount, asked).is_some() => Route::Mounts(Mounts::Ours),
+            Some(_) => Route::Mounts(Mounts::Other),
             None => below(mount, other).map_or(Route::Unknown, in_mount),
         },
     }
@@ -219,15 +254,15 @@ fn in_mount(path: &str) -> Route {
 
 fn query(text: &str) -> Query {
     let mut query = Query::default();
-    for pair in text.split('&') {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let value = percent_decode_str(value).decode_utf8_lossy().into_owned();
-        match name {
-            "version" => query.version.push(value),
-            "list" => query.list = query.list.or(Some(value)),
-            "scan" => query.scan = query.scan.or(Some(value)),
-            "activecode" => query.active = Some(value),
-            "sealedcode" => query.sealed = Some(value),
+    for (name, value) in form::pairs(text.as_bytes()).flatten() {
+        // EXPOSE: an address is no secret
+        let value = String::from_utf8_lossy(value.expose()).into_owned();
+        match name.expose() {
+            b"version" => query.version.push(value),
+            b"list" => query.list = query.list.or(Some(value)),
+            b"scan" => query.scan = query.scan.or(Some(value)),
+            b"activecode" => query.active = query.active.or(Some(value)),
+            b"sealedcode" => query.sealed = query.sealed.or(Some(value)),
             _ => {}
         }
     }
@@ -245,8 +280,8 @@ fn token(headers: &HeaderMap) -> Option<Material> {
 fn media(headers: &HeaderMap) -> Media {
     let said = headers.get(hyper::header::CONTENT_TYPE).map_or(&[][..], |value| value.as_bytes());
     let said = said.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-    // A token, by RFC 9110.
-    let of_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    // A token, by RFC 2045.
+    let of_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`{|}~".contains(byte);
     let token = |text: &[u8]| text.iter().take_while(|byte| of_token(byte)).count();
     match said.split_at(token(said)) {
         (b"", _) => Media::Unclear("mime: no media type"),
@@ -303,6 +338,54 @@ mod tests {
         assert_eq!(of("/v1/donjons/data/kolla/a"), Route::Unknown);
         assert_eq!(of("/v2/donjon/data/kolla/a"), Route::Outside);
         assert_eq!(of("/v1/../v1/donjon/data/kolla/a"), Route::Elsewhere("/v1/v1/donjon/data/kolla/a".into()));
+    }
+
+    #[test]
+    fn a_media_type_is_one_or_says_why_not() {
+        let of = |text: &str| media(&[(hyper::header::CONTENT_TYPE, text.parse().unwrap())].into_iter().collect());
+        assert_eq!(media(&HeaderMap::new()), Media::Unclear("mime: no media type"));
+        for (text, wanted) in [
+            ("application/merge-patch+json", Media::MergePatch),
+            (" Application/Merge-Patch+JSON ; charset=utf-8", Media::MergePatch),
+            ("application/x-www-form-urlencoded;", Media::Form),
+            ("application/{x}", Media::Other),
+            ("json", Media::Other),
+            ("", Media::Unclear("mime: no media type")),
+            ("; charset=utf-8", Media::Unclear("mime: no media type")),
+            ("/json", Media::Unclear("mime: no media type")),
+            ("application json", Media::Unclear("mime: expected slash after first token")),
+            ("application/", Media::Unclear("mime: expected token after slash")),
+            ("application//json", Media::Unclear("mime: expected token after slash")),
+            ("application/json canary", Media::Unclear("mime: unexpected content after media subtype")),
+        ] {
+            assert_eq!(of(text), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_read_may_be_listed_by_a_parameter() {
+        let asked = |address: &str| {
+            let nothing = Material::new(Vec::new());
+            let uri = address.parse().unwrap();
+            let asked = Asked::new(&"donjon".parse().unwrap(), Method::GET, &uri, &HeaderMap::new(), nothing);
+            (asked.method.to_string(), asked.unclear)
+        };
+        let is = |method: &str| (method.to_owned(), false);
+        for (query, wanted) in [
+            ("", is("GET")),
+            ("?list=", is("GET")),
+            ("?list=true&list=canary", is("LIST")),
+            ("?list=f&scan=T", is("SCAN")),
+            ("?l%69st=1", is("LIST")),
+            ("?list=true;&list=0", is("GET")),
+            ("?list=%zz", is("GET")),
+        ] {
+            assert_eq!(asked(&format!("/v1/donjon/metadata/a{query}")), wanted, "{query}");
+        }
+        for query in ["?list=canary", "?scan=2", "?list=1&scan=1"] {
+            assert!(asked(&format!("/v1/donjon/metadata/a{query}")).1, "{query}");
+        }
+        assert_eq!(asked("/v1/sys/health?list=true"), is("GET"));
     }
 
     proptest! {

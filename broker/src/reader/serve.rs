@@ -2,15 +2,14 @@
 
 use super::{
     answer::Answer,
-    body,
+    body::{self, Credential},
     grants::Grants,
-    kv::{self, Wish},
-    login,
+    kv, login,
     lookup::{Lookup, Standing},
     pace::{Pace, Paces, Turn},
     peer::Peer,
     records::{self, Said},
-    request::{Asked, Entry, Media, Namespace, Route},
+    request::{Asked, By, Entry, Itself, Media, Mounts, Namespace, Route, Sealing, Wish},
     roles::Roles,
     sys,
     tokens::{Token, Tokens},
@@ -135,10 +134,9 @@ impl Reader {
                 Turn::StillLater => return Answer::too_fast(),
             }
         }
-        let (known, elsewhere) = (caller.is_some(), asked.namespace == Namespace::Other);
+        let known = caller.is_some();
         let answer = self.answer_in_turn(&served, asked, visit, caller, now).await;
-        if !known && (matches!(answer.status, 400 | 403 | 405 | 415 | 500 | 503) || (elsewhere && answer.status == 404))
-        {
+        if !known && matches!(answer.status, 400 | 403 | 404 | 405 | 415 | 500 | 503) {
             self.paces.refused(peer, moment);
         }
         answer
@@ -160,7 +158,7 @@ impl Reader {
     async fn answer_in_turn(
         &self,
         served: &Served,
-        mut asked: Asked,
+        asked: Asked,
         visit: &Visit,
         caller: Option<Caller>,
         now: i64,
@@ -172,16 +170,10 @@ impl Reader {
         }
         let nobody = About { peer, role: None, act: act(&asked.route), path: None };
         let role = caller.as_ref().map(|caller| &caller.role);
-        let checked = match asked.meant() {
-            Some(method) => {
-                asked.method = method;
-                malformed(&asked, standing)
-            }
-            None => Err(Answer::errors(400, &[])),
+        let said = match well_formed(&asked) {
+            Ok(said) => said,
+            Err(answer) => return self.seen(&About { role, ..nobody }, Outcome::Refused, answer),
         };
-        if let Err(answer) = checked {
-            return self.seen(&About { role, ..nobody }, Outcome::Refused, answer);
-        }
         if standing == Standing::Sealed {
             return self.seen(&nobody, Outcome::Failed, Answer::errors(503, &["Vault is sealed"]));
         }
@@ -195,13 +187,18 @@ impl Reader {
         if let Some(answer) = impossible(&asked) {
             return self.seen(&meant, Outcome::Refused, answer);
         }
-        let by_role = asked.route == Route::Login && !matches!(asked.method.as_str(), "LIST" | "SCAN");
-        if by_role || (asked.route == Route::LoginByKey && served.takes_keys) {
-            return self.login(served, &asked, peer, now).await;
+        let by = match (&asked.route, asked.method.as_str()) {
+            (Route::Login(By::AppRole), "LIST" | "SCAN") => None,
+            (Route::Login(By::Key), _) if !served.takes_keys => None,
+            (Route::Login(by), _) => Some(*by),
+            _ => None,
+        };
+        if let Some(by) = by {
+            return self.login(served, by, &asked.method, said, peer, now).await;
         }
         let caller = match caller {
             Some(caller) => caller,
-            None if asked.route == Route::Mounts && asked.token.is_none() => return sys::mounts(None),
+            None if asked.route == Route::Mounts(Mounts::All) && asked.token.is_none() => return sys::mounts(None),
             None => return self.seen(&nobody, Outcome::Refused, Answer::stranger()),
         };
         let role = &caller.role;
@@ -215,37 +212,29 @@ impl Reader {
                 let answer = self.records(served, peer, role, &asked).await;
                 self.arrived(visit, &caller, answer)
             }
-            Route::Health
-            | Route::SealStatus
-            | Route::Init
-            | Route::Leader
-            | Route::Seal
-            | Route::Unseal
-            | Route::Login
-            | Route::LoginByKey
-            | Route::LookupSelf
-            | Route::RenewSelf
-            | Route::RevokeSelf
-            | Route::Mounts
-            | Route::Mount { .. }
+            Route::Itself(_)
+            | Route::Sealing(_)
+            | Route::Login(_)
+            | Route::Token(_)
+            | Route::Mounts(_)
             | Route::Elsewhere(_)
             | Route::Unknown
             | Route::Outside => self.about_tokens(served, peer, &caller, &asked, now).await,
         }
     }
 
-    async fn login(&self, served: &Served, asked: &Asked, peer: &Peer, now: i64) -> Answer {
-        if !matches!(asked.method, Method::POST | Method::PUT) {
+    async fn login(&self, served: &Served, by: By, method: &Method, said: Credential, peer: &Peer, now: i64) -> Answer {
+        if !matches!(*method, Method::POST | Method::PUT) {
             let about = About { peer, role: None, act: Act::Login, path: None };
-            let answer = match asked.route == Route::LoginByKey {
-                true => Answer::errors(405, &[UNSUPPORTED]),
-                false => login::otherwise(asked),
+            let answer = match by {
+                By::Key => Answer::errors(405, &[UNSUPPORTED]),
+                By::AppRole => login::otherwise(said),
             };
             return self.seen(&about, Outcome::Refused, answer);
         }
-        let (role, outcome, answer) = match asked.route == Route::LoginByKey {
-            true => login::login_by_key(&served.roles, &mut self.tokens(), peer, now),
-            false => login::login(&served.roles, &mut self.tokens(), asked, peer, now),
+        let (role, outcome, answer) = match by {
+            By::Key => login::login_by_key(&served.roles, &mut self.tokens(), peer, now),
+            By::AppRole => login::login(&served.roles, &mut self.tokens(), said, peer, now),
         };
         let (outcome, answer) = self.durable(outcome, answer).await;
         self.seen(&About { peer, role, act: Act::Login, path: None }, outcome, answer)
@@ -288,12 +277,12 @@ impl Reader {
 
     async fn metadata(&self, served: &Served, peer: &Peer, role: &RoleName, entry: &Entry, asked: &Asked) -> Answer {
         let path = record(&asked.route);
-        let (outcome, answer) = match (kv::wish(&asked.method), entry) {
-            (Some(Wish::Names), entry) => kv::names(served.lookup.as_ref(), &served.grants, role, entry).await,
-            (Some(Wish::Versions), Entry::Named(path)) if kv::granted(&served.grants, role, Some(path)).is_some() => {
+        let (outcome, answer) = match (asked.method.as_str(), entry) {
+            ("LIST", entry) => kv::names(served.lookup.as_ref(), &served.grants, role, entry).await,
+            ("GET", Entry::Named(path)) if kv::granted(&served.grants, role, Some(path)).is_some() => {
                 kv::versions(served.lookup.as_ref(), path).await
             }
-            (Some(Wish::Versions) | None, _) => (Outcome::Refused, Answer::denied()),
+            _ => (Outcome::Refused, Answer::denied()),
         };
         self.seen(&About { peer, role: Some(role), act: Act::List, path }, outcome, answer)
     }
@@ -320,17 +309,17 @@ impl Reader {
         let writes = matches!(asked.method, Method::POST | Method::PUT);
         let token = caller.token.as_ref();
         let (outcome, answer) = match (&asked.route, token, served.roles.named(&caller.role)) {
-            (Route::LookupSelf, Some((shown, token)), _) if reads => (Outcome::Done, login::lookup(shown, token, now)),
-            (Route::Mounts, ..) if reads => (Outcome::Done, sys::mounts(Some(&self.mount))),
-            (Route::Mount { ours: true }, ..) if reads => (Outcome::Done, sys::mount(&self.mount)),
-            (Route::Mount { ours: false }, ..) if reads => (Outcome::Refused, Answer::errors(403, &[PREFLIGHT])),
-            (Route::RenewSelf, Some((shown, token)), Some(role)) if writes => {
+            (Route::Token(Wish::Lookup), Some((shown, token)), _) if reads => {
+                (Outcome::Done, login::lookup(shown, token, now))
+            }
+            (Route::Mounts(Mounts::All), ..) if reads => (Outcome::Done, sys::mounts(Some(&self.mount))),
+            (Route::Mounts(Mounts::Ours), ..) if reads => (Outcome::Done, sys::mount(&self.mount)),
+            (Route::Mounts(Mounts::Other), ..) if reads => (Outcome::Refused, Answer::errors(403, &[PREFLIGHT])),
+            (Route::Token(Wish::Renewal), Some((shown, token)), Some(role)) if writes => {
                 login::renew(&mut self.tokens(), role, shown, token, now)
             }
-            (Route::RevokeSelf, Some((_, token)), _) if writes => login::revoke(&mut self.tokens(), token),
-            (Route::LookupSelf | Route::RenewSelf | Route::RevokeSelf, None, _) => {
-                (Outcome::Refused, Answer::stranger())
-            }
+            (Route::Token(Wish::Revocation), Some((_, token)), _) if writes => login::revoke(&mut self.tokens(), token),
+            (Route::Token(_), None, _) => (Outcome::Refused, Answer::stranger()),
             _ => (Outcome::Refused, Answer::denied()),
         };
         let (outcome, answer) = match keeps(&asked.route) {
@@ -400,19 +389,11 @@ fn record(route: &Route) -> Option<&RecordPath> {
         Route::Data(path) => path.as_ref(),
         Route::Metadata(Entry::Named(path) | Entry::Folder(path)) => Some(path),
         Route::Metadata(Entry::Root | Entry::Unnamed)
-        | Route::Health
-        | Route::SealStatus
-        | Route::Init
-        | Route::Leader
-        | Route::Seal
-        | Route::Unseal
-        | Route::Login
-        | Route::LoginByKey
-        | Route::LookupSelf
-        | Route::RenewSelf
-        | Route::RevokeSelf
-        | Route::Mounts
-        | Route::Mount { .. }
+        | Route::Itself(_)
+        | Route::Sealing(_)
+        | Route::Login(_)
+        | Route::Token(_)
+        | Route::Mounts(_)
         | Route::Records
         | Route::Elsewhere(_)
         | Route::Unknown
@@ -422,52 +403,55 @@ fn record(route: &Route) -> Option<&RecordPath> {
 
 /// What needs no token, and tells nothing of secrets: no line is written of it.
 fn open_to_all(asked: &Asked, standing: Standing, now: i64) -> Option<Answer> {
+    if asked.route == Route::Outside {
+        return Some(Answer::missing());
+    }
+    let by_itself = matches!(asked.route, Route::Itself(_) | Route::Sealing(_));
+    if by_itself && asked.namespace != Namespace::Unnamed {
+        return Some(Answer::errors(400, &["operation unavailable in namespaces"]));
+    }
+    if by_itself && asked.unclear {
+        return Some(Answer::errors(400, &[]));
+    }
     let answer = match &asked.route {
-        Route::Outside => return Some(Answer::missing()),
-        Route::Elsewhere(path) => return Some(Answer::elsewhere(path.clone())),
-        Route::Health => sys::health(now, standing, &asked.query),
-        Route::SealStatus => sys::seal_status(standing),
-        Route::Init => sys::init(),
-        Route::Leader => sys::leader(),
-        Route::Seal
-        | Route::Unseal
-        | Route::Login
-        | Route::LoginByKey
-        | Route::LookupSelf
-        | Route::RenewSelf
-        | Route::RevokeSelf
-        | Route::Mounts
-        | Route::Mount { .. }
+        Route::Elsewhere(path) if !asked.unclear => return Some(Answer::elsewhere(path.clone())),
+        Route::Sealing(Sealing::Unseal) if matches!(asked.method, Method::POST | Method::PUT) => {
+            return Some(sys::unseal(&asked.body, standing));
+        }
+        Route::Sealing(Sealing::Unseal) => return Some(Answer::unsupported()),
+        Route::Itself(Itself::Health) => sys::health(now, standing, &asked.query),
+        Route::Itself(Itself::SealStatus) => sys::seal_status(standing),
+        Route::Itself(Itself::Init) => sys::init(),
+        Route::Itself(Itself::Leader) => sys::leader(),
+        Route::Sealing(Sealing::Seal)
+        | Route::Login(_)
+        | Route::Token(_)
+        | Route::Mounts(_)
         | Route::Data(_)
         | Route::Metadata(_)
         | Route::Records
-        | Route::Unknown => return None,
+        | Route::Elsewhere(_)
+        | Route::Unknown
+        | Route::Outside => return None,
     };
-    if asked.meant().is_none() {
-        return Some(Answer::errors(400, &[]));
-    }
-    let heads = asked.method == Method::HEAD && asked.route == Route::Health;
-    if asked.method != Method::GET && !heads {
-        return Some(Answer::unsupported());
-    }
-    Some(match asked.namespace {
-        Namespace::Unnamed => answer,
-        Namespace::Root | Namespace::Other => Answer::errors(400, &["operation unavailable in namespaces"]),
-    })
+    let heads = asked.method == Method::HEAD && asked.route == Route::Itself(Itself::Health);
+    Some(if asked.method == Method::GET || heads { answer } else { Answer::unsupported() })
 }
 
-/// What is refused whoever asks, and even where nothing can be read: it is no request.
-fn malformed(asked: &Asked, standing: Standing) -> Result<(), Answer> {
-    match (asked.method.as_str(), &asked.route, asked.media) {
-        ("POST" | "PUT", Route::Unseal, _) => Err(sys::unseal(&asked.body, standing)),
-        (_, Route::Unseal, _) => Err(Answer::unsupported()),
-        ("PATCH", _, Media::Unclear(why)) => Err(Answer::errors(400, &[why])),
+/// What the body says, of a request that is one. What is none is refused whoever asks, and even where nothing can be read.
+fn well_formed(asked: &Asked) -> Result<Credential, Answer> {
+    if asked.unclear {
+        return Err(Answer::errors(400, &[]));
+    }
+    let seals = asked.route == Route::Sealing(Sealing::Seal);
+    match (asked.method.as_str(), asked.media) {
+        ("PATCH", Media::Unclear(why)) => Err(Answer::errors(400, &[why])),
         // Theirs goes on with what was said.
-        ("PATCH", _, Media::Form | Media::Other) => Err(Answer::errors(415, &[NO_PATCH])),
-        ("PATCH", Route::Seal, _) => body::decoded(asked).and_then(|_| Err(Answer::unsupported())),
-        ("POST" | "PUT" | "PATCH", ..) => body::decoded(asked).map(drop),
-        (_, Route::Seal, _) => Err(Answer::unsupported()),
-        ("GET" | "HEAD" | "DELETE" | "LIST" | "SCAN" | "OPTIONS", ..) => Ok(()),
+        ("PATCH", Media::Form | Media::Other) => Err(Answer::errors(415, &[NO_PATCH])),
+        ("PATCH", _) if seals => body::credential(asked).and_then(|_| Err(Answer::unsupported())),
+        ("POST" | "PUT" | "PATCH", _) => body::credential(asked),
+        _ if seals => Err(Answer::unsupported()),
+        ("GET" | "HEAD" | "DELETE" | "LIST" | "SCAN" | "OPTIONS", _) => Ok(Credential::default()),
         _ => Err(Answer::unsupported()),
     }
 }
@@ -479,31 +463,27 @@ fn impossible(asked: &Asked) -> Option<Answer> {
             Some(Answer::errors(400, &["cannot write to a path ending in '/'"]))
         }
         ("OPTIONS", _) => Some(Answer::errors(400, &["cannot handle internal-only request operation"])),
-        ("GET", Route::Mounts | Route::Mount { .. }) => None,
-        ("LIST" | "SCAN", Route::Mounts) => Some(Answer::errors(404, &["unsupported path"])),
-        (_, Route::Mounts | Route::Mount { .. }) => Some(Answer::errors(405, &[UNSUPPORTED])),
+        ("GET", Route::Mounts(_)) => None,
+        ("LIST" | "SCAN", Route::Mounts(Mounts::All)) => Some(Answer::errors(404, &["unsupported path"])),
+        (_, Route::Mounts(_)) => Some(Answer::errors(405, &[UNSUPPORTED])),
         _ => None,
     }
 }
 
 /// Whether the answer stands on something that is written for good.
 fn keeps(route: &Route) -> bool {
-    matches!(route, Route::Login | Route::LoginByKey | Route::RenewSelf | Route::RevokeSelf)
+    matches!(route, Route::Login(_) | Route::Token(Wish::Renewal | Wish::Revocation))
 }
 
 fn act(route: &Route) -> Act {
     match route {
-        Route::Login | Route::LoginByKey => Act::Login,
+        Route::Login(_) => Act::Login,
         Route::Metadata(_) => Act::List,
-        Route::LookupSelf | Route::RenewSelf | Route::RevokeSelf | Route::Mounts | Route::Mount { .. } => Act::Token,
+        Route::Token(_) | Route::Mounts(_) => Act::Token,
         Route::Data(_)
         | Route::Records
-        | Route::Health
-        | Route::SealStatus
-        | Route::Init
-        | Route::Leader
-        | Route::Seal
-        | Route::Unseal
+        | Route::Itself(_)
+        | Route::Sealing(_)
         | Route::Elsewhere(_)
         | Route::Unknown
         | Route::Outside => Act::Read,

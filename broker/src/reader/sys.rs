@@ -1,10 +1,12 @@
 //! What the server says of itself, to anyone.
 
 use super::{answer::Answer, body, lookup::Standing, request::Query};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use donjon_drivers::{material::Material, store::RecordPath};
-use serde::{Deserialize, Serialize};
+use serde::{Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
+use zeroize::Zeroizing;
 
 #[derive(Serialize)]
 struct Health {
@@ -138,38 +140,66 @@ pub(super) fn seal_status(standing: Standing) -> Answer {
     })
 }
 
-#[derive(Deserialize)]
-struct Unsealing<'a> {
-    #[serde(borrow, default, alias = "Key")]
-    key: Option<&'a RawValue>,
-    #[serde(default, alias = "Reset")]
-    reset: bool,
+/// What is said to whoever would unseal it. Nothing is unsealed here: who has a key has come to the wrong door, and hears so in
+/// the words for a wrong one.
+pub(super) fn unseal(sent: &Material, standing: Standing) -> Answer {
+    let (key, resets) = match unsealing(sent) {
+        Ok(asked) => asked,
+        Err(why) => return Answer::errors(400, &[why]),
+    };
+    match (standing, resets, key) {
+        (Standing::Open, true, _) => Answer::errors(400, &["vault is unsealed"]),
+        (Standing::Sealed, true, _) => seal_status(standing),
+        (_, false, Key::Absent) => Answer::errors(400, &[NO_KEY]),
+        (_, false, Key::Odd) => Answer::errors(400, &[ODD_KEY]),
+        (Standing::Sealed, false, Key::Formed) => Answer::errors(400, &[WRONG_KEY]),
+        (Standing::Open, false, Key::Formed) => seal_status(standing),
+    }
 }
 
-/// What is said to whoever would unseal it. Nothing is unsealed here, and the key is not even looked at: who has one has come to the
-/// wrong door.
-pub(super) fn unseal(sent: &Material, standing: Standing) -> Answer {
+/// A key as it looks.
+#[derive(Clone, Copy)]
+enum Key {
+    Absent,
+    /// In hexadecimal digits or base64.
+    Formed,
+    Odd,
+}
+
+/// The key, and whether what was given so far is to be forgotten. Names are of any case, as Go reads them.
+fn unsealing(sent: &Material) -> Result<(Key, bool), &'static str> {
     // EXPOSE: parsed in place
-    let sent = match sent.expose().trim_ascii() {
-        b"" | b"null" => b"{}",
-        sent => sent,
+    let sent = sent.expose().trim_ascii();
+    let fields: BTreeMap<&str, &RawValue> = match sent {
+        b"" | b"null" => BTreeMap::new(),
+        [b'{', ..] => serde_json::from_slice(sent).map_err(|error| body::broken(&error))?,
+        // Of what is no object, theirs tells first whether it is JSON at all.
+        _ => {
+            let broken = serde_json::from_slice::<IgnoredAny>(sent).err();
+            return Err(broken.map_or(body::UNDECODED, |error| body::broken(&error)));
+        }
     };
-    let asked: Unsealing<'_> = match serde_json::from_slice(sent) {
-        // A list can be read as a structure, too.
-        Ok(asked) if sent.starts_with(b"{") => asked,
-        Ok(_) => return Answer::errors(400, &[body::NO_OBJECT]),
-        Err(error) => return Answer::errors(400, &[body::broken(&error)]),
-    };
-    let key = match asked.key.map(RawValue::get) {
-        None | Some("null" | "\"\"") => false,
-        Some(key) if key.starts_with('"') => true,
-        Some(_) => return Answer::errors(400, &[body::NO_OBJECT]),
-    };
-    match (standing, asked.reset, key) {
-        (Standing::Open, true, _) => Answer::errors(400, &["vault is unsealed"]),
-        (_, false, false) => Answer::errors(400, &[NO_KEY]),
-        (Standing::Sealed, false, true) => Answer::errors(400, &[WRONG_KEY]),
-        (Standing::Open, false, true) | (Standing::Sealed, true, _) => seal_status(standing),
+    let (mut key, mut resets) = (Key::Absent, false);
+    for (name, value) in fields {
+        let is = |wanted: &str| name.eq_ignore_ascii_case(wanted);
+        match value.get() {
+            "null" => {}
+            truth @ ("true" | "false") if is("reset") => resets = truth == "true",
+            "true" | "false" if is("migrate") => {}
+            "\"\"" if is("key") => key = Key::Absent,
+            text if is("key") && text.starts_with('"') => key = looked_at(text.trim_matches('"')),
+            _ if is("key") || is("reset") || is("migrate") => return Err(body::UNDECODED),
+            _ => {}
+        }
+    }
+    Ok((key, resets))
+}
+
+fn looked_at(key: &str) -> Key {
+    let digits = key.len().is_multiple_of(2) && key.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match digits || BASE64_STANDARD.decode(key).map(Zeroizing::new).is_ok() {
+        true => Key::Formed,
+        false => Key::Odd,
     }
 }
 
@@ -214,4 +244,5 @@ fn mount_of(path: Option<String>) -> MountOf {
 const VERSION: &str = concat!("donjon-", env!("CARGO_PKG_VERSION"));
 const NAME: &str = "donjon";
 const NO_KEY: &str = "'key' must be specified in request body as JSON, or 'reset' set to true";
+const ODD_KEY: &str = "'key' must be a valid hex or base64 string";
 const WRONG_KEY: &str = "unseal failed, invalid key";

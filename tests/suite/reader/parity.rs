@@ -148,6 +148,11 @@ fn of_others() -> Vec<Asked> {
             ("PUT", "", Some("{\"key\":5}"), Shortened),
             ("PUT", "", Some("{\"key\":\"\"}"), All),
             ("PUT", FORM, Some("key=canary"), Shortened),
+            ("PUT", "", Some("{\"KEY\":\"canary!\"}"), All),
+            ("PUT", "", Some("{\"key\":null,\"other\":5}"), All),
+            ("PUT", "", Some("{\"migrate\":5}"), Shortened),
+            ("POST", "", Some("{\"reset\":null}"), All),
+            ("POST", "", Some("[1,2"), All),
         ] {
             add(method, "sys/unseal", kind, body, compared);
         }
@@ -161,6 +166,9 @@ fn of_others() -> Vec<Asked> {
                 add(method, path, "", None, All);
             }
             add("PATCH", path, PATCH, None, All);
+            for asked in ["list=true", "scan=true", "list=canary"] {
+                add("GET", &format!("{path}?{asked}"), "", None, All);
+            }
         }
         for method in ["GET", "LIST"] {
             add(method, "auth/approle/login", "", None, All);
@@ -240,6 +248,12 @@ fn requests() -> Vec<Asked> {
         add("GET", record, &[(name, value)], None, All);
     }
     for value in ["", "/", "root", "team"] {
+        for (method, path) in
+            [("PUT", "sys/unseal"), ("GET", "sys/unseal"), ("GET", "sys/seal"), ("POST", "sys/health")]
+        {
+            add(method, &format!("/v1/{path}"), &[("X-Vault-Namespace", value)], None, All);
+        }
+        add("GET", "/v1/sys/health?list=canary", &[("X-Vault-Namespace", value)], None, All);
         add("GET", record, &[good[0], ("X-Vault-Namespace", value)], None, All);
         add("GET", "/v1/sys/health", &[("X-Vault-Namespace", value)], None, All);
         add("POST", LOGIN, &[("X-Vault-Namespace", value)], Some(r#"{"role_id":"x","secret_id":"y"}"#), All);
@@ -272,6 +286,11 @@ fn requests() -> Vec<Asked> {
     add("GET", "/v1/sys/init", &[], None, All);
     add("GET", "/v1/sys/leader", &[], None, All);
     add("PUT", "/v1/sys/seal", &good, None, All);
+    for path in ["/v1//{mount}/data/x", "/v1/{mount}/./data/x", "/v1//sys/health"] {
+        for query in ["?list=canary", "?list=1", "?list=true;x", "?l%69st=true", "?list=%zz"] {
+            add("GET", &format!("{path}{query}"), &[], None, All);
+        }
+    }
     for headers in [&good[..], &[], &[("X-Vault-Token", "wrong")]] {
         let all = if headers == good { Mount } else { All };
         add("GET", "/v1/sys/internal/ui/mounts", headers, None, all);
@@ -298,6 +317,7 @@ fn requests() -> Vec<Asked> {
         r#"{"role_id":"{role_id}","secret_id":"wrong"}"#,
         r#"{"role_id":"wrong","secret_id":"{secret_id}"}"#,
         r#"{"role_id":" {role_id}\n","secret_id":"\t{secret_id} "}"#,
+        "{\"role_id\":\"\u{a0}{role_id}\u{85}\",\"secret_id\":\"{secret_id}\u{2028}\"}",
         r#"{"role_id":" ","secret_id":"{secret_id}"}"#,
         RIGHT,
     ] {
@@ -331,7 +351,7 @@ fn requests() -> Vec<Asked> {
         "[]",
     ] {
         for kind in [FORM, "Application/X-WWW-Form-URLEncoded; charset=utf-8", "text/plain"] {
-            add("POST", LOGIN, &[("Content-Type", kind)], Some(body), Shortened);
+            add(if kind == FORM { "PUT" } else { "POST" }, LOGIN, &[("Content-Type", kind)], Some(body), Shortened);
             // Theirs locks a role out after five failures in a row.
             add("POST", LOGIN, &[], Some(RIGHT), All);
         }
