@@ -155,7 +155,7 @@ pub fn rewrite(
             Some(stored) => Ok((stored, true)),
             None => name(service, &option).ok_or(NO_NAME).map(|name| (name, false)),
         });
-        match found.and_then(|found| movable(&option, places.driver, entry, (&entries, &lines)).map(|()| found)) {
+        match found.and_then(|found| movable(&option, places.driver, entry, &entries, &lines).map(|()| found)) {
             Ok((name, linked)) => {
                 moved.push(Moved { option, name, value: entry.value.duplicate(), line: entry.line, linked });
             }
@@ -200,7 +200,8 @@ fn movable(
     option: &OptionName,
     driver: Driver<'_>,
     entry: &Entry,
-    (all, lines): (&[Entry], &[&str]),
+    all: &[Entry],
+    lines: &[&str],
 ) -> Result<(), &'static str> {
     let value = entry.value.expose(); // EXPOSE: looked at
     let same = |other: &&Entry| other.section.eq_ignore_ascii_case(&entry.section) && other.key == entry.key;
