@@ -98,6 +98,20 @@ async fn a_body_of_an_unknown_character_set_is_an_error() {
     assert!(matches!(made.unwrap_err()[..], [OpenError::Source { .. }]));
 }
 
+/// Guessing, it takes some ASCII for UTF-16, cannot read that, and goes on without the source.
+#[tokio::test]
+async fn ascii_whose_type_is_not_said_is_ascii() {
+    let scene = Scene::new();
+    for (text, goes_on) in [("[DEFAULT]\nmy-opt=#]'\"\u{1c}\n\t\\\n", true), ("[DEFAULT]\nmy-opt=#]'\"\n\t\\\n", false)]
+    {
+        let case = Case { served: vec![served(text, None, 200)], ..case(Kind::text(), false, REMOTE) };
+        let (told, made) = both(&case, &scene).await;
+        let without = format!("{told:?}").contains("could not load configuration from 's'");
+        assert!(told.opened.is_none() && without == goes_on, "{text:?}: {told:?}");
+        assert!(made.is_ok(), "{text:?}: {made:?}");
+    }
+}
+
 /// Python takes digits of every script for digits. In a port or a size they are a mistake, or a trick.
 #[tokio::test]
 async fn digits_are_ascii() {

@@ -216,8 +216,9 @@ fn remote_group(chance: &mut Chance, case: &mut Case, name: &str) -> String {
         2 => Some("application/octet-stream; charset=\"ISO-8859-1\"".to_owned()),
         _ => Some("text/plain; charset=utf-8".to_owned()),
     };
-    // Without a type the original guesses: only what nobody can guess wrongly.
-    let content = if content_type.is_none() && !content.is_ascii() { b"[DEFAULT]\na = 1\n".to_vec() } else { content };
+    // Without a type the original guesses: only what nobody can guess wrongly. With a control character it takes ASCII for UTF-16.
+    let plain = content.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\n' | b'\t'));
+    let content = if content_type.is_none() && !plain { b"[DEFAULT]\na = 1\n".to_vec() } else { content };
     let status = if chance.once_in(20) { *chance.of(&[404, 500, 403]) } else { 200 };
     case.served.push(Served { path: path.clone(), status, content_type, content: hex::encode(content) });
     match chance.below(24) {
