@@ -167,7 +167,7 @@ fn broken() -> Vec<(String, String)> {
 }
 
 /// Those of [`broken`] that it reads all the same.
-pub(super) const ODD: [&str; 2] = ["nameless", "undated"];
+pub(super) const ODD: [&str; 3] = ["key", "nameless", "undated"];
 
 /// The names of records that castellan cannot read, and of [`ODD`].
 pub(super) fn broken_names() -> Vec<String> {
