@@ -1,6 +1,9 @@
 //! Names with everything in them: a change reaches the named account and no other.
 
-use super::scene::{ADMIN, ADMIN_VALUE, account, declare, driver, material, start, survey};
+use super::{
+    redis::KEEPER,
+    scene::{ADMIN, ADMIN_VALUE, account, declare, driver, material, start, survey},
+};
 use donjon_drivers::target::{Account, Admin, Login, Target, TargetError, keystone as target, rabbitmq, redis};
 use donjon_tests::{
     keystone::{self, Keystone, Setup},
@@ -149,8 +152,6 @@ async fn a_user_of_rabbitmq_is_changed_alone() {
         assert_eq!(stored().await, before);
     }
 }
-
-const KEEPER: &str = "user keeper on >keeper-value-1 ~* &* +@all";
 
 /// What a Redis has of each user.
 fn users(server: &Redis) -> Stored {

@@ -15,7 +15,7 @@ use donjon_tests::{
 };
 use std::{net::TcpStream, time::Duration};
 
-const KEEPER: &str = "user keeper on >keeper-value-1 ~* &* +@all";
+pub(super) const KEEPER: &str = "user keeper on >keeper-value-1 ~* &* +@all";
 const APP: &str = "user app on >current-1 ~app:* +@read +@connection";
 
 fn driver(servers: &[&Redis]) -> Driver {

@@ -21,20 +21,20 @@ pub(super) async fn declare(
     account: &Account,
     values: &[&Material],
 ) -> Result<(), TargetError> {
+    let left = |node: &Node, why: &str| {
+        let what = format!("{account} is left as it is: {why}");
+        Err(TargetError::Unable { node: node.name.clone(), what })
+    };
     let unfit = unfit(account, values).or_else(|| sentinel::unfit(target, values));
     if let (Some(why), Some(node)) = (unfit, target.nodes.first()) {
-        return Err(TargetError::Unable {
-            node: node.name.clone(),
-            what: format!("{account} is left as it is: {why}"),
-        });
+        return left(node, why);
     }
     let mut opened = Vec::new();
     for node in &target.nodes {
         let mut connection = target.administer(node, admin).await?;
         let memory = Memory::of(&mut connection).await.map_err(|fault| fault.at(node))?;
         if let Some(why) = memory.refusal() {
-            let what = format!("{account} is left as it is: {why}");
-            return Err(TargetError::Unable { node: node.name.clone(), what });
+            return left(node, why);
         }
         opened.push((node, connection, memory));
     }
