@@ -49,6 +49,13 @@ pub(super) enum Route {
     Outside,
 }
 
+impl Route {
+    /// Whether it is about the server as a whole: in no namespace, and with no other method than the one that was sent.
+    pub(super) fn is_of_server(&self) -> bool {
+        matches!(self, Self::Itself(_) | Self::Sealing(_))
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Itself {
     Health,
@@ -145,10 +152,9 @@ impl Asked {
     pub(super) fn new(mount: &RecordPath, method: Method, uri: &Uri, headers: &HeaderMap, body: Material) -> Self {
         let (route, query) = (route(mount, uri.path()), query(uri.query().unwrap_or_default()));
         let meant = if method == Method::GET { query.meant() } else { Some(method.clone()) };
-        let by_itself = matches!(route, Route::Itself(_) | Route::Sealing(_));
         Self {
             unclear: meant.is_none(),
-            method: meant.filter(|_| !by_itself).unwrap_or(method),
+            method: meant.filter(|_| !route.is_of_server()).unwrap_or(method),
             route,
             folder: uri.path().ends_with('/'),
             query,

@@ -406,11 +406,11 @@ fn open_to_all(asked: &Asked, standing: Standing, now: i64) -> Option<Answer> {
     if asked.route == Route::Outside {
         return Some(Answer::missing());
     }
-    let by_itself = matches!(asked.route, Route::Itself(_) | Route::Sealing(_));
-    if by_itself && asked.namespace != Namespace::Unnamed {
+    let of_server = asked.route.is_of_server();
+    if of_server && asked.namespace != Namespace::Unnamed {
         return Some(Answer::errors(400, &["operation unavailable in namespaces"]));
     }
-    if by_itself && asked.unclear {
+    if of_server && asked.unclear {
         return Some(Answer::errors(400, &[]));
     }
     let answer = match &asked.route {
