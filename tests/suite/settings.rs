@@ -1,7 +1,10 @@
 //! `donjon config`: what a service would see, where it comes from, and what is not shown.
 
-use donjon_tests::{donjon::Donjon, tools};
-use std::{os::unix::fs::MetadataExt, path::PathBuf};
+use donjon_tests::{
+    donjon::{Donjon, Ran},
+    tools,
+};
+use std::{os::unix::fs::MetadataExt, path::PathBuf, process::Command};
 
 const SECRET: &str = "pa$s%word-4711";
 
@@ -257,6 +260,59 @@ fn what_is_wired_is_read_as_a_user_of_the_roles_group() {
     assert!(std::fs::read_to_string(&file).unwrap().contains("canary-1"));
     let found = std::fs::metadata(&file).unwrap();
     assert_eq!((found.mode() & 0o777, found.uid(), found.gid()), (0o640, 0, 1));
+}
+
+/// Runs a command where `/etc/group` has other lines.
+fn among_groups(donjon: &Donjon, groups: &[&str], arguments: &[&str]) -> Ran {
+    let text = std::fs::read_to_string("/etc/group").unwrap();
+    let of = |line: &str| line.split(':').next().map(str::to_owned);
+    let kept = text.lines().filter(|line| !groups.iter().any(|changed| of(changed) == of(line)));
+    let lines: Vec<&str> = kept.chain(groups.iter().copied()).collect();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    donjon_drivers::fs::replace(file.path(), (lines.join("\n") + "\n").as_bytes()).unwrap();
+    let command = donjon.command(arguments);
+    let mut within = Command::new("unshare");
+    within.args(["--mount", "sh", "-c", "mount --bind \"$0\" /etc/group && exec \"$@\""]).arg(file.path());
+    within.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => within.env(name, value),
+            None => within.env_remove(name),
+        };
+    }
+    Ran::of(arguments, within.output().unwrap())
+}
+
+#[test]
+fn what_is_wired_is_read_with_all_groups_of_the_services_user() {
+    let donjon = Donjon::new();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    let folder = tempfile::Builder::new().permissions(open).tempdir().unwrap();
+    let file = folder.path().join("nova.conf");
+    donjon_drivers::fs::replace(&file, b"[api_database]\nconnection = mysql://u:canary-1@h/d\n").unwrap();
+    std::os::unix::fs::chown(&file, Some(0), Some(2)).unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+    let socket = folder.path().join("s").display().to_string();
+    let describe = |group: &str| {
+        let role = format!("{{reads: [nova.api_database.connection], groups: [{group}]}}");
+        donjon.describe(&format!("deployment: default\nlookup_socket: {socket}\nroles: {{nova: {role}}}\n"));
+    };
+    describe("daemon");
+    donjon.run(&["up", "--store", "file"]).ok();
+    let wire = ["wire", "oslo", "--service", "nova", "--config", file.to_str().unwrap()];
+    // The control: the file is for another group than its own.
+    let refused = among_groups(&donjon, &["bin:x:2:"], &wire).failed(3);
+    assert!(refused.contains("the service's own user (1) cannot read"), "{refused}");
+    let undo = [&wire[..], &["--undo"]].concat();
+    let given = "bin:x:2:games,daemon";
+    among_groups(&donjon, &[given], &wire).ok();
+    assert!(!std::fs::read_to_string(&file).unwrap().contains("canary"));
+    donjon.run(&undo).ok();
+    assert!(std::fs::read_to_string(&file).unwrap().contains("canary-1"));
+    // The group of the role is given to its user as well, and is nobody's own.
+    describe("operator");
+    let done = among_groups(&donjon, &[given, "operator:x:37:daemon"], &wire).ok();
+    assert!(!done.contains("is read as this user"), "{done}");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! `donjon wire oslo`: a service's secrets out of its own file and into the store, to be undone until confirmed.
 
-use super::proof;
+use super::proof::{self, Login};
 use crate::{
-    callers::{Accounts, User},
+    callers::Accounts,
     cli::{Context, show},
     config,
     failure::{Exit, Failure},
@@ -180,7 +180,7 @@ impl Oslo {
     }
 
     /// Whom the service runs as, where that is known and this process can become it.
-    fn user(&self, deployment: &Deployment) -> Option<User> {
+    fn login(&self, deployment: &Deployment) -> Option<Login> {
         proof::user_of_service(&self.config, self.role(deployment)?, &Accounts::of_this_host())
     }
 
@@ -248,8 +248,8 @@ impl Oslo {
 
     /// Reads the new file as the service will, and compares: as its own user where its role names one and this one may become it.
     fn prove(&self, context: &Context, deployment: &Deployment, moved: &[Moved]) -> Result<(), Failure> {
-        if let Some(user) = self.user(deployment) {
-            return proof::reads(user, &self.config, moved);
+        if let Some(login) = self.login(deployment) {
+            return proof::reads(&login, &self.config, moved);
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::new(Exit::Bug, "cannot start the runtime").because(&error))?;
@@ -366,7 +366,7 @@ impl Oslo {
                     self.service
                 );
             }
-            if self.user(deployment).is_none() && !done.moved.is_empty() {
+            if self.login(deployment).is_none() && !done.moved.is_empty() {
                 text += "! the new file is read as this user before it stays; as the service's own where its role names users or groups of this host and root wires it\n";
             }
             text + match (self.plan, done.moved.is_empty()) {
