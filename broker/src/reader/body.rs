@@ -35,39 +35,56 @@ pub(super) enum Loose {
 /// object.
 pub(super) fn credential(asked: &Asked) -> Result<Credential, Answer> {
     // EXPOSE: parsed in place; the secret-id lands in a Material
-    let whole = asked.body.expose();
-    let body = whole.trim_ascii();
+    let body = asked.body.expose();
     // `curl -d` says so of JSON, too.
-    if asked.media == Media::Form && !matches!(body, [b'{' | b'[', ..]) {
-        return of_form(whole).ok_or_else(|| Answer::errors(400, &["error parsing form data"]));
+    if asked.media == Media::Form && !matches!(trimmed(body), [b'{' | b'[', ..]) {
+        return of_form(body).ok_or_else(|| Answer::errors(400, &["error parsing form data"]));
     }
-    let undecoded = |error| Answer::errors(400, &[error]);
-    match body {
-        b"" | b"null" => return Ok(Credential::default()),
-        // The decoder refuses more than 128 levels.
-        [b'{', ..] => return serde_json::from_slice(body).map_err(|error| undecoded(broken(&error))),
-        _ => {}
-    }
-    // Of what is no object, theirs tells first whether it is JSON at all.
-    Err(undecoded(match (serde_json::from_slice::<IgnoredAny>(body), body) {
-        (Err(error), _) => broken(&error),
-        (Ok(_), [b'[', ..]) => {
+    let other = |first| match first {
+        b'[' => {
             "failed to decode JSON input: json: cannot unmarshal array into Go value of type map[string]interface {}"
         }
-        (Ok(_), [b'"', ..]) => {
+        b'"' => {
             "failed to decode JSON input: json: cannot unmarshal string into Go value of type map[string]interface {}"
         }
-        (Ok(_), [b't' | b'f', ..]) => {
+        b't' | b'f' => {
             "failed to decode JSON input: json: cannot unmarshal bool into Go value of type map[string]interface {}"
         }
-        (Ok(_), _) => {
-            "failed to decode JSON input: json: cannot unmarshal number into Go value of type map[string]interface {}"
-        }
-    }))
+        _ => "failed to decode JSON input: json: cannot unmarshal number into Go value of type map[string]interface {}",
+    };
+    object(body, other).map_err(|error| Answer::errors(400, &[error]))
+}
+
+/// What a JSON object says, and what an empty one would where there is none. `other` is what is said of other JSON, by how it
+/// begins.
+pub(super) fn object<'a, T: Deserialize<'a> + Default>(
+    body: &'a [u8],
+    other: impl Fn(u8) -> &'static str,
+) -> Result<T, &'static str> {
+    let body = trimmed(body);
+    match body {
+        b"" | b"null" => Ok(T::default()),
+        // The decoder refuses more than 128 levels.
+        [b'{', ..] => serde_json::from_slice(body).map_err(|error| broken(&error)),
+        // Of what is no object, theirs tells first whether it is JSON at all.
+        [first, ..] => match serde_json::from_slice::<IgnoredAny>(body) {
+            Ok(_) => Err(other(*first)),
+            Err(error) => Err(broken(&error)),
+        },
+    }
+}
+
+/// Without what JSON takes for blanks (RFC 8259, 2).
+fn trimmed(body: &[u8]) -> &[u8] {
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+    let begins = body.iter().take_while(|byte| is_blank(byte)).count();
+    let body = &body[begins..];
+    let after = body.iter().rev().take_while(|byte| is_blank(byte)).count();
+    &body[..body.len() - after]
 }
 
 /// What OpenBao says of broken JSON; where it goes on with what was sent, no more than up to there.
-pub(super) fn broken(error: &serde_json::Error) -> &'static str {
+fn broken(error: &serde_json::Error) -> &'static str {
     if error.is_eof() { "failed to decode JSON input: unexpected EOF" } else { UNDECODED }
 }
 

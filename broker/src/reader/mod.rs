@@ -21,7 +21,8 @@
 //!
 //! Everything else is refused, with OpenBao's status and errors for the same request. It differs on purpose where
 //! OpenBao's message repeats input, or tells a known role from an unknown one; nothing can be written, and what is sent to
-//! unseal it does nothing. Parameters of media types are not looked at, and there is no body that would not be read.
+//! unseal it does nothing. Parameters of media types are not looked at, there is no body that would not be
+//! read, and no warning of parameters that a path does not know.
 
 mod answer;
 mod body;

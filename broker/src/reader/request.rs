@@ -380,6 +380,7 @@ mod tests {
         for (query, wanted) in [
             ("", is("GET")),
             ("?list=", is("GET")),
+            ("?list=&list=true", is("GET")),
             ("?list=true&list=canary", is("LIST")),
             ("?list=f&scan=T", is("SCAN")),
             ("?l%69st=1", is("LIST")),

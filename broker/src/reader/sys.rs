@@ -3,7 +3,7 @@
 use super::{answer::Answer, body, lookup::Standing, request::Query};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use donjon_drivers::{material::Material, store::RecordPath};
-use serde::{Serialize, de::IgnoredAny};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
@@ -169,16 +169,7 @@ enum Key {
 /// The key, and whether what was given so far is to be forgotten. Names are of any case, as Go reads them.
 fn unsealing(sent: &Material) -> Result<(Key, bool), &'static str> {
     // EXPOSE: parsed in place
-    let sent = sent.expose().trim_ascii();
-    let fields: BTreeMap<&str, &RawValue> = match sent {
-        b"" | b"null" => BTreeMap::new(),
-        [b'{', ..] => serde_json::from_slice(sent).map_err(|error| body::broken(&error))?,
-        // Of what is no object, theirs tells first whether it is JSON at all.
-        _ => {
-            let broken = serde_json::from_slice::<IgnoredAny>(sent).err();
-            return Err(broken.map_or(body::UNDECODED, |error| body::broken(&error)));
-        }
-    };
+    let fields: BTreeMap<&str, &RawValue> = body::object(sent.expose(), |_| body::UNDECODED)?;
     let (mut key, mut resets) = (Key::Absent, false);
     for (name, value) in fields {
         let is = |wanted: &str| name.eq_ignore_ascii_case(wanted);

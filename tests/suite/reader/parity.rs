@@ -153,6 +153,8 @@ fn of_others() -> Vec<Asked> {
             ("PUT", "", Some("{\"migrate\":5}"), Shortened),
             ("POST", "", Some("{\"reset\":null}"), All),
             ("POST", "", Some("[1,2"), All),
+            ("POST", "", Some(" {\"reset\":null}\r\n"), All),
+            ("POST", "", Some("\x0c{}"), Shortened),
         ] {
             add(method, "sys/unseal", kind, body, compared);
         }
@@ -327,7 +329,20 @@ fn requests() -> Vec<Asked> {
     for body in ["[]", "[1", "[\"canary\"]", "5", "-1.5e3", "\"canary\"", "true", "{", "tru", r#"{"role_id":"canary"#] {
         add("POST", LOGIN, &[], Some(body), All);
     }
-    for body in ["{bad canary", "[1}", "canary", r#"{"role_id":"a"} canary"#, r#"{"role_id":canary}"#] {
+    // Blanks of JSON's, and others.
+    for body in [" \r\n", "\t{\"role_id\":\"{role_id}\",\"secret_id\":\"{secret_id}\"}\r\n ", "null\n", "\n[1"] {
+        add("POST", LOGIN, &[], Some(body), All);
+    }
+    for body in [
+        "{bad canary",
+        "[1}",
+        "canary",
+        r#"{"role_id":"a"} canary"#,
+        r#"{"role_id":canary}"#,
+        "\x0c",
+        "\x0c{}",
+        "{}\x0b",
+    ] {
         add("POST", LOGIN, &[], Some(body), Shortened);
     }
     for body in [
