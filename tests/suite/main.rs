@@ -37,6 +37,7 @@ mod modes;
 mod nova;
 mod overcloud;
 mod paths;
+mod planned;
 mod pooled;
 mod prober;
 mod push;

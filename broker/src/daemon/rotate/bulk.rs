@@ -12,7 +12,7 @@ use donjon_policies::{catalogue::Catalogue, deployment::Deployment, name::Secret
 use plan::{Left, Plan, Planned, PlannedRotation};
 use std::{collections::BTreeMap, time::Duration};
 
-/// A plan without what the store has no value of, where nobody named it.
+/// A plan without what the store has no value of, where nobody named it. Whatever else keeps such a secret back comes after that.
 pub(super) async fn plan(
     daemon: &Daemon,
     catalogue: &Catalogue,
@@ -28,7 +28,13 @@ pub(super) async fn plan(
     let stored = secrets::names(&*store, &daemon.layout).await;
     let stored = stored.map_err(|error| translate::store("cannot list the secrets", &error))?;
     let why = |secret: &SecretName| (!stored.contains(secret)).then(|| "the store has no value of it".to_owned());
-    without(catalogue, deployment, asked, planned, why)
+    let mut plan = without(catalogue, deployment, asked, planned, why)?;
+    for left in &mut plan.left {
+        if let Some(why) = why(&left.secret) {
+            left.why = why;
+        }
+    }
+    Ok(plan)
 }
 
 /// A plan as it is shown: without the secrets that nodes fetch full copies with where their accounts need no value. A server
