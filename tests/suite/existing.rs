@@ -76,7 +76,7 @@ fn uses_by(family: &str, donjon: &mut Donjon, server: &OpenBao, folder: &tempfil
 /// The whole program on a server that is there: used, told when it is sealed, and never stopped.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_daemon_uses_it_and_leaves_it_running() {
-    let (server, folder) = (OpenBao::start().await, tempfile::tempdir().unwrap());
+    let (mut server, folder) = (OpenBao::start().await, tempfile::tempdir().unwrap());
     let mut donjon = Donjon::new();
     let token = uses(&mut donjon, &server, &folder);
     donjon.up();
@@ -95,15 +95,33 @@ async fn the_daemon_uses_it_and_leaves_it_running() {
         Some(donjon.run(&["get", "x"])).filter(|ran| ran.code != 0)
     });
     let error = refused.await.failed(6);
-    assert!(error.contains("sealed"), "{error}");
+    assert!(error.contains("sealed") && error.contains("bao operator unseal"), "{error}");
+    let status = donjon.run(&["status"]);
+    assert!(status.out.starts_with("sealed: 0 of 1 unseal shares given"), "{status:?}");
+    assert!(status.failed(2).contains("bao operator unseal"));
+    // Whoever starts another now is not led to a new Vault, which would have nothing in it.
+    let mut another = Donjon::new();
+    uses(&mut another, &server, &folder);
+    let error = another.run(&["up"]).failed(6);
+    assert!(error.contains("bao operator unseal") && !error.contains("unset"), "{error}");
     server.unseal().await;
+    assert!(donjon.run(&["status"]).ok().starts_with("ready"));
+    another.set("BAO_TOKEN", "nobodys-token");
+    let error = another.run(&["up"]).failed(6);
+    assert!(error.contains("BAO_TOKEN") && !error.contains("unset"), "{error}");
     assert_eq!(donjon.run(&["get", "x"]).ok().trim_end(), "a-value-long-enough");
 
     donjon.run(&["down"]).ok();
     assert!(Existing::open(named(&server, &folder, "kv")).await.is_ok(), "it is still there");
     donjon.set("DONJON_MOUNT", "nothing");
     let error = donjon.run(&["up"]).failed(2);
-    assert!(error.contains("`nothing`"), "{error}");
+    assert!(error.contains("`nothing`") && error.contains("DONJON_MOUNT"), "{error}");
+    donjon.set("DONJON_MOUNT", "kv");
+    donjon.up();
+    server.kill();
+    let status = donjon.run(&["status"]);
+    assert!(status.out.starts_with("unavailable"), "{status:?}");
+    assert!(status.failed(1).contains("journalctl"));
 }
 
 /// HashiCorp's names alone do as well.

@@ -158,7 +158,7 @@ async fn answer(
         IsFor::Any => {}
     }
     match request {
-        Request::Status => Ok((lifecycle::status_and_unfinished(daemon).await, Vec::new())),
+        Request::Status => Ok((lifecycle::status_by_store(daemon).await, Vec::new())),
         Request::Unseal => lifecycle::unseal(daemon, actor, materials).await,
         Request::Down { force } => lifecycle::down(daemon, actor, force).await,
         Request::Read { names, version, epoch } => {

@@ -4,50 +4,88 @@ use super::{Daemon, generation, lookup::Answered, state::Ending, transfer, trans
 use crate::{
     audit::{self, Act, Actor, Outcome},
     failure::{Exit, Failure},
-    lifecycle::{Backing, Taken},
+    lifecycle::{Backing, Sealing, Taken},
     records::secrets,
     rotation::journal::Held,
-    transfer::{bundle::Scope, import::store as into_store, ledger},
+    transfer::{bundle::Scope, import::store as into_store, ledger, standing},
     vault::Why,
 };
-use donjon_drivers::{material::Material, memory::Kind};
+use donjon_drivers::{
+    material::Material,
+    memory::Kind,
+    store::{Store, StoreError},
+};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// How things are, with the rotations that have not ended, where the store tells them at once.
-pub async fn status_and_unfinished(daemon: &Daemon) -> Value {
+/// How things are, with what the store has to tell, where it does so at once: rotations that have not ended, bundles that end
+/// soon.
+pub async fn status_by_store(daemon: &Daemon) -> Value {
     let mut status = status(daemon);
-    let Ok(store) = daemon.store() else { return status };
-    let asked = tokio::time::timeout(AT_ONCE, Held::unfinished(&*store, &daemon.layout)).await;
-    let Ok(Ok(unfinished)) = asked else { return status };
+    if let Backing::Existing { vault, .. } = &daemon.backing {
+        // Nobody here unseals it or brings it back, so it is asked.
+        match tokio::time::timeout(AT_ONCE, vault.sealing()).await {
+            Ok(Ok(None)) => {}
+            Ok(Ok(Some((given, needed)))) => status["state"] = sealed(given, needed, Why::Sealed),
+            Ok(Err(error)) => (status["state"], status["trouble"]) = (json!(AWAY), json!(error.to_string())),
+            Err(_) => (status["state"], status["trouble"]) = (json!(AWAY), json!(SILENT)),
+        }
+    }
+    let (Ok(store), true) = (daemon.store(), status["state"] == READY) else { return status };
+    let told = async {
+        let unfinished = unfinished(daemon, &*store).await.ok()?;
+        Some((unfinished, ending(daemon, &*store).await.ok()?))
+    };
+    let Ok(Some((unfinished, ending))) = tokio::time::timeout(AT_ONCE, told).await else { return status };
+    if let Some(warnings) = status["warnings"].as_array_mut() {
+        warnings.extend(unfinished.into_iter().chain(ending).map(Value::from));
+    }
+    status
+}
+
+/// The rotations that have not ended.
+async fn unfinished(daemon: &Daemon, store: &dyn Store) -> Result<Vec<String>, StoreError> {
+    let unfinished = Held::unfinished(store, &daemon.layout).await?;
     let driven =
         if daemon.rotating.try_read().is_err() { "this daemon drives one now" } else { "nobody here drives it" };
     let warning = |held: &Held| {
         let (names, state) = (held.journal.named(), held.journal.state);
-        Value::from(format!("the rotation of {names} has not ended ({state}; {driven}): `donjon rotate status`"))
+        format!("the rotation of {names} has not ended ({state}; {driven}): `donjon rotate status`")
     };
-    if let Some(warnings) = status["warnings"].as_array_mut() {
-        warnings.extend(unfinished.iter().map(warning));
-    }
-    status
+    Ok(unfinished.iter().map(warning).collect())
+}
+
+/// The bundles that end soon, or have ended.
+async fn ending(daemon: &Daemon, store: &dyn Store) -> Result<Vec<String>, Failure> {
+    let failed = |error| translate::store("cannot read the ledger", &error);
+    let places = transfer::places(daemon)?;
+    let ending = standing::ending(store, &places, transfer::now() + SOON).await.map_err(failed)?;
+    let warning = |(scope, end): (Scope, i64)| {
+        let end = jiff::Timestamp::from_second(end)
+            .map_or_else(|_| end.to_string(), |end| end.strftime("%Y-%m-%d").to_string());
+        format!("the bundle for {scope} is good until {end}: `donjon export bundle` makes another")
+    };
+    Ok(ending.into_iter().map(warning).collect())
+}
+
+fn sealed(given: usize, needed: usize, why: Why) -> Value {
+    let why = match why {
+        Why::Sealed => "sealed",
+        Why::NoCredential => "no-credential",
+    };
+    json!({"sealed": {"needed": needed, "given": given, "why": why}})
 }
 
 /// How things are.
 pub fn status(daemon: &Daemon) -> Value {
     let (state, trouble) = match (daemon.backing.sealing(), daemon.store()) {
-        (Some(sealing), _) => {
-            let why = match sealing.why {
-                Why::Sealed => "sealed",
-                Why::NoCredential => "no-credential",
-            };
-            (json!({"sealed": {"needed": sealing.needed, "given": sealing.given, "why": why}}), None)
-        }
-        (None, Ok(_)) => (json!("ready"), None),
-        (None, Err(failure)) => (json!("unavailable"), Some(failure.message)),
+        (Some(Sealing { given, needed, why }), _) => (sealed(given, needed, why), None),
+        (None, Ok(_)) => (json!(READY), None),
+        (None, Err(failure)) => (json!(AWAY), Some(failure.message)),
     };
     let (store, place, (custodians, threshold)) = match &daemon.backing {
         Backing::Temporary { vault, .. } => ("temporary Vault", Some(vault.url()), vault.custodians()),
-        Backing::Existing { place, .. } => ("Vault that was there already", Some(place.clone()), (Vec::new(), None)),
+        Backing::Existing { vault, .. } => ("Vault that was there already", Some(vault.place()), (Vec::new(), None)),
         Backing::Folder { .. } => ("encrypted folder", None, (Vec::new(), None)),
     };
     json!({
@@ -209,5 +247,10 @@ async fn safe_elsewhere(daemon: &Daemon) -> Result<(), Failure> {
     Err(failure.state("nothing was changed").hint(format!("{steps}; or `donjon down --force` to lose them")))
 }
 
+/// What is good for less than this is told, in seconds.
+const SOON: i64 = 30 * 86_400;
+const READY: &str = "ready";
+const AWAY: &str = "unavailable";
+const SILENT: &str = "the Vault does not answer at once";
 /// How long `status` waits for the store.
 const AT_ONCE: Duration = Duration::from_secs(1);

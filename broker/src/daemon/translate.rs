@@ -9,9 +9,11 @@ use donjon_drivers::{fs::FileError, store::StoreError};
 /// A store's error with its exit code, and what to do.
 pub fn store(message: impl Into<String>, error: &StoreError) -> Failure {
     let (code, state, hint) = match error {
-        StoreError::Sealed => {
-            (Exit::Unavailable, "nothing is lost; the store is sealed", "custodians: `donjon unseal -i IDENTITY`")
-        }
+        StoreError::Sealed => (
+            Exit::Unavailable,
+            "nothing is lost; the store is sealed",
+            "custodians: `donjon unseal -i IDENTITY`; a Vault that was there before: its operators, `bao operator unseal`",
+        ),
         StoreError::Unreachable { .. } => (
             Exit::Unavailable,
             "whether a write took effect is not known; what was acknowledged is safe",

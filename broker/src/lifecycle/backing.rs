@@ -3,7 +3,7 @@
 use super::vault_trouble;
 use crate::{
     failure::{Exit, Failure},
-    vault::{Renewed, Standing, Temporary, VaultError, Why, custody::Mode, shares::ShareError},
+    vault::{Existing, Renewed, Standing, Temporary, VaultError, Why, custody::Mode, shares::ShareError},
 };
 use donjon_drivers::{material::Material, store::Store};
 use std::sync::Arc;
@@ -23,8 +23,8 @@ pub enum Backing {
     },
     /// A Vault that was already there.
     Existing {
-        /// Its address.
-        place: String,
+        /// The Vault.
+        vault: Existing,
         /// The store in it.
         store: Arc<dyn Store>,
     },
@@ -87,7 +87,11 @@ impl Backing {
     /// Takes a custodian's share in.
     pub async fn unseal(&self, share: Material) -> Result<Taken, Failure> {
         let Self::Temporary { vault, .. } = self else {
-            return Err(Failure::new(Exit::Usage, "this store has no unseal shares").state("nothing was changed"));
+            let failure = Failure::new(Exit::Usage, "this store has no unseal shares").state("nothing was changed");
+            return Err(match self {
+                Self::Existing { .. } => failure.hint("the Vault's own operators unseal it: `bao operator unseal`"),
+                Self::Temporary { .. } | Self::Folder { .. } => failure.hint("`donjon status` says how it is"),
+            });
         };
         let told = |error| vault_trouble("the share was not taken", &error);
         match vault.offer(share).await {

@@ -12,7 +12,10 @@ use crate::{
 use donjon_drivers::{
     fs::FileError,
     material::Material,
-    store::file::{File, OpenError},
+    store::{
+        file::{File, OpenError},
+        vault::{CallError, Reason},
+    },
 };
 use std::{env, sync::Arc};
 
@@ -75,9 +78,9 @@ fn named(token: Option<Material>) -> Result<Option<Named>, Failure> {
 
 async fn existing(named: Named) -> Result<Backing, Failure> {
     let existing = Existing::open(named).await.map_err(|error| existing_trouble(&error))?;
-    let (place, store) = (existing.place(), Arc::new(existing.store()));
-    tokio::spawn(existing.tend());
-    Ok(Backing::Existing { place, store })
+    let store = Arc::new(existing.store());
+    tokio::spawn(existing.clone().tend());
+    Ok(Backing::Existing { vault: existing, store })
 }
 
 fn folder_trouble(error: &OpenError) -> Failure {
@@ -99,16 +102,30 @@ fn folder_trouble(error: &OpenError) -> Failure {
 }
 
 fn existing_trouble(error: &ExistingError) -> Failure {
-    let code = match error {
-        ExistingError::NoToken { .. }
-        | ExistingError::Authority(_)
-        | ExistingError::Address(_)
-        | ExistingError::Mount(_)
-        | ExistingError::NoMount { .. } => Exit::Usage,
-        ExistingError::Call(_) | ExistingError::Sealed { .. } => Exit::Unavailable,
+    // Whoever has secrets there must not be led to another Vault, which has none of them.
+    let (code, hint) = match error {
+        ExistingError::NoToken { .. } => (
+            Exit::Usage,
+            "give it by BAO_TOKEN, or by VAULT_TOKEN where VAULT_ADDR names it; where no secret of Donjon's is in it, unset both addresses for a temporary Vault on this host",
+        ),
+        ExistingError::Authority(_) => (Exit::Usage, "BAO_CACERT or VAULT_CACERT names a file of certificates in PEM"),
+        ExistingError::Address(_) => (Exit::Usage, "an address is `https://HOST:PORT`"),
+        ExistingError::Mount(_) | ExistingError::NoMount { .. } => {
+            (Exit::Usage, "DONJON_MOUNT names the mount; its token's policy must let it read and write there")
+        }
+        ExistingError::Sealed { .. } => {
+            (Exit::Unavailable, "its operators unseal it, `bao operator unseal`; then the same command again")
+        }
+        ExistingError::Call(CallError::Refused { reason: Reason::Denied, .. }) => (
+            Exit::Unavailable,
+            "its token has ended or is another's: give one that is good by BAO_TOKEN or VAULT_TOKEN",
+        ),
+        ExistingError::Call(_) => {
+            (Exit::Unavailable, "see that it runs and can be reached, then the same command again")
+        }
     };
     Failure::new(code, "cannot use the Vault that BAO_ADDR or VAULT_ADDR names")
         .because(error)
         .state("nothing was started or changed")
-        .hint("unset BAO_ADDR and VAULT_ADDR for a temporary Vault on this host")
+        .hint(hint)
 }

@@ -125,6 +125,12 @@ pub async fn standing(store: &dyn Store, places: &Places) -> Result<Standing, St
     Ok(standing)
 }
 
+/// The scopes whose last bundle ends before this second of 1970, and when it does: nothing reads it then.
+pub async fn ending(store: &dyn Store, places: &Places, before: i64) -> Result<Vec<(Scope, i64)>, StoreError> {
+    let entries = ledger::all(store, places).await?.into_iter().filter(|entry| entry.retired.is_none());
+    Ok(entries.filter(|entry| entry.not_after < before).map(|entry| (entry.scope, entry.not_after)).collect())
+}
+
 /// A site that may still run on an older version of what is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Behind {

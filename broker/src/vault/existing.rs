@@ -118,9 +118,10 @@ impl Existing {
         self.connection.place()
     }
 
-    /// Whether it is sealed now.
-    pub async fn sealed(&self) -> Result<bool, CallError> {
-        Ok(Server(&self.connection).seal().await?.sealed)
+    /// How many shares it was given and how many it takes, where it is sealed now.
+    pub async fn sealing(&self) -> Result<Option<(usize, usize)>, CallError> {
+        let seal = Server(&self.connection).seal().await?;
+        Ok(seal.sealed.then_some((seal.given, seal.needed)))
     }
 
     /// Keeps the token alive where it can be renewed, until the caller drops this.
@@ -149,7 +150,7 @@ impl Existing {
             #[serde(default)]
             options: Option<BTreeMap<String, String>>,
         }
-        if self.sealed().await? {
+        if self.sealing().await?.is_some() {
             return Err(ExistingError::Sealed { url: self.place() });
         }
         self.connection.call(Call::new(Method::Get, "auth/token/lookup-self")).await?;

@@ -19,6 +19,12 @@ pub(super) struct Seal {
     pub(super) initialized: bool,
     /// Whether it waits for shares.
     pub(super) sealed: bool,
+    /// How many it takes.
+    #[serde(rename = "t", default)]
+    pub(super) needed: usize,
+    /// How many it was given.
+    #[serde(rename = "progress", default)]
+    pub(super) given: usize,
 }
 
 /// What initialising gives, once.
@@ -75,8 +81,7 @@ impl Server<'_> {
         struct Reset {
             reset: bool,
         }
-        self.0.call(Call::post("sys/unseal", body(&Reset { reset: true }))).await?;
-        let mut seal = Seal { initialized: true, sealed: true };
+        let mut seal: Seal = self.0.call(Call::post("sys/unseal", body(&Reset { reset: true }))).await?.parse()?;
         for share in shares {
             // EXPOSE: sent to the server, over TLS
             let key = share.expose_text().unwrap_or_default();

@@ -47,13 +47,17 @@ impl Status {
             )
         })?;
         if sealed.is_object() {
-            return Err(
-                Failure::new(Exit::Usage, "the store is sealed").hint("custodians: `donjon unseal -i IDENTITY`")
-            );
+            let custodians = reply.value["custodians"].as_array().is_some_and(|custodians| !custodians.is_empty());
+            let hint = match custodians {
+                true => "custodians: `donjon unseal -i IDENTITY`",
+                false => "the Vault's own operators unseal it: `bao operator unseal`",
+            };
+            return Err(Failure::new(Exit::Usage, "the store is sealed").hint(hint));
         }
         if reply.value["state"] != "ready" {
             let trouble = reply.value["trouble"].as_str().unwrap_or("the store cannot be used now");
-            return Err(Failure::new(Exit::Failed, trouble).hint("daemon.log in DONJON_HOME says more"));
+            return Err(Failure::new(Exit::Failed, trouble)
+                .hint("daemon.log in DONJON_HOME says more; of a unit `journalctl -u donjon`"));
         }
         Ok(())
     }
