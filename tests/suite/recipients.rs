@@ -212,3 +212,22 @@ fn no_recipient_and_no_identity_starts_a_program() {
     assert!(others.iter().all(|line| line.contains("/sh\"")), "{others:#?}");
     assert!(log.contains("\"recipients\""), "the control: what is started is seen");
 }
+
+#[test]
+fn a_sites_bundle_ends_and_that_is_told_before_and_the_custodians_is_for_good() {
+    let place = Place::new();
+    let file = place.path("x").display().to_string();
+    let recipient = Place::recipient();
+    let days = |asked: &[&str]| {
+        let export = ["export", "bundle", "--recipient", &recipient, "-o", &file, "--output", "json"];
+        let exported = place.donjon.run(&[&export[..], asked].concat()).json();
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        (exported["bundle"]["not_after"].as_u64().unwrap() - now).div_ceil(86_400)
+    };
+    let status = || place.donjon.run(&["status"]).ok();
+    let site = ["--site", "edge1", "--role", "cache"];
+    assert_eq!((days(&site), days(&["--custodians"])), (400, 36_500));
+    assert!(!status().contains("good until"), "{}", status());
+    assert_eq!(days(&[&site[..], &["--days", "29"]].concat()), 29);
+    assert!(status().contains("warning: the bundle for site `edge1`, role `cache` is good until "), "{}", status());
+}

@@ -65,9 +65,9 @@ struct Bundle {
     /// Who can open it: an age X25519 public key; the site's in the deployment file where none is given.
     #[arg(long = "recipient", value_name = "AGE1…")]
     recipients: Vec<String>,
-    /// For how many days it is good.
-    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=36_500))]
-    days: u32,
+    /// For how many days it is good: after them a site's reader answers nothing. 400 for a site, 36,500 for the custodians.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(LONGEST)))]
+    days: Option<u32>,
     /// The file to write. It is replaced whole.
     #[arg(long = "file", short = 'o', value_name = "FILE")]
     file: PathBuf,
@@ -80,6 +80,11 @@ struct Key {
     #[arg(long = "file", short = 'o', value_name = "FILE")]
     file: PathBuf,
 }
+
+/// For how many days a site's bundle is good: a reader that nobody has looked after for so long should not go on.
+const OF_A_SITE: u32 = 400;
+/// A hundred years.
+const LONGEST: u32 = 36_500;
 
 impl Export {
     /// Asks the daemon, and writes the file.
@@ -99,7 +104,8 @@ impl Bundle {
             site: self.site.zip(self.role),
             host: self.host,
             recipients: self.recipients,
-            days: self.days,
+            // What custodians have may be all that is left of a deployment.
+            days: self.days.unwrap_or(if self.custodians { LONGEST } else { OF_A_SITE }),
             heir: self.with_heir,
         };
         // Before anything is asked: a bundle that cannot be written would be in the ledger, and nobody would have it.

@@ -65,10 +65,12 @@ impl From {
             match &error {
                 OpenError::Foreign(Foreign::Deployment { found, .. }) if !file.exists() => failure
                     .hint(format!("there is no {} yet: write it first, with `deployment: {found}`", file.display())),
+                OpenError::Stale(_) => failure.hint(
+                    "take a later custodians' bundle; where the old authority still is, it makes one: `donjon export bundle --custodians`",
+                ),
                 OpenError::Foreign(_)
                 | OpenError::Damaged { .. }
                 | OpenError::Forged { .. }
-                | OpenError::Stale(_)
                 | OpenError::WrongIdentity
                 | OpenError::Newer => failure,
             }

@@ -155,7 +155,7 @@ impl Serve {
         };
         let origin = Arc::new(origin);
         let stamp = watch::stamp(&origin, folder);
-        let Loaded { source, records, scope } = origin.load(folder)?;
+        let Loaded { source, records, scope, ends } = origin.load(folder)?;
         let tokens = Tokens::open(&folder.join("tokens"), now()).map_err(|error| {
             Failure::new(Exit::Failed, "cannot read the node's tokens")
                 .because(&error)
@@ -170,7 +170,7 @@ impl Serve {
             let places = self.places().await?;
             let tls = places.iter().find_map(Listening::tls);
             let watched = watch::Watched { reader: reader.clone(), folder: folder.into(), origin, tls };
-            let watching = watch::start(watched, stamp)?;
+            let watching = watch::start(watched, stamp, ends)?;
             let syncing = tokio::spawn(sync(log.clone()));
             let ended = ended()?;
             let urls: Vec<_> = places.iter().map(|place| place.url().to_owned()).collect();

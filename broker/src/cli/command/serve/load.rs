@@ -38,6 +38,8 @@ pub(super) struct Loaded {
     pub(super) records: Option<usize>,
     /// Of what.
     pub(super) scope: String,
+    /// Until which second of 1970, where there is an end.
+    pub(super) ends: Option<i64>,
 }
 
 impl Origin {

@@ -30,7 +30,7 @@ pub(super) fn load(folder: &Path, identities: &Identities) -> Result<Loaded, Fai
     let lookup = Arc::new(OfBundle::new(bundle, ends, now));
     // Whoever starts later than this reads this bundle: `donjon drain` asks for it.
     node.serve(now()).map_err(|error| told::import(&refused, &error))?;
-    Ok(Loaded { source: Source { lookup, roles }, records: Some(records), scope: scope.to_string() })
+    Ok(Loaded { source: Source { lookup, roles }, records: Some(records), scope: scope.to_string(), ends: Some(ends) })
 }
 
 /// The roles of a node: the bundle's own, which reads all of it, and its consumers'.

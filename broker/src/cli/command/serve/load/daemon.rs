@@ -29,7 +29,7 @@ pub(super) fn load(folder: &Path, home: &Home) -> Result<Loaded, Failure> {
     let roles = roles(folder, wanted)?;
     let scope = format!("deployment {}", deployment.deployment);
     let lookup = Arc::new(OfDaemon::new(home.socket(), layout));
-    Ok(Loaded { source: Source { lookup, roles }, records: None, scope })
+    Ok(Loaded { source: Source { lookup, roles }, records: None, scope, ends: None })
 }
 
 fn wanted(folder: &Path, deployment: &Deployment, layout: &Layout) -> Result<Wanted, Failure> {
