@@ -146,6 +146,13 @@ async fn tokens_outlive_a_restart_and_a_reload_and_end_with_a_revocation() {
     let reloaded = async || (status(&deployed, &token, "other").await == 200).then_some(());
     wait::until("the same token to read more", Duration::from_secs(30), reloaded).await;
     assert!(deployed.donjon.run(&["serve", "revoke", "nobody"]).failed(4).contains("keystone"));
+    // Of a folder that no reader serves nothing is revoked, and it is not made.
+    let nowhere = deployed.donjon.home().join("nowhere");
+    for act in [&["revoke", "--all"][..], &["step", "back"]] {
+        let words = [&["serve"], act, &["--node", nowhere.to_str().unwrap()]].concat();
+        assert!(deployed.donjon.run(&words).failed(4).contains("--node"));
+    }
+    assert!(!nowhere.exists());
     assert_eq!(status(&deployed, &token, "database_password").await, 200, "that was nobody's");
     deployed.donjon.run(&["serve", "revoke", "keystone"]).ok();
     let refused = async || (status(&deployed, &token, "database_password").await == 403).then_some(());

@@ -122,6 +122,14 @@ impl Node {
         }
     }
 
+    /// As [`Node::open_in_turn`], where there is something in the folder that this is about.
+    pub fn open_known(folder: &Path) -> Result<Self, ImportError> {
+        match ["node.json", "roles.json"].iter().any(|name| folder.join(name).exists()) {
+            true => Self::open_in_turn(folder),
+            false => Err(ImportError::Empty { folder: folder.into() }),
+        }
+    }
+
     /// What it has accepted, if anything.
     pub fn state(&self) -> Option<&State> {
         self.state.as_ref()

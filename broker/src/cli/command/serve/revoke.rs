@@ -5,7 +5,10 @@ use crate::{
     failure::{Exit, Failure},
     reader::Roles,
     transfer::{
-        import::node::{Node, Reads},
+        import::{
+            ImportError,
+            node::{Node, Reads},
+        },
         told,
     },
 };
@@ -15,8 +18,13 @@ use serde_json::json;
 use std::path::Path;
 
 /// Revoke every token that was given until now. A reader that runs refuses them within a quarter of a second.
+///
+/// A role's AppRole stays good, and whoever has it logs in again. Where it has leaked, take the role out of `consumers.yaml` and,
+/// once the reader has read that, put it in again: it gets a new one.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  donjon serve revoke keystone\n  donjon serve revoke --all")]
+#[command(
+    after_help = "Examples:\n  donjon serve revoke keystone --node /var/lib/donjon-reader\n  donjon serve revoke --all --node /var/lib/donjon-reader"
+)]
 pub(super) struct Revoke {
     /// The roles.
     #[arg(required_unless_present = "all")]
@@ -28,7 +36,9 @@ pub(super) struct Revoke {
 
 /// Serve the bundle before the current one, or the current one again. Nothing older is accepted meanwhile.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  donjon serve step back\n  donjon serve step forth")]
+#[command(
+    after_help = "Examples:\n  donjon serve step back --node /var/lib/donjon-reader\n  donjon serve step forth --node /var/lib/donjon-reader"
+)]
 pub(super) struct Step {
     /// Where to.
     to: To,
@@ -46,7 +56,7 @@ impl Revoke {
     pub(super) fn run(&self, context: &Context, folder: &Path) -> Result<(), Failure> {
         let refused = "cannot revoke the tokens";
         // Held, so that no import writes the roles meanwhile.
-        let _node = Node::open_in_turn(folder).map_err(|error| told::import(refused, &error))?;
+        let _node = Node::open_known(folder).map_err(|error| of_node(refused, &error))?;
         let file = folder.join("roles.json");
         let failed = |error| Failure::new(Exit::Failed, refused).because(&error).state("tokens are good as before");
         let mut roles = Roles::read(&file).map_err(failed)?;
@@ -68,10 +78,19 @@ impl Revoke {
     }
 }
 
+/// Of a node's folder that was not named, where another one may be meant.
+fn of_node(message: &str, error: &ImportError) -> Failure {
+    let failure = told::import(message, error);
+    if let ImportError::Empty { .. } = error {
+        return failure.state("nothing was changed").hint("name the folder that the reader serves: --node FOLDER");
+    }
+    failure
+}
+
 impl Step {
     pub(super) fn run(&self, context: &Context, folder: &Path) -> Result<(), Failure> {
-        let refused = |error| told::import("cannot step to another bundle", &error);
-        let mut node = Node::open_in_turn(folder).map_err(refused)?;
+        let refused = |error| of_node("cannot step to another bundle", &error);
+        let mut node = Node::open_known(folder).map_err(refused)?;
         let reads = match self.to {
             To::Back => Reads::Previous,
             To::Forth => Reads::Current,
