@@ -103,7 +103,8 @@ fn kollas_passwords_move_in_and_references_stand_in_their_place() {
     // Undone, and done again: nothing is stored twice, and what was added meanwhile is kept beside.
     let more = format!("{after}new_after_upgrade: brand-new-value\n");
     write(&file, &more);
-    donjon.run(&["adopt", &path, "--undo"]).ok();
+    let undone = donjon.run(&["adopt", &path, "--undo"]).ok();
+    assert!(undone.contains("its values stay in the store too"), "{undone}");
     assert_eq!(fs::read(&file).expect("it is there"), text);
     assert_eq!(fs::read_to_string(folder.path().join(".passwords.yml.donjon-undone")).expect("it is kept"), more);
     let refused = donjon.run(&["wire", "kolla", "-o", &path]).failed(5);
@@ -208,4 +209,29 @@ fn openstack_ansibles_secrets_and_a_vault_move_in() {
         "---\n## Galera\ngalera_root_password: \"{{ lookup('donjon.broker.secret', 'galera_root_password') }}\" # made by pw-token-gen.py\nkeystone_auth_admin_password:\n"
     );
     donjon.run(&["adopt", &path, "--confirm", "--vault-password-file", &program.display().to_string()]).ok();
+}
+
+#[test]
+fn what_is_put_back_after_a_rotation_is_told() {
+    let (donjon, folder) = (Donjon::new(), tempfile::tempdir().expect("a folder"));
+    donjon.run(&["up", "--store", "file"]).ok();
+    let file = folder.path().join("passwords.yml");
+    let path = file.display().to_string();
+    let text = "database_password: the-old-root-password-4711\nrabbitmq_password: the-old-rabbit-password-4711\n";
+    let replace = || {
+        write(&file, text);
+        donjon.run(&["adopt", &path, "--format", "kolla", "--replace", "--overwrite"]).ok();
+    };
+    replace();
+    donjon.run_with_input(&["put", "database_password"], b"the-new-root-password-4711").ok();
+    let undone = donjon.run(&["adopt", &path, "--format", "kolla", "--undo"]).ok();
+    assert!(undone.contains("these have other values by now: database_password\n"), "{undone}");
+    assert!(undone.contains("the deployer is not to run with this file"), "{undone}");
+    assert_eq!(fs::read_to_string(&file).expect("it is there"), text);
+    // Nobody to ask is no reason to leave it.
+    replace();
+    donjon.kill_daemon();
+    let undone = donjon.run(&["adopt", &path, "--format", "kolla", "--undo"]).ok();
+    assert!(undone.contains("could not be seen"), "{undone}");
+    assert_eq!(fs::read_to_string(&file).expect("it is there"), text);
 }

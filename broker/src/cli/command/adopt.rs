@@ -236,19 +236,11 @@ impl Adopt {
         if source.taken.given.is_empty() {
             return Err(self.left_alone().cause("no value is in it"));
         }
-        let plan = Self { plan: true, file: original.clone(), ..self.copy() };
-        let stored = plan.ask(context, &source.taken)?;
-        let list = stored["secrets"].as_array().cloned().unwrap_or_default();
-        let differing: Vec<String> = list
-            .iter()
-            .filter(|secret| secret["standing"] != "same")
-            .map(|secret| {
-                format!("`{}` is not in the store as the file has it", secret["name"].as_str().unwrap_or_default())
-            })
-            .collect();
-        if !differing.is_empty() || list.len() != source.taken.given.len() {
+        let differing = self.differing(context, &original, &source.taken)?;
+        if !differing.is_empty() {
             let mut failure = Failure::new(Exit::Conflict, format!("{} is not erased", original.display()));
-            failure.causes = differing;
+            failure.causes =
+                differing.iter().map(|name| format!("`{name}` is not in the store as the file has it")).collect();
             return Err(failure.state("nothing was done").hint(
                 "where a secret was rotated since, the original is out of date: remove it yourself; else adopt it again",
             ));
@@ -262,13 +254,32 @@ impl Adopt {
     }
 
     fn undo(&self, context: &Context) -> Result<(), Failure> {
-        if !keep::kept(&self.file).exists() {
+        let kept = keep::kept(&self.file);
+        if !kept.exists() {
             return Err(Failure::new(Exit::NotThere, format!("there is no original of {}", self.file.display()))
-                .state("nothing was done"));
+                .state("nothing was done")
+                .hint("after `--confirm` there is none any more; `donjon get NAME` shows what the store has"));
         }
-        let beside = keep::put_back(&self.file)
-            .map_err(|error| Failure::new(Exit::Failed, "cannot put the original back").because(&error))?;
-        shown::undone(context, &self.file, &beside)
+        // It is put back also where there is nobody to ask, or no password of an ansible-vault.
+        let compared = self.source(context, &kept).and_then(|source| self.differing(context, &kept, &source.taken));
+        let beside = keep::put_back(&self.file).map_err(|error| {
+            Failure::new(Exit::Failed, "cannot put the original back")
+                .because(&error)
+                .state("the file is as it was, and its original is kept")
+                .hint("see that its folder can be written; then the same command again")
+        })?;
+        shown::undone(context, &self.file, &beside, compared)
+    }
+
+    /// What of a file the store does not have as it stands there.
+    fn differing(&self, context: &Context, original: &Path, taken: &Taken) -> Result<Vec<String>, Failure> {
+        let plan = Self { plan: true, file: original.to_path_buf(), ..self.copy() };
+        let stored = plan.ask(context, taken)?;
+        let list = stored["secrets"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let same = |given: &Given| {
+            list.iter().any(|secret| secret["name"] == given.name.as_str() && secret["standing"] == "same")
+        };
+        Ok(taken.given.iter().filter(|given| !same(given)).map(|given| given.name.to_string()).collect())
     }
 
     fn copy(&self) -> Self {

@@ -178,11 +178,28 @@ pub(super) fn erased(context: &Context, file: &Path, erased: &Erased) -> Result<
     })
 }
 
-/// Says that the original is back.
-pub(super) fn undone(context: &Context, file: &Path, beside: &Path) -> Result<(), Failure> {
+/// Says that the original is back, and what of it the store has otherwise by now, where that could be seen.
+pub(super) fn undone(
+    context: &Context,
+    file: &Path,
+    beside: &Path,
+    differing: Result<Vec<String>, Failure>,
+) -> Result<(), Failure> {
     let (path, beside) = (file.display().to_string(), beside.display().to_string());
-    show::answer(context.output, &json!({"undone": path, "beside": beside}), || {
-        format!("{path} is as it was; its values stay in the store too\nwhat stood there until now is {beside}\n")
+    let all = json!({"undone": path, "beside": beside, "differing": differing.as_ref().ok()});
+    show::answer(context.output, &all, || {
+        let stored = match &differing {
+            Ok(names) if names.is_empty() => "its values stay in the store too".to_owned(),
+            Ok(names) => format!(
+                "in the store these have other values by now: {}\nwhere they were rotated, servers accept those of the store and no longer these: the deployer is not to run with this file",
+                names.join(", ")
+            ),
+            Err(failure) => format!(
+                "whether the store has other values by now could not be seen ({}); where they were rotated, the deployer is not to run with this file",
+                failure.message
+            ),
+        };
+        format!("{path} is as it was\n{stored}\nwhat stood there until now is {beside}\n")
     })
 }
 
@@ -196,4 +213,4 @@ fn listed(names: &[&str]) -> String {
 
 const MOST_LISTED: usize = 8;
 const BEYOND: &str = "out of reach: what flash, journals, copy-on-write file systems, snapshots, backups, editors and git keep of it. \
-    `donjon scan` finds copies; a value that others may have read is renewed by `donjon rotate apply --compromised`";
+    `donjon scan` finds copies; a value that others may have read is renewed by `donjon rotate apply NAME --compromised --accept-outage`";
