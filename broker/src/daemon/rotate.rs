@@ -32,11 +32,14 @@ pub async fn plan(daemon: &Daemon, asked: &RotateAsked) -> Answered {
     let (deployment, catalogue) = described(daemon).await?;
     let planned = bulk::plan(daemon, &catalogue, &deployment, asked).await?;
     readable(&catalogue, &deployment, &planned.rotations)?;
-    let mut plan = json!(bulk::shown(daemon, &catalogue, &deployment, asked, planned).await?);
+    let shown = bulk::shown(daemon, &catalogue, &deployment, asked, planned).await?;
+    let mut plan = json!(shown);
     if let Err(refused) = may(daemon) {
         plan["refused"] = json!(refused.message);
     }
-    plan["warnings"] = json!(misspelt(daemon, &catalogue, &deployment).await);
+    let mut warnings = misspelt(daemon, &catalogue, &deployment).await;
+    warnings.extend(plan::warnings(&deployment, &shown.rotations));
+    plan["warnings"] = json!(warnings);
     Ok((plan, Vec::new()))
 }
 
@@ -124,7 +127,8 @@ pub(super) async fn each(
     let plan = bulk::plan(daemon, &catalogue, &deployment, asked).await?;
     plan::outage_accepted(&plan, asked)?;
     readable(&catalogue, &deployment, &plan.rotations)?;
-    for text in misspelt(daemon, &catalogue, &deployment).await {
+    let consumers = plan::warnings(&deployment, &plan.rotations);
+    for text in misspelt(daemon, &catalogue, &deployment).await.into_iter().chain(consumers) {
         // Who listens may have left.
         let _ = tell.send(Event::text(text));
     }

@@ -35,7 +35,7 @@ enum What {
     /// Go on with what was interrupted.
     Resume(Interrupted),
     /// Go back, where no consumer can have read a new value.
-    Abort(Interrupted),
+    Abort(Abort),
     /// Show the rotations that have not ended. Exit code 13 where there are any.
     Status,
     /// Renew what opens the temporary Vault: unseal shares, barrier key, the broker's credential, the CA.
@@ -68,7 +68,8 @@ struct Asked {
     /// Accept the outage that the plan shows.
     #[arg(long)]
     accept_outage: bool,
-    /// The old value is known to others: remove it first.
+    /// The old value is known to others: remove it first. Consumers and sites are cut off until they have the new one, and
+    /// from then on there is no way back and no abort.
     #[arg(long)]
     compromised: bool,
     /// An account that nobody can try from here, and that you have tried yourself.
@@ -89,6 +90,21 @@ struct Interrupted {
     /// Take it from another broker even where that one is alive: it stops at its next step.
     #[arg(long)]
     take_over: bool,
+}
+
+#[derive(Debug, Args)]
+struct Abort {
+    /// Only the rotations of these secrets.
+    names: Vec<String>,
+    /// Take it from another broker even where that one is alive: it stops at its next step.
+    #[arg(long)]
+    take_over: bool,
+}
+
+impl From<Abort> for Interrupted {
+    fn from(given: Abort) -> Self {
+        Self { names: given.names, leave: Vec::new(), take_over: given.take_over }
+    }
 }
 
 impl TryFrom<Interrupted> for ResumeAsked {
@@ -117,7 +133,7 @@ impl Rotate {
             }
             What::Apply(asked) => (Request::RotateApply(asked.into()), Shown::Rotations),
             What::Resume(asked) => (Request::RotateResume(asked.try_into()?), Shown::Rotations),
-            What::Abort(asked) => (Request::RotateAbort(asked.try_into()?), Shown::Rotations),
+            What::Abort(asked) => (Request::RotateAbort(Interrupted::from(asked).try_into()?), Shown::Rotations),
             What::Status => (Request::RotateStatus, Shown::Status),
             What::SigningKey(asked) => return asked.run(context),
             What::Broker { identity } => return broker(context, &identity),

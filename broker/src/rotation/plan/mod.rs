@@ -5,7 +5,9 @@ mod roles;
 mod rotation;
 #[cfg(test)]
 mod tests;
+mod warnings;
 
 pub use credential::{PlannedCredential, Unplannable};
 pub use roles::restarts_readable;
 pub use rotation::{Left, Plan, Planned, PlannedRotation, cut_off, outage_accepted, plan};
+pub use warnings::warnings;

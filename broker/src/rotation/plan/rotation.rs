@@ -221,14 +221,20 @@ fn named(
         .cause(why.to_string())
         .state("nothing was changed")
         .hint("describe the server under `targets` in donjon.yaml, the nodes of a repository of keys under `keyrings`"),
-        Unplannable::Refused(_)
-        | Unplannable::Older
-        | Unplannable::NotYet(_)
-        | Unplannable::OnePassword(_)
-        | Unplannable::NotFirst => Failure::new(Exit::Refused, format!("`{name}` is not to be rotated so"))
-            .cause(why.to_string())
-            .state("nothing was changed"),
+        Unplannable::OnePassword(_) => {
+            refused(name, &why).hint(format!("`strategies: {{{name}: dual-user}}` in donjon.yaml"))
+        }
+        Unplannable::NotFirst => refused(name, &why).hint(
+            "without `--compromised`, as often as the repository has keys: then the one that leaked is out of it",
+        ),
+        Unplannable::Refused(_) | Unplannable::Older | Unplannable::NotYet(_) => refused(name, &why),
     })
+}
+
+fn refused(name: &str, why: &Unplannable) -> Failure {
+    Failure::new(Exit::Refused, format!("`{name}` is not to be rotated so"))
+        .cause(why.to_string())
+        .state("nothing was changed")
 }
 
 fn one(deployment: &Deployment, entry: &Entry, compromised: bool) -> Result<(Place, Planned), Unplannable> {

@@ -169,3 +169,46 @@ fn a_service_whose_own_role_does_not_read_what_changes_is_not_restarted() {
     assert!(why("database_password").is_some_and(|why| why.contains("role of the service `api`")), "{all:?}");
     assert!(!all.rotations.is_empty());
 }
+
+#[test]
+fn consumers_that_would_not_survive_are_warned_of() {
+    let api = "uses: [database_password, nova_database_password]";
+    let told = |changes: &[(&str, &str)], name: &str| {
+        let text = changes.iter().fold(DEPLOYMENT.to_owned(), |text, (old, new)| text.replace(old, new));
+        let deployment = Deployment::parse("donjon.yaml", &text).unwrap();
+        let planned = plan(&Catalogue::named("kolla-ansible").unwrap(), &deployment, &names(&[name])).unwrap();
+        warnings(&deployment, &planned.rotations)
+    };
+    // A twin has another name, which the value alone does not tell.
+    let bare = told(&[(api, "uses: [rabbitmq_password]")], "rabbitmq_password");
+    assert!(matches!(&*bare, [one] if one.contains("`api` does not read that user's name")), "{bare:?}");
+    for (user, warned) in [("openstack", 1), ("{rabbitmq_password:user:openstack}", 0)] {
+        let view = format!("views:\n  rabbit: 'rabbit://{user}:{{rabbitmq_password:url}}@h'\n");
+        let told = told(&[("views:\n", &view), (api, "uses: [rabbit]")], "rabbitmq_password");
+        assert_eq!(told.len(), warned, "{user}: {told:?}");
+    }
+    let cutover = ("roles: {", "strategies: {rabbitmq_password: cutover}\nroles: {");
+    assert_eq!(told(&[cutover, (api, "uses: [rabbitmq_password]")], "rabbitmq_password"), Vec::<String>::new());
+    assert_eq!(told(&[], "database_password"), Vec::<String>::new(), "one user");
+    // Whoever reads it by a role of its name and does not say so.
+    let both = ("roles: {", "roles: {api: {reads: [database_password, nova_database_password], users: [x]}, ");
+    let unused = told(&[both, (api, "uses: [database_password]")], "nova_database_password");
+    assert!(
+        matches!(&*unused, [one] if one.contains("the role of `api` reads `nova_database_password`")),
+        "{unused:?}"
+    );
+    assert_eq!(told(&[both], "nova_database_password"), Vec::<String>::new());
+    assert_eq!(told(&[both, (api, "uses: [database_password]")], "database_password"), Vec::<String>::new());
+}
+
+#[test]
+fn a_refusal_says_how_else() {
+    let text = "deployment: d\nkeyrings: {KeystoneFernetKeys: {driver: repository, nodes: []}}\n";
+    let (tripleo, deployment) = (Catalogue::named("tripleo").unwrap(), Deployment::parse("f", text).unwrap());
+    let asked = |compromised| RotateAsked { compromised, ..names(&["KeystoneFernetKeys"]) };
+    let gently = plan(&tripleo, &deployment, &asked(false)).unwrap();
+    assert_eq!(gently.rotations[0].path, Path::Keyring);
+    let failure = plan(&tripleo, &deployment, &asked(true)).unwrap_err();
+    assert_eq!(failure.code, Exit::Refused);
+    assert!(failure.hint.unwrap().contains("without `--compromised`"));
+}

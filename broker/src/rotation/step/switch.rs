@@ -77,6 +77,5 @@ async fn accepted(rotation: &Rotation<'_>, values: &Values) -> Result<(), Failur
         return Ok(());
     }
     Err(Failure::new(Exit::Failed, format!("cannot rotate {}", rotation.subject.names()))
-        .cause(format!("the new value is refused after the switch: {}", probe::places(&found.refused)))
-        .hint("`donjon rotate resume` switches again"))
+        .cause(format!("the new value is refused after the switch: {}", probe::places(&found.refused))))
 }
