@@ -178,7 +178,9 @@ impl Looking<'_> {
         judge(&running, &self.logins().await?, self.since).map_err(|behind| {
             let mut failure = Failure::new(Exit::Waiting, "consumers of this node do not run on the present bundle");
             failure.causes = behind.iter().map(ToString::to_string).collect();
-            failure.state("nothing was signed").hint("`donjon drain --restart`, or restart them and look again")
+            failure
+                .state("nothing was signed")
+                .hint("`donjon drain -i IDENTITY --restart`, or restart them and look again")
         })
     }
 

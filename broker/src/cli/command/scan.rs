@@ -151,6 +151,6 @@ fn verdict(reply: &Value) -> Result<(), Failure> {
             .state("nothing was found in the places that could be searched")),
         (found, _) => Err(Failure::new(Exit::Found, format!("stored values lie in clear in {found} places"))
             .state("nothing was changed")
-            .hint("remove them, then rotate what others may have read: `donjon rotate apply --compromised NAME`")),
+            .hint("remove them, then rotate what others may have read: `donjon rotate apply NAME --compromised --accept-outage`")),
     }
 }

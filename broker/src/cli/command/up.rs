@@ -220,7 +220,7 @@ pub(crate) const DYING: Duration = Duration::from_secs(3);
 fn host_identity(context: &Context) -> String {
     let identity = Place::new(&context.home.vault()).identity();
     format!(
-        "note: the unseal share and the broker's credential are encrypted to the identity in {}.\n      Whoever can read that file and the Vault's storage can open the store; `--custodian` avoids it.\n",
+        "note: the unseal share and the broker's credential are encrypted to the identity in {}.\n      Whoever can read that file and the Vault's storage can open the store; `--custodian`, at the first `up` of a home, avoids it.\n",
         identity.display()
     )
 }

@@ -268,7 +268,7 @@ fn arrived(value: &Value, out: &Path) -> String {
          revoked there: {} logins and {} tokens that came along\n\
          the authority is there, and signs with the key {}: this store neither rotates nor signs any more\n\
          {out}/shares: one file for each custodian; after a restart: `age -d -i IDENTITY N.age`, then `bao operator unseal`\n\
-         {out}/broker.token: give it to `donjon up` there as BAO_TOKEN, with BAO_ADDR, within the hour, and remove the file\n\
+         {out}/broker.token: give it to `donjon up` there as BAO_TOKEN, with BAO_ADDR, within the hour; a daemon keeps it alive, and each of its starts needs it again: keep it where root alone reads it\n\
          when it answers, `donjon down` here destroys the temporary Vault\n{OLD_COPY}",
         value["threshold"],
         value["shares"],

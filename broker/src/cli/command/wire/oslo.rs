@@ -294,7 +294,12 @@ impl Oslo {
                 }
             }
         }
-        let failed = |error: fs::FileError| Failure::new(Exit::Failed, "cannot put the file back").because(&error);
+        let failed = |error: fs::FileError| {
+            Failure::new(Exit::Failed, "cannot put the file back")
+                .because(&error)
+                .state("it is as it was wired, and what it takes to put it back is kept")
+                .hint("see that its folder can be written; then the same command again")
+        };
         // Somebody may have opened the file to others since: it held no value.
         let standing = match kept.standing {
             Some((mode, uid, gid)) => fs::Standing { mode, uid, gid },
@@ -321,8 +326,9 @@ impl Oslo {
 
     fn read_kept(&self) -> Result<Kept, Failure> {
         let none = || {
-            Failure::new(Exit::NotThere, format!("there is nothing to undo of {}", self.config.display()))
+            Failure::new(Exit::NotThere, format!("there is nothing to undo or confirm of {}", self.config.display()))
                 .state("nothing was done")
+                .hint("it was never wired, or that was confirmed; `--service` and `--config` are to be those of then")
         };
         let bytes = fs::read_private(&self.kept()).map_err(|error| none().because(&error))?;
         let kept: Kept = serde_json::from_slice(&bytes).map_err(|error| none().because(&error))?;
