@@ -4,7 +4,7 @@
 TOOLS ?= $(CURDIR)/target/tools
 export DONJON_TEST_TOOLS = $(TOOLS)
 
-.PHONY: all build setup test model differential campaign rotation-job lint deny demo bench bench-allocator bench-ansible bench-start bench-scan bench-sites fuzz
+.PHONY: all build setup test model differential campaign rotation-job lint deny demo bench bench-clients bench-allocator bench-ansible bench-start bench-scan bench-sites fuzz
 
 all: build
 
@@ -77,6 +77,9 @@ demo: setup build
 # Beside community.hashi_vault, castellan and ripgrep; HOSTS, TASKS and SECRETS scale the first down.
 bench-ansible: setup build
 	tests/benches/ansible_lookups.py target/release/donjon $(TOOLS)/venv $(or $(HOSTS),100) $(or $(TASKS),50) $(or $(SECRETS),5)
+
+bench-clients: setup build
+	$(TOOLS)/venv/bin/python3 tests/benches/python_clients.py target/release/donjon $(TOOLS)/venv
 
 bench-start: setup build
 	tests/benches/service_start.py target/release/donjon $(TOOLS)/venv
