@@ -36,6 +36,7 @@ mod lookup;
 mod modes;
 mod nova;
 mod overcloud;
+mod overwritten;
 mod paths;
 mod planned;
 mod pooled;

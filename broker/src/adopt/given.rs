@@ -319,10 +319,7 @@ impl<'a> Taking<'a> {
 }
 
 fn pairs(node: &Node) -> &[(String, Node)] {
-    match &node.kind {
-        Kind::Mapping(pairs) => pairs,
-        Kind::Scalar(_) | Kind::Sequence => &[],
-    }
+    node.pairs().unwrap_or_default()
 }
 
 /// A number, a boolean or the like.

@@ -14,24 +14,42 @@ pub fn kept(file: &Path) -> PathBuf {
     file.with_file_name(format!(".{name}.donjon-adopted"))
 }
 
+/// The original of a file in whose place something else stands. A second name of the file itself is none: a run that was ended
+/// in between has left it.
+pub fn original(file: &Path) -> Option<PathBuf> {
+    Some(kept(file)).filter(|kept| std::fs::symlink_metadata(kept).is_ok() && !same(file, kept))
+}
+
 /// Puts a new content in the place of a file; the original is kept beside it, for those of its owner and group who could read
 /// it, and nobody else.
 ///
-/// At no moment is either name without a whole file: the original gets its second name first.
+/// At no moment is either name without a whole file: the original gets its second name first, which goes again where the file
+/// is not replaced.
 pub fn replace(file: &Path, content: &[u8]) -> Result<(), FileError> {
     let kept = kept(file);
-    let failed = |act| io_error(act, &kept);
     match std::fs::hard_link(file, &kept) {
-        // A run that was ended in between has left it; any other is not ours to overwrite.
+        // Any other is not ours to overwrite.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && same(file, &kept) => {}
-        linked => linked.map_err(failed("keep the original as"))?,
+        linked => linked.map_err(io_error("keep the original as", &kept))?,
     }
-    let original = opened(&kept)?;
+    let replaced = replace_kept(file, &kept, content);
+    if replaced.is_err() && same(file, &kept) {
+        // What cannot be removed is no original, either.
+        let _ = std::fs::remove_file(&kept);
+    }
+    replaced
+}
+
+fn replace_kept(file: &Path, kept: &Path, content: &[u8]) -> Result<(), FileError> {
+    let failed = |act| io_error(act, kept);
+    let original = opened(kept)?;
     let found = original.metadata().map_err(failed("look at"))?;
-    let own = found.permissions().mode() & 0o770;
-    original.set_permissions(Permissions::from_mode(own)).map_err(failed("set the mode of"))?;
-    let standing = Standing { mode: found.permissions().mode() & 0o777, uid: found.uid(), gid: found.gid() };
-    fs::replace_as(file, content, standing)
+    let mode = found.permissions().mode();
+    original.set_permissions(Permissions::from_mode(mode & 0o770)).map_err(failed("set the mode of"))?;
+    let standing = Standing { mode: mode & 0o777, uid: found.uid(), gid: found.gid() };
+    fs::replace_as(file, content, standing).inspect_err(|_| {
+        let _ = original.set_permissions(Permissions::from_mode(mode & 0o777));
+    })
 }
 
 /// Puts the original back, with the mode that it had: whoever has opened the file of references to others since did not mean
@@ -130,6 +148,16 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
         replace(&path, b"references, and more").unwrap();
         assert_eq!(fs::read(&put_back(&path).unwrap()).unwrap(), b"references, and more", "what was added is not lost");
+    }
+
+    #[test]
+    fn a_file_that_was_not_replaced_has_no_original() {
+        let (_folder, path) = file();
+        assert_eq!(original(&path), None);
+        std::fs::hard_link(&path, kept(&path)).unwrap();
+        assert_eq!(original(&path), None, "a run was ended in between");
+        replace(&path, b"references").unwrap();
+        assert_eq!(original(&path), Some(kept(&path)));
     }
 
     #[test]

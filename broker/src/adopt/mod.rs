@@ -24,6 +24,7 @@ pub mod scalar;
 pub mod survey;
 pub mod yaml;
 
+pub use ansible_vault::is_sealed;
 pub use container::{Opened, Sealed, open};
 pub use format::Format;
 pub use given::{Given, Left, Mistake, Taken, Why, take};

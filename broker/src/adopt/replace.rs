@@ -64,15 +64,16 @@ pub fn replaced(text: &str, taken: &Taken, format: Format, catalogue: &Catalogue
     }
     edits.sort_by_key(|(place, _)| place.start);
     let mut new = Zeroizing::new(String::with_capacity(text.len() + 80 * edits.len()));
-    let mut at = 0;
+    let (mut at, mut own) = (0, Vec::with_capacity(edits.len()));
     for (place, written) in &edits {
         new.push_str(&text[at..place.start]);
+        own.push(new.len()..new.len() + written.len());
         new.push_str(written);
         at = place.end;
     }
     new.push_str(&text[at..]);
     stays.dedup();
-    match beside(&new, taken, &stays) {
+    match beside(&new, &own, taken, &stays) {
         beside if beside.is_empty() => Ok(Replaced { text: new, stays, unreferred }),
         beside => Err(beside),
     }
@@ -92,18 +93,36 @@ fn line(text: &str, taken: &Taken, copy: &Given) -> Option<usize> {
     (name == original.written).then_some(start)
 }
 
-/// Values that were copied into comments and the like.
-fn beside(text: &str, taken: &Taken, stays: &[SecretName]) -> Vec<Beside> {
+/// Values that were copied into comments and the like. In the names of a file, and in the references that were written (`own`),
+/// a value stands by chance: `password` is in most of them.
+fn beside(text: &str, own: &[Range<usize>], taken: &Taken, stays: &[SecretName]) -> Vec<Beside> {
     let gone = taken.given.iter().filter(|given| !stays.contains(&given.name));
     let found = gone.filter_map(|given| {
         // EXPOSE: looked for
         let value = given.value.material().expose_text().ok()?;
         let needle =
             if given.places.iter().all(|(_, piece)| *piece == Piece::Whole) { value } else { longest_line(value) };
-        let at = (needle.len() >= SHORTEST).then(|| text.find(needle)).flatten()?;
+        if needle.len() < SHORTEST {
+            return None;
+        }
+        let by_chance = |at: &usize| {
+            let found = *at..*at + needle.len();
+            own.iter().any(|own| own.start <= found.start && found.end <= own.end) || is_in_a_name(text, &found)
+        };
+        let at = text.match_indices(needle).map(|(at, _)| at).find(|at| !by_chance(at))?;
         Some(Beside { line: 1 + text[..at].matches('\n').count(), name: given.name.clone() })
     });
     found.collect()
+}
+
+/// Whether a place is within what stands before the first colon of its line, and that is a name.
+fn is_in_a_name(text: &str, place: &Range<usize>) -> bool {
+    let start = text[..place.start].rfind('\n').map_or(0, |end| end + 1);
+    let line = text[start..].lines().next().unwrap_or_default();
+    line.split_once(':').is_some_and(|(name, _)| {
+        let is_name = name.trim().chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+        is_name && place.end <= start + name.len()
+    })
 }
 
 fn longest_line(value: &str) -> &str {
@@ -135,6 +154,16 @@ mod tests {
             \u{20}\u{20}public_key: \"{{ lookup('donjon.broker.secret', 'nova_ssh_key', part='public_key') }}\"\n\
             docker_registry_password:\n# end\n";
         assert_eq!(&**of(text, Format::Kolla).unwrap().text, expected);
+    }
+
+    #[test]
+    fn a_value_that_is_a_part_of_names_is_in_no_second_place() {
+        let text = "keystone_admin_password: password\ndatabase_password: canary-1\n";
+        assert!(of(text, Format::Kolla).unwrap().text.starts_with("keystone_admin_password: \"{{ lookup("));
+        for beside in ["# it is password\n", "x: \"a password\"\n", "# keystone_admin_password: password\n"] {
+            let beside = of(&format!("{text}{beside}"), Format::Kolla).unwrap_err();
+            assert_eq!((beside[0].line, beside[0].name.as_str()), (3, "keystone_admin_password"), "{beside:?}");
+        }
     }
 
     #[test]

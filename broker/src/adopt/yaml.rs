@@ -29,6 +29,16 @@ pub enum Kind {
     Sequence,
 }
 
+impl Node {
+    /// What a mapping has; `None` of anything else.
+    pub fn pairs(&self) -> Option<&[(String, Self)]> {
+        match &self.kind {
+            Kind::Mapping(pairs) => Some(pairs),
+            Kind::Scalar(_) | Kind::Sequence => None,
+        }
+    }
+}
+
 /// A scalar and where it stands.
 #[derive(Clone)]
 pub struct Scalar {

@@ -3,7 +3,7 @@
 mod shown;
 
 use crate::{
-    adopt::{self, Format, Given, Opened, Sealed, Survey, Taken, container, keep, replace, yaml},
+    adopt::{self, Format, Given, Opened, Sealed, Survey, Taken, Why, container, keep, replace, yaml},
     cli::{Context, progress::Progress},
     config,
     failure::{Exit, Failure},
@@ -195,17 +195,30 @@ impl Adopt {
                 .cause("what is in an archive cannot be replaced")
                 .hint("leave `--replace` out"));
         }
-        let kept = keep::kept(&self.file);
-        if kept.exists() {
+        if let Some(kept) = keep::original(&self.file) {
             let mut failure = Failure::new(Exit::Conflict, "the original of an earlier --replace is still there");
             failure.causes.push(kept.display().to_string());
             return Err(failure.state("nothing was stored").hint("`--confirm` erases it, `--undo` puts it back"));
         }
-        replace::replaced(&source.opened.text, &source.taken, source.format, &source.catalogue).map_err(|beside| {
+        let replaced = replace::replaced(&source.opened.text, &source.taken, source.format, &source.catalogue);
+        let replaced = replaced.map_err(|beside| {
             let mut failure = self.left_alone();
             failure.causes = beside.iter().map(ToString::to_string).collect();
             failure.hint("take it out of there; then the same command again")
-        })
+        })?;
+        // What was sealed and is not taken would lie in clear.
+        let left = source.taken.left.iter().filter(|left| left.why != Why::Empty).map(|left| left.name.clone());
+        let opened: Vec<String> = left.chain(replaced.stays.iter().map(ToString::to_string)).collect();
+        if source.opened.sealed == Sealed::Vault && !opened.is_empty() {
+            return Err(self
+                .left_alone()
+                .cause(format!(
+                    "the file is an ansible-vault, and these are not taken, so they would lie in clear: {}",
+                    opened.join(", ")
+                ))
+                .hint("move them to another ansible-vault; or leave `--replace` out"));
+        }
+        Ok(replaced)
     }
 
     fn ask(&self, context: &Context, taken: &Taken) -> Result<Value, Failure> {
@@ -222,9 +235,9 @@ impl Adopt {
     }
 
     fn confirm(&self, context: &Context) -> Result<(), Failure> {
-        let kept = keep::kept(&self.file);
-        let replaced = kept.exists();
-        let original = if replaced { kept } else { self.file.clone() };
+        let kept = keep::original(&self.file);
+        let replaced = kept.is_some();
+        let original = kept.unwrap_or_else(|| self.file.clone());
         let source = self.source(context, &original)?;
         // What is not taken stays in a file of references. Without one, this is the only file, and all of it would go.
         if !replaced && (source.opened.sealed != Sealed::Archive || !source.taken.left.is_empty()) {
@@ -254,12 +267,11 @@ impl Adopt {
     }
 
     fn undo(&self, context: &Context) -> Result<(), Failure> {
-        let kept = keep::kept(&self.file);
-        if !kept.exists() {
+        let Some(kept) = keep::original(&self.file) else {
             return Err(Failure::new(Exit::NotThere, format!("there is no original of {}", self.file.display()))
                 .state("nothing was done")
                 .hint("after `--confirm` there is none any more; `donjon get NAME` shows what the store has"));
-        }
+        };
         // It is put back also where there is nobody to ask, or no password of an ansible-vault.
         let compared = self.source(context, &kept).and_then(|source| self.differing(context, &kept, &source.taken));
         let beside = keep::put_back(&self.file).map_err(|error| {

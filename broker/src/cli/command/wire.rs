@@ -6,7 +6,10 @@ mod proof;
 mod runtime;
 
 use crate::{
-    adopt::{self, Format, yaml},
+    adopt::{
+        self, Format,
+        yaml::{self, Kind, Node},
+    },
     cli::{Context, show},
     config,
     failure::{Exit, Failure},
@@ -48,14 +51,15 @@ enum Deployer {
 ///
 /// With `--runtime` its services read their secrets themselves: overrides below /etc/kolla/config leave the values out of what
 /// kolla renders, at each `genconfig` and `reconfigure`. What must be there first is told (on each node the driver's package and a
-/// reader, in donjon.yaml the roles), and what kolla writes in clear all the same, with the reason.
+/// reader, in donjon.yaml the roles), and what kolla writes in clear all the same, with the reason. `--undo` takes the overrides away;
+/// the next `reconfigure` then puts the values into the services' files again.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  donjon wire kolla -o /etc/kolla/passwords.yml\n  donjon run --deploy -- kolla-ansible deploy\n  donjon wire kolla --runtime donjon"
+    after_help = "Examples:\n  donjon wire kolla -o /etc/kolla/passwords.yml\n  donjon run --deploy -- kolla-ansible deploy\n  donjon wire kolla --runtime donjon\n  donjon wire kolla --undo"
 )]
 struct Kolla {
     /// The file to write. It is replaced whole, unless it holds values: these are adopted first.
-    #[arg(long = "file", short = 'o', value_name = "FILE", required_unless_present = "runtime")]
+    #[arg(long = "file", short = 'o', value_name = "FILE", required_unless_present_any = ["runtime", "undo"])]
     file: Option<PathBuf>,
     #[command(flatten)]
     reading: runtime::Reading,
@@ -98,6 +102,7 @@ impl Kolla {
         }
         match self.reading.runtime {
             Some(runtime) => self.reading.run(context, &catalogue, runtime),
+            None if self.reading.undo => self.reading.take_back(context),
             None => Ok(()),
         }
     }
@@ -105,7 +110,7 @@ impl Kolla {
 
 fn passwords(context: &Context, catalogue: &Catalogue, path: &Path) -> Result<(), Failure> {
     let file = kolla::passwords(catalogue, &stored(context)?);
-    let mode = no_values_yet(path, catalogue)?;
+    let mode = nothing_else_in(path, Format::Kolla, catalogue)?;
     replace(path, file.as_bytes(), mode)?;
     let path = path.display();
     show::answer(context.output, &json!({"file": path.to_string()}), || {
@@ -113,8 +118,9 @@ fn passwords(context: &Context, catalogue: &Catalogue, path: &Path) -> Result<()
     })
 }
 
-/// The mode of a file that is to be replaced. One with values in it is not: they may be nowhere else.
-fn no_values_yet(path: &Path, catalogue: &Catalogue) -> Result<u32, Failure> {
+/// The mode of a file that is to be replaced. One with values, or with anything but references of Donjon's in it, is not: what
+/// is in it may be nowhere else.
+fn nothing_else_in(path: &Path, format: Format, catalogue: &Catalogue) -> Result<u32, Failure> {
     let found = match std::fs::metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(READABLE),
@@ -122,19 +128,60 @@ fn no_values_yet(path: &Path, catalogue: &Catalogue) -> Result<u32, Failure> {
     };
     let bytes = Zeroizing::new(fs::read(path).map_err(|error| unseen(path).because(&error))?);
     let text = std::str::from_utf8(&bytes).map_err(|error| unseen(path).because(&error))?;
+    let adopted = format!("`donjon adopt {} --replace` stores them first; or write to another file", path.display());
+    if adopt::is_sealed(&bytes) {
+        return Err(unseen(path).cause("it is an ansible-vault, whose values may be nowhere else").hint(adopted));
+    }
     let document = yaml::read(text).map_err(|error| unseen(path).because(&error))?;
-    let taken = match &document {
-        None => return Ok(found.permissions().mode() & 0o777),
-        Some(document) => adopt::take(document, Format::Kolla, catalogue, &[]),
+    let Some(document) = document else { return Ok(found.permissions().mode() & 0o777) };
+    let Some(top) = document.pairs() else {
+        return Err(unseen(path).cause("it is no mapping of names").hint("write to another file"));
     };
-    let values = match taken {
-        Ok(taken) if taken.given.is_empty() => return Ok(found.permissions().mode() & 0o777),
-        Ok(taken) => format!("it holds {} values", taken.given.len()),
-        Err(mistakes) => mistakes.first().map_or_else(String::new, ToString::to_string),
+    let given = match format {
+        Format::Kolla | Format::Osa => adopt::take(&document, format, catalogue, &[]).map(|taken| taken.given.len()),
+        // What is no placeholder is told by its name, below.
+        Format::Tripleo => Ok(0),
     };
+    let given = given.map_err(|mistakes| {
+        let mut failure = unseen(path).hint(adopted.clone());
+        failure.causes = mistakes.iter().map(ToString::to_string).collect();
+        failure
+    })?;
+    if given > 0 {
+        return Err(unseen(path).cause(format!("it holds {given} values")).hint(adopted));
+    }
+    let known = |name: &str| name.parse::<SecretName>().is_ok_and(|name| catalogue.entry(&name).is_some());
+    let (parameters, beside): (Vec<_>, Vec<_>) =
+        top.iter().partition(|(name, _)| format == Format::Tripleo && name == PARAMETERS);
+    let parameters = parameters.iter().flat_map(|(_, node)| node.pairs().unwrap_or_default());
+    let placeholders = Placeholders::of(catalogue);
+    let is_reference = |text: &str| match format {
+        Format::Kolla | Format::Osa => text.contains(LOOKUP),
+        Format::Tripleo => placeholders.any(text),
+    };
+    let own = |(name, node): &&(String, Node)| known(name) && refers(node, &is_reference) || is_empty(node);
+    let others: Vec<&str> =
+        beside.into_iter().chain(parameters).filter(|pair| !own(pair)).map(|(name, _)| name.as_str()).collect();
+    if others.is_empty() {
+        return Ok(found.permissions().mode() & 0o777);
+    }
+    let many = others[..others.len().min(MOST_NAMED)].join(", ");
     Err(unseen(path)
-        .cause(values)
-        .hint(format!("`donjon adopt {} --replace` stores them first; or write to another file", path.display())))
+        .cause(format!("{} names in it are no references of Donjon's, and would be gone: {many}", others.len()))
+        .hint(adopted))
+}
+
+/// Whether each text in it is a reference of Donjon's: a pair, or a repository of keys, has several.
+fn refers(node: &Node, is_reference: &impl Fn(&str) -> bool) -> bool {
+    match &node.kind {
+        Kind::Scalar(scalar) => is_reference(&scalar.text),
+        Kind::Mapping(pairs) => pairs.iter().all(|(_, node)| refers(node, is_reference) || is_empty(node)),
+        Kind::Sequence => false,
+    }
+}
+
+fn is_empty(node: &Node) -> bool {
+    matches!(&node.kind, Kind::Scalar(scalar) if matches!(scalar.text.as_str(), "" | "null" | "~"))
 }
 
 fn unseen(path: &Path) -> Failure {
@@ -148,8 +195,10 @@ impl Tripleo {
         // First what can be refused.
         let planned = self.folder.as_deref().map(|folder| planned(folder, &placeholders)).transpose()?;
         let environment = environment::environment(&catalogue, &placeholders);
-        if let Some(file) = &self.environment {
-            replace(file, environment.as_bytes(), READABLE)?;
+        let environment_mode =
+            self.environment.as_deref().map(|file| nothing_else_in(file, Format::Tripleo, &catalogue)).transpose()?;
+        if let (Some(file), Some(mode)) = (&self.environment, environment_mode) {
+            replace(file, environment.as_bytes(), mode)?;
         }
         let changes = planned.unwrap_or_default();
         if let Some(folder) = &self.folder {
@@ -245,6 +294,10 @@ fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), Failure> {
     })
 }
 
+/// How a reference of Ansible's to a secret begins.
+const LOOKUP: &str = "lookup('donjon.broker.secret'";
+const PARAMETERS: &str = "parameter_defaults";
+const MOST_NAMED: usize = 8;
 /// References are no secrets; kolla warns about a file that others may write.
 const READABLE: u32 = 0o644;
 const PRIVATE: u32 = 0o600;

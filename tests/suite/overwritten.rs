@@ -1,0 +1,128 @@
+//! What stands in a file of an operator's, and perhaps nowhere else, is not written over: not by `wire`, nor by `adopt` after a run
+//! that was cut off.
+
+use donjon_tests::{donjon::Donjon, tools};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+struct Place {
+    donjon: Donjon,
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let donjon = Donjon::new();
+        donjon.run(&["up", "--store", "file"]).ok();
+        Self { donjon, folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        donjon_drivers::fs::replace(&self.path(name), text.as_bytes()).unwrap();
+        self.path(name).display().to_string()
+    }
+
+    /// Makes an ansible-vault of a file, and gives the file with its password.
+    fn seal(&self, file: &str) -> String {
+        let password = self.write("password", "a vault's password\n");
+        let vault = Command::new(tools::program("ansible-vault"))
+            .args(["encrypt", "--vault-password-file", &password, file])
+            .output()
+            .unwrap();
+        assert!(vault.status.success(), "{vault:?}");
+        password
+    }
+
+    /// Refused with this, and the file is as it was.
+    fn refused(&self, words: &[&str], file: &str, code: i32, why: &str) {
+        let before = fs::read(file).unwrap();
+        let said = self.donjon.run(words).failed(code);
+        assert!(said.contains(why), "{said}");
+        assert_eq!(fs::read(file).unwrap(), before);
+    }
+}
+
+#[test]
+fn wire_writes_over_its_own_references_alone() {
+    let place = Place::new();
+    let kolla = |file: &str, why: &str| place.refused(&["wire", "kolla", "-o", file], file, 5, why);
+    let sealed = place.write("sealed.yml", "database_password: canary-1\n");
+    place.seal(&sealed);
+    kolla(&sealed, "it is an ansible-vault");
+    let own = place.path("passwords.yml").display().to_string();
+    place.donjon.run(&["wire", "kolla", "-o", &own]).ok();
+    place.donjon.run(&["wire", "kolla", "-o", &own]).ok();
+    let references = fs::read_to_string(&own).unwrap();
+    for (more, why) in [
+        ("my_list: [a]\n", "my_list"),
+        ("mine: \"{{ lookup('donjon.broker.secret', 'mine') }}\"\n", "mine"),
+        ("mine: a-value-of-my-own\n", "it holds 1 values"),
+    ] {
+        kolla(&place.write("passwords.yml", &format!("{references}{more}")), why);
+    }
+    let evaluated =
+        references.replace("lookup('donjon.broker.secret', 'keystone_admin_password')", "lookup('env', 'X')");
+    assert_ne!(evaluated, references);
+    kolla(&place.write("passwords.yml", &evaluated), "keystone_admin_password");
+    kolla(&place.write("passwords.yml", "just words\n"), "no mapping");
+}
+
+#[test]
+fn a_heat_environment_is_written_over_where_it_is_placeholders_alone() {
+    let place = Place::new();
+    let file = place.path("passwords.yaml").display().to_string();
+    let words = ["wire", "tripleo", "--environment", &file];
+    place.donjon.run(&words).ok();
+    place.donjon.run(&words).ok();
+    let placeholders = fs::read_to_string(&file).unwrap();
+    for (text, why) in [
+        ("parameter_defaults:\n  NovaPassword: canary-1\n".to_owned(), "NovaPassword"),
+        (format!("resource_registry: {{A::B: c.yaml}}\n{placeholders}"), "resource_registry"),
+        (format!("{placeholders}  NtpServer: [a]\n"), "NtpServer"),
+    ] {
+        place.write("passwords.yaml", &text);
+        place.refused(&words, &file, 5, why);
+    }
+}
+
+#[test]
+fn a_replacement_that_was_cut_off_is_none() {
+    let place = Place::new();
+    let file = place.write("passwords.yml", "database_password: the-old-root-password-4711\nmy_list: [a]\n");
+    let adopt = |more: &'static str| ["adopt", &file, "--format", "kolla", more].map(str::to_owned);
+    let run = |more: &'static str| {
+        let words = adopt(more);
+        place.donjon.run(&words.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    // As a kill leaves it between the second name of the original and the new file.
+    fs::hard_link(&file, place.path(".passwords.yml.donjon-adopted")).unwrap();
+    let before = fs::read(&file).unwrap();
+    run("--confirm").failed(2);
+    run("--undo").failed(4);
+    assert_eq!(fs::read(&file).unwrap(), before);
+    run("--replace").ok();
+    assert!(fs::read_to_string(&file).unwrap().contains("lookup("));
+    assert_eq!(fs::read(place.path(".passwords.yml.donjon-adopted")).unwrap(), before);
+    run("--undo").ok();
+    assert_eq!(fs::read(&file).unwrap(), before);
+}
+
+#[test]
+fn what_was_sealed_and_is_not_taken_is_not_opened() {
+    let place = Place::new();
+    let text = "galera_root_password: canary-of-galera\nkeystone_ldap: {Users: {password: canary-of-ldap}}\n";
+    let file = place.write("user_secrets.yml", text);
+    let password = place.seal(&file);
+    let words = ["adopt", &file, "--format", "osa", "--vault-password-file", &password, "--replace"];
+    place.refused(&words, &file, 2, "would lie in clear: keystone_ldap");
+    assert!(!Path::new(&place.path(".user_secrets.yml.donjon-adopted")).exists());
+    place.donjon.run(&words[..6]).ok();
+    assert_eq!(place.donjon.run(&["get", "galera_root_password"]).ok(), "canary-of-galera");
+}
