@@ -367,9 +367,24 @@ fn a_services_secrets_leave_its_file_and_come_back() {
     let get = ["config", "get", "--config-file", &file, "--reveal", "database", "connection"];
     assert!(scene.donjon.run(&get).ok().contains("mysql://u:canary-2@h/d"), "the service reads what it read before");
     assert!(scene.donjon.run(&wire).failed(5).contains("wired already"));
+    // The mapping of one file is not written over by that of another.
+    let other = scene.file("other.conf", "[oslo_limit]\npassword = canary-3\n");
+    let second = scene.donjon.run(&["wire", "oslo", "--service", "keystone", "--config", &other]).failed(5);
+    assert!(second.contains("donjon-keystone.conf is there already"), "{second}");
+    assert!(scene.donjon.run(&get).ok().contains("mysql://u:canary-2@h/d"));
+    std::fs::remove_file(&other).unwrap();
     scene.donjon.run(&and("--undo")).ok();
     assert_eq!(read(), text);
     assert_eq!(std::fs::read_dir(scene.folder.path()).unwrap().count(), 1, "nothing is left beside it");
+    // What was changed since is kept.
+    scene.donjon.run(&wire).ok();
+    let more = format!("{}[cache]\nenabled = true\n", read());
+    scene.file("keystone.conf", &more);
+    let undone = scene.donjon.run(&and("--undo")).ok();
+    let kept = scene.folder.path().join(".keystone.conf.donjon-undone");
+    assert_eq!((read(), std::fs::read_to_string(&kept).unwrap()), (text.to_owned(), more));
+    assert!(undone.contains(".keystone.conf.donjon-undone"), "{undone}");
+    std::fs::remove_file(kept).unwrap();
     scene.donjon.run(&wire).ok();
     scene.donjon.run(&and("--confirm")).ok();
     assert!(scene.donjon.run(&and("--undo")).failed(4).contains("nothing to undo"));

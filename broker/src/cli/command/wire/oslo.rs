@@ -32,6 +32,7 @@ use donjon_policies::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
@@ -100,6 +101,9 @@ struct Kept {
     /// Whose the original was, and who could read it; what was kept by an earlier version does not say.
     #[serde(default)]
     standing: Option<(u32, u32, u32)>,
+    /// What the wired file was, as a SHA-256; not known of what an earlier version kept.
+    #[serde(default)]
+    wired: Option<String>,
 }
 
 impl Oslo {
@@ -123,6 +127,12 @@ impl Oslo {
         let bytes = Zeroizing::new(bytes);
         let text = std::str::from_utf8(&bytes).map_err(|error| left_alone().because(&error))?;
         let mapping = self.mapping_file();
+        if mapping.exists() {
+            return Err(Failure::new(Exit::Conflict, format!("{} is there already", mapping.display()))
+                .cause("it is the mapping of a file that was wired before, whose service would no longer start")
+                .state("nothing was done")
+                .hint("a process that reads both files finds what that mapping has: put the options of this one there by hand; for one that reads this file alone, name another --mapping"));
+        }
         let deployment = config::deployment(&context.home)?;
         let (mapped, settings) = (mapping.display().to_string(), self.castellan_file()?.display().to_string());
         let socket = self.socket(context, &deployment);
@@ -149,6 +159,7 @@ impl Oslo {
                 mapping: mapping.clone(),
                 original: done.original.clone(),
                 standing: Some((standing.mode, standing.uid, standing.gid)),
+                wired: Some(digest(done.text.as_bytes())),
             };
             let undo = serde_json::to_vec_pretty(&undo).map_err(|error| left_alone().because(&error))?;
             fs::replace_with_mode(&mapping, done.mapping.as_bytes(), 0o644).map_err(failed)?;
@@ -308,13 +319,32 @@ impl Oslo {
                 fs::Standing { mode: now.mode & 0o770, ..now }
             }
         };
+        let beside = self.keep_changed(&kept).map_err(failed)?;
         fs::replace_as(&self.config, &text, standing).map_err(failed)?;
         remove(&kept.mapping)?;
         remove(&self.kept())?;
         let path = self.config.display().to_string();
-        show::answer(context.output, &json!({ "undone": path }), || {
-            format!("{path} is as it was; its secrets stay in the store too\n")
+        show::answer(context.output, &json!({ "undone": path, "beside": beside }), || {
+            let changed = beside.as_ref().map_or_else(String::new, |beside| {
+                format!("it had been changed since; what stood there until now is {}\n", beside.display())
+            });
+            format!("{path} is as it was; its secrets stay in the store too\n{changed}")
         })
+    }
+
+    /// What has been changed since it was wired is not lost: it stays beside it.
+    fn keep_changed(&self, kept: &Kept) -> Result<Option<PathBuf>, fs::FileError> {
+        if !self.config.exists() {
+            return Ok(None);
+        }
+        let (now, whose) = fs::read_standing(&self.config)?;
+        let now = Zeroizing::new(now);
+        if kept.wired.as_ref() == Some(&digest(&now)) {
+            return Ok(None);
+        }
+        let beside = self.beside("donjon-undone");
+        fs::replace_as(&beside, &now, whose)?;
+        Ok(Some(beside))
     }
 
     fn settle(&self, context: &Context) -> Result<(), Failure> {
@@ -389,8 +419,13 @@ impl Oslo {
     }
 
     fn kept(&self) -> PathBuf {
+        self.beside("donjon-undo")
+    }
+
+    /// A hidden file beside the configuration.
+    fn beside(&self, what: &str) -> PathBuf {
         let name = self.config.file_name().unwrap_or_default().to_string_lossy();
-        self.config.with_file_name(format!(".{name}.donjon-undo"))
+        self.config.with_file_name(format!(".{name}.{what}"))
     }
 }
 
@@ -482,6 +517,10 @@ fn store(context: &Context, moved: &[Moved]) -> Result<(), Failure> {
         client.ask_quietly(&Request::Put { name: name.to_string() }, vec![material])?;
     }
     Ok(())
+}
+
+fn digest(text: &[u8]) -> String {
+    hex::encode(Sha256::digest(text))
 }
 
 fn remove(path: &Path) -> Result<(), Failure> {
