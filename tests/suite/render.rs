@@ -72,7 +72,23 @@ fn each_template_becomes_a_file_in_memory_whatever_becomes_of_the_others() {
     assert!(refused.contains("would lie on a disk") && !disk.exists(), "{refused}");
     donjon.run(&["render", "--disk", "--mode", "0640", &path("url"), "-o", &on_disk]).ok();
     assert_eq!(fs::metadata(&disk).expect("it is there").permissions().mode() & 0o777, 0o640);
+    // It stays whose it is, in a folder where nobody else makes files.
+    std::os::unix::fs::chown(&disk, Some(1), Some(2)).expect("this is root");
+    let value = b"another-value-for-the-file";
+    donjon.run_with_input(&["put", "database_password"], value).ok();
+    donjon.run(&["render", "--disk", "--mode", "0640", &path("url"), "-o", &on_disk]).ok();
+    let found = fs::metadata(&disk).expect("it is there");
+    assert_eq!((found.uid(), found.gid(), found.permissions().mode() & 0o777), (1, 2, 0o640));
     fs::remove_file(&disk).expect("it can be removed");
+    // Whoever may make files there could have made it for himself.
+    let theirs = memory.path().join("theirs");
+    fs::set_permissions(memory.path(), PermissionsExt::from_mode(0o1777)).expect("it is ours");
+    donjon_drivers::fs::replace(&theirs, b"").expect("it can be made");
+    std::os::unix::fs::chown(&theirs, Some(1), Some(1)).expect("this is root");
+    donjon.run(&["render", &path("url"), "-o", &theirs.display().to_string()]).ok();
+    assert_eq!(fs::metadata(&theirs).expect("it is there").uid(), 0);
+    fs::remove_file(&theirs).expect("it can be removed");
+    fs::set_permissions(memory.path(), PermissionsExt::from_mode(0o700)).expect("it is ours");
     donjon.run(&["render", "--mode", "0644", &path("url"), "-o", &shown("x")]).failed(2);
     donjon.run(&["render", &path("url"), &path("bad"), "-o", &shown("x")]).failed(2);
 }

@@ -17,7 +17,7 @@ use donjon_policies::{
 };
 use serde_json::json;
 use std::{
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -128,9 +128,23 @@ impl Render {
         if same {
             return Ok(Outcome::Unchanged(secrets));
         }
-        fs::replace_with_mode(&place.path, content, mode).map_err(|error| failed().because(&error))?;
+        let written = match whose(&place.path) {
+            Some((uid, gid)) => fs::replace_as(&place.path, content, fs::Standing { mode, uid, gid }),
+            None => fs::replace_with_mode(&place.path, content, mode),
+        };
+        written.map_err(|error| failed().because(&error))?;
         Ok(Outcome::Written(secrets))
     }
+}
+
+/// Whose the file is that is there, which the new one stays: of this user, or in a folder where nobody else makes files. Whoever
+/// could put one there for himself would get the values.
+fn whose(path: &Path) -> Option<(u32, u32)> {
+    let found = std::fs::symlink_metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+    let folder = std::fs::metadata(path.parent()?).ok()?;
+    let own = rustix::process::geteuid().as_raw();
+    let is_closed = [0, own].contains(&folder.uid()) && folder.permissions().mode() & 0o022 == 0;
+    (found.uid() == own || is_closed).then(|| (found.uid(), found.gid()))
 }
 
 /// Where values come from: the daemon, all of one epoch.
