@@ -22,8 +22,8 @@ use std::{
     env,
     ffi::{OsStr, OsString},
     io::ErrorKind,
-    os::unix::{ffi::OsStrExt, process::CommandExt},
-    path::Path,
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt, process::CommandExt},
+    path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
 
@@ -152,11 +152,30 @@ fn deploy(context: &Context, client: &mut Client, command: &mut Command) -> Resu
     let epoch = reply.value["epoch"].as_u64();
     let epoch = epoch.ok_or_else(|| Failure::new(Exit::Bug, "the daemon answered without an epoch"))?;
     command
-        .envs(ansible::settings(&collections, |name| env::var(name).ok()))
+        .envs(ansible::settings(&collections, |name| env::var(name).ok(), configured()))
         .env("DONJON_HOME", context.home.folder())
         .env("DONJON_EPOCH", epoch.to_string());
     Ok(())
 }
+
+/// What the `ansible.cfg` says that Ansible takes: the first that is there of these.
+fn configured() -> ansible::Chosen {
+    let named = env::var_os("ANSIBLE_CONFIG").map(PathBuf::from);
+    let named = named.map(|path| if path.is_dir() { path.join(CONFIGURATION) } else { path });
+    let home = env::home_dir().map(|home| home.join(".ansible.cfg"));
+    // Not from a folder that others may write.
+    let here = env::current_dir()
+        .ok()
+        .filter(|here| std::fs::metadata(here).is_ok_and(|found| found.permissions().mode() & 0o002 == 0));
+    let here = here.map(|here| here.join(CONFIGURATION));
+    let all = [named, here, home, Some(Path::new("/etc/ansible").join(CONFIGURATION))];
+    let found = all.into_iter().flatten().find_map(|path| Some((std::fs::read_to_string(&path).ok()?, path)));
+    found.map_or_else(ansible::Chosen::default, |(text, path)| {
+        ansible::Chosen::of(&text, path.parent().unwrap_or(Path::new("/")))
+    })
+}
+
+const CONFIGURATION: &str = "ansible.cfg";
 
 fn not_started(program: &OsStr, error: &std::io::Error) -> Failure {
     let name = Path::new(program).display();
