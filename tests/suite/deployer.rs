@@ -42,6 +42,14 @@ fn rotations_wait_for_a_deployer_and_its_exit_code_passes_through() {
     wait_for("the run to begin", Duration::from_secs(10), || child().is_some());
     let waiting = donjon.run(&["rotate", "resume"]).failed(13);
     assert!(waiting.contains("deployer"), "{waiting}");
+    // Nor does anything else move the epoch under it; what is there already may be asked for again.
+    let own = folder.path().join("user_secrets.yml");
+    donjon_drivers::fs::replace(&own, b"galera_root_password: a-value-long-enough\n").expect("it can be written");
+    let refused = donjon.run_with_input(&["put", "x"], b"a-value-long-enough").failed(13);
+    assert!(refused.contains("nothing was stored"), "{refused}");
+    donjon.run(&["generate", "--catalogue", "kolla-ansible"]).failed(13);
+    donjon.run(&["adopt", &own.display().to_string()]).failed(13);
+    assert_eq!(donjon.run(&["get", "database_password"]).ok(), "a-value-long-enough");
     // However it ends: the kernel ends its lease with it.
     run.kill().expect("it runs");
     run.wait().expect("a child can be waited for");

@@ -7,7 +7,7 @@
 use super::{
     Daemon,
     lookup::{Answered, bounded},
-    translate, views,
+    rotate, translate, views,
 };
 use crate::{
     audit::{Act, Actor, Outcome},
@@ -105,6 +105,9 @@ pub async fn adopt(
     }
     let missing = takings.iter().filter(|taking| taking.standing != Standing::Same);
     let missing: Vec<SecretName> = missing.map(|taking| taking.record.name.clone()).collect();
+    if !missing.is_empty() {
+        rotate::no_deployer(daemon)?;
+    }
     daemon.record(actor, Act::Adopt, &names, Outcome::Intent)?;
     if !missing.is_empty() {
         let entry = Journal { format: FORMAT, file, begun: now, state: State::Storing, names: missing };

@@ -1,6 +1,6 @@
 //! Making the secrets of a catalogue for a caller on the socket.
 
-use super::{Daemon, lookup, lookup::Answered, translate, views};
+use super::{Daemon, lookup, lookup::Answered, rotate, translate, views};
 use crate::{
     audit::{Act, Actor, Outcome},
     config,
@@ -45,6 +45,7 @@ pub async fn generate(daemon: &Daemon, actor: Actor, asked: Asked, tell: &Unboun
         views::follow(daemon, actor).await?;
         return Ok((reply(&Report::default(), &present, &operator), Vec::new()));
     }
+    rotate::no_deployer(daemon)?;
     let names: Vec<SecretName> = make.iter().map(|making| making.name.clone()).collect();
     daemon.record(actor, Act::Generate, &names, Outcome::Intent)?;
     let world = World {

@@ -1,6 +1,6 @@
 //! Reading, putting and listing secrets for a caller on the socket.
 
-use super::{Daemon, translate, views};
+use super::{Daemon, rotate, translate, views};
 use crate::{
     audit::{About, Act, Actor, Outcome},
     cache::Read,
@@ -215,6 +215,7 @@ pub async fn put(daemon: &Daemon, actor: Actor, given: &str, value: Material) ->
     let store = daemon.store()?;
     // What cannot be read now could not tell later which views are to follow.
     let deployment = daemon.deployment()?;
+    rotate::no_deployer(daemon)?;
     if deployment.views.contains_key(&name) {
         return put_view(daemon, actor, &*store, &name, &value).await;
     }

@@ -140,6 +140,7 @@ pub(super) async fn each(
     for planned in plan.rotations.iter().skip(1) {
         open::subject(&catalogue, &deployment, planned, &daemon.home.connections())?;
     }
+    let mut begun = false;
     let mut all = Ended { done: Vec::new(), left: plan.left, failed: Vec::new(), not_begun: Vec::new() };
     for planned in &plan.rotations {
         let names: Vec<SecretName> = planned.secrets.iter().map(|planned| planned.secret.clone()).collect();
@@ -147,6 +148,12 @@ pub(super) async fn each(
             all.not_begun.extend(names);
             continue;
         }
+        if others == Others::Tried && begun && !super::schedule::still_due(daemon, &names).await? {
+            let why = "its window has closed, or a freeze has begun, while others of what was due rotated";
+            all.left.extend(names.into_iter().map(|secret| plan::Left { secret, why: why.to_owned() }));
+            continue;
+        }
+        begun = true;
         if let Some(text) = plan::cut_off(&planned.unread) {
             let _ = tell.send(Event::text(text));
         }
@@ -449,6 +456,17 @@ pub(super) fn alone(daemon: &Daemon) -> Result<tokio::sync::RwLockWriteGuard<'_,
             .state("nothing was changed by this command")
             .hint("`donjon rotate status` shows it"),
     })
+}
+
+/// Refuses what would tell readers of another epoch while a deployer is pinned to one: its next lookup would end it half-way.
+pub(super) fn no_deployer(daemon: &Daemon) -> Result<(), Failure> {
+    match (daemon.rotating.try_write(), daemon.rotating.try_read()) {
+        (Err(_), Ok(_)) => Err(Failure::new(Exit::Waiting, "a deployer run is under way")
+            .cause("it reads all of one epoch (`donjon run --deploy`), and what is stored now would end it half-way")
+            .state("nothing was stored")
+            .hint("try again when it has ended, which `donjon status` tells; the audit log names its process")),
+        (Ok(_), _) | (Err(_), Err(_)) => Ok(()),
+    }
 }
 
 fn outcome(ended: &Result<Value, Failure>) -> Outcome {

@@ -8,7 +8,7 @@ use crate::{
     schedule::{Dated, Place, When, look},
     socket::message::{Event, RotateAsked},
 };
-use donjon_policies::strategy::Outage;
+use donjon_policies::{name::SecretName, strategy::Outage};
 use serde_json::json;
 use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedSender;
@@ -89,6 +89,13 @@ pub async fn dated(daemon: &Daemon) -> Result<(Vec<Dated>, Vec<Journal>), Failur
     let place = Place { store: &*store, layout: &daemon.layout, catalogue: &catalogue, deployment: &deployment };
     let dated = look(place, &journals, now()).await.map_err(failed)?;
     Ok((dated, journals))
+}
+
+/// Whether these may change still: a rotation takes its time, and windows end.
+pub(super) async fn still_due(daemon: &Daemon, names: &[SecretName]) -> Result<bool, Failure> {
+    let (dated, _) = dated(daemon).await?;
+    let due = |name: &SecretName| dated.iter().any(|dated| dated.secret == *name && dated.due == When::Now);
+    Ok(names.iter().all(due))
 }
 
 /// What is due by name, and what of it has an outage that neither its rule nor the caller accepts.
