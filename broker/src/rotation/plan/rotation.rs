@@ -10,7 +10,7 @@ use crate::{
     socket::message::RotateAsked,
 };
 use donjon_policies::{
-    catalogue::{Catalogue, Entry, Phase, TargetKind},
+    catalogue::{Catalogue, EMBEDDED, Entry, Phase, TargetKind},
     deployment::{Deployment, Setting},
     name::{SecretName, SiteName},
     restart::{self, Step},
@@ -207,9 +207,16 @@ fn named(
     let unknown = || {
         let failure =
             Failure::new(Exit::NotThere, format!("the catalogue `{}` has no secret `{name}`", catalogue.deployer()));
-        match catalogue.nearest(name) {
-            Some(nearest) => failure.hint(format!("the nearest name is `{nearest}`")),
-            None => failure,
+        let other = EMBEDDED.iter().map(|(deployer, _)| *deployer).find(|deployer| {
+            *deployer != catalogue.deployer()
+                && Catalogue::named(deployer).is_ok_and(|other| other.entry(&parsed).is_some())
+        });
+        match (other, catalogue.nearest(name)) {
+            (Some(deployer), _) => failure.hint(format!(
+                "`{deployer}` has it: `catalogue: {deployer}` in donjon.yaml, where that is what deploys"
+            )),
+            (None, Some(nearest)) => failure.hint(format!("the nearest name is `{nearest}`")),
+            (None, None) => failure,
         }
     };
     let entry = catalogue.entry(&parsed).ok_or_else(unknown)?;

@@ -132,6 +132,9 @@ fn an_unknown_name_has_the_nearest_one() {
     let failure = plan_of(&names(&["database_pasword"])).unwrap_err();
     assert_eq!(failure.code, Exit::NotThere);
     assert!(failure.hint.unwrap().contains("database_password"));
+    // Of what another deployer has, that is told first.
+    let failure = plan_of(&names(&["galera_root_password"])).unwrap_err();
+    assert!(failure.hint.unwrap().contains("`catalogue: openstack-ansible` in donjon.yaml"));
 }
 
 #[test]
