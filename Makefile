@@ -4,12 +4,18 @@
 TOOLS ?= $(CURDIR)/target/tools
 export DONJON_TEST_TOOLS = $(TOOLS)
 
-.PHONY: all build setup test model differential campaign rotation-job lint deny demo bench bench-clients bench-allocator bench-ansible bench-start bench-scan bench-sites fuzz
+.PHONY: all build install setup test model differential campaign rotation-job lint deny demo bench bench-clients bench-allocator bench-ansible bench-start bench-scan bench-sites fuzz
 
 all: build
 
 build:
 	cargo build --release --locked -p donjon
+
+# Where packages put things, and where the units look: DESTDIR goes before it.
+install: build
+	install -D -m 755 -t $(DESTDIR)/usr/bin target/release/donjon
+	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/system broker/systemd/*.service broker/systemd/*.path broker/systemd/*.timer
+	install -D -m 644 -t $(DESTDIR)/usr/share/donjon broker/systemd/donjon-reader-guard.conf
 
 setup:
 	tests/setup/packages.sh

@@ -328,6 +328,32 @@ fn what_genconfig_writes_holds_no_value_and_reads_as_before() {
     let mut command = donjon.command(&["wire", "kolla", "--runtime", "donjon", "--config", &config]);
     kolla.environment(&mut command);
     assert_eq!(command.output().unwrap().status.code(), Some(5));
+    fs::remove_file(kolla.at("etc/config/keystone.conf")).unwrap();
+    // So are volumes of the operator's own, which kolla would take instead, or leave out.
+    let words = ["wire", "kolla", "--runtime", "donjon", "--config", &config];
+    let wire = || {
+        let mut command = donjon.command(&words);
+        kolla.environment(&mut command);
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let globals = fs::read_to_string(kolla.at("etc/globals.yml")).unwrap_or_default();
+    for variable in ["keystone_extra_volumes", "neutron_server_extra_volumes"] {
+        kolla.write("etc/globals.yml", &format!("{globals}{variable}: ['/opt/x:/opt/x:ro']\n"));
+        let (code, said) = wire();
+        assert!(code == Some(5) && said.contains(variable) && said.contains("donjon_volumes"), "{said}");
+    }
+    let both = "keystone_extra_volumes: \"{{ default_extra_volumes + donjon_volumes + ['/opt/x:/opt/x:ro'] }}\"\n";
+    kolla.write("etc/globals.yml", &format!("{globals}{both}"));
+    assert_eq!(wire().0, Some(0));
+    let written = fs::read_to_string(kolla.at("etc/globals.d/donjon.yml")).unwrap();
+    assert!(!written.contains("keystone_extra_volumes:") && written.contains("neutron_extra_volumes:"), "{written}");
+    // And all of it goes again.
+    kolla.write("etc/config/mine.conf", "[DEFAULT]\ndebug = true\n");
+    let removed = donjon.run(&["wire", "kolla", "--undo", "--config", &config, "--output", "json"]).json();
+    assert!(removed["removed"].as_array().unwrap().len() > 3, "{removed}");
+    let left: Vec<_> = files(&kolla.at("etc/config")).into_iter().chain(files(&kolla.at("etc/globals.d"))).collect();
+    assert_eq!(left, [kolla.at("etc/config/mine.conf")]);
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {

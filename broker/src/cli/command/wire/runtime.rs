@@ -24,6 +24,9 @@ pub(super) struct Reading {
     /// Let kolla's services read their secrets themselves, with this driver: overrides below the configuration folder.
     #[arg(long, value_enum)]
     pub(super) runtime: Option<Runtime>,
+    /// Remove the overrides that `--runtime` has written.
+    #[arg(long, conflicts_with_all = ["runtime", "file"])]
+    pub(super) undo: bool,
     /// kolla-ansible's configuration folder.
     #[arg(long, default_value = "/etc/kolla", value_name = "FOLDER")]
     config: PathBuf,
@@ -52,7 +55,9 @@ impl Reading {
                 .hint("--roles names the folder, such as /usr/share/kolla-ansible/ansible/roles")
         })?;
         let inside = Inside { address: self.reader.clone(), mount: self.mount.clone(), folder: self.inside.clone() };
-        let files = overrides(catalogue, &read(&folder, catalogue)?, runtime, &deployment, &inside);
+        let mut roles = read(&folder, catalogue)?;
+        self.leave_own_volumes(&mut roles)?;
+        let files = overrides(catalogue, &roles, runtime, &deployment, &inside);
         self.refuse_foreign(&files)?;
         for Override { path, text } in &files {
             let path = self.config.join(path);
@@ -80,6 +85,66 @@ impl Reading {
         })
     }
 
+    /// Removes what it has written, wherever that is by now.
+    pub(super) fn take_back(&self, context: &Context) -> Result<(), Failure> {
+        let mut found = Vec::new();
+        for folder in ["config", "globals.d"] {
+            gather(&self.config.join(folder), &mut found).map_err(|error| {
+                Failure::new(Exit::Failed, format!("cannot look below {}", self.config.display()))
+                    .because(&error)
+                    .state("nothing was removed")
+            })?;
+        }
+        found.retain(|path| std::fs::read_to_string(path).is_ok_and(|text| is_ours(&text)));
+        for path in &found {
+            std::fs::remove_file(path).map_err(|error| {
+                Failure::new(Exit::Failed, format!("cannot remove {}", path.display()))
+                    .because(&error)
+                    .state("files before it were removed")
+                    .hint("the same command again removes the others")
+            })?;
+        }
+        let removed: Vec<String> = found.iter().map(|path| path.display().to_string()).collect();
+        show::answer(context.output, &json!({ "removed": removed }), || {
+            let lines: String = removed.iter().map(|path| format!("removed {path}\n")).collect();
+            match removed.is_empty() {
+                true => format!("nothing of it is below {}\n", self.config.display()),
+                false => {
+                    lines + "the next `kolla-ansible reconfigure` writes the values into the services' files again\n"
+                }
+            }
+        })
+    }
+
+    /// A variable of volumes that the operator has set stays the operator's, where it has what a container needs; where it has
+    /// not, that is refused: one of the two would be lost.
+    fn leave_own_volumes(&self, roles: &mut [Role]) -> Result<(), Failure> {
+        let mut found = vec![self.config.join("globals.yml")];
+        gather(&self.config.join("globals.d"), &mut found).map_err(|error| unwritten(&self.config).because(&error))?;
+        let texts = found.iter().filter_map(|path| std::fs::read_to_string(path).ok());
+        let own: Vec<(String, bool)> = texts.filter(|text| !is_ours(text)).flat_map(|text| volumes(&text)).collect();
+        let concerns = |name: &str| {
+            let stem = |variable: &String| variable.trim_end_matches("extra_volumes").to_owned();
+            roles.iter().flat_map(|role| &role.volumes).any(|variable| name.starts_with(&stem(variable)))
+        };
+        let lacking: Vec<&str> =
+            own.iter().filter(|(name, has)| !has && concerns(name)).map(|(name, _)| name.as_str()).collect();
+        if !lacking.is_empty() {
+            let mut failure =
+                Failure::new(Exit::Conflict, "containers with volumes of your own would lose them, or Donjon's");
+            failure.causes =
+                lacking.iter().map(|name| format!("`{name}` is set in {}", self.config.display())).collect();
+            return Err(failure.state("nothing was written").hint(format!(
+                "add Donjon's to it, as in `{}: \"{{{{ default_extra_volumes + donjon_volumes + ['/a:/b:ro'] }}}}\"`; then run this again",
+                lacking[0]
+            )));
+        }
+        for role in roles {
+            role.volumes.retain(|variable| !own.iter().any(|(name, _)| name == variable));
+        }
+        Ok(())
+    }
+
     /// Files of the operator's own stay as they are.
     fn refuse_foreign(&self, files: &[Override]) -> Result<(), Failure> {
         let foreign =
@@ -96,6 +161,51 @@ impl Reading {
             .hint("kolla merges config/ROLE/SERVICE.conf after them: move what you have there, and run this again"))
     }
 }
+
+/// Every file below a folder, which need not be there; links are not followed.
+fn gather(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    let mut entries: Vec<_> = entries.collect::<Result<_, _>>()?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            gather(&entry.path(), found)?;
+        } else if kind.is_file() {
+            found.push(entry.path());
+        }
+    }
+    Ok(())
+}
+
+/// The variables of volumes that a file sets at its top, and whether each has Donjon's among them.
+fn volumes(text: &str) -> Vec<(String, bool)> {
+    let mut found: Vec<(String, bool)> = Vec::new();
+    let mut within = false;
+    for line in text.lines() {
+        match line.split_once(':').filter(|(name, _)| !name.starts_with([' ', '#', '-', '\t'])) {
+            Some((name, value)) => {
+                within = name.ends_with("_extra_volumes") && name != "default_extra_volumes";
+                if within {
+                    found.push((name.to_owned(), value.contains(OWN_VOLUMES)));
+                }
+            }
+            // A value goes on in the lines below.
+            None if within => {
+                if let Some((_, has)) = found.last_mut() {
+                    *has |= line.contains(OWN_VOLUMES);
+                }
+            }
+            None => {}
+        }
+    }
+    found
+}
+
+const OWN_VOLUMES: &str = "donjon_volumes";
 
 fn unwritten(path: &Path) -> Failure {
     Failure::new(Exit::Failed, format!("cannot write {}", path.display())).state("files before it were written")
@@ -144,4 +254,18 @@ fn installed() -> Option<PathBuf> {
         let roles = bin.parent()?.join("share/kolla-ansible/ansible/roles");
         (bin.join("kolla-ansible").is_file() && roles.is_dir()).then_some(roles)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn volumes_of_an_operators_own_are_seen() {
+        let text = "nova_extra_volumes: \"{{ default_extra_volumes + donjon_volumes + ['/a:/b'] }}\"\n# glance_extra_volumes: x\n\
+            default_extra_volumes: []\ncinder_extra_volumes:\n  - /x:/y\nenable_x: yes\nheat_api_extra_volumes: >-\n  {{ donjon_volumes }}\n";
+        let expected =
+            [("nova_extra_volumes", true), ("cinder_extra_volumes", false), ("heat_api_extra_volumes", true)];
+        assert_eq!(volumes(text), expected.map(|(name, has)| (name.to_owned(), has)));
+    }
 }
