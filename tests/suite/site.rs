@@ -411,6 +411,10 @@ fn the_vault_ends_when_its_secrets_are_safe_and_comes_back_as_a_new_authority() 
         assert!(damaged.contains("state: nothing was changed"), "{damaged}");
         assert_eq!(new.daemon(), None, "nothing was started for it");
     }
+    new.run(&["up"]).ok();
+    let held = new.run(&[&from[..], &["--custodian", &recipient, "--threshold", "1"]].concat()).failed(5);
+    assert!(held.contains("not as asked for") && held.contains("it has other custodians, or none"), "{held}");
+    new.run(&["get", "keystone_database_password"]).failed(4);
     new.run(&from).ok();
     new.run(&from[..5]).failed(3);
     new.run(&from).ok();

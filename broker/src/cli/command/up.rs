@@ -92,10 +92,10 @@ impl Up {
         let vouched = Vouched { key: self.authority_key.as_deref(), first: self.trust_first };
         let from = from.map(|(bundle, identity)| From::read(context, bundle, identity, vouched)).transpose()?;
         if let Some(status) = running(context)? {
+            self.fits(&status)?;
             if let Some(from) = from {
                 return from.restore(context);
             }
-            self.fits(&status)?;
             return show::answer(context.output, &status, || match status["state"]["sealed"].is_object() {
                 true => format!("donjon is up already (pid {}), sealed: {UNSEAL}\n", status["pid"]),
                 false => format!("donjon is up already (pid {})\n", status["pid"]),
