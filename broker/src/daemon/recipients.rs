@@ -116,12 +116,14 @@ pub(super) async fn recipients(
             let retired = retire::retire(&*store, &places, &name, transfer::now()).await.map_err(failed)?;
             daemon.record(actor, Act::Retire, &[], Outcome::Done)?;
             let nothing = retired.is_nothing() && revoked.is_none_or(|revoked| revoked == Revoked::default());
+            let kept: Vec<_> = retired.kept.into_iter().map(|known| known.recipient).collect();
             let whose: Vec<Known> = retired.recipients.into_iter().chain(retired.before).collect();
             let mut reply = json!({
                 "retired": name,
                 "nothing": nothing,
                 "revoked": revoked,
                 "recipients": whose.iter().map(|known| known.recipient.clone()).collect::<Vec<_>>(),
+                "kept": kept,
                 "bundles": retired.scopes.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 "shared": retired.shared.iter().map(ToString::to_string).collect::<Vec<_>>(),
             });

@@ -102,6 +102,17 @@ pub async fn remove(store: &dyn Store, places: &Places, recipient: &str, now: i6
     .await
 }
 
+/// Takes a recipient out of one site: it stays one of those that it has besides.
+pub(super) async fn leave(
+    store: &dyn Store,
+    places: &Places,
+    recipient: &str,
+    site: &str,
+    now: i64,
+) -> Result<Known, StoreError> {
+    change(store, places, recipient, now, |known| known.sites.retain(|known| known.as_str() != site)).await
+}
+
 /// What people call a recipient: its name, or its key.
 pub(super) async fn called(store: &dyn Store, places: &Places, recipient: &str) -> Result<String, StoreError> {
     let (known, _) = read(store, &places.recipient(&digest(recipient))).await?;

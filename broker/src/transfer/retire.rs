@@ -1,5 +1,5 @@
-//! Scale-down: a host or a site leaves. Its recipients are removed, nobody waits for its receipts any more, its
-//! credentials in a Vault are revoked, and what it has seen is told.
+//! Scale-down: a host or a site leaves. Its recipients are removed, or leave it where others have them too, nobody waits for
+//! its receipts any more, its credentials in a Vault are revoked, and what it has seen is told.
 
 use super::{
     bundle::Scope,
@@ -15,6 +15,8 @@ use std::collections::BTreeSet;
 pub struct Retired {
     /// The recipients that were removed, with what each could open.
     pub recipients: Vec<Known>,
+    /// Those that are recipients elsewhere still, and of this site no more.
+    pub kept: Vec<Known>,
     /// Those of it that had been removed before, with what each could open.
     pub before: Vec<Known>,
     /// The bundles that nobody waits for any more.
@@ -26,7 +28,8 @@ pub struct Retired {
 impl Retired {
     /// Whether nothing was there to be done.
     pub fn is_nothing(&self) -> bool {
-        self.recipients.is_empty() && self.before.is_empty() && self.scopes.is_empty() && self.shared.is_empty()
+        let Self { recipients, kept, before, scopes, shared } = self;
+        [recipients, kept, before].iter().all(|known| known.is_empty()) && scopes.is_empty() && shared.is_empty()
     }
 }
 
@@ -52,26 +55,30 @@ pub async fn retire(store: &dyn Store, places: &Places, name: &str, now: i64) ->
             scopes.push(exported.scope);
         }
     }
-    let (mut recipients, mut before, mut gone) = (Vec::new(), Vec::new(), BTreeSet::new());
+    let (mut recipients, mut kept, mut before, mut gone) = (Vec::new(), Vec::new(), Vec::new(), BTreeSet::new());
     for known in exposure::all(store, places).await? {
         let called = known.name.as_deref() == Some(name) || known.recipient == name;
-        let named = called || known.sites.iter().any(|site| site.as_str() == name);
+        let of_it = known.sites.iter().any(|site| site.as_str() == name);
         // A bundle for one host or site is encrypted to its own recipients; one that others share stays theirs.
         // One with a name of its own is that host's; only its site takes it along.
         let others = known.name.is_some() && !called && !of_site.contains(&known.recipient);
-        let own = addressed.contains(&known.recipient) && !elsewhere.contains(&known.recipient) && !others;
+        // One that another site has, by its bundles or by name, leaves this site and no other.
+        let of_another = elsewhere.contains(&known.recipient)
+            || (of_it || of_site.contains(&known.recipient)) && known.sites.iter().any(|site| site.as_str() != name);
+        let own = !of_another && (of_it || addressed.contains(&known.recipient) && !others);
         if called || own {
             gone.insert(known.recipient.clone());
         }
         let had = known.had.iter().any(|site| site.as_str() == name);
         match known.removed {
-            None if named || own => recipients.push(exposure::remove(store, places, &known.recipient, now).await?),
+            None if called || own => recipients.push(exposure::remove(store, places, &known.recipient, now).await?),
+            None if of_it => kept.push(exposure::leave(store, places, &known.recipient, name, now).await?),
             Some(_) if called || own || had => before.push(known),
             None | Some(_) => {}
         }
     }
     let shared = leave(store, places, &gone, now).await?;
-    Ok(Retired { recipients, before, scopes, shared })
+    Ok(Retired { recipients, kept, before, scopes, shared })
 }
 
 /// Nobody waits for the receipts of these recipients any more, of whatever bundle; says of which others have it still.

@@ -302,6 +302,47 @@ async fn a_host_that_leaves_takes_no_other_along_and_a_site_all_of_its_own() {
     assert_eq!(gone("edge1").await, of(&[1]));
 }
 
+#[tokio::test]
+async fn a_site_that_leaves_takes_no_recipient_of_another_site_along() {
+    let site = Site::new().await;
+    let keys: Vec<String> = (0..4).map(|_| x25519::Identity::generate().to_public().to_string()).collect();
+    let [edge1, edge2] = ["edge1", "edge2"].map(|name| name.parse().unwrap());
+    let add = async |key: &str, name, of| {
+        exposure::add(&site.store, &site.places, key, name, Some(of), 100).await.unwrap();
+    };
+    // Of both sites; of one that has a bundle elsewhere; of one alone, with a name and without.
+    for (key, name) in keys.iter().zip([Some("both"), None, Some("alone"), None]) {
+        add(key, name, &edge1).await;
+    }
+    add(&keys[0], None, &edge2).await;
+    let export_to = async |name: &str, keys: &[&String]| {
+        let scope = Scope::Site { site: name.parse().unwrap(), role: "compute".parse().unwrap(), host: None };
+        let recipients = Recipients::parse(keys.iter().map(|key| key.as_str())).unwrap();
+        let closure = latest(&["kolla/database_password"]);
+        let request =
+            Request { scope, closure: &closure, recipients: &recipients, lifetime: 1000, folder: Path::new(".") };
+        export(&site.store, &site.places, &site.authority, &request, 200).await.unwrap();
+    };
+    export_to("edge1", &[&keys[0], &keys[1], &keys[3]]).await;
+    export_to("edge3", &[&keys[1]]).await;
+    let of = async |name: &str| {
+        let scope = Scope::Site { site: name.parse().unwrap(), role: "compute".parse().unwrap(), host: None };
+        let given = vec![keys[1].clone()];
+        exposure::effective(&site.store, &site.places, &scope, given).await.unwrap()
+    };
+    let retired = retire(&site.store, &site.places, "edge1", 250).await.unwrap();
+    let names = |known: &[exposure::Known]| -> std::collections::BTreeSet<_> {
+        known.iter().map(|known| known.recipient.clone()).collect()
+    };
+    let keyed = |numbers: [usize; 2]| numbers.iter().map(|number| keys[*number].clone()).collect();
+    assert_eq!((names(&retired.kept), names(&retired.recipients)), (keyed([0, 1]), keyed([2, 3])));
+    assert_eq!(of("edge2").await, [keys[1].clone(), keys[0].clone()], "what was given, and what was added there");
+    assert_eq!(of("edge1").await, [keys[1].clone()], "none that was added");
+    let retired = retire(&site.store, &site.places, "both", 260).await.unwrap();
+    assert_eq!(retired.recipients.len(), 1, "by its own name it leaves all sites");
+    assert_eq!(of("edge2").await, [keys[1].clone()]);
+}
+
 async fn answer_drained(site: &Site, bundle: &Bundle) {
     let mut node = Node::open(&site.folder.path().join("node")).unwrap();
     let opened = node.verify_read(&bundle.file.bytes().unwrap(), 300).unwrap().open(&site.identities()).unwrap();

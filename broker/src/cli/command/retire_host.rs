@@ -14,6 +14,7 @@ use serde_json::Value;
 
 /// Let a host or a site leave: its recipients are removed, and nobody waits for its receipts any more.
 ///
+/// A recipient that another site has, too, leaves this site alone; by its own name it leaves them all.
 /// With --address the AppRole credentials that were made for it in a Vault are destroyed, and the tokens that came of them
 /// revoked. What it has seen is printed, with the plan of the rotations that take the worth of that away.
 #[derive(Debug, Args)]
@@ -49,6 +50,12 @@ fn people(name: &str, value: &Value) -> String {
     let mut told = String::new();
     for recipient in list("recipients") {
         told += &format!("no bundle from now on is encrypted to {}\n", recipient.as_str().unwrap_or_default());
+    }
+    for recipient in list("kept") {
+        told += &format!(
+            "{} is one of {name} no more, and stays a recipient elsewhere\n",
+            recipient.as_str().unwrap_or_default()
+        );
     }
     for bundle in list("bundles") {
         told += &format!("nobody waits for the receipt of {} any more\n", bundle.as_str().unwrap_or_default());
