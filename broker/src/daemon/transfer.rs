@@ -264,7 +264,8 @@ pub async fn drilled(
     daemon.record(actor, Act::Doctor, &[], if drilled.is_ok() { Outcome::Done } else { Outcome::Failed })?;
     let drilled = drilled.map_err(|error| told::drill(refused, &error))?;
     let standing = standing(daemon, &*store).await?;
-    let changed = standing.custodians.map(|custodians| custodians.changed_since).unwrap_or_default();
+    let custodians = standing.custodians.map(|custodians| (custodians.changed_since, custodians.stood_otherwise));
+    let (changed, otherwise) = custodians.unwrap_or_default();
     Ok((
         json!({
             "records": drilled.records,
@@ -272,6 +273,7 @@ pub async fn drilled(
             "opened_by": drilled.opened_by,
             "needed": needed,
             "changed_since": changed,
+            "stood_otherwise": otherwise,
         }),
         Vec::new(),
     ))
@@ -322,6 +324,7 @@ fn describe(standing: &Standing) -> Value {
             "epoch": custodians.epoch,
             "reopened": custodians.reopened,
             "changed_since": custodians.changed_since,
+            "stood_otherwise": custodians.stood_otherwise,
         })),
         "may_end": standing.may_end(),
     })

@@ -6,6 +6,7 @@ use super::{
     exposure,
     ledger::{self, Content},
     private::{Places, Recorded, records_below},
+    stood::Stood,
 };
 use donjon_drivers::{
     fs::{FileError, Replacement},
@@ -80,7 +81,7 @@ pub async fn export_telling(
 ) -> Result<Bundle, ExportError> {
     let (scope, records) = (request.scope.clone(), request.closure.len());
     let mut sealer = Sealer::begin(places.deployment(), scope, request.recipients, records, request.folder)?;
-    collect(store, places, request.closure, &mut sealer, tell).await?;
+    let stood = collect(store, places, request.closure, &mut sealer, tell).await?;
     let (last, expected) = ledger::read(store, places, &request.scope).await?;
     let last = last.map_or(Epoch(0), |entry| entry.epoch);
     let sealed = sealer.finish(&Signing {
@@ -105,6 +106,7 @@ pub async fn export_telling(
         receipts: Vec::new(),
         retired: None,
         left: BTreeSet::new(),
+        stood,
     };
     exposure::note(store, places, (request.recipients, &request.scope), &entry.contents, now).await?;
     ledger::write(store, places, &entry, expected).await?;
@@ -143,21 +145,22 @@ pub async fn everything_and_heir(store: &dyn Store, places: &Places) -> Result<V
     Ok(wanted)
 }
 
-/// Reads the records, some at once, and seals each as it comes.
+/// Reads the records, some at once, and seals each as it comes. Says how sites and recipients stand by them.
 async fn collect(
     store: &dyn Store,
     places: &Places,
     closure: &[Wanted],
     sealer: &mut Sealer<'_>,
     tell: &(dyn Fn(usize, usize) + Send + Sync),
-) -> Result<(), ExportError> {
-    let mut missing = Vec::new();
+) -> Result<Stood, ExportError> {
+    let (mut missing, mut stood) = (Vec::new(), Stood::default());
     let reads: Vec<_> = closure.iter().map(|wanted| store.read(&wanted.path, wanted.which)).collect();
     let mut reads = stream::iter(reads).buffered(AT_ONCE);
     for (done, Wanted { path, .. }) in closure.iter().enumerate() {
         match reads.next().await.transpose()?.flatten() {
             Some(Stored { version, document, .. }) => {
                 sealer.add(&Item { path, version, document: &document })?;
+                stood.note(places, path, &document);
             }
             // It has ended and was laid aside meanwhile: it is there, or in the next bundle.
             None if places.is_journal(path) => {}
@@ -165,7 +168,7 @@ async fn collect(
         }
         tell(done + 1, closure.len());
     }
-    if missing.is_empty() { Ok(()) } else { Err(ExportError::Missing { paths: Paths(missing) }) }
+    if missing.is_empty() { Ok(stood) } else { Err(ExportError::Missing { paths: Paths(missing) }) }
 }
 
 /// Why nothing was exported.

@@ -136,7 +136,7 @@ pub async fn all(store: &dyn Store, places: &Places) -> Result<Vec<Known>, Store
 }
 
 /// Every recipient that has a record of its own.
-async fn noted(store: &dyn Store, places: &Places) -> Result<BTreeMap<String, Known>, StoreError> {
+pub(super) async fn noted(store: &dyn Store, places: &Places) -> Result<BTreeMap<String, Known>, StoreError> {
     let mut noted = BTreeMap::new();
     for path in records_below(store, &places.recipients()).await? {
         if let (Some(known), _) = read(store, &path).await? {
@@ -358,6 +358,11 @@ async fn once(
         private::write_newest(store, path, &known, expected).await?;
     }
     Ok(known)
+}
+
+/// Where the record of a recipient is.
+pub(super) fn place(places: &Places, recipient: &str) -> RecordPath {
+    places.recipient(&digest(recipient))
 }
 
 /// What the record of a recipient is named by.

@@ -4,6 +4,7 @@ use super::{
     bundle::{Epoch, ManifestDigest, ReceiptKey, Scope},
     key::KeyId,
     private::{self, Places, Recorded},
+    stood::Stood,
 };
 use donjon_drivers::{
     material::Material,
@@ -45,6 +46,9 @@ pub struct Exported {
     /// The recipients that have left, while others have the same bundle: nobody waits for theirs.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub left: BTreeSet<String>,
+    /// Of the custodians' bundle: how it holds sites and recipients to stand.
+    #[serde(default, skip_serializing_if = "Stood::is_nothing")]
+    pub(super) stood: Stood,
 }
 
 /// One record of a bundle.

@@ -33,6 +33,7 @@ pub mod receipt;
 pub mod retire;
 pub mod snapshot;
 pub mod standing;
+mod stood;
 pub mod succession;
 pub mod told;
 

@@ -49,19 +49,28 @@ pub struct CustodiansStanding {
     pub reopened: Option<i64>,
     /// Records that consumers read and that it does not hold as they are now.
     pub changed_since: Vec<String>,
+    /// Sites and recipients that would come back from it otherwise than they are now, and what became of them, in words.
+    pub stood_otherwise: Vec<String>,
+}
+
+impl CustodiansStanding {
+    /// Whether it holds everything as it is now.
+    fn is_current(&self) -> bool {
+        self.changed_since.is_empty() && self.stood_otherwise.is_empty()
+    }
 }
 
 impl Standing {
     /// Whether nothing would be lost for ever, and nobody left without: the authority has moved with everything, the ledger
-    /// of what sites are waited for included; or a custodians' bundle that holds every record as it is now was reopened, and
-    /// each recipient of each site's last bundle has shown to have it.
+    /// of what sites are waited for included; or a custodians' bundle that holds every record, site and recipient as it is now was
+    /// reopened, and each recipient of each site's last bundle has shown to have it.
     pub fn may_end(&self) -> bool {
         self.moved.is_some() || self.comes_back() && self.waiting().next().is_none()
     }
 
-    /// Whether a custodians' bundle that was reopened holds every record as it is now.
+    /// Whether a custodians' bundle that was reopened holds every record as it is now, and every site and recipient.
     pub fn comes_back(&self) -> bool {
-        self.custodians.as_ref().is_some_and(|c| c.reopened.is_some() && c.changed_since.is_empty())
+        self.custodians.as_ref().is_some_and(|c| c.reopened.is_some() && c.is_current())
     }
 
     /// What is missing, in words; for when it may not end.
@@ -78,11 +87,14 @@ impl Standing {
             Some(CustodiansStanding { reopened: None, .. }) => {
                 missing.push("the custodians' bundle was never reopened".to_owned());
             }
-            Some(CustodiansStanding { changed_since, .. }) if !changed_since.is_empty() => {
+            Some(CustodiansStanding { changed_since, stood_otherwise, .. }) => {
                 let changed = changed_since.len();
-                missing.push(format!("{changed} records have changed since the custodians' bundle was made"));
+                if changed > 0 {
+                    missing.push(format!("{changed} records have changed since the custodians' bundle was made"));
+                }
+                let since = |what: &String| format!("since the custodians' bundle was made, {what}");
+                missing.extend(stood_otherwise.iter().map(since));
             }
-            Some(_) => {}
         }
         missing
     }
@@ -118,6 +130,7 @@ pub async fn standing(store: &dyn Store, places: &Places) -> Result<Standing, St
                     epoch: entry.epoch,
                     reopened: entry.receipts.iter().map(|receipt| receipt.at).max(),
                     changed_since: changed_since(store, places, &entry).await?,
+                    stood_otherwise: entry.stood.otherwise(store, places).await?,
                 });
             }
         }

@@ -86,6 +86,12 @@ impl Site {
         self.export(Scope::Custodians {}, &everything(&self.store, &self.places).await.unwrap()).await.unwrap()
     }
 
+    /// Reopens the custodians' bundle, whose last one is made for it.
+    async fn drill(&self) {
+        let bundle = self.export_custodians().await.file.bytes().unwrap();
+        drill(&self.store, &self.places, &self.authority, &bundle, &[self.identities()], 1, 500).await.unwrap();
+    }
+
     fn identities(&self) -> Identities {
         Identities::one(self.reader.clone())
     }
@@ -196,18 +202,46 @@ async fn a_receipt_counts_once_and_only_for_the_last_bundle() {
 async fn a_store_may_end_when_the_authority_can_come_back_and_every_recipient_has_its_bundle() {
     let site = Site::new().await;
     let may_end = async || standing(&site.store, &site.places).await.unwrap().may_end();
-    let everything = site.export_custodians().await;
-    assert!(!may_end().await, "nobody has reopened it");
-    drill(&site.store, &site.places, &site.authority, &everything.file.bytes().unwrap(), &[site.identities()], 1, 500)
-        .await
-        .unwrap();
-    assert!(may_end().await);
     let bundle = site.export_edge().await;
+    site.export_custodians().await;
+    assert!(!may_end().await, "nobody has reopened it");
+    site.drill().await;
     assert!(!may_end().await, "the site has nothing yet");
     site.accept(&site.import(&bundle.file.bytes().unwrap(), 300).unwrap()).await.unwrap();
-    assert!(may_end().await);
+    assert!(may_end().await, "a receipt that comes later is nothing that would be missed");
     put(&site.store, "kolla/keystone_admin_password", "changed since").await;
     assert!(!may_end().await);
+}
+
+#[tokio::test]
+async fn a_store_may_not_end_while_sites_or_recipients_would_come_back_as_they_were() {
+    let site = Site::new().await;
+    let otherwise = async || {
+        let standing = standing(&site.store, &site.places).await.unwrap();
+        assert_eq!(standing.comes_back(), standing.missing().iter().all(|what| !what.starts_with("since")));
+        standing.custodians.unwrap().stood_otherwise
+    };
+    let again = async || {
+        site.drill().await;
+        assert_eq!(otherwise().await, [""; 0], "another one has it all");
+    };
+    let recipient = x25519::Identity::generate().to_public().to_string();
+    let edge1 = "edge1".parse().unwrap();
+    again().await;
+    let bundle = site.export_edge().await;
+    assert_eq!(otherwise().await, ["a bundle was exported for site `edge1`, role `compute`"]);
+    again().await;
+    site.accept(&site.import(&bundle.file.bytes().unwrap(), 300).unwrap()).await.unwrap();
+    assert_eq!(otherwise().await, [""; 0], "its receipt can be given anew");
+    exposure::add(&site.store, &site.places, &recipient, Some("compute7"), Some(&edge1), 100).await.unwrap();
+    assert_eq!(otherwise().await, ["the recipient compute7 was added or changed"]);
+    again().await;
+    exposure::remove(&site.store, &site.places, &recipient, 200).await.unwrap();
+    assert_eq!(otherwise().await, ["the recipient compute7 was removed"]);
+    again().await;
+    retire(&site.store, &site.places, "edge1", 200).await.unwrap();
+    assert_eq!(otherwise().await, ["site `edge1`, role `compute` was retired"]);
+    again().await;
 }
 
 #[tokio::test]
@@ -497,6 +531,7 @@ async fn a_store_with_other_values_is_not_restored_over() {
 #[tokio::test]
 async fn a_drill_proves_that_the_custodians_can_come_back() {
     let site = Site::new().await;
+    let edge_bundle = site.export_edge().await;
     let bundle = site.export_custodians().await;
     let run = async |file: &[u8], identities: Vec<Identities>, needed| {
         drill(&site.store, &site.places, &site.authority, file, &identities, needed, 500).await
@@ -506,7 +541,6 @@ async fn a_drill_proves_that_the_custodians_can_come_back() {
     assert!(matches!(nobody, Err(DrillError::Bundle(OpenError::WrongIdentity))));
     let few = run(&bundle.file.bytes().unwrap(), vec![site.identities(), stranger()], 2).await;
     assert!(matches!(few, Err(DrillError::TooFew { opened: 1, needed: 2 })), "{few:?}");
-    let edge_bundle = site.export_edge().await;
     assert!(run(&edge_bundle.file.bytes().unwrap(), vec![site.identities()], 1).await.unwrap_err().is_for_a_site());
     site.accept(&site.import(&edge_bundle.file.bytes().unwrap(), 300).unwrap()).await.unwrap();
     assert!(!standing(&site.store, &site.places).await.unwrap().may_end());

@@ -76,10 +76,12 @@ impl Doctor {
         let asked = Request::Drill { identities: self.identity.len(), needed: self.threshold };
         let value = context.client()?.ask_quietly(&asked, materials)?.value;
         show::answer(context.output, &json!({"drill": value}), || {
-            let changed = items(&value["changed_since"]).len();
+            let changed = items(&value["changed_since"]).len() + items(&value["stood_otherwise"]).len();
             let since = match changed {
                 0 => "it holds everything as it is now".to_owned(),
-                _ => format!("{changed} records have changed since: `donjon export bundle --custodians` makes another"),
+                _ => format!(
+                    "{changed} records, sites or recipients have changed since: `donjon export bundle --custodians` makes another"
+                ),
             };
             format!(
                 "{} custodians have opened the bundle, each alone ({} are needed): {} records, made {} days ago\n{since}\n",

@@ -94,5 +94,8 @@ fn people(standing: &Value) -> String {
     if !changed.is_empty() {
         text += &format!("{} records have changed since it was made\n", changed.len());
     }
+    for what in custodians["stood_otherwise"].as_array().into_iter().flatten() {
+        text += &format!("since it was made, {}\n", what.as_str().unwrap_or_default());
+    }
     text
 }
