@@ -335,6 +335,42 @@ fn a_key_pinned_by_file_is_believed_and_another_is_not() {
 }
 
 #[test]
+fn a_slip_in_consumers_yaml_is_found_before_anything_is_taken_in() {
+    let place = Place::new();
+    place.export("one.donjon");
+    place.import("one.donjon", &[]).ok();
+    place.export("two.donjon");
+    let node = || std::fs::read(place.path("folder/node.json")).unwrap();
+    let (before, consumers) = (node(), place.path("folder/consumers.yaml"));
+    donjon_drivers::fs::replace(&consumers, b"keystone: {reeds: []}").unwrap();
+    let error = place.import("two.donjon", &[]).failed(2);
+    assert!(error.contains("cannot tell who reads what") && error.contains("the bundle was not taken in"), "{error}");
+    assert!(node() == before && !place.path("two.donjon.receipt").exists());
+    std::fs::remove_file(&consumers).unwrap();
+    // What comes after it is taken in, and the same command once more.
+    std::fs::create_dir(place.path("two.donjon.receipt")).unwrap();
+    let error = place.import("two.donjon", &[]).failed(1);
+    assert!(error.contains("the bundle is taken in") && error.contains("the same command again writes"), "{error}");
+    assert!(node() != before);
+    std::fs::remove_dir(place.path("two.donjon.receipt")).unwrap();
+    place.import("two.donjon", &[]).ok();
+
+    // Of several receipts, each is looked at.
+    place.export_of("nova", "nova.donjon");
+    let (file, identity, folder) = (place.text("nova.donjon"), place.text("node"), place.text("other"));
+    place.donjon.run(&["import", &file, "-i", &identity, "--into", &folder]).ok();
+    let [none, old, two, nova] =
+        ["none", "one.donjon.receipt", "two.donjon.receipt", "nova.donjon.receipt"].map(|name| place.text(name));
+    let error = place.donjon.run(&["receipt", &two, &old, &none, &nova]).failed(9);
+    assert!(error.contains("of 4 receipts, 2 were not taken") && error.contains("2 were recorded"), "{error}");
+    assert!(error.contains(&format!("{old}: ")) && error.contains(&format!("{none}: cannot read")), "{error}");
+    let sites = place.donjon.run(&["receipt", "--output", "json"]).json()["standing"]["sites"].clone();
+    assert!(sites.as_array().unwrap().iter().all(|site| site["receipts"] == 1), "{sites}");
+    let again = place.donjon.run(&["receipt", &none, &nova]).failed(2);
+    assert!(again.contains("nothing was recorded for the others"), "the first one says the code: {again}");
+}
+
+#[test]
 fn another_donjon_takes_a_bundle_in() {
     let (place, there) = (Place::new(), Donjon::new());
     place.export("one.donjon");

@@ -57,6 +57,7 @@ pub fn import(message: impl Into<String>, error: &ImportError) -> Failure {
     match error {
         ImportError::Bundle(error) => bundle(message, error),
         ImportError::File(_) | ImportError::Key(_) => simple(message, Exit::Failed).state("the present bundle is kept"),
+        ImportError::After { .. } => simple(message, Exit::Failed).state(TAKEN_IN).hint(WRITES_IT),
         ImportError::Busy { .. } => simple(message, Exit::Conflict).state("nothing was changed").hint("try again"),
         ImportError::NodeDamaged { .. } => simple(message, Exit::Failed)
             .state("nothing was changed")
@@ -319,4 +320,8 @@ fn told_causes(error: &PushError) -> Vec<String> {
 
 const CARRIED_ON: &str =
     "what was done stays done; nothing is rotated or signed here from the first step on, and readers go on reading";
+/// The state of a bundle that is taken in where what follows has failed.
+pub const TAKEN_IN: &str = "the bundle is taken in, and is what is read from now on; its receipt was not given out";
+/// What to do then.
+pub const WRITES_IT: &str = "the same command again writes the receipt";
 const GOES_ON: &str = "what was written there stays, and is whole; the same command again goes on";

@@ -5,7 +5,7 @@ mod vault;
 use super::{
     config::reading::runtime,
     export::{destination::At, joined, write},
-    serve::{ROLE_FILES, roles_of},
+    serve::{ROLE_FILES, roles, wanted},
 };
 use crate::{
     cli::{Context, context::Output, show},
@@ -94,7 +94,7 @@ impl Import {
             (None, None) => self.store(context, &file, &identity)?,
         };
         if let Some(content) = &written {
-            write(&receipt, content)?;
+            write(&receipt, content).map_err(|failure| failure.state(told::TAKEN_IN).hint(told::WRITES_IT))?;
         }
         let path = written.as_ref().map(|_| receipt.display().to_string());
         let sent = match (&self.send, written) {
@@ -165,8 +165,10 @@ impl Import {
         if self.plan {
             return Ok((value, None));
         }
+        let wanted = wanted(folder, opened.manifest()).map_err(|failure| failure.state(NOT_TAKEN_IN))?;
         let receipt = node.accept(file, &opened, now()).map_err(|error| told::import(&refused, &error))?;
-        roles_of(folder, opened.manifest())?;
+        let after = |failure: Failure| failure.state(told::TAKEN_IN).hint(told::WRITES_IT);
+        roles(folder, wanted).map_err(after)?;
         Ok((value, Some(receipt)))
     }
 }
@@ -272,3 +274,5 @@ pub(super) fn text(path: &Path) -> Result<String, Failure> {
 pub(super) fn now() -> i64 {
     jiff::Timestamp::now().as_second()
 }
+
+const NOT_TAKEN_IN: &str = "the bundle was not taken in; who was served before is served on";

@@ -10,11 +10,15 @@ use crate::{
 use clap::Args;
 use donjon_drivers::material::Material;
 use serde_json::{Value, json};
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 /// Take receipts that sites have sent back, and show which bundles nobody has confirmed.
 ///
-/// A receipt proves that its sender opened that very bundle. Forged, replayed and older ones are refused with exit code 9.
+/// A receipt proves that its sender opened that very bundle. Forged, replayed and older ones are refused with exit code 9; of
+/// several files, the good ones are taken all the same.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  donjon receipt edge1.donjon.receipt\n  donjon receipt")]
 pub struct Receipt {
@@ -36,14 +40,42 @@ impl Receipt {
             let value = client.ask_quietly(&Request::Receipt, Vec::new())?.value;
             return show::answer(context.output, &value, || people(&value["standing"]));
         }
-        let files = self.files.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
-        let (mut value, mut told) = (Value::Null, String::new());
-        for file in files {
-            value = client.ask_quietly(&Request::Receipt, vec![Material::new(file)])?.value;
-            told += &taken(&value["taken"]);
+        let mut take = |path: &Path| Ok(client.ask_quietly(&Request::Receipt, vec![Material::new(read(path)?)])?.value);
+        if let [file] = &self.files[..] {
+            let value = take(file)?;
+            return show::answer(context.output, &value, || taken(&value["taken"]));
         }
-        show::answer(context.output, &value, || told)
+        let answers: Vec<_> = self.files.iter().map(|path| (path.display().to_string(), take(path))).collect();
+        several(context, &answers)
     }
+}
+
+/// What each of several receipts says. A bad one keeps none of the others back; the first of the bad ones says the code.
+fn several(context: &Context, answers: &[(String, Result<Value, Failure>)]) -> Result<(), Failure> {
+    let row = |(file, answer): &(String, Result<Value, Failure>)| match answer {
+        Ok(value) => json!({"file": file, "taken": value["taken"]}),
+        Err(failure) => json!({"file": file, "refused": failure}),
+    };
+    let value = json!({"receipts": answers.iter().map(row).collect::<Vec<_>>()});
+    show::answer(context.output, &value, || {
+        answers.iter().filter_map(|(_, answer)| answer.as_ref().ok()).map(|value| taken(&value["taken"])).collect()
+    })?;
+    let refused: Vec<_> = answers.iter().filter_map(|(file, answer)| Some((file, answer.as_ref().err()?))).collect();
+    let Some((_, first)) = refused.first() else { return Ok(()) };
+    let (all, bad) = (answers.len(), refused.len());
+    let mut failure = Failure::new(first.code, format!("of {all} receipts, {bad} were not taken"));
+    failure.causes = refused
+        .iter()
+        .map(|(file, failure)| {
+            let words = std::iter::once(&failure.message).chain(&failure.causes).map(String::as_str);
+            format!("{file}: {}", words.collect::<Vec<_>>().join(": "))
+        })
+        .collect();
+    let state = match refused.iter().any(|(_, failure)| failure.code == Exit::Unavailable) {
+        true => format!("{} were recorded; of the others `donjon receipt` says how things stand", all - bad),
+        false => format!("{} were recorded; nothing was recorded for the others", all - bad),
+    };
+    Err(failure.state(state).hint("each of them alone says what to do: `donjon receipt FILE`"))
 }
 
 /// What one receipt says, and how its bundle stands with it.

@@ -7,7 +7,7 @@ mod ready;
 mod revoke;
 mod watch;
 
-pub(super) use load::{ROLE_FILES, roles_of};
+pub(super) use load::{ROLE_FILES, roles, wanted};
 
 use super::import::{authority_key, identities, now, private, read};
 use crate::{

@@ -49,6 +49,12 @@ pub enum ImportError {
     /// The node's key cannot be made or read.
     #[error("the node's own key cannot be used")]
     Key(#[from] KeyError),
+    /// The bundle is taken in, and what comes after that was not done.
+    #[error("the bundle is taken in, and its receipt could not be kept, or an older bundle not be removed")]
+    After {
+        /// Why.
+        source: FileError,
+    },
     /// The store did not do it. What was written before stays, since it could not be taken back either.
     #[error("the store did not take the records ({written} of {wanted} written)")]
     Store {

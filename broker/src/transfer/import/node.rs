@@ -169,14 +169,17 @@ impl Node {
 
     /// Takes in a bundle that [`Node::verify`] has passed, and gives the receipt's file.
     ///
-    /// The bundle is written before the state names it: a crash in between leaves the old state whole. The same bundle
-    /// once more changes nothing but the time.
+    /// The bundle is written before the state names it: a crash in between leaves the old state whole. What can fail
+    /// besides does so before that; what is left for after it is [`ImportError::After`]. The same bundle once more changes
+    /// nothing but the time.
     pub fn accept(&mut self, file: &[u8], opened: &Opened, now: i64) -> Result<Vec<u8>, ImportError> {
         let manifest = opened.manifest();
         let held = Held { epoch: manifest.epoch, digest: opened.digest() };
         let bundles = self.folder.join("bundles");
         fs::private_folder(&bundles)?;
         fs::replace(&bundles.join(file_name(&held)), file)?;
+        let key = self.key()?;
+        let receipt = Receipt::of(opened, Act::Imported, &key, now).to_file(&key);
         let previous = match &self.state {
             Some(state) if state.current == held => state.previous,
             Some(state) => Some(state.current),
@@ -193,10 +196,8 @@ impl Node {
             imported: now,
         };
         self.keep(state)?;
-        self.remove_others()?;
-        let key = self.key()?;
-        let receipt = Receipt::of(opened, Act::Imported, &key, now).to_file(&key);
-        fs::replace(&self.folder.join("receipt"), &receipt)?;
+        let kept = fs::replace(&self.folder.join("receipt"), &receipt);
+        kept.and_then(|()| self.remove_others()).map_err(|source| ImportError::After { source })?;
         Ok(receipt)
     }
 
@@ -299,7 +300,7 @@ impl Node {
         Ok(SigningKey::from_seed(&Material::new(seed))?)
     }
 
-    fn remove_others(&self) -> Result<(), ImportError> {
+    fn remove_others(&self) -> Result<(), FileError> {
         let Some(state) = &self.state else { return Ok(()) };
         let kept: Vec<_> = [Some(state.current), state.previous].iter().flatten().map(file_name).collect();
         let folder = self.folder.join("bundles");

@@ -4,11 +4,13 @@ use super::{Site, edge, latest};
 use crate::transfer::{
     bundle::{Checks, Epoch, ManifestDigest, Opened, Scope},
     envelope::{Envelope, PayloadType},
+    import::{ImportError, node::Node},
     key::SigningKey,
     ledger,
     receipt::{self, Act, Receipt, ReceiptError},
+    told,
 };
-use donjon_drivers::store::StoreError;
+use donjon_drivers::{fs, store::StoreError};
 use std::collections::BTreeMap;
 
 /// A site, the second bundle of its edge, and what a node that opened it says.
@@ -114,4 +116,30 @@ async fn of_two_receipts_at_once_one_counts() {
     let refused = one.and(other).unwrap_err();
     assert!(matches!(refused, ReceiptError::Store(StoreError::Conflict { .. })), "{refused:?}");
     assert_eq!(recorded(&site).await, 1);
+}
+
+#[tokio::test]
+async fn what_fails_once_a_bundle_is_taken_in_says_so_and_the_same_bundle_again_gives_the_receipt() {
+    let site = Site::new().await;
+    let [first, second] = [site.export_edge().await, site.export_edge().await].map(|one| one.file.bytes().unwrap());
+    site.import(&first, 300).unwrap();
+    let node = site.folder.path().join("node");
+    let epoch = || Node::open(&node).unwrap().state().unwrap().current.epoch;
+    let told = |error: &ImportError| told::import("m", error).state.unwrap();
+    // The node's own key: nothing is taken in without it.
+    let key = std::fs::read(node.join("receipt-key")).unwrap();
+    fs::replace(&node.join("receipt-key"), b"no key").unwrap();
+    let refused = site.import(&second, 300).unwrap_err();
+    assert_eq!((told(&refused).as_str(), epoch()), ("nothing was changed", Epoch(1)));
+    fs::replace(&node.join("receipt-key"), &key).unwrap();
+    // The receipt's own place: the bundle is there by then.
+    std::fs::remove_file(node.join("receipt")).unwrap();
+    std::fs::create_dir(node.join("receipt")).unwrap();
+    let refused = site.import(&second, 300).unwrap_err();
+    assert!(matches!(refused, ImportError::After { .. }), "{refused}");
+    assert!(told(&refused).starts_with("the bundle is taken in"), "{}", told(&refused));
+    assert_eq!(epoch(), Epoch(2));
+    std::fs::remove_dir(node.join("receipt")).unwrap();
+    let receipt = site.import(&second, 301).unwrap();
+    assert_eq!(site.accept(&receipt).await.unwrap().act, Act::Imported);
 }

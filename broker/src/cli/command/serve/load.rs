@@ -3,7 +3,7 @@
 mod bundle;
 mod daemon;
 
-pub(in crate::cli::command) use bundle::roles_of;
+pub(in crate::cli::command) use bundle::wanted;
 
 use crate::{
     callers::USERS,
@@ -62,11 +62,12 @@ impl Origin {
     }
 }
 
-type Wanted = BTreeMap<RoleName, (BTreeSet<RecordPath>, Callers)>;
+/// What roles there are to be, what each reads and who acts as it.
+pub(in crate::cli::command) type Wanted = BTreeMap<RoleName, (BTreeSet<RecordPath>, Callers)>;
 
 /// The roles that are wanted. An AppRole is made when a role is first seen; one that is no longer there is forgotten, and its
 /// tokens with it.
-fn roles(folder: &Path, wanted: Wanted) -> Result<Roles, Failure> {
+pub(in crate::cli::command) fn roles(folder: &Path, wanted: Wanted) -> Result<Roles, Failure> {
     let failed = |error: &RolesError| {
         Failure::new(Exit::Failed, "cannot read or make the node's roles")
             .because(error)

@@ -4,7 +4,7 @@ use super::{Loaded, Wanted, consumers, not_bound, roles};
 use crate::{
     cli::command::import::now,
     failure::{Exit, Failure},
-    reader::{Callers, OfBundle, Roles, Source},
+    reader::{Callers, OfBundle, Source},
     records::Layout,
     transfer::{
         bundle::{Identities, Manifest, Opened, Scope},
@@ -22,7 +22,7 @@ pub(super) fn load(folder: &Path, identities: &Identities) -> Result<Loaded, Fai
     let file = node.read().map_err(|error| told::import(&refused, &error))?;
     let verified = node.verify_read(&file, now()).map_err(|error| told::import(&refused, &error))?;
     let opened: Opened = verified.open(identities).map_err(|error| told::bundle(&refused, &error))?;
-    let roles = roles_of(folder, opened.manifest())?;
+    let roles = roles(folder, wanted(folder, opened.manifest())?)?;
     let (scope, created, ends) =
         (opened.manifest().scope.clone(), opened.manifest().created, opened.manifest().not_after);
     let records = opened.records().len();
@@ -33,8 +33,8 @@ pub(super) fn load(folder: &Path, identities: &Identities) -> Result<Loaded, Fai
     Ok(Loaded { source: Source { lookup, roles }, records: Some(records), scope: scope.to_string(), ends: Some(ends) })
 }
 
-/// The roles of a node: the bundle's own, which reads all of it, and its consumers'.
-pub(in crate::cli::command) fn roles_of(folder: &Path, manifest: &Manifest) -> Result<Roles, Failure> {
+/// The roles that a node is to have: the bundle's own, which reads all of it, and its consumers'. Nothing is changed.
+pub(in crate::cli::command) fn wanted(folder: &Path, manifest: &Manifest) -> Result<Wanted, Failure> {
     let Scope::Site { role: own, .. } = &manifest.scope else {
         return Err(Failure::new(Exit::Usage, "a custodians' bundle is for no node").state("nothing is served"));
     };
@@ -53,7 +53,7 @@ pub(in crate::cli::command) fn roles_of(folder: &Path, manifest: &Manifest) -> R
         };
         wanted.insert(name.clone(), (reads, consumer.callers.clone()));
     }
-    roles(folder, wanted)
+    Ok(wanted)
 }
 
 #[cfg(test)]
@@ -99,7 +99,7 @@ mod tests {
         let folder = folder.path();
         let file = folder.join(CONSUMERS);
         let own = "compute".parse().unwrap();
-        let roles = || roles_of(folder, &manifest);
+        let roles = || roles(folder, wanted(folder, &manifest)?);
         assert!(!roles().unwrap().named(&own).unwrap().callers.bound(), "nothing was said yet");
         for text in ["compute: {uids: [7]}", "compute: {uids: [7, 8], reads: [a]}"] {
             fs::replace(&file, text.as_bytes()).unwrap();
