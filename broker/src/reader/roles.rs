@@ -66,20 +66,18 @@ struct OnDisk {
 impl Role {
     /// A new role with a new credential.
     pub fn generate(name: RoleName, reads: &BTreeSet<RecordPath>) -> Result<(Self, Credential), RolesError> {
-        let role_id = random_uuid()?;
-        let secret_id = Material::from(random_uuid()?);
+        let (credential, secret_id) = Credential::generate()?;
         let role = Self {
             name,
-            role_id: role_id.clone(),
-            // EXPOSE: digested
-            secret_id: sha256(secret_id.expose()),
+            role_id: credential.role_id.clone(),
+            secret_id,
             reads: reads.iter().map(ToString::to_string).collect(),
             token_ttl: TOKEN_TTL,
             token_max_ttl: TOKEN_MAX_TTL,
             callers: Callers::default(),
             epoch: 0,
         };
-        Ok((role, Credential { role_id, secret_id }))
+        Ok((role, credential))
     }
 
     /// The same role and credential, reading this.
@@ -100,9 +98,24 @@ impl Role {
         Self { epoch: self.epoch + 1, ..self.clone() }
     }
 
+    /// The same role with a new credential: the one of before, and every token that came of it, is good no longer.
+    pub fn renewed(&self) -> Result<(Self, Credential), RolesError> {
+        let (credential, secret_id) = Credential::generate()?;
+        Ok((Self { role_id: credential.role_id.clone(), secret_id, ..self.revoked() }, credential))
+    }
+
     /// What names the credential of this role: a token that was given for another one is good no longer.
     pub(super) fn credential(&self) -> &[u8; 32] {
         &self.secret_id
+    }
+}
+
+impl Credential {
+    /// A new one, and the digest of its secret-id.
+    fn generate() -> Result<(Self, [u8; 32]), RolesError> {
+        let (role_id, secret_id) = (random_uuid()?, Material::from(random_uuid()?));
+        let digest = sha256(secret_id.expose()); // EXPOSE: digested
+        Ok((Self { role_id, secret_id }, digest))
     }
 }
 
@@ -239,6 +252,20 @@ mod tests {
         assert_eq!(roles.check(&id(&ours), &theirs.secret_id), None);
         assert_eq!(roles.check(&Material::from(String::new()), &ours.secret_id), None);
         assert_eq!(roles.check(&id(&ours), &Material::from(String::new())), None);
+    }
+
+    #[test]
+    fn a_renewed_role_is_the_same_with_another_credential() {
+        let (role, before) = Role::generate("a".parse().unwrap(), &["d/x".parse().unwrap()].into()).unwrap();
+        let role = role.of(Callers { uids: [7].into(), ..Callers::default() });
+        let (renewed, now) = role.renewed().unwrap();
+        let roles = Roles::new([renewed.clone()]);
+        let id = |credential: &Credential| Material::from(credential.role_id.clone());
+        assert_eq!(roles.check(&id(&before), &before.secret_id), None);
+        assert_eq!(roles.check(&id(&before), &now.secret_id), None, "both halves are new");
+        assert_eq!(roles.check(&id(&now), &now.secret_id), Some(&renewed));
+        assert_eq!((&renewed.reads, &renewed.callers), (&role.reads, &role.callers), "it opens to nobody else");
+        assert_ne!(renewed.credential(), role.credential(), "no token of before is good");
     }
 
     #[test]

@@ -126,6 +126,30 @@ async fn tokens_outlive_a_restart_and_a_reload_and_end_with_a_revocation() {
 }
 
 #[tokio::test]
+async fn the_bundles_own_role_gets_another_credential() {
+    let edge = Edge::new().await;
+    edge.publish("one").await;
+    let (client, serving) = (client(), edge.serve());
+    let leaked = edge.credential("compute");
+    let token = login(&client, &serving.url, &leaked).await.expect("a token");
+    assert_eq!(read(&client, &serving.url, &token).await.0, 200, "the control");
+    let revoke = ["serve", "revoke", "compute", "--credential", "--node", &edge.node()];
+    let told = edge.donjon.run(&revoke).ok();
+    assert!(told.contains("approle"), "{told}");
+    let refused = async || (read(&client, &serving.url, &token).await.0 == 403).then_some(());
+    wait::until("the revocation", Duration::from_secs(30), refused).await;
+    assert_eq!(login(&client, &serving.url, &leaked).await, None);
+    let anew = login(&client, &serving.url, &edge.credential("compute")).await.expect("the new one is good");
+    assert_eq!(read(&client, &serving.url, &anew).await.0, 200);
+    let address = serving.address().to_owned();
+    serving.end();
+    let (serving, client) = (edge.serve_at(&address), self::client());
+    assert_eq!(login(&client, &serving.url, &leaked).await, None, "after a restart");
+    assert_eq!(read(&client, &serving.url, &anew).await.0, 200);
+    serving.end();
+}
+
+#[tokio::test]
 async fn a_role_that_is_taken_away_stays_away_after_a_reload_and_a_restart() {
     let edge = Edge::new().await;
     // The client over TCP is this test itself; the other role tells that a bundle is served.

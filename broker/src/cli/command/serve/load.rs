@@ -118,7 +118,7 @@ fn not_bound(folder: &Path, role: &RoleName) -> Result<(), Failure> {
 }
 
 /// What consumers log in with, in files that only their owner can read.
-fn keep(folder: &Path, role: &RoleName, credential: &Credential) -> Result<(), Failure> {
+pub(super) fn keep(folder: &Path, role: &RoleName, credential: &Credential) -> Result<(), Failure> {
     let folder = folder.join(ROLE_FILES).join(role.as_str());
     let write = || {
         fs::private_folder(&folder)?;

@@ -1,5 +1,6 @@
 //! `donjon serve revoke` and `donjon serve step`: what changes at a node while its reader serves.
 
+use super::load::{ROLE_FILES, keep};
 use crate::{
     cli::{Context, show},
     failure::{Exit, Failure},
@@ -19,11 +20,11 @@ use std::path::Path;
 
 /// Revoke every token that was given until now. A reader that runs refuses them within a quarter of a second.
 ///
-/// A role's AppRole stays good, and whoever has it logs in again. Where it has leaked, take the role out of `consumers.yaml` and,
-/// once the reader has read that, put it in again: it gets a new one.
+/// A role's AppRole stays good, and whoever has it logs in again. Where it has leaked, --credential ends that, too: the role gets
+/// another one, in the files of before (approle/ROLE), from which its consumers log in anew.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  donjon serve revoke keystone --node /var/lib/donjon-reader\n  donjon serve revoke --all --node /var/lib/donjon-reader"
+    after_help = "Examples:\n  donjon serve revoke keystone --node /var/lib/donjon-reader\n  donjon serve revoke keystone --credential --node /var/lib/donjon-reader\n  donjon serve revoke --all --node /var/lib/donjon-reader"
 )]
 pub(super) struct Revoke {
     /// The roles.
@@ -32,6 +33,9 @@ pub(super) struct Revoke {
     /// Those of every role.
     #[arg(long, conflicts_with = "roles")]
     all: bool,
+    /// Their AppRoles too: each role gets another one, in its files in the reader's folder.
+    #[arg(long)]
+    credential: bool,
 }
 
 /// Serve the bundle before the current one, or the current one again. Nothing older is accepted meanwhile.
@@ -67,13 +71,31 @@ impl Revoke {
                 .state("tokens are good as before")
                 .hint(format!("there are: {}", known.join(", "))));
         }
-        let revoked: Vec<_> =
-            roles.iter().filter(|role| self.all || self.roles.contains(&role.name)).map(|r| r.revoked()).collect();
-        let told: Vec<_> = revoked.iter().map(|role| json!({"role": role.name, "epoch": role.epoch})).collect();
-        revoked.into_iter().for_each(|role| roles.set(role));
+        let named: Vec<_> = roles.iter().filter(|role| self.all || self.roles.contains(&role.name)).cloned().collect();
+        let (mut told, mut credentials) = (Vec::new(), Vec::new());
+        for role in named {
+            let (revoked, credential) = match self.credential {
+                true => role.renewed().map(|(role, credential)| (role, Some(credential))).map_err(failed)?,
+                false => (role.revoked(), None),
+            };
+            told.push(json!({"role": role.name, "epoch": revoked.epoch, "credential": self.credential}));
+            credentials.extend(credential.map(|credential| (role.name, credential)));
+            roles.set(revoked);
+        }
+        // First the end of what has leaked: where the files cannot be written after it, the same command again makes others.
         roles.write(&file).map_err(failed)?;
+        for (role, credential) in &credentials {
+            keep(folder, role, credential).map_err(|failure| {
+                failure
+                    .state("tokens and credentials of before are good no longer, and not every new credential is in its file")
+                    .hint("the same command again makes other ones")
+            })?;
+        }
         show::answer(context.output, &json!({"revoked": told}), || {
-            format!("the tokens of {} roles are good no longer\n", told.len())
+            let ended = format!("the tokens of {} roles are good no longer\n", told.len());
+            let files = folder.join(ROLE_FILES);
+            let anew = format!("nor their AppRoles: consumers log in with the new ones in {}\n", files.display());
+            if self.credential { ended + &anew } else { ended }
         })
     }
 }
