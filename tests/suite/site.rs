@@ -404,6 +404,8 @@ fn another_donjon_takes_a_bundle_in() {
     let refused = there.run_with_input(&["put", "keystone_database_password"], b"other").failed(5);
     assert!(refused.contains("do it at the authority, and import its next bundle"), "{refused}");
     assert_eq!(there.run(&["get", "keystone_database_password"]).ok(), "s3cret-4711");
+    let status = there.run(&["status"]).ok();
+    assert!(status.contains("warning: this store takes in the bundles of another one"), "{status}");
     there.run(&["run", "--deploy", "--", "true"]).ok();
     there.run(&["down"]).ok();
 }

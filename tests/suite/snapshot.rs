@@ -275,6 +275,15 @@ async fn killed_anywhere_it_is_ended_by_the_same_command() {
 #[tokio::test]
 async fn servers_of_others_and_other_storage_are_left_as_they_are() {
     let mut place = Overcloud::empty(&[]);
+    // Every server is looked at before anything is fenced.
+    place.cluster.kill(2);
+    let refused = place.export(&[]).failed(6);
+    assert!(refused.contains("state: nothing was changed"), "{refused}");
+    place.donjon.run_with_input(&["put", "keystone_database_password"], b"s3cret-4711").ok();
+    let status = || place.donjon.run(&["status"]).ok();
+    assert!(!status().contains("the authority"), "{}", status());
+    place.cluster.start(2);
+    wait_for("three servers that answer", Duration::from_secs(60), || place.carry(&["--plan"]).code == 0);
     let first = place.cluster.connection(0);
     wait::until("a server that is initialised", Duration::from_secs(30), async || {
         let one = r#"{"secret_shares":1,"secret_threshold":1}"#.to_owned();
@@ -283,6 +292,9 @@ async fn servers_of_others_and_other_storage_are_left_as_they_are() {
     .await;
     let refused = place.export(&[]).failed(5);
     assert!(refused.contains("was initialised by somebody else") && refused.contains("empty its storage"), "{refused}");
+    assert!(
+        place.donjon.run(&["status"]).ok().contains("warning: the authority is on its way to a cluster, by snapshot")
+    );
     // Fenced it is, and the file can be made alone.
     let file = place.path("vault.snapshot").display().to_string();
     let person = place.people[0].key();

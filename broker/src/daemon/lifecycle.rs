@@ -7,7 +7,7 @@ use crate::{
     lifecycle::{Backing, Sealing, Taken},
     records::secrets,
     rotation::journal::Held,
-    transfer::{bundle::Scope, import::store as into_store, ledger, standing},
+    transfer::{bundle::Scope, import::store as into_store, ledger, mark, standing},
     vault::Why,
 };
 use donjon_drivers::{
@@ -18,8 +18,8 @@ use donjon_drivers::{
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// How things are, with what the store has to tell, where it does so at once: rotations that have not ended, bundles that end
-/// soon.
+/// How things are, with what the store has to tell, where it does so at once: where the authority is, where not here,
+/// rotations that have not ended, bundles that end soon.
 pub async fn status_by_store(daemon: &Daemon) -> Value {
     let mut status = status(daemon);
     if let Backing::Existing { vault, .. } = &daemon.backing {
@@ -33,14 +33,23 @@ pub async fn status_by_store(daemon: &Daemon) -> Value {
     }
     let (Ok(store), true) = (daemon.store(), status["state"] == READY) else { return status };
     let told = async {
+        let elsewhere = elsewhere(daemon, &*store).await.ok()?;
         let unfinished = unfinished(daemon, &*store).await.ok()?;
-        Some((unfinished, ending(daemon, &*store).await.ok()?))
+        let ending = ending(daemon, &*store).await.ok()?;
+        Some(elsewhere.into_iter().chain(unfinished).chain(ending))
     };
-    let Ok(Some((unfinished, ending))) = tokio::time::timeout(AT_ONCE, told).await else { return status };
+    let Ok(Some(told)) = tokio::time::timeout(AT_ONCE, told).await else { return status };
     if let Some(warnings) = status["warnings"].as_array_mut() {
-        warnings.extend(unfinished.into_iter().chain(ending).map(Value::from));
+        warnings.extend(told.map(Value::from));
     }
     status
+}
+
+/// Where the authority is, where it is not here.
+async fn elsewhere(daemon: &Daemon, store: &dyn Store) -> Result<Option<String>, Failure> {
+    let failed = |error| translate::store("cannot see where the authority is", &error);
+    let elsewhere = mark::elsewhere(store, &transfer::places(daemon)?).await.map_err(failed)?;
+    Ok(elsewhere.map(|elsewhere| format!("{elsewhere}: nothing is rotated or signed here")))
 }
 
 /// The rotations that have not ended.

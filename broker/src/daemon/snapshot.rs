@@ -41,7 +41,8 @@ pub(super) async fn export(
         let access = access(&deployment)?;
         let cluster = Cluster { vault, store: &*store, places: &places, access: &access, deployment: &deployment };
         let carrying = cluster.carrying(asked, Vec::new(), daemon.home.overcloud(), Holders::Unknown)?;
-        let stand = snapshot::stand(&carrying).await.map_err(|error| told::snapshot(REFUSED, &error))?;
+        let looked = |error: SnapshotError| told::snapshot(REFUSED, &error).state("nothing was changed");
+        let stand = snapshot::stand(&carrying).await.map_err(looked)?;
         return Ok((described(&stand), Vec::new()));
     }
     // Neither a rotation nor a deployer run is cut off in its middle, and nothing is put while the authority moves.

@@ -34,7 +34,7 @@ use std::{
 /// an audit device in its configuration (same name and path on all, and another name than `donjon`). Nothing is to be
 /// restarted by hand. Then one command does all of it, and the same command again goes on after whatever interrupted it:
 ///
-/// it fences this store, takes a snapshot and seals it to recipients in a signed file; initialises the first server as this
+/// it looks at every server, fences this store, takes a snapshot and seals it to recipients in a signed file; initialises the first server as this
 /// Vault was, restores the snapshot there, opens it with this Vault's shares; lets the others join and waits until all vote;
 /// makes new shares for --custodian, a new barrier key and a new signing key; revokes every token and login that came along;
 /// writes what is needed there to --out; fences this store for good; and destroys the file.
@@ -90,15 +90,21 @@ impl Snapshot {
         let mut client = context.client()?;
         let trust = self.cacert.as_deref().map(text).transpose()?;
         let asked = CarryAsked { addresses: self.addresses.clone(), trust, plan: self.plan, ..CarryAsked::default() };
+        let looks = SnapshotAsked::Carry(CarryAsked { plan: true, ..asked.clone() });
+        let looks = Request::ExportSnapshot { asked: looks };
         if self.plan {
-            let asked = SnapshotAsked::Carry(asked);
-            let value = client.ask_quietly(&Request::ExportSnapshot { asked }, Vec::new())?.value;
+            let value = client.ask_quietly(&looks, Vec::new())?.value;
             return show::answer(context.output, &json!({"snapshot": value}), || planned(&value));
         }
         let finished = || Request::ExportSnapshot { asked: SnapshotAsked::Finish(asked.clone()) };
         let folder = context.home.overcloud();
         let file = self.file.clone().unwrap_or_else(|| folder.join("snapshot.donjon"));
-        let taken = match self.take(context, &mut client) {
+        // The fence comes with the snapshot: a server that will not do is to be known before.
+        let looked = match self.addresses.is_empty() {
+            true => Ok(()),
+            false => client.ask_quietly(&looks, Vec::new()).map(drop),
+        };
+        let taken = match looked.and_then(|()| self.take(context, &mut client)) {
             // All is done but, perhaps, its very last steps.
             Err(failure) if failure.code == Exit::Conflict && !self.addresses.is_empty() => {
                 client.ask_quietly(&finished(), Vec::new()).map_err(|_| failure)?;
