@@ -365,7 +365,7 @@ fn what_the_host_identity_means_is_said_when_it_is_made() {
     let encrypted = "the unseal share and the broker's credential are encrypted to the identity in";
     for wanted in [
         &format!("note: {encrypted} {}.", identity.display()),
-        "Whoever can read that file and the Vault's storage can open the store; `--custodian` avoids it.",
+        "Whoever can read that file and the Vault's storage can open the store; `--custodian`, at the first `up` of a home, avoids it.",
     ] {
         assert!(said.contains(wanted), "{wanted:?} is not in {said}");
     }
