@@ -262,8 +262,23 @@ fn services_restart_in_their_order_and_one_that_does_not_come_up_ends_it() {
     assert!(ended.contains("scheduler@local did not come up on the present bundle"), "{ended}");
     assert!(ended.contains("those after it are not; nothing was signed"), "{ended}");
     assert_eq!(restarted(), "web\nscheduler\n", "and the one behind it was left alone");
+    // It runs on the bundle by now, and has logged in; that it is ill counts all the same.
+    let again = place.drain(&["--restart"]).failed(1);
+    assert!(again.contains("scheduler@local did not come up on the present bundle"), "{again}");
+    assert_eq!(restarted(), "web\nscheduler\n", "and the one behind it is left alone still");
     assert!(!place.path("drained").exists());
     std::fs::remove_file(place.path("scheduler.sick")).unwrap();
+    // One that falls ill once those behind it restart.
+    let script = std::fs::read_to_string(place.path("service")).unwrap();
+    let falls_ill = "restart)\n    [ $1 != api ] || touch web.sick";
+    let script = script.replace("restart)", falls_ill);
+    donjon_drivers::fs::replace_with_mode(&place.path("service"), script.as_bytes(), 0o700).unwrap();
+    for more in [&["--restart"][..], &[]] {
+        let ill = place.drain(more).failed(1);
+        assert!(ill.contains("web@local is not well on the present bundle"), "{ill}");
+        assert!(!place.path("drained").exists());
+    }
+    std::fs::remove_file(place.path("web.sick")).unwrap();
     place.drain(&["--restart"]).json();
     assert_eq!(restarted(), "web\nscheduler\napi\n", "those that run on it already do not restart again");
 }

@@ -163,9 +163,12 @@ impl Looking<'_> {
         for step in steps {
             for instance in &step.instances {
                 let consumer = self.open(deployment, instance)?;
-                if restart && !self.is_new(&consumer).await? {
-                    progress.tell(&Event::text(format!("restarting {}", named(&consumer.instance))));
-                    self.restart(&consumer).await?;
+                if restart {
+                    if !self.is_new(&consumer).await? {
+                        progress.tell(&Event::text(format!("restarting {}", named(&consumer.instance))));
+                        consumer.service.restart().await.map_err(|error| not_up(&consumer, &error))?;
+                    }
+                    self.settle(&consumer).await?;
                 }
                 consumers.push(consumer);
             }
@@ -175,13 +178,18 @@ impl Looking<'_> {
             let started = consumer.service.started().await.map_err(|error| unanswered(&error))?;
             running.push(Running { consumer: named(&consumer.instance), started });
         }
-        judge(&running, &self.logins().await?, self.since).map_err(|behind| {
+        let drained = judge(&running, &self.logins().await?, self.since).map_err(|behind| {
             let mut failure = Failure::new(Exit::Waiting, "consumers of this node do not run on the present bundle");
             failure.causes = behind.iter().map(ToString::to_string).collect();
             failure
                 .state("nothing was signed")
                 .hint("`donjon drain -i IDENTITY --restart`, or restart them and look again")
-        })
+        })?;
+        // One that was well may have fallen ill while those behind it restarted, or may have been restarted by somebody else.
+        for consumer in &consumers {
+            consumer.service.check().await.map_err(|error| ill(consumer, &error))?;
+        }
+        Ok(drained)
     }
 
     /// The reader counts from the next full second; what restarts before that would not count.
@@ -215,16 +223,8 @@ impl Looking<'_> {
         self.served.logins(self.opened).await
     }
 
-    /// Restarts it, and waits until it is well and somebody has logged in since.
-    async fn restart(&self, consumer: &Consumer) -> Result<(), Failure> {
-        let name = named(&consumer.instance);
-        let failed = |error: &ServiceError| {
-            Failure::new(Exit::Failed, format!("{name} did not come up on the present bundle"))
-                .because(error)
-                .state("those before it are restarted, those after it are not; nothing was signed")
-                .hint("look at its log; then the same command again")
-        };
-        consumer.service.restart().await.map_err(|error| failed(&error))?;
+    /// Waits until it is well and somebody has logged in since it was started: those behind it do not restart before.
+    async fn settle(&self, consumer: &Consumer) -> Result<(), Failure> {
         let end = Instant::now() + consumer.settle;
         loop {
             let started = consumer.service.started().await.map_err(|error| unanswered(&error))?;
@@ -233,13 +233,27 @@ impl Looking<'_> {
             let well = consumer.service.check().await;
             match (login, well) {
                 (true, Ok(())) => return Ok(()),
-                (_, Err(error)) if Instant::now() >= end => return Err(failed(&error)),
+                (_, Err(error)) if Instant::now() >= end => return Err(not_up(consumer, &error)),
                 // Whether it is the one that logged in is judged in the end, over all of them.
                 (false, Ok(())) if Instant::now() >= end => return Ok(()),
                 (_, Ok(()) | Err(_)) => tokio::time::sleep(PAUSE).await,
             }
         }
     }
+}
+
+fn not_up(consumer: &Consumer, error: &ServiceError) -> Failure {
+    Failure::new(Exit::Failed, format!("{} did not come up on the present bundle", named(&consumer.instance)))
+        .because(error)
+        .state("those before it are restarted, those after it are not; nothing was signed")
+        .hint("look at its log; then the same command again")
+}
+
+fn ill(consumer: &Consumer, error: &ServiceError) -> Failure {
+    Failure::new(Exit::Failed, format!("{} is not well on the present bundle", named(&consumer.instance)))
+        .because(error)
+        .state("all have restarted and logged in; nothing was signed")
+        .hint("look at its log; then the same command again")
 }
 
 fn named(instance: &Instance) -> String {
