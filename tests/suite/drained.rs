@@ -106,6 +106,12 @@ impl Place {
         self.node.run(&[&words, more].concat())
     }
 
+    /// As somebody does by hand; it logs in from now on.
+    fn restart(&self, name: &str) {
+        std::fs::remove_file(self.path(&format!("{name}.mute"))).unwrap();
+        assert!(Command::new(self.path("service")).args([name, "restart"]).status().unwrap().success());
+    }
+
     fn standing(&self) -> Value {
         self.authority.run(&["receipt", "--output", "json"]).json()["standing"]["sites"][0].clone()
     }
@@ -142,8 +148,15 @@ fn who_needs_no_credential_has_logged_in_with_what_it_reads_first() {
     let health = Command::new(place.path("service")).args(["web", "health"]).output().unwrap();
     assert!(String::from_utf8_lossy(&health.stdout).contains("sealed"), "{health:?}");
     assert!(place.drain(&[]).failed(13).contains("web@local has restarted and not been seen to log in"));
-    std::fs::remove_file(place.path("web.mute")).unwrap();
+    // However often it is looked for: it is not seen, so another restart would show nothing either.
+    let restarted = || std::fs::read_to_string(place.path("restarted")).unwrap();
+    let again = place.drain(&["--restart"]).failed(13);
+    assert!(again.contains("web@local has restarted and not been seen to log in"), "{again}");
+    assert!(again.contains("--restart restarts nobody twice"), "{again}");
+    assert_eq!(restarted(), "api\nweb\n");
+    place.restart("web");
     let drained = place.drain(&["--restart"]).json();
+    assert_eq!(restarted(), "api\nweb\nweb\n", "by hand alone");
     assert_eq!(drained["consumers"].as_array().unwrap().len(), 2);
 }
 
@@ -159,8 +172,8 @@ fn a_site_has_drained_when_each_service_has_restarted_and_logged_in() {
     let behind = place.drain(&["--restart"]).failed(13);
     let no_login = "web@local has restarted and not been seen to log in";
     assert!(behind.contains(no_login) && !behind.contains("api@"), "{behind}");
-    std::fs::remove_file(place.path("web.mute")).unwrap();
     assert!(!place.path("drained").exists(), "nothing was signed");
+    place.restart("web");
     let drained = place.drain(&["--restart"]).json();
     assert_eq!(drained["consumers"].as_array().unwrap().len(), 2);
     assert_eq!((place.standing()["receipts"].as_u64(), place.standing()["drained"].as_u64()), (Some(1), Some(0)));
@@ -281,4 +294,24 @@ fn services_restart_in_their_order_and_one_that_does_not_come_up_ends_it() {
     std::fs::remove_file(place.path("web.sick")).unwrap();
     place.drain(&["--restart"]).json();
     assert_eq!(restarted(), "web\nscheduler\napi\n", "those that run on it already do not restart again");
+}
+
+/// Else it would be restarted each time that somebody looks, and never count.
+#[test]
+fn nothing_restarts_for_a_bundle_that_is_served_since_a_time_to_come() {
+    let mut place = Place::new();
+    place.publish("one");
+    place.serve();
+    let file = place.path("node/serving.json");
+    let mut serving: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    serving["since"] = (serving["since"].as_i64().unwrap() + 3600).into();
+    donjon_drivers::fs::replace(&file, serving.to_string().as_bytes()).unwrap();
+    let ahead = place.drain(&["--restart"]).failed(1);
+    assert!(ahead.contains("a time that has not come yet") && ahead.contains("clock"), "{ahead}");
+    assert!(ahead.contains("nothing was restarted or signed"), "{ahead}");
+    assert!(!place.path("restarted").exists());
+    // What the hint says.
+    std::fs::remove_file(&file).unwrap();
+    place.serve();
+    place.drain(&["--restart"]).json();
 }

@@ -197,6 +197,9 @@ async fn a_site_with_its_own_vault_has_drained_when_its_services_have_logged_in_
     assert!(behind.contains(no_login) && !behind.contains("api@"), "{behind}");
     std::fs::remove_file(place.path("web.mute")).unwrap();
     assert!(!place.path("one.drained").exists(), "nothing was signed");
+    // It was restarted, and is not restarted again.
+    assert!(drain(&place, &node, "one", &["--restart"]).failed(13).contains(no_login));
+    assert!(Command::new(place.path("service")).args(["web", "restart"]).status().unwrap().success());
     let drained = drain(&place, &node, "one", &["--restart"]).json();
     assert_eq!(drained["consumers"].as_array().unwrap().len(), 2);
     // The same bundle once more changes nothing, and what has restarted since has restarted.

@@ -14,7 +14,7 @@ use crate::{
     socket::message::Event,
     transfer::{
         bundle::Opened,
-        drained::{Drained, Running, judge},
+        drained::{Drained, Running, Why, judge},
         inbox::send,
     },
 };
@@ -39,8 +39,8 @@ use std::{
 /// The consumers are the services of this node's donjon.yaml that use what the bundle holds. Each must have been started
 /// since the reader serves the bundle, and have logged in to the reader after that; where they read a Vault of the site
 /// (--address), since the bundle was imported there, and its role's tokens tell who has logged in: the clocks of both must
-/// agree. With --restart those that have not are
-/// restarted, by `order` and `after`, one step after the other; without, they are named (exit 13). The receipt goes to the
+/// agree. With --restart those that have not been started since are restarted, by `order` and `after`, one step after the
+/// other, and nobody twice; who is not seen to log in is named (exit 13). Each must pass its check. The receipt goes to the
 /// authority as a file (`donjon receipt FILE` there), or by --send: old values end only when all sites have drained.
 #[derive(Debug, Args)]
 #[command(
@@ -61,7 +61,7 @@ pub struct Drain {
     /// The KV v2 mount of that Vault.
     #[arg(long, default_value = "donjon", requires = "addresses")]
     mount: String,
-    /// Restart the consumers that have not restarted.
+    /// Restart the consumers that have not been started since.
     #[arg(long)]
     restart: bool,
     /// Nothing on this node uses what the bundle holds.
@@ -156,21 +156,18 @@ impl Looking<'_> {
         let steps = restart::plan(deployment, services).map_err(|mistake| {
             Failure::new(Exit::Quorum, "the services cannot be restarted in any order").because(&mistake)
         })?;
+        let instances = steps.iter().flat_map(|step| &step.instances);
+        let consumers: Vec<Consumer> =
+            instances.map(|instance| self.open(deployment, instance)).collect::<Result<_, _>>()?;
         if restart {
-            self.wait_until_served().await;
-        }
-        let mut consumers = Vec::new();
-        for step in steps {
-            for instance in &step.instances {
-                let consumer = self.open(deployment, instance)?;
-                if restart {
-                    if !self.is_new(&consumer).await? {
-                        progress.tell(&Event::text(format!("restarting {}", named(&consumer.instance))));
-                        consumer.service.restart().await.map_err(|error| not_up(&consumer, &error))?;
-                    }
-                    self.settle(&consumer).await?;
+            self.wait_until_served(&consumers).await?;
+            for consumer in &consumers {
+                // Who logs in late, or is not seen to, would be restarted again at each look.
+                if !self.is_new(consumer).await? {
+                    progress.tell(&Event::text(format!("restarting {}", named(&consumer.instance))));
+                    consumer.service.restart().await.map_err(|error| not_up(consumer, &error))?;
                 }
-                consumers.push(consumer);
+                self.settle(consumer).await?;
             }
         }
         let mut running = Vec::new();
@@ -181,9 +178,10 @@ impl Looking<'_> {
         let drained = judge(&running, &self.logins().await?, self.since).map_err(|behind| {
             let mut failure = Failure::new(Exit::Waiting, "consumers of this node do not run on the present bundle");
             failure.causes = behind.iter().map(ToString::to_string).collect();
-            failure
-                .state("nothing was signed")
-                .hint("`donjon drain -i IDENTITY --restart`, or restart them and look again")
+            failure.state("nothing was signed").hint(match behind.iter().any(|one| one.why == Why::NoLogin) {
+                true => "--restart restarts nobody twice: who was not seen to log in is to read anew, or to be restarted by hand; then look again",
+                false => "`donjon drain -i IDENTITY --restart`, or restart them and look again",
+            })
         })?;
         // One that was well may have fallen ill while those behind it restarted, or may have been restarted by somebody else.
         for consumer in &consumers {
@@ -192,11 +190,23 @@ impl Looking<'_> {
         Ok(drained)
     }
 
-    /// The reader counts from the next full second; what restarts before that would not count.
-    async fn wait_until_served(&self) {
-        let ahead = self.since - jiff::Timestamp::now().as_microsecond();
-        let ahead = Duration::from_micros(u64::try_from(ahead).unwrap_or_default());
-        tokio::time::sleep(ahead.min(Duration::from_secs(2))).await;
+    /// The reader counts from the next full second; what restarts before that, by its host's clock, would not count.
+    async fn wait_until_served(&self, consumers: &[Consumer]) -> Result<(), Failure> {
+        for Consumer { instance, service, .. } in consumers {
+            let now = service.now().await.map_err(|error| unanswered(&error))?;
+            let ahead = Duration::from_micros(u64::try_from(self.since - now).unwrap_or_default());
+            if ahead > SOON {
+                let (host, ahead) = (&instance.host, ahead.as_secs());
+                return Err(Failure::new(Exit::Failed, "the bundle is served since a time that has not come yet")
+                    .cause(format!(
+                        "by the clock of the host `{host}` it comes in {ahead} seconds: a clock is wrong, or was"
+                    ))
+                    .state("nothing was restarted or signed")
+                    .hint(self.served.clock()));
+            }
+            tokio::time::sleep(ahead).await;
+        }
+        Ok(())
     }
 
     fn open(&self, deployment: &Deployment, instance: &Instance) -> Result<Consumer, Failure> {
@@ -215,8 +225,7 @@ impl Looking<'_> {
 
     async fn is_new(&self, consumer: &Consumer) -> Result<bool, Failure> {
         let started = consumer.service.started().await.map_err(|error| unanswered(&error))?;
-        let Some(started) = started.filter(|started| *started > self.since) else { return Ok(false) };
-        Ok(self.logins().await?.iter().any(|at| *at > started))
+        Ok(started.is_some_and(|started| started > self.since))
     }
 
     async fn logins(&self) -> Result<Vec<i64>, Failure> {
@@ -282,3 +291,5 @@ fn people(value: &Value) -> String {
 }
 
 const PAUSE: Duration = Duration::from_millis(100);
+/// A bundle that is served from within this on is waited for.
+const SOON: Duration = Duration::from_secs(5);

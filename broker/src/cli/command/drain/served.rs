@@ -85,6 +85,17 @@ impl Served {
         }
     }
 
+    /// What to do where that time has not come yet.
+    pub(super) fn clock(&self) -> String {
+        match self {
+            Self::Node(folder) => format!(
+                "set the clocks right; where the reader's was ahead when it took the bundle over, remove {}, then SIGHUP to the reader",
+                folder.join("serving.json").display()
+            ),
+            Self::Vault(_) => "set the clocks of the Vault of the site and of that host right".to_owned(),
+        }
+    }
+
     /// When anybody has logged in, in microseconds since 1970.
     pub(super) async fn logins(&self, opened: &Opened) -> Result<Vec<i64>, Failure> {
         match self {
