@@ -315,3 +315,22 @@ fn nothing_restarts_for_a_bundle_that_is_served_since_a_time_to_come() {
     place.serve();
     place.drain(&["--restart"]).json();
 }
+
+#[test]
+fn a_bundle_is_not_drained_where_another_came_meanwhile() {
+    let mut place = Place::new();
+    place.publish("one");
+    place.serve();
+    let two = place.text("two");
+    place.authority.run(&["export", "bundle", "--site", "edge1", "--role", "cache", "-o", &two]).ok();
+    // It comes once the last one has restarted.
+    let import =
+        format!("{} import {two} -i identity --into node > /dev/null", donjon_tests::donjon::binary().display());
+    let script = std::fs::read_to_string(place.path("service")).unwrap();
+    let script = script.replace(" > /dev/null ;;", &format!(" > /dev/null\n    [ $1 != web ] || {import} ;;"));
+    assert!(script.contains(&import), "the control");
+    donjon_drivers::fs::replace_with_mode(&place.path("service"), script.as_bytes(), 0o700).unwrap();
+    let ended = place.drain(&["--restart"]).failed(13);
+    assert!(ended.contains("another bundle came meanwhile") && ended.contains("nothing was signed"), "{ended}");
+    assert!(place.path("two.receipt").exists() && !place.path("drained").exists());
+}

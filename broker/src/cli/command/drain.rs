@@ -102,8 +102,8 @@ impl Drain {
                 .state("nothing was signed")
                 .hint("name them under `services` with `uses`, or give --no-consumers"));
         }
-        let since = runtime.block_on(served.since(&opened))?;
-        let Some(since) = since.filter(|_| !consumers.is_empty()).or(consumers.is_empty().then_some(0)) else {
+        let served_since = runtime.block_on(served.since(&opened))?;
+        let Some(since) = served_since.filter(|_| !consumers.is_empty()).or(consumers.is_empty().then_some(0)) else {
             return Err(Failure::new(Exit::Waiting, served.not_yet())
                 .state("nothing was restarted or signed")
                 .hint(served.hint()));
@@ -113,6 +113,12 @@ impl Drain {
         let drained = runtime.block_on(looking.drain(&deployment, &consumers, self.restart, &mut progress));
         progress.end();
         let drained = drained?;
+        if runtime.block_on(served.since(&opened))? != served_since {
+            return Err(Failure::new(Exit::Waiting, "another bundle came meanwhile")
+                .cause("it was taken in, or is served, since this one was looked at")
+                .state("consumers run on this one or on that one; nothing was signed")
+                .hint("the same command again drains the one that is served now"));
+        }
         let receipt = runtime.block_on(served.sign(&opened, drained.clone()))?;
         let file = self.receipt.clone().unwrap_or_else(|| served.receipt(&self));
         write(&file, &receipt)?;

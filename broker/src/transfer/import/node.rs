@@ -218,6 +218,12 @@ impl Node {
         Ok(serving.filter(|serving| Some(serving.held) == current).map(|serving| serving.since * 1_000_000))
     }
 
+    /// Whether nothing newer was accepted than this.
+    pub fn is_newest(&self, opened: &Opened) -> bool {
+        let digest = self.state.as_ref().map(|state| state.current.digest);
+        digest == Some(opened.digest())
+    }
+
     fn read_serving(&self) -> Result<Option<Serving>, ImportError> {
         let file = self.folder.join("serving.json");
         let Some(text) = absence::read_private(&file)? else { return Ok(None) };

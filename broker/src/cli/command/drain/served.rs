@@ -61,7 +61,10 @@ impl Served {
     /// Since when it serves this bundle, in microseconds since 1970; `None` where it serves another.
     pub(super) async fn since(&self, opened: &Opened) -> Result<Option<i64>, Failure> {
         let since = match self {
-            Self::Node(folder) => Node::open_in_turn(folder).and_then(|node| node.serving()),
+            Self::Node(folder) => Node::open_in_turn(folder).and_then(|node| match node.is_newest(opened) {
+                true => node.serving(),
+                false => Ok(None),
+            }),
             Self::Vault(there) => vault::serving(there, opened).await,
         };
         since.map_err(|error| told::import("cannot see since when the bundle is served", &error))
