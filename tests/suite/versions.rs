@@ -153,7 +153,7 @@ fn a_node_goes_on_with_both_of_its_bundles() {
         record.document.parse::<Value>().unwrap()["password"].clone()
     };
     assert_eq!(held(&node), "fixture-three");
-    assert_eq!(node.step(Reads::Previous).unwrap().epoch, Epoch(1));
+    assert_eq!(node.step(Reads::Previous, NOW, None).unwrap().epoch, Epoch(1));
     assert_eq!(held(&node), "fixture-one");
     drop(node);
     for (file, newer) in [("node.json", "\"format\": 2"), ("roles.json", "\"format\": 2")] {

@@ -16,11 +16,11 @@ use std::{
 const NOVA: u32 = 42_436;
 const KEYSTONE: u32 = 42_425;
 
-fn client() -> Client {
+pub(super) fn client() -> Client {
     Client::builder().no_proxy().build().unwrap()
 }
 
-async fn login(client: &Client, url: &str, (role_id, secret_id): &(String, String)) -> Option<String> {
+pub(super) async fn login(client: &Client, url: &str, (role_id, secret_id): &(String, String)) -> Option<String> {
     let body = json!({"role_id": role_id, "secret_id": secret_id}).to_string();
     let answer = client.post(format!("{url}/v1/auth/approle/login")).body(body).send().await.unwrap();
     let answer: Value = answer.json().await.unwrap();
@@ -28,7 +28,7 @@ async fn login(client: &Client, url: &str, (role_id, secret_id): &(String, Strin
 }
 
 /// The status and value of a secret.
-async fn read(client: &Client, url: &str, token: &str) -> (u16, Option<String>) {
+pub(super) async fn read(client: &Client, url: &str, token: &str) -> (u16, Option<String>) {
     let request = client.get(format!("{url}/v1/donjon/data/site1/database_password")).header("X-Vault-Token", token);
     let answer = request.send().await.unwrap();
     let status = answer.status().as_u16();
@@ -332,4 +332,29 @@ async fn each_refusal_is_in_the_audit_log_before_it_is_told() {
     }
     assert_eq!(asked(record, &[good], String::new()).await.1.len(), 1, "the control: an answer has its line");
     serving.end();
+}
+
+#[tokio::test]
+async fn a_step_to_a_bundle_that_no_reader_could_start_with_is_refused() {
+    let edge = Edge::new().await;
+    edge.publish("one").await;
+    edge.publish("two").await;
+    let folder = edge.at("node/bundles");
+    let names = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let first = names.into_iter().find(|path| path.file_name().unwrap().to_string_lossy().starts_with("1-")).unwrap();
+    let good = std::fs::read(&first).unwrap();
+    donjon_drivers::fs::replace(&first, &good[..good.len() - 9]).unwrap();
+    let step = || edge.donjon.run(&["serve", "step", "back", "--node", &edge.node()]);
+    let refused = step().failed(9);
+    assert!(refused.contains("epoch 2 is served as before") && refused.contains("import a newer one"), "{refused}");
+    let (client, serving) = (client(), edge.serve());
+    let token = login(&client, &serving.url, &edge.credential("compute")).await.expect("a token");
+    assert_eq!(read(&client, &serving.url, &token).await, (200, Some("two".into())), "a reader starts as before");
+    serving.end();
+    donjon_drivers::fs::replace(&first, &good).unwrap();
+    let other = edge.at("other");
+    donjon_drivers::identity::make(&other).unwrap();
+    let words = ["serve", "step", "back", "--node", &edge.node(), "-i", &other.display().to_string()];
+    assert!(edge.donjon.run(&words).failed(3).contains("epoch 2 is served as before"));
+    assert!(step().ok().contains("epoch 1 is served from now on"), "the control");
 }

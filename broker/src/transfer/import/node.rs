@@ -12,7 +12,8 @@
 use super::ImportError;
 use crate::transfer::{
     bundle::{
-        Accepted, Checks, Entry, Epoch, Foreign, Manifest, ManifestDigest, OpenError, Opened, Scope, Sealed, Verified,
+        Accepted, Checks, Entry, Epoch, Foreign, Identities, Manifest, ManifestDigest, OpenError, Opened, Scope,
+        Sealed, Verified,
     },
     drained::Drained,
     key::{PublicKey, SigningKey},
@@ -57,6 +58,9 @@ pub struct State {
     pub current: Held,
     /// The bundle before, kept for one step back.
     pub previous: Option<Held>,
+    /// Whose key has signed the one before, where that is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_pin: Option<PublicKey>,
     /// Which of them is read.
     #[serde(default, skip_serializing_if = "Reads::is_current")]
     pub reads: Reads,
@@ -73,6 +77,16 @@ pub enum Reads {
     Current,
     /// The one before, until another is accepted. What is older than the current one is not accepted all the same.
     Previous,
+}
+
+impl State {
+    /// The bundle that it reads, and whose key has signed that.
+    fn read(&self) -> Option<(Held, PublicKey)> {
+        match self.reads {
+            Reads::Current => Some((self.current, self.pin)),
+            Reads::Previous => Some((self.previous?, self.previous_pin.unwrap_or(self.pin))),
+        }
+    }
 }
 
 impl Reads {
@@ -180,10 +194,11 @@ impl Node {
         fs::replace(&bundles.join(file_name(&held)), file)?;
         let key = self.key()?;
         let receipt = Receipt::of(opened, Act::Imported, &key, now).to_file(&key);
-        let previous = match &self.state {
-            Some(state) if state.current == held => state.previous,
-            Some(state) => Some(state.current),
-            None => None,
+        // What was stepped back from is not what anybody would go back to.
+        let (previous, previous_pin) = match &self.state {
+            Some(state) if state.current == held => (state.previous, state.previous_pin),
+            Some(state) => state.read().unzip(),
+            None => (None, None),
         };
         let state = State {
             format: FORMAT,
@@ -192,6 +207,7 @@ impl Node {
             pin: manifest.authority,
             current: held,
             previous,
+            previous_pin: previous_pin.filter(|key| *key != manifest.authority),
             reads: Reads::Current,
             imported: now,
         };
@@ -203,7 +219,7 @@ impl Node {
 
     /// Notes that the reader serves the present bundle from the next second on.
     pub fn serve(&self, now: i64) -> Result<(), ImportError> {
-        let serving = Serving { held: self.reads()?.0, since: now + 1 };
+        let serving = Serving { held: self.reading()?, since: now + 1 };
         if self.read_serving()?.is_some_and(|known| known.held == serving.held) {
             return Ok(());
         }
@@ -236,27 +252,39 @@ impl Node {
         Ok(Receipt::drained(opened, consumers, &key, now).to_file(&key))
     }
 
-    /// Reads the bundle before from now on, or the current one again.
-    pub fn step(&mut self, reads: Reads) -> Result<Held, ImportError> {
-        let state = self.state.clone().ok_or_else(|| ImportError::Empty { folder: self.folder.clone() })?;
-        let read = match reads {
-            Reads::Current => state.current,
-            Reads::Previous => state.previous.ok_or_else(|| ImportError::NoPrevious { folder: self.folder.clone() })?,
-        };
-        self.keep(State { reads, ..state })?;
-        Ok(read)
+    /// Reads the bundle before from now on, or the current one again, where a reader could start with that: the file is whole,
+    /// from its authority, in its time, and opened by the identity, where that is at hand.
+    pub fn step(&mut self, reads: Reads, now: i64, identities: Option<&Identities>) -> Result<Held, ImportError> {
+        let state = State { reads, ..self.known()?.clone() };
+        let (held, _) = self.read_by(&state)?;
+        let file = self.file(&held)?;
+        let verified = self.verify_by(&state, &file, now)?;
+        if let Some(identities) = identities {
+            verified.open(identities)?;
+        }
+        self.keep(state)?;
+        Ok(held)
+    }
+
+    /// The bundle that it reads.
+    pub fn reading(&self) -> Result<Held, ImportError> {
+        Ok(self.read_by(self.known()?)?.0)
     }
 
     /// The file of the bundle that it reads.
     pub fn read(&self) -> Result<Vec<u8>, ImportError> {
-        Ok(fs::read_private(&self.folder.join("bundles").join(file_name(&self.reads()?.0)))?)
+        self.file(&self.reading()?)
     }
 
     /// Checks that file once more: it is the one that was accepted, and not past its time.
     pub fn verify_read<'a>(&self, file: &'a [u8], now: i64) -> Result<Verified<'a>, ImportError> {
-        let (held, state) = self.reads()?;
+        self.verify_by(self.known()?, file, now)
+    }
+
+    fn verify_by<'a>(&self, state: &State, file: &'a [u8], now: i64) -> Result<Verified<'a>, ImportError> {
+        let (held, pin) = self.read_by(state)?;
         let checks = Checks {
-            pin: Some(&state.pin),
+            pin: Some(&pin),
             deployment: Some(&state.deployment),
             scope: Some(&state.scope),
             accepted: Some(Accepted { epoch: held.epoch, digest: held.digest }),
@@ -266,13 +294,16 @@ impl Node {
         Ok(Sealed::parse(file)?.verify(&checks)?)
     }
 
-    fn reads(&self) -> Result<(Held, &State), ImportError> {
-        let state = self.state.as_ref().ok_or_else(|| ImportError::Empty { folder: self.folder.clone() })?;
-        let held = match state.reads {
-            Reads::Current => state.current,
-            Reads::Previous => state.previous.ok_or_else(|| ImportError::NoPrevious { folder: self.folder.clone() })?,
-        };
-        Ok((held, state))
+    fn known(&self) -> Result<&State, ImportError> {
+        self.state.as_ref().ok_or_else(|| ImportError::Empty { folder: self.folder.clone() })
+    }
+
+    fn read_by(&self, state: &State) -> Result<(Held, PublicKey), ImportError> {
+        state.read().ok_or_else(|| ImportError::NoPrevious { folder: self.folder.clone() })
+    }
+
+    fn file(&self, held: &Held) -> Result<Vec<u8>, ImportError> {
+        Ok(fs::read_private(&self.folder.join("bundles").join(file_name(held)))?)
     }
 
     fn keep(&mut self, state: State) -> Result<(), ImportError> {
@@ -284,9 +315,8 @@ impl Node {
 
     /// The newest bundle that it has accepted.
     pub fn current(&self) -> Result<(Vec<u8>, &State), ImportError> {
-        let state = self.state.as_ref().ok_or_else(|| ImportError::Empty { folder: self.folder.clone() })?;
-        let file = fs::read_private(&self.folder.join("bundles").join(file_name(&state.current)))?;
-        Ok((file, state))
+        let state = self.known()?;
+        Ok((self.file(&state.current)?, state))
     }
 
     /// The node's own key, made when it is first asked for.

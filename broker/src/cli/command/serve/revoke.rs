@@ -2,7 +2,11 @@
 
 use super::load::{ROLE_FILES, keep};
 use crate::{
-    cli::{Context, show},
+    cli::{
+        Context,
+        command::import::{identities, now, private},
+        show,
+    },
     failure::{Exit, Failure},
     reader::Roles,
     transfer::{
@@ -16,7 +20,7 @@ use crate::{
 use clap::{Args, ValueEnum};
 use donjon_policies::name::RoleName;
 use serde_json::json;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Revoke every token that was given until now. A reader that runs refuses them within a quarter of a second.
 ///
@@ -38,14 +42,17 @@ pub(super) struct Revoke {
     credential: bool,
 }
 
-/// Serve the bundle before the current one, or the current one again. Nothing older is accepted meanwhile.
+/// Serve the bundle before the current one, or the current one again, where it can be. Nothing older is accepted meanwhile.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  donjon serve step back --node /var/lib/donjon-reader\n  donjon serve step forth --node /var/lib/donjon-reader"
+    after_help = "Examples:\n  donjon serve step back --node /var/lib/donjon-reader -i /etc/donjon/node.identity\n  donjon serve step forth --node /var/lib/donjon-reader"
 )]
 pub(super) struct Step {
     /// Where to.
     to: To,
+    /// The age identity file of this node, to be sure that it opens that bundle.
+    #[arg(long, short, value_name = "FILE")]
+    identity: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -117,7 +124,25 @@ impl Step {
             To::Back => Reads::Previous,
             To::Forth => Reads::Current,
         };
-        let held = node.step(reads).map_err(refused)?;
+        let served = node.reading().map_err(refused)?.epoch;
+        let identities = self.identity.as_deref().map(|file| identities(file, &private(file)?)).transpose()?;
+        let held = node.step(reads, now(), identities.as_ref()).map_err(|error| match &error {
+            ImportError::Bundle(_) | ImportError::File(_) => refused(error)
+                .state(format!("epoch {served} is served as before"))
+                .hint("a reader could not start with that one; import a newer one: `donjon export bundle` makes it at the authority"),
+            ImportError::Busy { .. }
+            | ImportError::NodeDamaged { .. }
+            | ImportError::NodeNewer { .. }
+            | ImportError::Empty { .. }
+            | ImportError::NoPrevious { .. }
+            | ImportError::Key(_)
+            | ImportError::Store { .. }
+            | ImportError::TakenBack { .. }
+            | ImportError::Pin(_)
+            | ImportError::Occupied { .. }
+            | ImportError::Vault(_)
+            | ImportError::Authority(_) => refused(error),
+        })?;
         show::answer(context.output, &json!({"epoch": held.epoch, "digest": held.digest}), || {
             format!("epoch {} is served from now on\n", held.epoch)
         })
