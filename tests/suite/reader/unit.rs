@@ -31,6 +31,21 @@ fn code(machine: &Booted, words: &[&str]) -> (i32, String) {
     (output.status.code().unwrap(), said)
 }
 
+/// After `donjon down` nothing brings a store up.
+fn rotates_only_beside_a_broker(machine: &Booted) {
+    let started = || {
+        let property = "--property=ExecMainStartTimestampMonotonic";
+        machine.told(&["systemctl", "show", "--value", property, "donjon-rotate.service"]).trim().to_owned()
+    };
+    assert_ne!(code(machine, &["systemctl", "start", "donjon-rotate.service"]).0, 0);
+    assert_eq!(code(machine, &["systemctl", "is-active", "donjon.service"]).1.trim(), "inactive");
+    assert_eq!(started(), "0");
+    machine.told(&["systemctl", "start", "donjon.service"]);
+    code(machine, &["systemctl", "start", "donjon-rotate.service"]);
+    assert_ne!(started(), "0", "the control: beside one it runs");
+    machine.told(&["systemctl", "stop", "donjon.service"]);
+}
+
 #[tokio::test]
 async fn the_reader_is_a_hardened_unit_and_no_service_starts_without_it() {
     let edge = Edge::new().await;
@@ -56,9 +71,10 @@ async fn the_reader_is_a_hardened_unit_and_no_service_starts_without_it() {
     put(&machine, "/usr/local/bin/read", READ);
     let nova = "[Service]\nUser=nova\nExecStart=/bin/sh -c 'python3 /usr/local/bin/read; exec sleep infinity'\n";
     put(&machine, &format!("{system}/nova.service"), nova);
-    for name in ["donjon-drain.service", "donjon-drain.path"] {
+    for name in ["donjon-drain.service", "donjon-drain.path", "donjon-rotate.service"] {
         put(&machine, &format!("{system}/{name}"), &unit(name));
     }
+    put(&machine, &format!("{system}/donjon.service"), "[Service]\nExecStart=/usr/bin/sleep infinity\n");
     let services =
         "deployment: site1\nservices: {nova: {driver: systemd, unit: nova.service, uses: [nova_password]}}\n";
     put(&machine, "/tmp/donjon.yaml", services);
@@ -66,27 +82,39 @@ async fn the_reader_is_a_hardened_unit_and_no_service_starts_without_it() {
     let guard = unit("donjon-reader-guard.conf").replace("ready --wait 30", "ready --wait 5 site1/nova_password");
     put(&machine, &format!("{system}/nova.service.d/donjon-reader-guard.conf"), &guard);
     machine.told(&["systemctl", "daemon-reload"]);
-    let (verified, said) = code(
-        &machine,
-        &["systemd-analyze", "verify", "--man=no", "donjon-reader.service", "nova.service", "donjon-drain.path"],
-    );
+    let units = ["donjon-reader.service", "nova.service", "donjon-drain.path", "donjon-rotate.service"];
+    let (verified, said) = code(&machine, &[&["systemd-analyze", "verify", "--man=no"], &units[..]].concat());
     assert_eq!((verified, said.trim()), (0, ""));
+    rotates_only_beside_a_broker(&machine);
     let (_, security) =
         code(&machine, &["systemd-analyze", "security", "--no-pager", "--threshold=25", "donjon-reader.service"]);
     assert!(security.contains("OK"), "{security}");
 
     // Without a bundle there is no reader, and so no service.
-    assert_ne!(code(&machine, &["systemctl", "start", "nova.service"]).0, 0);
     let state = |name: &str| code(&machine, &["systemctl", "is-active", name]).1.trim().to_owned();
-    assert_ne!(state("nova.service"), "active");
-    machine.told(&["systemctl", "stop", "donjon-reader.service"]);
-    machine.told(&["systemctl", "reset-failed"]);
+    let show = |name: &str, property: &str| {
+        let property = format!("--property={property}");
+        machine.told(&["systemctl", "show", "--value", &property, name]).trim().to_owned()
+    };
+    let kept_from_starting = || {
+        assert_ne!(code(&machine, &["systemctl", "restart", "nova.service"]).0, 0);
+        assert_ne!(state("nova.service"), "active");
+        assert_eq!(show("nova.service", "Result"), "exit-code", "it is asked for the reader first, which says no");
+    };
+    kept_from_starting();
+    assert_eq!(show("nova.service", "ExecMainStartTimestampMonotonic"), "0");
+    // As often as that may be: it comes up by itself once there is what it waits for.
+    let often = async || (show("donjon-reader.service", "NRestarts").parse::<u32>().unwrap() > 6).then_some(());
+    wait::until("a few tries of the reader", Duration::from_secs(60), often).await;
+    machine.told(&["systemctl", "reset-failed", "nova.service"]);
     let import = |file: &str| {
         let words = ["donjon", "import", file, "-i", "/etc/donjon/node.identity", "--into", "/var/lib/donjon-reader"];
         machine.told(&[&words[..], &["--receipt", "/tmp/receipt"]].concat())
     };
     import("/test/one.donjon");
-    machine.told(&["systemctl", "start", "donjon-reader.service"]);
+    let active = async || (state("donjon-reader.service") == "active").then_some(());
+    wait::until("the reader to come up", Duration::from_secs(60), active).await;
+    machine.told(&["systemctl", "restart", "donjon-reader.service"]);
     assert_eq!(state("donjon-reader.service"), "active", "started means ready");
 
     // It is there, but does not know the service's user.
@@ -100,32 +128,26 @@ async fn the_reader_is_a_hardened_unit_and_no_service_starts_without_it() {
     .await;
 
     // What the unit promises is so in the process.
-    let pid = machine.told(&["systemctl", "show", "--value", "--property=MainPID", "donjon-reader.service"]);
-    let status = machine.told(&["cat", &format!("/proc/{}/status", pid.trim())]);
+    let pid = show("donjon-reader.service", "MainPID");
+    let status = machine.told(&["cat", &format!("/proc/{}/status", pid)]);
     for line in ["NoNewPrivs:\t1", "Seccomp:\t2", "CapBnd:\t0000000000000000", "CapEff:\t0000000000000000"] {
         assert!(status.contains(line), "{line}: {status}");
     }
-    let limits = machine.told(&["cat", &format!("/proc/{}/limits", pid.trim())]);
+    let limits = machine.told(&["cat", &format!("/proc/{}/limits", pid)]);
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
-    let show = |property: &str| {
-        let property = format!("--property={property}");
-        machine.told(&["systemctl", "show", "--value", &property, "donjon-reader.service"]).trim().to_owned()
-    };
-    assert_eq!(show("MemorySwapMax"), "0");
+    assert_eq!(show("donjon-reader.service", "MemorySwapMax"), "0");
     // Its folders for temporary files are its own, and empty: the machine's are not what it sees.
     for folder in ["tmp", "var/tmp"] {
         let mark = format!("/{folder}/of-the-machine");
         machine.told(&["touch", &mark]);
-        let inside = |path: &str| format!("/proc/{}/root{path}", pid.trim());
+        let inside = |path: &str| format!("/proc/{}/root{path}", pid);
         assert_eq!(code(&machine, &["test", "-e", &inside("/etc/donjon")]).0, 0, "the control");
         assert_eq!(code(&machine, &["test", "-e", &inside(&mark)]).0, 1, "{mark}");
     }
 
     // Once the reader serves the new bundle, what uses it restarts, reads it anew, and that is signed.
-    let started = || {
-        machine.told(&["systemctl", "show", "--value", "--property=ExecMainStartTimestampMonotonic", "nova.service"])
-    };
+    let started = || show("nova.service", "ExecMainStartTimestampMonotonic");
     let before = started();
     assert_eq!(code(&machine, &["test", "-e", "/var/lib/donjon-reader/drained"]).0, 1, "the control");
     machine.told(&["systemctl", "start", "donjon-drain.path"]);
@@ -140,7 +162,23 @@ async fn the_reader_is_a_hardened_unit_and_no_service_starts_without_it() {
     let drained = async || (code(&machine, &["test", "-e", "/var/lib/donjon-reader/drained"]).0 == 0).then_some(());
     wait::until("the receipt that says so", Duration::from_secs(60), drained).await;
     assert_ne!(started(), before, "the service has restarted");
-    // A reader that ends takes along those that cannot be without it.
+
+    // A reader that dies comes back, and nobody who runs on what it has read goes with it.
+    let (runs, dies) = (started(), show("donjon-reader.service", "MainPID"));
+    machine.told(&["systemctl", "kill", "--signal=KILL", "donjon-reader.service"]);
+    let back = async || {
+        let pid = show("donjon-reader.service", "MainPID");
+        (state("donjon-reader.service") == "active" && pid != dies).then_some(())
+    };
+    wait::until("the reader to come back", Duration::from_secs(60), back).await;
+    assert_eq!((state("nova.service").as_str(), started()), ("active", runs.clone()));
+    machine.told(&["systemctl", "restart", "donjon-reader.service"]);
     machine.told(&["systemctl", "stop", "donjon-reader.service"]);
-    assert_ne!(state("nova.service"), "active");
+    assert_eq!((state("nova.service").as_str(), started()), ("active", runs));
+    // Whoever starts while there is none, and none can be started, does not.
+    machine.told(&["mv", "/etc/donjon/node.identity", "/etc/donjon/elsewhere"]);
+    kept_from_starting();
+    machine.told(&["mv", "/etc/donjon/elsewhere", "/etc/donjon/node.identity"]);
+    wait::until("the reader to come up", Duration::from_secs(60), active).await;
+    machine.told(&["systemctl", "start", "nova.service"]);
 }
