@@ -46,6 +46,18 @@ fn rotates_only_beside_a_broker(machine: &Booted) {
     machine.told(&["systemctl", "stop", "donjon.service"]);
 }
 
+/// As it is after a reboot: behind all that starts with the machine, and of no effect where all has drained.
+fn drains_once_more(machine: &Booted, started: &dyn Fn() -> String) {
+    let show = |property: &str| machine.told(&["systemctl", "show", "--value", property, "donjon-drain.service"]);
+    assert!(show("--property=After").contains("multi-user.target"));
+    assert!(!show("--property=Before").contains("multi-user.target"));
+    let wants = machine.told(&["systemctl", "show", "--value", "--property=Wants", "multi-user.target"]);
+    assert!(wants.contains("donjon-drain.service"), "{wants}");
+    let before = started();
+    machine.told(&["systemctl", "start", "donjon-drain.service"]);
+    assert_eq!(started(), before, "nothing restarts");
+}
+
 #[tokio::test]
 async fn the_reader_is_a_hardened_unit_and_no_service_starts_without_it() {
     let edge = Edge::new().await;
@@ -82,6 +94,7 @@ async fn the_reader_is_a_hardened_unit_and_no_service_starts_without_it() {
     let guard = unit("donjon-reader-guard.conf").replace("ready --wait 30", "ready --wait 5 site1/nova_password");
     put(&machine, &format!("{system}/nova.service.d/donjon-reader-guard.conf"), &guard);
     machine.told(&["systemctl", "daemon-reload"]);
+    machine.told(&["systemctl", "enable", "--quiet", "donjon-drain.service"]);
     let units = ["donjon-reader.service", "nova.service", "donjon-drain.path", "donjon-rotate.service"];
     let (verified, said) = code(&machine, &[&["systemd-analyze", "verify", "--man=no"], &units[..]].concat());
     assert_eq!((verified, said.trim()), (0, ""));
@@ -90,7 +103,12 @@ async fn the_reader_is_a_hardened_unit_and_no_service_starts_without_it() {
         code(&machine, &["systemd-analyze", "security", "--no-pager", "--threshold=25", "donjon-reader.service"]);
     assert!(security.contains("OK"), "{security}");
 
-    // Without a bundle there is no reader, and so no service.
+    // Without a bundle there is nothing to drain, no reader, and so no service.
+    machine.told(&["systemctl", "start", "donjon-drain.service"]);
+    assert_eq!(
+        code(&machine, &["systemctl", "show", "--property=ConditionResult", "donjon-drain.service"]).1.trim(),
+        "ConditionResult=no"
+    );
     let state = |name: &str| code(&machine, &["systemctl", "is-active", name]).1.trim().to_owned();
     let show = |name: &str, property: &str| {
         let property = format!("--property={property}");
@@ -162,6 +180,7 @@ async fn the_reader_is_a_hardened_unit_and_no_service_starts_without_it() {
     let drained = async || (code(&machine, &["test", "-e", "/var/lib/donjon-reader/drained"]).0 == 0).then_some(());
     wait::until("the receipt that says so", Duration::from_secs(60), drained).await;
     assert_ne!(started(), before, "the service has restarted");
+    drains_once_more(&machine, &started);
 
     // A reader that dies comes back, and nobody who runs on what it has read goes with it.
     let (runs, dies) = (started(), show("donjon-reader.service", "MainPID"));
