@@ -1,5 +1,6 @@
 //! The reader: beside a real OpenBao, request by request, and read by unchanged clients.
 
+mod again;
 mod agent;
 mod clients;
 mod confused;

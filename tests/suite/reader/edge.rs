@@ -86,6 +86,11 @@ impl Edge {
         self.donjon.run(&[&words[..], &["--into", &self.node()]].concat()).ok();
     }
 
+    /// The node has another identity from now on, as one has that was set up anew.
+    pub(super) fn renew_identity(&mut self) {
+        self.recipient = identity::make(&self.at("identity")).unwrap().to_public().to_string();
+    }
+
     pub(super) fn consumers(&self, text: &str) {
         fs::replace(&self.at("node/consumers.yaml"), text.as_bytes()).unwrap();
     }
@@ -101,9 +106,21 @@ impl Edge {
     }
 
     pub(super) fn serve_at(&self, address: &str) -> Serving {
+        self.serve_with(address, None)
+    }
+
+    /// As [`Self::serve`]; what it says goes into the file.
+    pub(super) fn serve_into(&self, log: &Path) -> Serving {
+        self.serve_with("127.0.0.1:0", Some(std::fs::File::create_new(log).unwrap()))
+    }
+
+    fn serve_with(&self, address: &str, log: Option<std::fs::File>) -> Serving {
         let (identity, socket) = (self.at("identity").display().to_string(), self.at("s").display().to_string());
         let words = ["serve", "-i", &identity, "--listen", address, "--socket", &socket, "--output", "json"];
         let mut command = self.donjon.command(&[&words[..], &["--node", &self.node()]].concat());
+        if let Some(log) = log {
+            command.stderr(log);
+        }
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();

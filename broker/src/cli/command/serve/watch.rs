@@ -10,7 +10,7 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -36,7 +36,7 @@ pub(super) fn start(watched: Watched, loaded: Stamp, mut ends: Option<i64>) -> R
     let mut tick = interval(LOOK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     Ok(tokio::spawn(async move {
-        let (mut seen, mut told) = (loaded, None);
+        let (mut seen, mut told, mut failed) = (Some(loaded), None, None::<Failed>);
         loop {
             // Once a day, and of each bundle that is taken over.
             let day = Some((ends, now() / DAY));
@@ -50,34 +50,66 @@ pub(super) fn start(watched: Watched, loaded: Stamp, mut ends: Option<i64>) -> R
                 _ = hangup.recv() => true,
                 _ = tick.tick() => false,
             };
-            let found = stamp(&watched.origin, &watched.folder);
-            if asked || found != seen {
-                seen = found;
-                if let Some(loaded) = watched.reload().await {
-                    ends = loaded;
+            if asked {
+                (seen, failed) = (None, None);
+            }
+            let found = Some(stamp(&watched.origin, &watched.folder));
+            if found == seen {
+                failed = None;
+                continue;
+            }
+            let news = match &failed {
+                None => true,
+                Some(before) if before.stamp != found => true,
+                Some(before) if before.at.elapsed() < AGAIN => continue,
+                Some(_) => false,
+            };
+            if news {
+                watched.renew_certificate();
+            }
+            match watched.reload().await {
+                Ok(loaded) => (seen, ends, failed) = (found, loaded, None),
+                Err(failure) => {
+                    let gist = gist(&failure);
+                    if news || failed.is_none_or(|before| before.gist != gist) {
+                        anstream::eprintln!("{failure}");
+                    }
+                    failed = Some(Failed { gist, stamp: found, at: Instant::now() });
                 }
             }
         }
     }))
 }
 
+/// What was not taken over, and is tried again: a folder that was busy says nothing once it is that no longer.
+struct Failed {
+    gist: String,
+    stamp: Option<Stamp>,
+    at: Instant,
+}
+
+/// What was said, without the numbers in it: the seconds since something do not make it another failure.
+fn gist(failure: &Failure) -> String {
+    failure.to_string().replace(|letter: char| letter.is_ascii_digit(), "")
+}
+
 impl Watched {
     /// What was served is served on until the new is whole, and where it is not. When the new ends, where it was taken over.
-    async fn reload(&self) -> Option<Option<i64>> {
+    async fn reload(&self) -> Result<Option<i64>, Failure> {
         let (folder, origin) = (self.folder.clone(), Arc::clone(&self.origin));
-        let mut ends = None;
-        match tokio::task::spawn_blocking(move || origin.load(&folder)).await {
-            Ok(Ok(loaded)) => {
-                ends = Some(loaded.ends);
-                self.reader.replace(loaded.source);
-            }
-            Ok(Err(failure)) => anstream::eprintln!("{failure}"),
-            Err(_) => anstream::eprintln!("error: reading the node's folder again was cut off"),
-        }
+        let loaded = tokio::task::spawn_blocking(move || origin.load(&folder)).await;
+        let loaded = loaded.unwrap_or_else(|_| {
+            Err(Failure::new(Exit::Bug, "reading the node's folder again was cut off").state("all is served as before"))
+        });
+        let loaded = loaded?;
+        self.reader.replace(loaded.source);
+        Ok(loaded.ends)
+    }
+
+    fn renew_certificate(&self) {
         if let Some(Err(error)) = self.tls.as_ref().map(Tls::renew) {
             anstream::eprintln!("error: the certificate is not renewed: {error}");
         }
-        ends
     }
 }
 
@@ -109,6 +141,8 @@ const DAY: i64 = 86_400;
 /// A bundle that ends within this is spoken of, in seconds.
 const SOON: i64 = 30 * DAY;
 const LOOK: Duration = Duration::from_millis(250);
+/// After how long what was not taken over is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,7 @@ use crate::{
     reader::{Callers, OfBundle, Source},
     records::Layout,
     transfer::{
-        bundle::{Identities, Manifest, Opened, Scope},
+        bundle::{Identities, Manifest, OpenError, Opened, Scope},
         import::node::Node,
         told,
     },
@@ -21,7 +21,13 @@ pub(super) fn load(folder: &Path, identities: &Identities) -> Result<Loaded, Fai
     let node = Node::open_in_turn(folder).map_err(|error| told::import(&refused, &error))?;
     let file = node.read().map_err(|error| told::import(&refused, &error))?;
     let verified = node.verify_read(&file, now()).map_err(|error| told::import(&refused, &error))?;
-    let opened: Opened = verified.open(identities).map_err(|error| told::bundle(&refused, &error))?;
+    let opened: Opened = verified.open(identities).map_err(|error| {
+        let told = told::bundle(&refused, &error);
+        match matches!(error, OpenError::WrongIdentity) {
+            true => told.hint(ANOTHER),
+            false => told,
+        }
+    })?;
     let roles = roles(folder, wanted(folder, opened.manifest())?)?;
     let (scope, created, ends) =
         (opened.manifest().scope.clone(), opened.manifest().created, opened.manifest().not_after);
@@ -55,6 +61,9 @@ pub(in crate::cli::command) fn wanted(folder: &Path, manifest: &Manifest) -> Res
     }
     Ok(wanted)
 }
+
+const ANOTHER: &str = "where this node has a new identity, `systemctl restart donjon-reader`: a reader reads it once, as it starts; else \
+                       give the one whose public key was a recipient: -i IDENTITY";
 
 #[cfg(test)]
 mod tests {
