@@ -126,22 +126,15 @@ impl Step {
         };
         let served = node.reading().map_err(refused)?.epoch;
         let identities = self.identity.as_deref().map(|file| identities(file, &private(file)?)).transpose()?;
-        let held = node.step(reads, now(), identities.as_ref()).map_err(|error| match &error {
-            ImportError::Bundle(_) | ImportError::File(_) => refused(error)
-                .state(format!("epoch {served} is served as before"))
-                .hint("a reader could not start with that one; import a newer one: `donjon export bundle` makes it at the authority"),
-            ImportError::Busy { .. }
-            | ImportError::NodeDamaged { .. }
-            | ImportError::NodeNewer { .. }
-            | ImportError::Empty { .. }
-            | ImportError::NoPrevious { .. }
-            | ImportError::Key(_)
-            | ImportError::Store { .. }
-            | ImportError::TakenBack { .. }
-            | ImportError::Pin(_)
-            | ImportError::Occupied { .. }
-            | ImportError::Vault(_)
-            | ImportError::Authority(_) => refused(error),
+        let held = node.step(reads, now(), identities.as_ref()).map_err(|error| {
+            let of_the_bundle = matches!(error, ImportError::Bundle(_) | ImportError::File(_));
+            let failure = refused(error);
+            if !of_the_bundle {
+                return failure;
+            }
+            failure.state(format!("epoch {served} is served as before")).hint(
+                "a reader could not start with that one; import a newer one: `donjon export bundle` makes it at the authority",
+            )
         })?;
         show::answer(context.output, &json!({"epoch": held.epoch, "digest": held.digest}), || {
             format!("epoch {} is served from now on\n", held.epoch)
