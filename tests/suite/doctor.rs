@@ -240,3 +240,22 @@ fn killed_at(donjon: &mut Donjon, point: &str) {
     wait_for("the killed daemon", Duration::from_secs(60), || !runs(victim));
     donjon.up();
 }
+
+/// A service on one of its hosts is asked for, and its secret looked at.
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_of_an_inventory_are_hosts_to_it() {
+    let (_server, donjon) = site().await;
+    let inventory = donjon.home().join("multinode");
+    donjon_drivers::fs::replace(&inventory, b"[control]\ncontrol01 ansible_connection=local\n").unwrap();
+    let described = std::fs::read_to_string(donjon.home().join("donjon.yaml")).unwrap();
+    let more = format!(
+        "inventory: {{file: {}, program: {}}}\nservices:\n  web: {{driver: command, restart: ['true'], started: [echo, '1'], check: ['true'], hosts: [control01], uses: [database_password]}}\n",
+        inventory.display(),
+        donjon_tests::tools::program("ansible-inventory").display()
+    );
+    donjon.describe(&(described + &more));
+    let ran = donjon.run(&["doctor", "database_password", "--output", "json"]);
+    let seen: Value = serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{ran:#?}"));
+    assert_eq!(seen["left"], serde_json::json!([]), "{seen:#}");
+    assert!(!answers(&seen["secrets"][0], "current").is_empty(), "{seen:#}");
+}

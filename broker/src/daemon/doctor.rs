@@ -3,7 +3,7 @@
 use super::{
     Daemon,
     lookup::{self, Answered},
-    translate,
+    rotate, translate,
 };
 use crate::{
     audit::{Act, Actor, Outcome},
@@ -20,8 +20,8 @@ use tokio::sync::mpsc::UnboundedSender;
 
 /// Examines the secrets that were named, or all, or those whose rotations have not ended.
 pub async fn doctor(daemon: &Daemon, actor: Actor, asked: &DoctorAsked, tell: &UnboundedSender<Event>) -> Answered {
-    let deployment = daemon.deployment()?;
-    let catalogue = crate::config::catalogue(&deployment.catalogue)?;
+    // As a rotation sees it: services are on hosts of the inventory, too.
+    let (deployment, catalogue) = rotate::described(daemon).await?;
     let store = daemon.store()?;
     let read = Held::all(&*store, &daemon.layout).await;
     let journals: Vec<Journal> = read
