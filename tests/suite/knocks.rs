@@ -4,7 +4,7 @@
 use donjon_tests::{
     donjon::Donjon,
     mariadb::MariaDb,
-    process::Guard,
+    process::{Guard, wait_for},
     sshd::{Sshd, key_pair},
     tools,
 };
@@ -12,6 +12,7 @@ use std::{
     fs,
     path::Path,
     process::{Command, Stdio},
+    time::Duration,
 };
 
 const OLD: &str = "the-first-root-password-4711";
@@ -94,6 +95,27 @@ async fn a_straggler_of_the_deployment_brings_the_old_value_back_once_for_its_ac
     drop(straggler);
     assert!(!gets_in(server.port, HOST, OLD) && gets_in(server.port, HOST, &new));
     donjon.run(&["rotate", "status"]).ok();
+}
+
+/// A deployer that knows nothing of Donjon sets what is in its own file.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_value_that_is_set_again_while_the_trial_runs_is_removed_again() {
+    let (server, donjon) = site().await;
+    let donjon = std::sync::Arc::new(donjon);
+    let rotating = tokio::task::spawn_blocking({
+        let donjon = donjon.clone();
+        move || donjon.run(&["rotate", "apply", "database_password"])
+    });
+    let port = server.port;
+    wait_for("the old value to go", Duration::from_secs(60), || !gets_in(port, STRANGER, OLD));
+    let hash = donjon_tests::mariadb::native_hash(OLD);
+    server.sql(&format!("alter user root@'%' identified by password '{hash}'")).await;
+    assert!(gets_in(port, STRANGER, OLD), "the control: it is set");
+    let applied = rotating.await.unwrap();
+    assert_eq!(applied.code, 0, "{applied:#?}");
+    assert!(applied.err.contains("somebody has set an old value again"), "{applied:#?}");
+    let new = donjon.run(&["get", "database_password"]).ok();
+    assert!(!gets_in(port, STRANGER, OLD) && gets_in(port, STRANGER, &new));
 }
 
 #[tokio::test(flavor = "multi_thread")]

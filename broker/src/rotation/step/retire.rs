@@ -78,7 +78,8 @@ async fn trial(rotation: &mut Rotation<'_>) -> Result<(), Failure> {
         unwell.extend(why.map(|why| format!("{place}: {why}")));
     }
     if unwell.is_empty() {
-        return watch::watch(rotation).await;
+        watch::watch(rotation).await?;
+        return still_alone(rotation).await;
     }
     let what = format!("consumers of {} fail without the old value", rotation.subject.names());
     if rotation.journal().returned {
@@ -94,6 +95,22 @@ async fn trial(rotation: &mut Rotation<'_>) -> Result<(), Failure> {
     Err(Failure::new(Exit::Waiting, what)
         .cause(unwell.join(", "))
         .hint("the old value is valid once more, for this once: mend them, then `donjon rotate resume`"))
+}
+
+/// A deployer may have set the old values again in the time that was watched.
+async fn still_alone(rotation: &Rotation<'_>) -> Result<(), Failure> {
+    if rotation.journal().watched.is_empty() {
+        return Ok(());
+    }
+    let values = values(rotation).await?;
+    if accept::alone(rotation, &values, Side::New).await.is_ok() {
+        return Ok(());
+    }
+    rotation.told(
+        "somebody has set an old value again while the trial ran: the new one alone is declared once more".to_owned(),
+    );
+    accept::only(rotation, &values, Side::New, "rotation.old-removed").await?;
+    accept::alone(rotation, &values, Side::New).await
 }
 
 /// Until when the previous value is kept, in seconds since 1970.
