@@ -264,3 +264,30 @@ async fn fernet_keys_are_on_every_node_before_one_signs_with_them_and_go_when_no
     donjon.run(&["rotate", "resume"]).ok();
     assert_eq!(keys(folders[0].path()), keys(folders[1].path()));
 }
+
+/// And whoever cannot be reached keeps nobody else from going back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_that_hangs_takes_everybody_back() {
+    let server = MariaDb::start().await;
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let at = folder.path().display();
+    let restart = format!(
+        "test -e {at}/hung || {{ touch {at}/hung; exec sleep 60; }}; echo api >> {at}/restarts; date +%s%6N > {at}/started"
+    );
+    let services = format!(
+        "hosts:\n  gone: {{driver: ssh, address: 127.0.0.1, port: 1, user: nobody}}\nservices:\n\
+         \u{20} api: {{driver: command, order: 1, restart: [sh, -c, {restart:?}], started: [cat, {at}/started], restart_timeout: 1, \
+         settle: 20, proof: check, uses: [database_password]}}\n\
+         \u{20} far: {{driver: systemd, unit: far.service, order: 2, hosts: [gone], uses: [database_password]}}\n"
+    );
+    let (donjon, _own) = site(&server, &services).await;
+    let stopped = donjon.run(&["rotate", "apply", "database_password"]).failed(6);
+    assert!(stopped.contains("--leave SERVICE@HOST"), "{stopped}");
+    assert_eq!(restarts(folder.path()), ["api"], "it went back, though the other one cannot");
+    assert_eq!(donjon.run(&["get", "database_password"]).ok(), ROOT);
+    assert!(server.logs_in("root", ROOT).await);
+    let back = donjon.run(&["rotate", "resume", "--leave", "far@gone"]).failed(1);
+    assert!(back.contains("was not rotated") && back.contains("did not end within 1 s"), "{back}");
+    donjon.run(&["rotate", "status"]).ok();
+    assert_eq!(donjon.run(&["get", "database_password"]).ok(), ROOT);
+}

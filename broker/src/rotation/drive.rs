@@ -301,7 +301,9 @@ impl Rotation<'_> {
         let store = matches!(failure.code, Exit::Unavailable | Exit::NotAllowed | Exit::Integrity);
         let failure = failure.state(format!("{state}: {}", self.journal().meaning()));
         if failure.hint.is_none() || store {
-            failure.hint("`donjon rotate resume` goes on once the cause is mended")
+            failure.hint(
+                "`donjon rotate resume` goes on once the cause is mended; with `--leave SERVICE@HOST`, without a consumer that stays away",
+            )
         } else {
             failure
         }

@@ -16,6 +16,7 @@ use crate::{
     },
 };
 use donjon_drivers::{
+    host::HostError,
     service::ServiceError,
     target::{Began, Node, Session, Sessions, Target},
 };
@@ -123,8 +124,11 @@ pub async fn restart(
             checkpoint::reached("rotation.restarted");
             proven(rotation, both, instance, side, before, since).await?
         }
+        // It was told to restart, and is not up: that is the consumer's failure, and no host that cannot be reached.
+        Err(error @ (ServiceError::Failed { .. } | ServiceError::Host { source: HostError::TimedOut { .. }, .. })) => {
+            Proven::No(failed(Exit::Failed, &error))
+        }
         Err(error @ ServiceError::Host { .. }) => return Err(failed(Exit::Unavailable, &error)),
-        Err(error @ ServiceError::Failed { .. }) => Proven::No(failed(Exit::Failed, &error)),
     };
     away::back(instance, standing.as_ref(), proven).await
 }

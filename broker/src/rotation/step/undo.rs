@@ -154,10 +154,12 @@ async fn back(rotation: &Rotation<'_>, both: &Values) -> Result<(), Failure> {
         let restarts = group.iter().map(|instance| roll::restart(rotation, both, instance, Side::Old, &before));
         for (instance, proven) in group.iter().zip(join_all(restarts).await) {
             let place = instance.place();
-            match proven? {
-                Proven::Yes => rotation.told(format!("{place}: back on the old value")),
-                // The others shall not wait for it.
-                Proven::No(failure) => stuck.push((place, failure)),
+            match proven {
+                Ok(Proven::Yes) => rotation.told(format!("{place}: back on the old value")),
+                // The others shall not wait for it, nor for one that cannot be reached.
+                Ok(Proven::No(failure)) => stuck.push((place, failure)),
+                Err(failure) if failure.code == Exit::Unavailable => stuck.push((place, failure)),
+                Err(failure) => return Err(failure),
             }
         }
     }
