@@ -2,6 +2,7 @@
 
 mod closures;
 mod many;
+mod nodes;
 mod receipts;
 mod stores;
 
@@ -13,7 +14,7 @@ use super::{
     exposure,
     import::{
         ImportError,
-        node::{Node, Reads},
+        node::Node,
         own_key::own_key,
         restore::restore,
         store::{Change, apply, followed, plan, verify},
@@ -147,55 +148,6 @@ async fn a_site_takes_each_newer_bundle_and_no_older_one() {
     let state = node.state().unwrap();
     assert_eq!((state.current.epoch, state.previous.unwrap().epoch), (Epoch(2), Epoch(1)));
     assert_eq!(node.current().unwrap().0, second.file.bytes().unwrap(), "the refused file changed nothing");
-}
-
-#[tokio::test]
-async fn a_step_goes_where_a_reader_could_start_and_nowhere_else() {
-    let mut site = Site::new().await;
-    let first = site.export_edge().await;
-    site.import(&first.file.bytes().unwrap(), 300).unwrap();
-    // The next one is signed by the next key.
-    site.authority = site.authority.renew(&site.store, &site.places, 250).await.unwrap();
-    let second = site.export_edge().await;
-    site.import(&second.file.bytes().unwrap(), 300).unwrap();
-    let (folder, ends) = (site.folder.path().join("node"), first.manifest.not_after);
-    let state = || std::fs::read_to_string(folder.join("node.json")).unwrap();
-    let before = state();
-    let expired = Node::open(&folder).unwrap().step(Reads::Previous, ends + 1, None).unwrap_err();
-    assert!(matches!(expired, ImportError::Bundle(OpenError::Stale(Stale::Expired { .. }))), "{expired}");
-    // What a node kept of it before the key was kept, too.
-    let mut old: serde_json::Value = serde_json::from_str(&before).unwrap();
-    old.as_object_mut().unwrap().remove("previous_pin").expect("the control");
-    let old = old.to_string();
-    donjon_drivers::fs::replace(&folder.join("node.json"), old.as_bytes()).unwrap();
-    let unknown = Node::open(&folder).unwrap().step(Reads::Previous, 300, None).unwrap_err();
-    assert!(matches!(unknown, ImportError::Bundle(OpenError::Forged { .. })), "{unknown}");
-    assert_eq!(state(), old, "nothing was changed");
-
-    donjon_drivers::fs::replace(&folder.join("node.json"), before.as_bytes()).unwrap();
-    let mut node = Node::open(&folder).unwrap();
-    let stranger = Identities::one(x25519::Identity::generate());
-    let other = node.step(Reads::Previous, ends, Some(&stranger)).unwrap_err();
-    assert!(matches!(other, ImportError::Bundle(OpenError::WrongIdentity)), "{other}");
-    assert_eq!(state(), before, "nothing was changed");
-    assert_eq!(node.step(Reads::Previous, ends, Some(&site.identities())).unwrap().epoch, Epoch(1));
-    drop(node);
-    let file = {
-        let node = Node::open(&folder).unwrap();
-        let file = node.read().unwrap();
-        node.verify_read(&file, 300).unwrap().open(&site.identities()).expect("as a reader does that starts");
-        file
-    };
-    assert_eq!(file, first.file.bytes().unwrap());
-
-    // The next one comes: back leads to what was read, and not to what was stepped away from.
-    let third = site.export_edge().await;
-    site.import(&third.file.bytes().unwrap(), 300).unwrap();
-    let mut node = Node::open(&folder).unwrap();
-    let known = node.state().unwrap();
-    assert_eq!((known.current.epoch, known.previous.unwrap().epoch), (Epoch(3), Epoch(1)));
-    assert_eq!(node.step(Reads::Previous, 300, None).unwrap().epoch, Epoch(1));
-    assert_eq!(node.step(Reads::Current, 300, None).unwrap().epoch, Epoch(3));
 }
 
 #[tokio::test]
