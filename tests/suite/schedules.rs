@@ -218,3 +218,22 @@ fn the_units_that_are_shipped_are_understood_by_systemd() {
     let control = verify(own.path()).unwrap();
     assert!(String::from_utf8_lossy(&control.stderr).contains("protect system"), "the control: {control:?}");
 }
+
+/// A service that is not deployed has no account: the others of its wave rotate all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_due_and_has_no_account_keeps_nothing_else_back() {
+    let server = server().await;
+    let donjon = stored(&server, "schedules: {rules: [{secrets: ['*_database_password'], max_age: 0s}]}\n");
+    server.account("nova", "%", OLD).await;
+    for name in ["nova_database_password", "heat_database_password"] {
+        donjon.run_with_input(&["put", name], OLD.as_bytes()).ok();
+    }
+    let done = donjon.run(&["rotate", "apply", "--due", "--output", "json"]).json();
+    assert_eq!(done["rotations"][0]["state"], "retired", "{done:#}");
+    assert_eq!(done["left"][0]["secret"], "heat_database_password", "{done:#}");
+    assert_ne!(donjon.run(&["get", "nova_database_password"]).ok(), OLD);
+    assert_eq!(donjon.run(&["get", "heat_database_password"]).ok(), OLD);
+    // Who names it himself is told.
+    let named = donjon.run(&["rotate", "apply", "nova_database_password", "heat_database_password"]).failed(4);
+    assert!(named.contains("no account of heat"), "{named}");
+}

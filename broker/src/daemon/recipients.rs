@@ -171,7 +171,7 @@ pub(super) async fn rotation_of(
     let left = exposed.iter().filter(|(name, _)| !may.contains(&name));
     let left = left.map(|(name, since)| json!({"secret": name, "why": why(name), "since": since})).collect();
     let names = exposed.iter().filter(|(name, _)| may.contains(&name)).map(|(name, _)| name.to_string()).collect();
-    Ok((RotateAsked { names, all: false, exposed_to: None, ..asked }, left))
+    Ok((RotateAsked { names, all: false, exposed_to: None, chosen: true, ..asked }, left))
 }
 
 /// What recipients have seen, and the plan of the rotations that take the worth of it away.

@@ -90,7 +90,8 @@ pub(super) enum Others {
 /// How several rotations ended.
 pub(super) struct Ended {
     done: Vec<Value>,
-    left: Vec<plan::Left>,
+    /// What was not rotated, and why.
+    pub(super) left: Vec<plan::Left>,
     /// Those that failed, by their secrets, in order.
     pub(super) failed: Vec<(Vec<SecretName>, Failure)>,
     not_begun: Vec<SecretName>,

@@ -53,10 +53,12 @@ pub async fn apply(daemon: &Arc<Daemon>, actor: Actor, asked: RotateAsked, tell:
         let exposed = recipients::exposed_to(daemon, &who).await?;
         let (asked, left) = recipients::rotation_of(daemon, &exposed, asked).await?;
         let (mut done, materials) = match asked.names.is_empty() {
-            true => (json!({"rotations": []}), Vec::new()),
+            true => (json!({"rotations": [], "left": []}), Vec::new()),
             false => rotate::apply(daemon, actor, &asked, tell).await?,
         };
-        done["left"] = json!(left);
+        if let Some(list) = done["left"].as_array_mut() {
+            list.extend(left);
+        }
         return Ok((done, materials));
     }
     if !asked.due {
@@ -105,7 +107,7 @@ async fn due(daemon: &Daemon, asked: RotateAsked) -> Result<(RotateAsked, Vec<Da
     let (may, left): (Vec<Dated>, Vec<Dated>) =
         due.partition(|dated| asked.accept_outage || dated.accepted || dated.outage == Some(Outage::None));
     let names = may.iter().map(|dated| dated.secret.to_string()).collect();
-    Ok((RotateAsked { names, due: false, accept_outage: true, ..asked }, left))
+    Ok((RotateAsked { names, due: false, accept_outage: true, chosen: true, ..asked }, left))
 }
 
 fn costly(left: &[Dated]) -> Vec<serde_json::Value> {

@@ -3,6 +3,7 @@
 use super::{Daemon, metrics, notices, rotate, schedule};
 use crate::{
     audit::Actor,
+    rotation::plan::Left,
     schedule::{Dated, When},
     socket::message::RotateAsked,
 };
@@ -74,17 +75,24 @@ async fn look(daemon: &Arc<Daemon>, lately: &mut Lately) {
     let asked = RotateAsked {
         names: names.iter().map(ToString::to_string).collect(),
         accept_outage: true,
+        chosen: true,
         ..RotateAsked::default()
     };
     let own = Actor::own();
     // Nobody listens: what happens is in the journal, the log and the notifications.
     let (tell, _) = mpsc::unbounded_channel();
     let failed = match rotate::each(daemon, own, &asked, &tell, rotate::Others::Tried).await {
-        Ok(ended) if ended.failed.is_empty() => {
-            tracing::info!(secrets = ?names, "rotated what was due");
-            return;
+        Ok(ended) => {
+            for Left { secret, why } in ended.left {
+                tracing::info!(%secret, why, "what is due was left alone");
+                lately.failed.insert(secret, Instant::now() + TRIED_AGAIN);
+            }
+            if ended.failed.is_empty() {
+                tracing::info!(secrets = ?names, "rotated what was due");
+                return;
+            }
+            ended.failed
         }
-        Ok(ended) => ended.failed,
         Err(failure) => vec![(names, failure)],
     };
     for (names, failure) in failed {

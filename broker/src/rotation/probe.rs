@@ -97,7 +97,8 @@ pub async fn survey(
         return Err(Failure::new(
             Exit::NotThere,
             format!("`{target}` has no account of {} that authenticates by a password", users.join(", ")),
-        ));
+        )
+        .hint("leave it out where its service is not deployed; else `donjon doctor NAME` shows what there is"));
     }
     if survey.hazards.is_empty() {
         return Ok(survey);

@@ -411,6 +411,10 @@ pub struct RotateAsked {
     /// Accounts (`user@host`) that nobody can prove from here and that the operator vouches for.
     #[serde(default)]
     pub vouched: Vec<String>,
+    /// The names were chosen for the caller, who has named none: what the servers have no account of is left alone. Never asked
+    /// over the socket.
+    #[serde(skip)]
+    pub chosen: bool,
 }
 
 /// Which interrupted rotations are meant, and what is accepted for them.

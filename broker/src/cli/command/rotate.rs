@@ -167,6 +167,7 @@ impl From<Asked> for RotateAsked {
     fn from(asked: Asked) -> Self {
         Self {
             names: asked.names,
+            chosen: false,
             all: asked.all,
             due: asked.due,
             exposed_to: asked.exposed_to,

@@ -1,4 +1,5 @@
-//! `--all`: what cannot be rotated here, for the store or the server does not know it, is left alone, and said.
+//! `--all`, and what is due or exposed: what cannot be rotated here, for the store or the server does not know it, is left alone,
+//! and said.
 
 use crate::{
     daemon::{Daemon, translate},
@@ -84,7 +85,7 @@ pub(super) async fn subject(
 ) -> Result<Option<Subject>, Failure> {
     let (catalogue, deployment) = place;
     let subject = open::subject(catalogue, deployment, planned, &daemon.home.connections())?;
-    if !asked.all {
+    if !asked.all && !asked.chosen {
         return Ok(Some(subject));
     }
     let absent = begin::absent(store, &daemon.layout, &subject).await?;
