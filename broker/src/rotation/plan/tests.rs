@@ -205,6 +205,26 @@ fn consumers_that_would_not_survive_are_warned_of() {
 }
 
 #[test]
+fn a_consumer_that_only_starts_is_warned_of() {
+    let told = |service: &str, name: &str| {
+        let text = DEPLOYMENT
+            .replace("api: {driver: container, order: 1, uses: [database_password, nova_database_password]}", service);
+        let deployment = Deployment::parse("donjon.yaml", &text).unwrap();
+        let planned = plan(&Catalogue::named("kolla-ansible").unwrap(), &deployment, &names(&[name])).unwrap();
+        warnings(&deployment, &planned.rotations)
+    };
+    let uses = |more: &str| {
+        format!("api: {{driver: container, uses: [nova_keystone_password, nova_database_password]{more}}}")
+    };
+    let alone = told(&uses(""), "nova_keystone_password");
+    assert!(matches!(&*alone, [one] if one.contains("nothing shows whether `api` logs in")), "{alone:?}");
+    assert_eq!(told(&uses(", check: [x]"), "nova_keystone_password"), Vec::<String>::new());
+    assert_eq!(told(&uses(""), "nova_database_password"), Vec::<String>::new(), "its sessions are seen");
+    assert_eq!(told(&uses(", proof: check"), "nova_database_password").len(), 1);
+    assert_eq!(told(&uses(", proof: check, check: [x]"), "nova_database_password"), Vec::<String>::new());
+}
+
+#[test]
 fn a_refusal_says_how_else() {
     let text = "deployment: d\nkeyrings: {KeystoneFernetKeys: {driver: repository, nodes: []}}\n";
     let (tripleo, deployment) = (Catalogue::named("tripleo").unwrap(), Deployment::parse("f", text).unwrap());
