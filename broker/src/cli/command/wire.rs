@@ -15,7 +15,7 @@ use crate::{
     failure::{Exit, Failure},
     socket::message::Request,
     wire::{
-        Placeholders, environment, kolla,
+        LOOKUP, Placeholders, environment, kolla,
         tree::{self, Change, Given},
     },
 };
@@ -110,7 +110,8 @@ impl Kolla {
 
 fn passwords(context: &Context, catalogue: &Catalogue, path: &Path) -> Result<(), Failure> {
     let file = kolla::passwords(catalogue, &stored(context)?);
-    let mode = nothing_else_in(path, Format::Kolla, catalogue)?;
+    let lookup = format!("lookup('{LOOKUP}'");
+    let mode = nothing_else_in(path, (Format::Kolla, catalogue), &|text| text.contains(&lookup))?;
     replace(path, file.as_bytes(), mode)?;
     let path = path.display();
     show::answer(context.output, &json!({"file": path.to_string()}), || {
@@ -120,7 +121,11 @@ fn passwords(context: &Context, catalogue: &Catalogue, path: &Path) -> Result<()
 
 /// The mode of a file that is to be replaced. One with values, or with anything but references of Donjon's in it, is not: what
 /// is in it may be nowhere else.
-fn nothing_else_in(path: &Path, format: Format, catalogue: &Catalogue) -> Result<u32, Failure> {
+fn nothing_else_in(
+    path: &Path,
+    (format, catalogue): (Format, &Catalogue),
+    is_reference: &dyn Fn(&str) -> bool,
+) -> Result<u32, Failure> {
     let found = match std::fs::metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(READABLE),
@@ -154,12 +159,7 @@ fn nothing_else_in(path: &Path, format: Format, catalogue: &Catalogue) -> Result
     let (parameters, beside): (Vec<_>, Vec<_>) =
         top.iter().partition(|(name, _)| format == Format::Tripleo && name == PARAMETERS);
     let parameters = parameters.iter().flat_map(|(_, node)| node.pairs().unwrap_or_default());
-    let placeholders = Placeholders::of(catalogue);
-    let is_reference = |text: &str| match format {
-        Format::Kolla | Format::Osa => text.contains(LOOKUP),
-        Format::Tripleo => placeholders.any(text),
-    };
-    let own = |(name, node): &&(String, Node)| known(name) && refers(node, &is_reference) || is_empty(node);
+    let own = |(name, node): &&(String, Node)| known(name) && refers(node, is_reference) || is_empty(node);
     let others: Vec<&str> =
         beside.into_iter().chain(parameters).filter(|pair| !own(pair)).map(|(name, _)| name.as_str()).collect();
     if others.is_empty() {
@@ -172,7 +172,7 @@ fn nothing_else_in(path: &Path, format: Format, catalogue: &Catalogue) -> Result
 }
 
 /// Whether each text in it is a reference of Donjon's: a pair, or a repository of keys, has several.
-fn refers(node: &Node, is_reference: &impl Fn(&str) -> bool) -> bool {
+fn refers(node: &Node, is_reference: &dyn Fn(&str) -> bool) -> bool {
     match &node.kind {
         Kind::Scalar(scalar) => is_reference(&scalar.text),
         Kind::Mapping(pairs) => pairs.iter().all(|(_, node)| refers(node, is_reference) || is_empty(node)),
@@ -195,8 +195,11 @@ impl Tripleo {
         // First what can be refused.
         let planned = self.folder.as_deref().map(|folder| planned(folder, &placeholders)).transpose()?;
         let environment = environment::environment(&catalogue, &placeholders);
-        let environment_mode =
-            self.environment.as_deref().map(|file| nothing_else_in(file, Format::Tripleo, &catalogue)).transpose()?;
+        let environment_mode = self
+            .environment
+            .as_deref()
+            .map(|file| nothing_else_in(file, (Format::Tripleo, &catalogue), &|text| placeholders.any(text)))
+            .transpose()?;
         if let (Some(file), Some(mode)) = (&self.environment, environment_mode) {
             replace(file, environment.as_bytes(), mode)?;
         }
@@ -294,8 +297,6 @@ fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), Failure> {
     })
 }
 
-/// How a reference of Ansible's to a secret begins.
-const LOOKUP: &str = "lookup('donjon.broker.secret'";
 const PARAMETERS: &str = "parameter_defaults";
 const MOST_NAMED: usize = 8;
 /// References are no secrets; kolla warns about a file that others may write.
