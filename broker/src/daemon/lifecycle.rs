@@ -1,6 +1,6 @@
 //! `status`, `unseal` and `down`, for a caller on the socket.
 
-use super::{Daemon, generation, lookup::Answered, state::Ending, transfer, translate};
+use super::{Daemon, generation, lookup::Answered, rotate, state::Ending, transfer, translate};
 use crate::{
     audit::{self, Act, Actor, Outcome},
     failure::{Exit, Failure},
@@ -68,7 +68,7 @@ async fn unfinished(daemon: &Daemon, store: &dyn Store) -> Result<Vec<String>, S
 async fn ending(daemon: &Daemon, store: &dyn Store) -> Result<Vec<String>, Failure> {
     let failed = |error| translate::store("cannot read the ledger", &error);
     let places = transfer::places(daemon)?;
-    let ending = standing::ending(store, &places, transfer::now() + SOON).await.map_err(failed)?;
+    let ending = standing::ending(store, &places, transfer::now() + standing::SOON).await.map_err(failed)?;
     let warning = |(scope, end): (Scope, i64)| {
         let end = jiff::Timestamp::from_second(end)
             .map_or_else(|_| end.to_string(), |end| end.strftime("%Y-%m-%d").to_string());
@@ -136,7 +136,7 @@ fn warnings(daemon: &Daemon) -> Vec<String> {
         ),
         None => warnings.push("there is no memory for values, so each is read from the store".to_owned()),
     }
-    if daemon.rotating.try_write().is_err() && daemon.rotating.try_read().is_ok() {
+    if rotate::deployer_runs(daemon) {
         warnings.push("a deployer run is under way (`donjon run --deploy`): rotations wait for it".to_owned());
     }
     if let Some(path) = daemon.missing_lookup_socket() {
@@ -256,8 +256,6 @@ async fn safe_elsewhere(daemon: &Daemon) -> Result<(), Failure> {
     Err(failure.state("nothing was changed").hint(format!("{steps}; or `donjon down --force` to lose them")))
 }
 
-/// What is good for less than this is told, in seconds.
-const SOON: i64 = 30 * 86_400;
 const READY: &str = "ready";
 const AWAY: &str = "unavailable";
 const SILENT: &str = "the Vault does not answer at once";

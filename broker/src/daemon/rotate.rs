@@ -37,15 +37,24 @@ pub async fn plan(daemon: &Daemon, asked: &RotateAsked) -> Answered {
     if let Err(refused) = may(daemon) {
         plan["refused"] = json!(refused.message);
     }
-    let mut warnings = misspelt(daemon, &catalogue, &deployment).await;
-    warnings.extend(plan::warnings(&deployment, &shown.rotations));
-    plan["warnings"] = json!(warnings);
+    plan["warnings"] = json!(warnings(daemon, (&catalogue, &deployment), &shown.rotations).await);
     Ok((plan, Vec::new()))
 }
 
 /// Refuses what would restart services that could not read the new value.
 fn readable(catalogue: &Catalogue, deployment: &Deployment, rotations: &[PlannedRotation]) -> Result<(), Failure> {
     plan::restarts_readable(catalogue, deployment, rotations).map_err(|failure| failure.state("nothing was changed"))
+}
+
+/// What whoever plans or applies these should know.
+async fn warnings(
+    daemon: &Daemon,
+    (catalogue, deployment): (&Catalogue, &Deployment),
+    rotations: &[PlannedRotation],
+) -> Vec<String> {
+    let mut all = misspelt(daemon, catalogue, deployment).await;
+    all.extend(plan::warnings(deployment, rotations));
+    all
 }
 
 /// Names in the deployment file that are slips of the pen: whoever is meant by one is neither restarted nor waited for.
@@ -128,8 +137,7 @@ pub(super) async fn each(
     let plan = bulk::plan(daemon, &catalogue, &deployment, asked).await?;
     plan::outage_accepted(&plan, asked)?;
     readable(&catalogue, &deployment, &plan.rotations)?;
-    let consumers = plan::warnings(&deployment, &plan.rotations);
-    for text in misspelt(daemon, &catalogue, &deployment).await.into_iter().chain(consumers) {
+    for text in warnings(daemon, (&catalogue, &deployment), &plan.rotations).await {
         // Who listens may have left.
         let _ = tell.send(Event::text(text));
     }
@@ -461,13 +469,18 @@ pub(super) fn alone(daemon: &Daemon) -> Result<tokio::sync::RwLockWriteGuard<'_,
 
 /// Refuses what would tell readers of another epoch while a deployer is pinned to one: its next lookup would end it half-way.
 pub(super) fn no_deployer(daemon: &Daemon) -> Result<(), Failure> {
-    match (daemon.rotating.try_write(), daemon.rotating.try_read()) {
-        (Err(_), Ok(_)) => Err(Failure::new(Exit::Waiting, "a deployer run is under way")
-            .cause("it reads all of one epoch (`donjon run --deploy`), and what is stored now would end it half-way")
-            .state("nothing was stored")
-            .hint("try again when it has ended, which `donjon status` tells; the audit log names its process")),
-        (Ok(_), _) | (Err(_), Err(_)) => Ok(()),
+    if !deployer_runs(daemon) {
+        return Ok(());
     }
+    Err(Failure::new(Exit::Waiting, "a deployer run is under way")
+        .cause("it reads all of one epoch (`donjon run --deploy`), and what is stored now would end it half-way")
+        .state("nothing was stored")
+        .hint("try again when it has ended, which `donjon status` tells; the audit log names its process"))
+}
+
+/// Whether a deployer run is under way: these share what a rotation has for itself.
+pub(super) fn deployer_runs(daemon: &Daemon) -> bool {
+    daemon.rotating.try_write().is_err() && daemon.rotating.try_read().is_ok()
 }
 
 fn outcome(ended: &Result<Value, Failure>) -> Outcome {

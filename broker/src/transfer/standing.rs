@@ -138,6 +138,9 @@ pub async fn standing(store: &dyn Store, places: &Places) -> Result<Standing, St
     Ok(standing)
 }
 
+/// A bundle that is good for less than this is spoken of, at its site and at the authority, in seconds.
+pub const SOON: i64 = 30 * 86_400;
+
 /// The scopes whose last bundle ends before this second of 1970, and when it does: nothing reads it then.
 pub async fn ending(store: &dyn Store, places: &Places, before: i64) -> Result<Vec<(Scope, i64)>, StoreError> {
     let entries = ledger::all(store, places).await?.into_iter().filter(|entry| entry.retired.is_none());

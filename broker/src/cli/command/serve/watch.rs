@@ -5,6 +5,7 @@ use crate::{
     cli::{command::import::now, show},
     failure::{Exit, Failure},
     reader::{Reader, server::Tls},
+    transfer::standing::SOON,
 };
 use std::{
     os::unix::fs::MetadataExt,
@@ -138,8 +139,6 @@ pub(super) fn stamp(origin: &Origin, folder: &Path) -> Stamp {
 
 /// In seconds.
 const DAY: i64 = 86_400;
-/// A bundle that ends within this is spoken of, in seconds.
-const SOON: i64 = 30 * DAY;
 const LOOK: Duration = Duration::from_millis(250);
 /// After how long what was not taken over is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
