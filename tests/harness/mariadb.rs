@@ -194,7 +194,9 @@ impl MariaDb {
         wait::until("MariaDB to answer", Duration::from_secs(60), async || {
             if let Some(status) = self.process.ended().unwrap() {
                 let log = fs::read_to_string(self.folder.path().join("error.log")).unwrap_or_default();
-                panic!("mariadbd ended with {status}: {log}");
+                // It ends with why, after some hundred lines that a report would cut.
+                let lines: Vec<&str> = log.lines().collect();
+                panic!("mariadbd ended with {status}: {}", lines[lines.len().saturating_sub(30)..].join("\n"));
             }
             self.try_sql("SELECT 1").await.ok()
         })
