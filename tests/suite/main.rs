@@ -43,6 +43,7 @@ mod pooled;
 mod prober;
 mod push;
 mod rabbit_cluster;
+mod reached;
 mod reader;
 mod recipients;
 mod refused;

@@ -15,6 +15,7 @@ use crate::{
         journal::{Held, Journal},
         open,
         plan::{self, PlannedRotation},
+        reach,
     },
     settings,
     socket::message::{Event, ResumeAsked, RotateAsked},
@@ -178,8 +179,11 @@ pub(super) async fn each(
         let names: Vec<SecretName> = subject.secrets.iter().map(|item| item.secret.clone()).collect();
         let about = About { names: names.clone(), overrides: overrides.clone(), ..About::default() };
         daemon.record_about(actor, Act::Rotate, about, Outcome::Intent)?;
+        let leave = asked.leave.clone();
         let began = async {
-            let preflight = begin::preflight(&*store, &daemon.layout, &subject).await.map_err(not_begun)?;
+            reach::consumers(&subject, &asked.leave).await?;
+            let preflight = begin::preflight(&*store, &daemon.layout, &subject, &asked.leave).await;
+            let preflight = preflight.map_err(not_begun)?;
             preflight.provable(&subject, &asked.vouched)?;
             let own = daemon.id.to_string();
             // Whoever moves the authority marks it first and then looks for journals: one of the two sees the other.
@@ -188,7 +192,7 @@ pub(super) async fn each(
             Ok((subject, held))
         };
         let ended = match began.await {
-            Ok((subject, held)) => drive(daemon, &*store, &catalogue, &subject, held, tell, Way::Begun).await,
+            Ok((subject, held)) => drive(daemon, &*store, &catalogue, &subject, held, tell, Way::Begun { leave }).await,
             Err(failure) => Err(failure),
         };
         super::notices::ended(daemon, &names, &ended);
@@ -237,8 +241,8 @@ pub async fn status(daemon: &Daemon) -> Answered {
 /// What a rotation that is there already is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Way {
-    /// Go on from its beginning, which this broker has just written.
-    Begun,
+    /// Go on from its beginning, which this broker has just written, without these consumers.
+    Begun { leave: BTreeSet<String> },
     /// Go on, without these consumers.
     On { leave: BTreeSet<String> },
     /// Go back.
@@ -387,10 +391,9 @@ async fn drive(
     };
     // The caller may have left; the rotation goes on.
     let tell = |event| drop(tell.send(event));
-    let begun = way == Way::Begun;
+    let begun = matches!(way, Way::Begun { .. });
     let (leave, back) = match way {
-        Way::Begun => (BTreeSet::new(), false),
-        Way::On { leave } => (leave, false),
+        Way::Begun { leave } | Way::On { leave } => (leave, false),
         Way::Back => (BTreeSet::new(), true),
     };
     let means = Means { store, layout: &daemon.layout, subject, make: &make, clock: &now, tell: &tell, leave };

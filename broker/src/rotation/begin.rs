@@ -26,7 +26,7 @@ use donjon_policies::{
     transition::{self, Event},
 };
 use futures_util::future::{join, try_join, try_join_all};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a look at the targets found before anything was changed.
 #[derive(Debug)]
@@ -58,8 +58,14 @@ impl Preflight {
     }
 }
 
-/// Looks at the store and the targets: are the stored values the ones that work, everywhere?
-pub async fn preflight(store: &dyn Store, layout: &Layout, subject: &Subject) -> Result<Preflight, Failure> {
+/// Looks at the store and the targets: are the stored values the ones that work, everywhere? Of consumers that the operator
+/// leaves, no check is tried.
+pub async fn preflight(
+    store: &dyn Store,
+    layout: &Layout,
+    subject: &Subject,
+    leave: &BTreeSet<String>,
+) -> Result<Preflight, Failure> {
     let logins = subject.targets.keys().map(async |target| {
         let login = administrator(store, layout, subject, target).await?;
         Ok::<_, Failure>((target.clone(), login))
@@ -79,7 +85,7 @@ pub async fn preflight(store: &dyn Store, layout: &Layout, subject: &Subject) ->
         secrets.push(Item { secret: item.secret.clone(), old: held.version, new: None, credentials });
         before.push(labels);
     }
-    for instance in &subject.instances {
+    for instance in subject.instances.iter().filter(|instance| !leave.contains(&instance.place())) {
         if let Some(why) = fed::distrusted(store, layout, instance).await? {
             return Err(Failure::new(Exit::Refused, format!("cannot rotate {}", subject.names()))
                 .cause(why)

@@ -23,6 +23,7 @@ pub mod open;
 pub mod place;
 pub mod plan;
 pub mod probe;
+pub mod reach;
 pub mod state_transfer;
 pub mod step;
 pub mod subject;

@@ -411,6 +411,9 @@ pub struct RotateAsked {
     /// Accounts (`user@host`) that nobody can prove from here and that the operator vouches for.
     #[serde(default)]
     pub vouched: Vec<String>,
+    /// Consumers (`service@host`) and sites to go on without, as in [`ResumeAsked`].
+    #[serde(default)]
+    pub leave: BTreeSet<String>,
     /// The names were chosen for the caller, who has named none: what the servers have no account of is left alone. Never asked
     /// over the socket.
     #[serde(skip)]

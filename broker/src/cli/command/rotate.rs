@@ -75,6 +75,9 @@ struct Asked {
     /// An account that nobody can try from here, and that you have tried yourself.
     #[arg(long = "vouch", value_name = "USER@HOST")]
     vouched: Vec<String>,
+    /// With apply: a consumer or a site to go on without from the beginning, as in `rotate resume`.
+    #[arg(long, value_name = "SERVICE@HOST|SITE")]
+    leave: Vec<String>,
     /// With plan: exit code 12 where there is something to do.
     #[arg(long)]
     detailed_exitcode: bool,
@@ -174,6 +177,7 @@ impl From<Asked> for RotateAsked {
             accept_outage: asked.accept_outage,
             compromised: asked.compromised,
             vouched: asked.vouched,
+            leave: asked.leave.into_iter().collect(),
         }
     }
 }

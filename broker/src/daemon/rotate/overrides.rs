@@ -22,10 +22,11 @@ pub(super) fn asked(asked: &RotateAsked) -> Result<Vec<Override>, Failure> {
             Account::read(vouched).ok_or_else(|| no(&format!("`{vouched}` is no account"), "USER@HOST"))?;
         overrides.push(Override::Vouched { user, host: at });
     }
+    overrides.extend(left(&asked.leave)?);
     Ok(overrides)
 }
 
-/// Of a rotation that goes on without some consumers.
+/// Of a rotation that begins or goes on without some consumers.
 pub(super) fn left(leave: &BTreeSet<String>) -> Result<Vec<Override>, Failure> {
     let instance = |place: &String| {
         let Some((service, host)) = place.rsplit_once('@') else {

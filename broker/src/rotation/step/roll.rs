@@ -1,6 +1,6 @@
 //! Rolling: consumers restart group by group, and are proven on the new values by their own logins.
 
-mod away;
+pub mod away;
 mod drained;
 pub mod fed;
 mod former;

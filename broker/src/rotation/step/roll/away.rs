@@ -8,7 +8,7 @@ use crate::{
 use donjon_drivers::drain::{DrainError, Left, Standing};
 
 /// How clients are led to a consumer now, or were before a former run of this step led them away.
-pub(super) async fn standing(instance: &Instance, known: Option<&Restarted>) -> Result<Option<Standing>, Failure> {
+pub async fn standing(instance: &Instance, known: Option<&Restarted>) -> Result<Option<Standing>, Failure> {
     if let Some(standing) = known.and_then(|known| known.standing.clone()) {
         return Ok(Some(standing));
     }

@@ -9,6 +9,7 @@ use crate::{
     rotation::{
         Instance, Means, Rotation, Subject, begin,
         journal::Held,
+        reach,
         subject::{Addresses, Administrator, Credential, Item, Proof, Reached, Stands, Way},
     },
 };
@@ -353,7 +354,8 @@ impl Seen {
     /// `donjon rotate apply`.
     pub(super) async fn apply(&self) -> Result<State, Failure> {
         let subject = self.subject();
-        let preflight = begin::preflight(self, &layout(), &subject).await?;
+        reach::consumers(&subject, &BTreeSet::new()).await?;
+        let preflight = begin::preflight(self, &layout(), &subject, &BTreeSet::new()).await?;
         preflight.provable(&subject, &[])?;
         let held = begin::begin(self, &layout(), &subject, "a", preflight, clock(), async { Ok(()) }).await?;
         self.drive(&subject, held, false).await
