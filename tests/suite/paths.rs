@@ -12,7 +12,7 @@ const OLD: &str = "an-old-service-password-0815";
 fn counted(name: &str, folder: &Path, order: u32, uses: &str) -> String {
     let restart = format!("echo {name} >> {0}/restarts; date +%s%6N > {0}/{name}.started", folder.display());
     format!(
-        "  {name}:\n    driver: command\n    order: {order}\n    restart: [sh, -c, {restart:?}]\n    started: [cat, {}/{name}.started]\n    settle: 20\n    proof: check\n    uses: [{uses}]\n",
+        "  {name}:\n    driver: command\n    order: {order}\n    restart: [sh, -c, {restart:?}]\n    started: [cat, {}/{name}.started]\n    settle: 20\n    proof: check\n    check: ['true']\n    uses: [{uses}]\n",
         folder.display()
     )
 }
@@ -272,21 +272,23 @@ async fn a_restart_that_hangs_takes_everybody_back() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let at = folder.path().display();
     let restart = format!(
-        "test -e {at}/hung || {{ touch {at}/hung; exec sleep 60; }}; echo api >> {at}/restarts; date +%s%6N > {at}/started"
+        "test -e {at}/hung || {{ touch {at}/hung; rm {at}/far; exec sleep 60; }}; echo api >> {at}/restarts; date +%s%6N > {at}/started"
     );
     let services = format!(
-        "hosts:\n  gone: {{driver: ssh, address: 127.0.0.1, port: 1, user: nobody}}\nservices:\n\
+        "services:\n\
          \u{20} api: {{driver: command, order: 1, restart: [sh, -c, {restart:?}], started: [cat, {at}/started], restart_timeout: 1, \
-         settle: 20, proof: check, uses: [database_password]}}\n\
-         \u{20} far: {{driver: systemd, unit: far.service, order: 2, hosts: [gone], uses: [database_password]}}\n"
+         settle: 20, proof: check, check: ['true'], uses: [database_password]}}\n\
+         \u{20} far: {{driver: command, restart: ['true'], started: [{at}/far], order: 2, uses: [database_password]}}\n"
     );
+    // It can be asked before anything changes, and not afterwards.
+    std::os::unix::fs::symlink("/usr/bin/true", folder.path().join("far")).expect("it can be made");
     let (donjon, _own) = site(&server, &services).await;
     let stopped = donjon.run(&["rotate", "apply", "database_password"]).failed(6);
     assert!(stopped.contains("--leave SERVICE@HOST"), "{stopped}");
     assert_eq!(restarts(folder.path()), ["api"], "it went back, though the other one cannot");
     assert_eq!(donjon.run(&["get", "database_password"]).ok(), ROOT);
     assert!(server.logs_in("root", ROOT).await);
-    let back = donjon.run(&["rotate", "resume", "--leave", "far@gone"]).failed(1);
+    let back = donjon.run(&["rotate", "resume", "--leave", "far@local"]).failed(1);
     assert!(back.contains("was not rotated") && back.contains("did not end within 1 s"), "{back}");
     donjon.run(&["rotate", "status"]).ok();
     assert_eq!(donjon.run(&["get", "database_password"]).ok(), ROOT);

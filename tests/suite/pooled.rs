@@ -18,7 +18,7 @@ fn site(targets: &str, secret: &str) -> (Donjon, TempDir) {
     donjon.describe(&format!(
         "deployment: site1\ndrain: 1\ntargets:\n{targets}services:\n  api:\n    driver: command\n    \
          restart: [sh, -c, \"date +%s%6N > {own}/started; echo >> {own}/restarts\"]\n    started: [cat, {own}/started]\n    \
-         proof: check\n    uses: [{secret}]\n"
+         proof: check\n    check: ['true']\n    uses: [{secret}]\n"
     ));
     donjon.up();
     donjon.run_with_input(&["put", secret], OLD.as_bytes()).ok();

@@ -62,7 +62,7 @@ async fn memcached_is_flushed_once_every_reader_of_its_key_has_restarted() {
 fn service(name: &str, order: u32, restart: &str, own: &str) -> String {
     format!(
         "  {name}:\n    driver: command\n    order: {order}\n    restart: [bash, -c, {restart:?}]\n    \
-         started: [cat, {own}/{name}]\n    proof: check\n    uses: [memcache_secret_key]\n"
+         started: [cat, {own}/{name}]\n    uses: [memcache_secret_key]\n"
     )
 }
 

@@ -33,9 +33,10 @@ pub async fn plan(daemon: &Daemon, asked: &RotateAsked) -> Answered {
     let (deployment, catalogue) = described(daemon).await?;
     let planned = bulk::plan(daemon, &catalogue, &deployment, asked).await?;
     readable(&catalogue, &deployment, &planned.rotations)?;
+    let unproven = plan::consumers_provable(&deployment, &planned.rotations).err();
     let shown = bulk::shown(daemon, &catalogue, &deployment, asked, planned).await?;
     let mut plan = json!(shown);
-    if let Err(refused) = may(daemon) {
+    if let Some(refused) = may(daemon).err().or(unproven) {
         plan["refused"] = json!(refused.message);
     }
     plan["warnings"] = json!(warnings(daemon, (&catalogue, &deployment), &shown.rotations).await);
@@ -138,6 +139,8 @@ pub(super) async fn each(
     let plan = bulk::plan(daemon, &catalogue, &deployment, asked).await?;
     plan::outage_accepted(&plan, asked)?;
     readable(&catalogue, &deployment, &plan.rotations)?;
+    let provable = plan::consumers_provable(&deployment, &plan.rotations);
+    provable.map_err(|failure| failure.state("nothing was changed"))?;
     for text in warnings(daemon, (&catalogue, &deployment), &plan.rotations).await {
         // Who listens may have left.
         let _ = tell.send(Event::text(text));
@@ -338,7 +341,9 @@ fn again(
     };
     // Later, nobody is restarted any more; and who goes back gives consumers what they had.
     if matches!(way, Way::On { .. }) && journal.state < State::Drained {
-        plan::restarts_readable(catalogue, deployment, &planned).map_err(|failure| failure.state(standing()))?;
+        let sound = plan::restarts_readable(catalogue, deployment, &planned)
+            .and_then(|()| plan::consumers_provable(deployment, &planned));
+        sound.map_err(|failure| failure.state(standing()))?;
     }
     let [planned] = planned.as_slice() else {
         return Err(other("what it changes is no longer one rotation by the deployment file".to_owned()));

@@ -163,7 +163,11 @@ pub const SERVICE: &[Own] = &[
     optional("quorum_group", Shape::Text("name"), "services of one group are never restarted two at once"),
     optional("uses", Shape::List("[database_password]"), "the secrets and views that it reads"),
     number("settle", 60, "how long it may take to be well again after a restart, in seconds"),
-    text("proof", "session", "what proves that it runs on a new value: a session that began since, or its check alone"),
+    text(
+        "proof",
+        "session",
+        "what proves that it runs on a new value: session, one that began since; check, that alone; start, where no target tells of sessions",
+    ),
     optional(
         "fed",
         Shape::Text("database_password"),

@@ -53,11 +53,14 @@ pub struct Service {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Proof {
-    /// A session at the target that began after its restart, beside its health check.
+    /// A session at the target that began after its restart, beside its health check. A target that does not tell of sessions
+    /// has no such proof, and is rotated only for services that have a check.
     #[default]
     Session,
     /// Its health check alone, which must log in by itself: for services that keep no session open.
     Check,
+    /// As [`Self::Session`]; and where the target does not tell of sessions, that it has started must do.
+    Start,
 }
 
 fn default_batch() -> u32 {

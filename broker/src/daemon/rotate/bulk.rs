@@ -21,6 +21,10 @@ pub(super) async fn plan(
     asked: &RotateAsked,
 ) -> Result<Plan, Failure> {
     let planned = plan::plan(catalogue, deployment, asked)?;
+    if asked.chosen {
+        let back = plan::kept_back(catalogue, deployment, &planned.rotations);
+        return without(catalogue, deployment, asked, planned, |secret| back.get(secret).cloned());
+    }
     // The plan of a store that is away or sealed is still a plan.
     let Ok(store) = daemon.store() else { return Ok(planned) };
     if !asked.all {

@@ -66,7 +66,8 @@ pub(super) fn open(
         fed,
         settle: Duration::from_secs(u64::from(described.settle)),
         proof: match described.proof {
-            deployment::Proof::Session => Proof::Session,
+            // Where sessions can be seen they are looked for, whatever its start must do for elsewhere.
+            deployment::Proof::Session | deployment::Proof::Start => Proof::Session,
             deployment::Proof::Check => Proof::Check,
         },
     })

@@ -2,7 +2,7 @@
 
 use super::{
     credential::{PlannedCredential, Unplannable, credentials},
-    roles,
+    proof, roles,
 };
 use crate::{
     failure::{Exit, Failure},
@@ -98,7 +98,12 @@ pub fn plan(catalogue: &Catalogue, deployment: &Deployment, asked: &RotateAsked)
                     continue;
                 }
                 match one(deployment, entry, asked.compromised) {
-                    Ok((place, planned)) if entry.in_bulk() => places.entry(place).or_default().push(planned),
+                    Ok((place, planned)) if entry.in_bulk() => match proof::unproven(deployment, &planned) {
+                        Some(why) if proof::needed(place.path, asked.compromised) => {
+                            left.push(Left { secret: entry.name.clone(), why });
+                        }
+                        Some(_) | None => places.entry(place).or_default().push(planned),
+                    },
                     Ok(_) => left
                         .push(Left { secret: entry.name.clone(), why: "it changes only when it is named".to_owned() }),
                     Err(why) => left.push(Left { secret: entry.name.clone(), why: why.to_string() }),
@@ -126,6 +131,23 @@ pub fn plan(catalogue: &Catalogue, deployment: &Deployment, asked: &RotateAsked)
         })
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Plan { rotations, left })
+}
+
+/// Those that are left alone where nobody named them, and why: a service would restart that cannot read the new value, or of
+/// which nothing would show that it logs in.
+pub fn kept_back(
+    catalogue: &Catalogue,
+    deployment: &Deployment,
+    rotations: &[PlannedRotation],
+) -> BTreeMap<SecretName, String> {
+    let own = roles::OwnRoles::new(catalogue, deployment);
+    let why = |rotation: &PlannedRotation, planned: &Planned| {
+        let unproven =
+            || proof::needed(rotation.path, rotation.compromised).then(|| proof::unproven(deployment, planned));
+        own.unreadable(&planned.secret).or_else(|| unproven().flatten())
+    };
+    let each = rotations.iter().flat_map(|rotation| rotation.secrets.iter().map(move |planned| (rotation, planned)));
+    each.filter_map(|(rotation, planned)| Some((planned.secret.clone(), why(rotation, planned)?))).collect()
 }
 
 /// Refuses what costs an outage that nobody has accepted.

@@ -205,23 +205,41 @@ fn consumers_that_would_not_survive_are_warned_of() {
 }
 
 #[test]
-fn a_consumer_that_only_starts_is_warned_of() {
-    let told = |service: &str, name: &str| {
+fn a_consumer_that_only_starts_proves_nothing() {
+    let kolla = Catalogue::named("kolla-ansible").unwrap();
+    let deployment = |more: &str| {
+        let service =
+            format!("api: {{driver: container, uses: [nova_keystone_password, nova_database_password]{more}}}");
         let text = DEPLOYMENT
-            .replace("api: {driver: container, order: 1, uses: [database_password, nova_database_password]}", service);
-        let deployment = Deployment::parse("donjon.yaml", &text).unwrap();
-        let planned = plan(&Catalogue::named("kolla-ansible").unwrap(), &deployment, &names(&[name])).unwrap();
-        warnings(&deployment, &planned.rotations)
+            .replace("api: {driver: container, order: 1, uses: [database_password, nova_database_password]}", &service);
+        Deployment::parse("donjon.yaml", &text).unwrap()
     };
-    let uses = |more: &str| {
-        format!("api: {{driver: container, uses: [nova_keystone_password, nova_database_password]{more}}}")
+    let refused = |more: &str, name: &str, compromised: bool| {
+        let deployment = deployment(more);
+        let asked = RotateAsked { compromised, ..names(&[name]) };
+        let planned = plan(&kolla, &deployment, &asked).unwrap();
+        let warned = warnings(&deployment, &planned.rotations);
+        let kept = kept_back(&kolla, &deployment, &planned.rotations);
+        let refused = consumers_provable(&deployment, &planned.rotations).err();
+        assert_eq!(kept.len(), usize::from(refused.is_some()), "{kept:?}");
+        (warned, refused.map(|failure| failure.causes))
     };
-    let alone = told(&uses(""), "nova_keystone_password");
-    assert!(matches!(&*alone, [one] if one.contains("nothing shows whether `api` logs in")), "{alone:?}");
-    assert_eq!(told(&uses(", check: [x]"), "nova_keystone_password"), Vec::<String>::new());
-    assert_eq!(told(&uses(""), "nova_database_password"), Vec::<String>::new(), "its sessions are seen");
-    assert_eq!(told(&uses(", proof: check"), "nova_database_password").len(), 1);
-    assert_eq!(told(&uses(", proof: check, check: [x]"), "nova_database_password"), Vec::<String>::new());
+    let told = ["nothing shows whether `api` logs in with a new `nova_keystone_password`".to_owned()].to_vec();
+    assert_eq!(refused("", "nova_keystone_password", false), (told.clone(), Some(told.clone())));
+    assert_eq!(refused("", "nova_keystone_password", true), (told.clone(), None), "others know it: it goes first");
+    let fine = (Vec::new(), None);
+    for enough in [", check: [x]", ", proof: start", ", proof: check, check: [x]"] {
+        assert_eq!(refused(enough, "nova_keystone_password", false), fine, "{enough}");
+    }
+    assert_eq!(refused("", "nova_database_password", false), fine, "its sessions are seen");
+    // Where all are meant, it is left, with the reason.
+    let all = RotateAsked { all: true, ..RotateAsked::default() };
+    for (more, left) in [("", true), (", check: [x]", false)] {
+        let all = plan(&kolla, &deployment(more), &all).unwrap();
+        let why = all.left.iter().find(|left| left.secret.as_str() == "nova_keystone_password");
+        assert_eq!(why.is_some_and(|left| left.why == told[0]), left, "{why:?}");
+        assert_eq!(consumers_provable(&deployment(more), &all.rotations), Ok(()));
+    }
 }
 
 #[test]
