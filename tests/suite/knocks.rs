@@ -113,7 +113,7 @@ async fn an_old_value_that_is_set_again_while_the_trial_runs_is_removed_again() 
     assert!(gets_in(port, STRANGER, OLD), "the control: it is set");
     let applied = rotating.await.unwrap();
     assert_eq!(applied.code, 0, "{applied:#?}");
-    assert!(applied.err.contains("somebody has set an old value again"), "{applied:#?}");
+    assert!(applied.err.contains("someone has set an old value again"), "{applied:#?}");
     let new = donjon.run(&["get", "database_password"]).ok();
     assert!(!gets_in(port, STRANGER, OLD) && gets_in(port, STRANGER, &new));
 }

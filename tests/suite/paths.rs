@@ -93,6 +93,38 @@ async fn what_is_compromised_is_removed_first_and_its_sessions_end() {
     assert_eq!(restarts(folder.path()), ["api"]);
 }
 
+/// While it waits for a person, a deployer's own run sets what its files have.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_compromised_does_not_come_back_while_a_consumer_fails() {
+    let server = MariaDb::start().await;
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let well = folder.path().join("well");
+    let check = format!("check: [test, -e, {}]", well.display());
+    let service = counted("api", folder.path(), 1, "nova_database_password")
+        .replace("check: ['true']", &check)
+        .replace("settle: 20", "settle: 1");
+    let (donjon, _own) = site(&server, &format!("services:\n{service}")).await;
+    server.account("nova", "%", OLD).await;
+    donjon.run_with_input(&["put", "nova_database_password"], OLD.as_bytes()).ok();
+    donjon.run(&["rotate", "apply", "nova_database_password", "--compromised", "--accept-outage"]).failed(1);
+    assert!(!server.logs_in("nova", OLD).await);
+
+    server.account("nova", "%", OLD).await;
+    let thief = server.session("nova", OLD).await;
+    let resumed = donjon.run(&["rotate", "resume"]).failed(1);
+    assert!(resumed.contains("set an old value again"), "{resumed}");
+    let new = donjon.run(&["get", "nova_database_password"]).ok();
+    assert!(
+        server.logs_in("nova", &new).await && !server.logs_in("nova", OLD).await,
+        "though the consumer fails still"
+    );
+    assert!(!thief.is_open().await, "a session that was opened meanwhile has ended");
+
+    donjon_drivers::fs::replace(&well, b"").expect("it can be written");
+    ended(&donjon, &["rotate", "resume"], "settled");
+    assert!(server.logs_in("nova", &new).await && !server.logs_in("nova", OLD).await);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shared_secret_restarts_its_readers_in_order_with_its_hook_and_needs_a_word() {
     let server = MariaDb::start().await;

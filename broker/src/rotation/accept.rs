@@ -175,6 +175,19 @@ pub async fn alone(rotation: &Rotation<'_>, values: &Values, valid: Side) -> Res
     }
 }
 
+/// As [`alone`]; where someone has set the other value again meanwhile, the one that is to stay is declared alone once more.
+/// Whether someone had.
+pub async fn alone_again(rotation: &Rotation<'_>, values: &Values, valid: Side) -> Result<bool, Failure> {
+    match alone(rotation, values, valid).await {
+        Ok(()) => return Ok(false),
+        Err(failure) if failure.code == Exit::Failed => {}
+        Err(failure) => return Err(failure),
+    }
+    rotation.told("someone has set an old value again meanwhile: the new one alone is declared once more".to_owned());
+    only(rotation, values, valid, "rotation.old-removed").await?;
+    alone(rotation, values, valid).await.map(|()| true)
+}
+
 /// Ends every session that was opened with an old value, where targets can.
 pub async fn end_sessions(rotation: &Rotation<'_>, values: &Values, until: &Marks) -> Result<(), Failure> {
     for place in places(rotation, values) {

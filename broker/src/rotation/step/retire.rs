@@ -103,14 +103,7 @@ async fn still_alone(rotation: &Rotation<'_>) -> Result<(), Failure> {
         return Ok(());
     }
     let values = values(rotation).await?;
-    if accept::alone(rotation, &values, Side::New).await.is_ok() {
-        return Ok(());
-    }
-    rotation.told(
-        "somebody has set an old value again while the trial ran: the new one alone is declared once more".to_owned(),
-    );
-    accept::only(rotation, &values, Side::New, "rotation.old-removed").await?;
-    accept::alone(rotation, &values, Side::New).await
+    accept::alone_again(rotation, &values, Side::New).await.map(drop)
 }
 
 /// Until when the previous value is kept, in seconds since 1970.

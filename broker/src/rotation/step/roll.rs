@@ -11,6 +11,7 @@ use crate::{
         Instance, Rotation, accept, checkpoint,
         journal::{Credential, Item, Marks, Restarted},
         probe,
+        step::switch,
         subject::{Proof, Stands},
         values::{Side, Values, values},
     },
@@ -39,9 +40,9 @@ pub async fn prepare(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
 pub async fn roll(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
     let both = values(rotation).await?;
     let subject = rotation.subject;
-    // Nobody looked while it stood still, and whoever has not restarted has the old value alone.
-    if rotation.journal().path == Path::Overlap && rotation.taken_over {
-        accept::still_both(rotation, &both).await?;
+    // Nobody looked while it stood still.
+    if rotation.taken_over {
+        as_declared(rotation, &both).await?;
     }
     for group in &subject.groups {
         let group: Vec<&Instance> = group
@@ -52,10 +53,7 @@ pub async fn roll(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
         if group.is_empty() {
             continue;
         }
-        // Rolling takes long, and a deployer's own run in the middle of it leaves one value alone.
-        if rotation.journal().path == Path::Overlap {
-            accept::still_both(rotation, &both).await?;
-        }
+        as_declared(rotation, &both).await?;
         // Known as touched before they are: whoever goes back after a crash must return them too.
         for instance in &group {
             let standing = away::standing(instance, known(rotation, instance)).await?;
@@ -95,6 +93,17 @@ pub async fn roll(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
     drained::wait(rotation, &both).await?;
     checkpoint::reached("rotation.drained");
     Ok(Event::ConsumersProven)
+}
+
+/// Rolling takes long, and a deployer's own run in the middle of it leaves alone what its files have: whoever has not restarted
+/// yet loses the old value, or it comes back though others know it.
+async fn as_declared(rotation: &mut Rotation<'_>, values: &Values) -> Result<(), Failure> {
+    match rotation.journal().path {
+        Path::Overlap => accept::still_both(rotation, values).await,
+        Path::Compromised => switch::still_removed(rotation, values).await,
+        // What is set over the one value that there can be fails consumers, and they all go back.
+        Path::Cutover | Path::Keyring | Path::Together => Ok(()),
+    }
 }
 
 /// Whether a consumer that was restarted runs on what the store serves. That nobody can tell is an error instead.

@@ -2,7 +2,7 @@
 
 use super::{
     declare::{Strangers, look_again},
-    retire, roll, sites,
+    retire, roll, sites, switch,
 };
 use crate::{
     daemon::translate,
@@ -13,7 +13,7 @@ use crate::{
         values::{Side, values},
     },
 };
-use donjon_policies::transition::Event;
+use donjon_policies::transition::{Event, Path};
 
 /// Restarts and proves every consumer, then removes what is left of the old values and lets the secrets go.
 pub async fn settle(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
@@ -24,12 +24,16 @@ pub async fn settle(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
     let values = values(rotation).await?;
     look_again(rotation, &values, Strangers::Taken).await?;
     sites::answered(rotation).await?;
-    accept::only(rotation, &values, Side::New, "rotation.old-removed").await?;
-    accept::alone(rotation, &values, Side::New).await?;
+    let compromised = rotation.journal().compromised;
+    if rotation.journal().path == Path::Compromised {
+        switch::still_removed(rotation, &values).await?;
+    } else {
+        accept::only(rotation, &values, Side::New, "rotation.old-removed").await?;
+        accept::alone(rotation, &values, Side::New).await?;
+    }
     checkpoint::reached("rotation.old-refused");
     let now = (rotation.clock)() / 1_000_000;
     // What others know is not kept.
-    let compromised = rotation.journal().compromised;
     let until = if compromised { now } else { retire::kept_until(rotation) };
     retire::keep_old(rotation, until).await?;
     if compromised {

@@ -54,6 +54,16 @@ pub async fn remove_first(rotation: &mut Rotation<'_>) -> Result<Event, Failure>
     Ok(Event::NewAlone)
 }
 
+/// While consumers restart, which may take days where one fails: is what others know still refused? A deployer's own run sets
+/// what its files have. Where it did, the old values go again, and the sessions with them.
+pub async fn still_removed(rotation: &Rotation<'_>, values: &Values) -> Result<(), Failure> {
+    if accept::alone_again(rotation, values, Side::New).await? {
+        let marks = super::roll::marks(rotation, values).await?;
+        accept::end_sessions(rotation, values, &marks).await?;
+    }
+    Ok(())
+}
+
 /// Gives every account that is to go a twin, unless a former run of this step has done so and removed the account.
 async fn twins(rotation: &Rotation<'_>, values: &Values) -> Result<(), Failure> {
     let twinned = |credential: &Credential| credential.way == Way::Twin;
