@@ -137,3 +137,66 @@ async fn the_session_of_a_broker_that_stands_still_is_named_as_that_brokers() {
     assert!(server.logs_in("root", &new).await, "the new value");
     assert!(!server.logs_in("root", OLD).await, "the old value");
 }
+
+/// Deployer runs and restarts are one at a time for all brokers of a store, and not for each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_has_under_way_keeps_the_others_waiting() {
+    let (vault, folder, server) = (OpenBao::start().await, tempfile::tempdir().unwrap(), MariaDb::start().await);
+    server.root_accounts(OLD).await;
+    server.account("nova", "%", OLD).await;
+    let at = folder.path().display().to_string();
+    let site = || {
+        let mut donjon = Donjon::new();
+        existing::uses(&mut donjon, &vault, &folder);
+        let waits = format!("touch {at}/restarting; for i in $(seq 600); do test -e {at}/go && exit; sleep 0.1; done");
+        donjon.describe(&format!(
+            "deployment: site1\ntargets:\n  mariadb: {{driver: mariadb, nodes: [{{name: db1, address: 127.0.0.1, port: {}, socket: {}}}]}}\n\
+             services:\n  api: {{driver: command, restart: [sh, -c, {waits:?}], started: [date, +%s%6N], proof: check, check: ['true'], uses: [database_password]}}\n",
+            server.port,
+            server.socket().display(),
+        ));
+        donjon.up();
+        donjon
+    };
+    let (first, second) = (site(), site());
+    for name in ["database_password", "nova_database_password"] {
+        second.run_with_input(&["put", name], OLD.as_bytes()).ok();
+    }
+    let nova = ["rotate", "apply", "nova_database_password"];
+
+    // A deployer.
+    let mark = folder.path().join("deploying");
+    let script = format!("touch {}; exec sleep 60", mark.display());
+    let mut command = first.command(&["run", "--deploy", "--", "sh", "-c", &script]);
+    let mut run = command.stdin(Stdio::null()).spawn().expect("donjon is built");
+    wait_for("the run to begin", Duration::from_secs(20), || mark.exists());
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let under = format!("another broker of this store, process {} on {host}", first.daemon().expect("it runs"));
+    let refused =
+        [second.run(&nova).failed(13), second.run_with_input(&["put", "x"], b"a-value-long-enough").failed(13)];
+    run.kill().expect("it runs");
+    run.wait().expect("a child can be waited for");
+    for refused in refused {
+        assert!(refused.contains("a deployer run is under way") && refused.contains(&under), "{refused}");
+    }
+    assert!(server.logs_in("nova", OLD).await, "nothing was changed");
+    second.run(&["rotate", "status"]).ok();
+    wait_for("the run to be over for the other one, too", Duration::from_secs(20), || {
+        second.run_with_input(&["put", "x"], b"a-value-long-enough").code == 0
+    });
+
+    // A rotation, in the middle of a restart.
+    let mut command = first.command(&["rotate", "apply", "database_password"]);
+    let rotation = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+    wait_for("the restart", Duration::from_secs(30), || folder.path().join("restarting").exists());
+    let (refused, deployer) = (second.run(&nova), second.run(&["run", "--deploy", "--", "true"]));
+    donjon_drivers::fs::replace(&folder.path().join("go"), b"").expect("it can be written");
+    let rotated = rotation.wait_with_output().expect("it ended");
+    let refused = refused.failed(5);
+    assert!(refused.contains("another broker rotates `database_password` at this moment"), "{refused}");
+    assert!(deployer.failed(13).contains("`database_password` has not ended"));
+    assert!(rotated.status.success(), "{}", String::from_utf8_lossy(&rotated.stderr));
+    second.run(&["rotate", "status"]).ok();
+    second.run(&nova).ok();
+    assert!(!server.logs_in("nova", OLD).await);
+}

@@ -106,7 +106,7 @@ pub async fn adopt(
     let missing = takings.iter().filter(|taking| taking.standing != Standing::Same);
     let missing: Vec<SecretName> = missing.map(|taking| taking.record.name.clone()).collect();
     if !missing.is_empty() {
-        rotate::no_deployer(daemon)?;
+        rotate::no_deployer(daemon).await?;
     }
     daemon.record(actor, Act::Adopt, &names, Outcome::Intent)?;
     if !missing.is_empty() {

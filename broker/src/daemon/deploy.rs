@@ -5,8 +5,9 @@ use crate::{
     audit::{Act, Actor, Outcome},
     failure::{Exit, Failure},
     records::epoch,
-    rotation::journal::Held,
+    rotation::{heartbeat::Pace, journal::Held, others::Deployer},
 };
+use donjon_drivers::store::Store;
 use rustix::{
     event::{PollFd, PollFlags, poll},
     io::Errno,
@@ -27,7 +28,7 @@ pub async fn begin(daemon: &Arc<Daemon>, actor: Actor) -> Result<Value, Failure>
     };
     let process = Pid::from_raw(actor.pid).ok_or_else(|| unwatched(std::io::ErrorKind::NotFound.into()))?;
     let process = pidfd_open(process, PidfdFlags::empty()).map_err(|error| unwatched(error.into()))?;
-    let run = Run::begin(daemon, actor).await?;
+    let (run, mut announced) = Run::begin(daemon, actor).await?;
     let described = json!({"epoch": run.epoch});
     let (alive, mut ended) = oneshot::channel::<()>();
     // A thread, which ends with the process that it waits for, or with this one.
@@ -47,10 +48,13 @@ pub async fn begin(daemon: &Arc<Daemon>, actor: Actor) -> Result<Value, Failure>
     });
     let mut ending = daemon.ending.subscribe();
     tokio::spawn(async move {
+        let store = run.store.clone();
         tokio::select! {
             _ = &mut ended => {}
             _ = ending.changed() => {}
+            never = announced.beat(&*store, Pace::USUAL) => match never {},
         }
+        announced.ended(&*store).await;
         drop(run);
     });
     Ok(described)
@@ -61,12 +65,13 @@ struct Run {
     daemon: Arc<Daemon>,
     actor: Actor,
     epoch: u64,
+    store: Arc<dyn Store>,
     _held: OwnedRwLockReadGuard<()>,
 }
 
 impl Run {
     /// Begins one, unless a rotation is under way or was interrupted: a deployer would set one of its two values everywhere.
-    async fn begin(daemon: &Arc<Daemon>, actor: Actor) -> Result<Self, Failure> {
+    async fn begin(daemon: &Arc<Daemon>, actor: Actor) -> Result<(Self, Deployer), Failure> {
         let waiting = |why: &str| {
             Failure::new(Exit::Waiting, why)
                 .state("the deployer was not started")
@@ -76,18 +81,29 @@ impl Run {
             daemon.rotating.clone().try_read_owned().map_err(|_| waiting("a rotation is under way in this daemon"))?;
         let store = daemon.store()?;
         super::transfer::authority_stays(daemon).await?;
-        let journals = Held::unfinished(&*store, &daemon.layout)
-            .await
-            .map_err(|error| translate::store("cannot read the journals", &error))?;
-        if let Some(unfinished) = journals.first() {
-            let failure = waiting(&format!("the rotation of {} has not ended", unfinished.journal.named()));
-            return Err(failure.hint("`donjon rotate resume` goes on with it"));
+        let announced = Deployer::announce(&*store, &daemon.layout, &daemon.id, actor.pid).await;
+        let announced = announced.map_err(|error| translate::store("cannot tell other brokers of the run", &error))?;
+        let looked = async {
+            let journals = Held::unfinished(&*store, &daemon.layout)
+                .await
+                .map_err(|error| translate::store("cannot read the journals", &error))?;
+            if let Some(unfinished) = journals.first() {
+                let failure = waiting(&format!("the rotation of {} has not ended", unfinished.journal.named()));
+                return Err(failure.hint("`donjon rotate resume` goes on with it"));
+            }
+            let epoch = epoch::read(&*store, &daemon.layout)
+                .await
+                .map_err(|error| translate::store("cannot read the epoch", &error))?;
+            daemon.record(actor, Act::Deploy, &[], Outcome::Intent)?;
+            Ok(epoch)
+        };
+        match looked.await {
+            Ok(epoch) => Ok((Self { daemon: daemon.clone(), actor, epoch, store, _held: held }, announced)),
+            Err(failure) => {
+                announced.ended(&*store).await;
+                Err(failure)
+            }
         }
-        let epoch = epoch::read(&*store, &daemon.layout)
-            .await
-            .map_err(|error| translate::store("cannot read the epoch", &error))?;
-        daemon.record(actor, Act::Deploy, &[], Outcome::Intent)?;
-        Ok(Self { daemon: daemon.clone(), actor, epoch, _held: held })
     }
 }
 

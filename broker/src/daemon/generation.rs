@@ -45,7 +45,7 @@ pub async fn generate(daemon: &Daemon, actor: Actor, asked: Asked, tell: &Unboun
         views::follow(daemon, actor).await?;
         return Ok((reply(&Report::default(), &present, &operator), Vec::new()));
     }
-    rotate::no_deployer(daemon)?;
+    rotate::no_deployer(daemon).await?;
     let names: Vec<SecretName> = make.iter().map(|making| making.name.clone()).collect();
     daemon.record(actor, Act::Generate, &names, Outcome::Intent)?;
     let world = World {

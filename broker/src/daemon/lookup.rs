@@ -215,7 +215,7 @@ pub async fn put(daemon: &Daemon, actor: Actor, given: &str, value: Material) ->
     let store = daemon.store()?;
     // What cannot be read now could not tell later which views are to follow.
     let deployment = daemon.deployment()?;
-    rotate::no_deployer(daemon)?;
+    rotate::no_deployer(daemon).await?;
     if deployment.views.contains_key(&name) {
         return put_view(daemon, actor, &*store, &name, &value).await;
     }

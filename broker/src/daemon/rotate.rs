@@ -1,7 +1,10 @@
 //! `rotate`: plan, apply, resume, abort and status, for a caller on the socket.
 
+mod alone;
 mod bulk;
 mod overrides;
+
+pub(super) use alone::{alone, deployer_runs, no_deployer};
 
 use super::{Daemon, lookup::Answered, translate};
 use crate::{
@@ -189,8 +192,12 @@ pub(super) async fn each(
             let preflight = preflight.map_err(not_begun)?;
             preflight.provable(&subject, &asked.vouched)?;
             let own = daemon.id.to_string();
-            // Whoever moves the authority marks it first and then looks for journals: one of the two sees the other.
-            let here = super::transfer::authority_is_here(daemon);
+            // Whoever moves the authority, or begins something else, writes that first and then looks for journals: one of
+            // the two sees the other.
+            let here = async {
+                super::transfer::authority_is_here(daemon).await?;
+                alone::others_rest(daemon).await
+            };
             let held = begin::begin(&*store, &daemon.layout, &subject, &own, preflight, now(), here).await?;
             Ok((subject, held))
         };
@@ -460,35 +467,6 @@ pub(super) async fn described(daemon: &Daemon) -> Result<(Deployment, Arc<Catalo
     let deployment = daemon.deployment()?;
     let catalogue = crate::config::catalogue(&deployment.catalogue)?;
     Ok((crate::config::with_inventory(Arc::unwrap_or_clone(deployment)).await?, catalogue))
-}
-
-/// One rotation at a time in one broker, and none while a deployer sets passwords of its own.
-pub(super) fn alone(daemon: &Daemon) -> Result<tokio::sync::RwLockWriteGuard<'_, ()>, Failure> {
-    daemon.rotating.try_write().map_err(|_| match daemon.rotating.try_read() {
-        Ok(_) => Failure::new(Exit::Waiting, "a deployer run is under way")
-            .cause("it sets passwords itself, and would undo one half of a rotation")
-            .state("nothing was changed by this command")
-            .hint("try again when it has ended, which `donjon status` tells; the audit log names its process"),
-        Err(_) => Failure::new(Exit::Conflict, "a rotation is under way in this daemon")
-            .state("nothing was changed by this command")
-            .hint("`donjon rotate status` shows it"),
-    })
-}
-
-/// Refuses what would tell readers of another epoch while a deployer is pinned to one: its next lookup would end it half-way.
-pub(super) fn no_deployer(daemon: &Daemon) -> Result<(), Failure> {
-    if !deployer_runs(daemon) {
-        return Ok(());
-    }
-    Err(Failure::new(Exit::Waiting, "a deployer run is under way")
-        .cause("it reads all of one epoch (`donjon run --deploy`), and what is stored now would end it half-way")
-        .state("nothing was stored")
-        .hint("try again when it has ended, which `donjon status` tells; the audit log names its process"))
-}
-
-/// Whether a deployer run is under way: these share what a rotation has for itself.
-pub(super) fn deployer_runs(daemon: &Daemon) -> bool {
-    daemon.rotating.try_write().is_err() && daemon.rotating.try_read().is_ok()
 }
 
 fn outcome(ended: &Result<Value, Failure>) -> Outcome {

@@ -219,7 +219,7 @@ async fn look(
 }
 
 /// Writes the journal and claims the secrets. A second rotation of any of them is told to wait. `here` looks, once the journal
-/// is there, whether this store is still the authority.
+/// is there, whether this store is still the authority and no other broker is in the way.
 pub async fn begin(
     store: &dyn Store,
     layout: &Layout,
@@ -237,30 +237,40 @@ pub async fn begin(
     let id = Journal::id(&named, now);
     let journal =
         Journal { compromised: subject.compromised, ..Journal::new(id, subject.path, preflight.secrets, broker, now) };
-    let mut held = Held::create(store, layout, journal).await.map_err(failed)?;
+    let held = Held::create(store, layout, journal).await.map_err(failed)?;
     checkpoint::reached("rotation.journal-created");
     let (claimed, here) = join(claim::first(store, layout, &held, &preflight.labels), here).await;
-    match claimed {
-        Ok(()) => here.map(|()| held),
-        Err(failure) if failure.code == Exit::Conflict => {
-            claim::let_go(store, layout, &held).await?;
-            held.journal.undone = Some(failure.message.clone());
-            for event in [Event::AbortAsked, Event::OldAlone] {
-                let next = transition::next(held.journal.path, held.journal.state, event);
-                let next = next.map_err(|error| Failure::new(Exit::Bug, "nothing can be aborted").because(&error))?;
-                held.journal.state = next;
-                held.journal.history.push((next, now));
-            }
-            match held.save(store, layout).await {
-                // Whoever has taken it over meanwhile finds its secrets taken, and ends it as well.
-                Ok(()) | Err(StoreError::Conflict { .. }) => Err(failure),
-                Err(error) => Err(failed(error)),
-            }
-        }
+    match claimed.map(|()| here) {
+        Ok(Ok(())) => Ok(held),
+        Ok(Err(failure)) => call_off(store, layout, held, failure, now).await,
+        Err(failure) if failure.code == Exit::Conflict => call_off(store, layout, held, failure, now).await,
         // A claim may have been written all the same: without this journal nobody could ever let the secret go.
         Err(failure) => {
             Err(failure.hint("`donjon rotate resume` goes on, `donjon rotate abort` lets go, once the store answers"))
         }
+    }
+}
+
+/// Ends what was not to begin, and gives back why.
+async fn call_off(
+    store: &dyn Store,
+    layout: &Layout,
+    mut held: Held,
+    failure: Failure,
+    now: i64,
+) -> Result<Held, Failure> {
+    claim::let_go(store, layout, &held).await?;
+    held.journal.undone = Some(failure.message.clone());
+    for event in [Event::AbortAsked, Event::OldAlone] {
+        let next = transition::next(held.journal.path, held.journal.state, event);
+        let next = next.map_err(|error| Failure::new(Exit::Bug, "nothing can be aborted").because(&error))?;
+        held.journal.state = next;
+        held.journal.history.push((next, now));
+    }
+    match held.save(store, layout).await {
+        // Whoever has taken it over meanwhile finds its secrets taken, and ends it as well.
+        Ok(()) | Err(StoreError::Conflict { .. }) => Err(failure),
+        Err(error) => Err(translate::store(format!("cannot end the rotation of {}", held.journal.named()), &error)),
     }
 }
 

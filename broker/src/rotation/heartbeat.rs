@@ -7,7 +7,7 @@
 
 use super::journal::Held;
 use crate::{records::Layout, vault::process::Mark};
-use donjon_drivers::store::{Document, Expected, Store, StoreError, Version, Which};
+use donjon_drivers::store::{Document, Expected, RecordPath, Store, StoreError, Version, Which};
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 use std::{convert::Infallible, fmt, str::FromStr, time::Duration};
@@ -53,6 +53,11 @@ impl Broker {
         Self { number: rand::random(), host, pid, started: started(pid).unwrap_or_default(), boot: boot() }
     }
 
+    /// What tells it from all others.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
     /// The name that its host has for itself.
     pub fn host(&self) -> &str {
         &self.host
@@ -86,16 +91,45 @@ impl Broker {
 pub async fn lives(store: &dyn Store, layout: &Layout, held: &Held, pace: Pace) -> Result<bool, StoreError> {
     let Ok(broker) = held.journal.broker.parse::<Broker>() else { return Ok(false) };
     match broker.seen() {
-        Seen::Alive => return Ok(true),
-        Seen::Dead => return Ok(false),
-        Seen::Elsewhere => {}
+        Seen::Alive => Ok(true),
+        Seen::Dead => Ok(false),
+        Seen::Elsewhere => moves(store, layout, held, &broker, pace).await,
     }
+}
+
+/// Whether the broker that a journal names goes on with it at this moment: one that is alive may have left it to a person.
+pub async fn drives(store: &dyn Store, layout: &Layout, held: &Held, pace: Pace) -> Result<bool, StoreError> {
+    match held.journal.broker.parse::<Broker>() {
+        Ok(broker) if !broker.has_ended() => moves(store, layout, held, &broker, pace).await,
+        Ok(_) | Err(NoBroker) => Ok(false),
+    }
+}
+
+async fn moves(
+    store: &dyn Store,
+    layout: &Layout,
+    held: &Held,
+    broker: &Broker,
+    pace: Pace,
+) -> Result<bool, StoreError> {
+    let journal = (layout.journal(&held.journal.id), Some(held.version()));
+    let beats = (layout.heartbeat(broker.number), beat_of(store, layout, broker).await?);
+    changes(store, &[journal, beats], pace).await
+}
+
+/// Whether any of these records has another version than it had, within what is waited for a beat.
+pub async fn changes(
+    store: &dyn Store,
+    before: &[(RecordPath, Option<Version>)],
+    pace: Pace,
+) -> Result<bool, StoreError> {
     let end = tokio::time::Instant::now() + pace.patience;
-    let before = beat_of(store, layout, &broker).await?;
     while tokio::time::Instant::now() < end {
         tokio::time::sleep(pace.every / 8).await;
-        if !held.is_newest(store, layout).await? || beat_of(store, layout, &broker).await? != before {
-            return Ok(true);
+        for (path, before) in before {
+            if newest(store, path).await? != *before {
+                return Ok(true);
+            }
         }
     }
     Ok(false)
@@ -157,7 +191,11 @@ async fn tell(store: &dyn Store, layout: &Layout, broker: &Broker, beats: u64) -
 }
 
 async fn beat_of(store: &dyn Store, layout: &Layout, broker: &Broker) -> Result<Option<Version>, StoreError> {
-    Ok(store.read(&layout.heartbeat(broker.number), Which::Latest).await?.map(|stored| stored.version))
+    newest(store, &layout.heartbeat(broker.number)).await
+}
+
+async fn newest(store: &dyn Store, path: &RecordPath) -> Result<Option<Version>, StoreError> {
+    Ok(store.read(path, Which::Latest).await?.map(|stored| stored.version))
 }
 
 /// When a process here began, in clock ticks since the boot; `None` where there is none, or where it has ended and only its

@@ -20,6 +20,7 @@ pub mod drive;
 pub mod heartbeat;
 pub mod journal;
 pub mod open;
+pub mod others;
 pub mod place;
 pub mod plan;
 pub mod probe;
