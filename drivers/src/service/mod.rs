@@ -28,6 +28,14 @@ pub trait Service: Send + Sync {
     async fn check(&self) -> Result<(), ServiceError>;
 }
 
+/// For how long a service runs, in microseconds by its own host's clock, which may differ from everybody else's; `None`
+/// where it does not run.
+pub async fn age(service: &dyn Service) -> Result<Option<i64>, ServiceError> {
+    // In this order, one that starts between the two has not begun to run yet, and is no older than it is.
+    let now = service.now().await?;
+    Ok(service.started().await?.map(|started| now - started))
+}
+
 /// Why a service did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {

@@ -15,7 +15,10 @@ use crate::{
         values::{Side, Values, same, values},
     },
 };
-use donjon_drivers::store::{Version, Which, secret::Origin};
+use donjon_drivers::{
+    service::age,
+    store::{Version, Which, secret::Origin},
+};
 use donjon_policies::{
     name::SecretName,
     restart,
@@ -183,9 +186,7 @@ async fn touched(rotation: &Rotation<'_>) -> Vec<restart::Instance> {
     let readable = rotation.journal().history.iter().find(|(state, _)| *state == before).map_or(0, |(_, at)| *at);
     for instance in &rotation.subject.instances {
         let place = restart::Instance { service: instance.service.clone(), host: instance.host.clone() };
-        // One that cannot be asked is not passed over; clocks differ a little.
-        let since = instance.driver.started().await.map_or(Some(i64::MAX), |at| at);
-        if !touched.contains(&place) && since.is_some_and(|at| at >= readable - CLOCKS_DIFFER) {
+        if !touched.contains(&place) && started_since(rotation, instance, readable).await {
             rotation.told(format!("{} on {}: started by itself meanwhile", instance.service, instance.host));
             touched.push(place);
         }
@@ -200,7 +201,17 @@ async fn touched(rotation: &Rotation<'_>) -> Vec<restart::Instance> {
     touched
 }
 
-/// By how much the clocks of hosts may differ, in microseconds.
+/// Whether a consumer that runs has started since a time, of which it is passed over only where that is certain. When it
+/// started is told by its own host's clock, the time by a broker's: so it is told by how long it runs.
+async fn started_since(rotation: &Rotation<'_>, instance: &Instance, time: i64) -> bool {
+    match age(&*instance.driver).await {
+        Ok(Some(age)) => (rotation.clock)() - age >= time - CLOCKS_DIFFER,
+        Ok(None) => false,
+        Err(_) => true,
+    }
+}
+
+/// By how much the clocks of the hosts of brokers may differ, in microseconds: another one may have written the journal.
 const CLOCKS_DIFFER: i64 = 5_000_000;
 
 /// The consumers of a group, as they were opened.

@@ -5,7 +5,7 @@ mod world;
 use super::subject::Way;
 use crate::failure::Exit;
 use donjon_policies::transition::{Path, State};
-use world::{Fails, Fault, ROOT, Scenario, Seen, World};
+use world::{DAY, Fails, Fault, ROOT, Scenario, Seen, World};
 
 /// More effects than any of the rotations here has.
 const MOST: usize = 60;
@@ -279,33 +279,57 @@ async fn an_old_value_that_comes_back_in_the_trial_is_gone_in_the_end() {
     assert!(hits > 100, "{hits}");
 }
 
-/// A message that was sent before an abort arrives in the middle of it, and a consumer reads what it publishes.
-#[tokio::test]
-async fn a_publication_that_comes_late_strands_no_consumer_of_an_abort() {
-    let mut hits = 0;
+/// What a publication that comes late means to the consumer, by each clock that its host may have: how often it was
+/// restarted by each abort.
+async fn comes_late(fault: Fault) -> Vec<(String, usize)> {
+    let mut aborts = Vec::new();
     for scenario in WAYS.into_iter().chain([ROOT_ALONE]).filter(|way| way.path == Path::Overlap) {
         for began in 1..MOST {
-            let world = World::new(scenario).await;
-            world.set(Some((began, Fault::DeathBefore)));
-            let _ = Seen::faulty(&world).apply().await;
-            if world.state().await != Some(State::Verified) {
-                continue;
-            }
-            for at in 1..MOST {
+            let killed = async || {
                 let world = World::new(scenario).await;
                 world.set(Some((began, Fault::DeathBefore)));
                 let _ = Seen::faulty(&world).apply().await;
-                world.set(Some((at, Fault::PublishedLate)));
+                world
+            };
+            if killed().await.state().await != Some(State::Verified) {
+                continue;
+            }
+            for (skew, at) in [-DAY, 0, DAY].into_iter().flat_map(|skew| (1..MOST).map(move |at| (skew, at))) {
+                let world = killed().await;
+                world.skew(skew);
+                world.set(Some((at, fault)));
                 let _ = Seen::faulty(&world).go(true).await;
                 if !world.hit() {
-                    break;
+                    continue;
                 }
-                hits += 1;
-                let when = format!("{scenario:?}: killed at effect {began}, published at effect {at} of the abort");
+                let when = format!(
+                    "{scenario:?}: killed at effect {began}, {fault:?} at effect {at} of the abort, a clock {skew} µs ahead"
+                );
                 world.check(&when).await;
                 mended(&world, &when).await;
+                // Killed after its first record, it goes on.
+                if world.state().await == Some(State::Aborted) {
+                    aborts.push((when, world.restarts()));
+                }
             }
         }
     }
-    assert!(hits > 30, "{hits}");
+    aborts
+}
+
+/// A message that was sent before an abort arrives in the middle of it, and a consumer reads what it publishes.
+#[tokio::test]
+async fn a_publication_that_comes_late_strands_no_consumer_of_an_abort() {
+    let aborts = comes_late(Fault::PublishedLate).await;
+    let returned = aborts.iter().filter(|(_, restarts)| *restarts > 0).count();
+    assert!(returned > 20, "{returned} of {}", aborts.len());
+}
+
+/// The same, and the consumer has not started since.
+#[tokio::test]
+async fn an_abort_restarts_no_consumer_that_cannot_have_read_what_came_late() {
+    let aborts = comes_late(Fault::PublishedUnread).await;
+    assert!(aborts.len() > 20, "{}", aborts.len());
+    let restarted: Vec<_> = aborts.iter().filter(|(_, restarts)| *restarts > 0).collect();
+    assert!(restarted.is_empty(), "{restarted:?}");
 }

@@ -1,5 +1,6 @@
 //! A store, a target and a consumer in memory, where any effect can fail, be lost, or wait for another broker.
 
+mod consumer;
 mod server;
 
 use crate::{
@@ -14,9 +15,10 @@ use crate::{
     },
 };
 use async_trait::async_trait;
+pub(super) use consumer::DAY;
+use consumer::{HOUR, MINUTE};
 use donjon_drivers::{
     material::Material,
-    service::{Service, ServiceError},
     store::{
         Capabilities, Document, Expected, RecordPath, Store, StoreError, Stored, Version, VersionInfo, Which,
         memory::Memory,
@@ -55,6 +57,8 @@ pub(super) enum Fault {
     /// Just before it, what another broker sent before it was overtaken arrives: the new values are published. The consumer
     /// starts by itself then.
     PublishedLate,
+    /// As that, and the consumer runs on.
+    PublishedUnread,
 }
 
 #[derive(Debug, Default)]
@@ -72,6 +76,14 @@ struct Inner {
     holder: Option<u64>,
     /// What the consumer runs on: by secret, the user and the value.
     consumer: BTreeMap<SecretName, (String, Material)>,
+    /// The time by the brokers' clock, in microseconds since 1970. It goes on with each effect.
+    time: i64,
+    /// When the consumer has started, by the same clock.
+    started: i64,
+    /// By how much the clock of the consumer's host is ahead of that, in microseconds.
+    skew: i64,
+    /// How often a broker has restarted the consumer.
+    restarts: usize,
 }
 
 /// What is rotated, and how it goes.
@@ -126,10 +138,6 @@ fn db() -> TargetName {
     "db".parse().unwrap()
 }
 
-fn clock() -> i64 {
-    1_000_000
-}
-
 impl World {
     /// A world whose target and consumer have the first values.
     pub(super) async fn new(scenario: Scenario) -> Arc<Self> {
@@ -146,6 +154,7 @@ impl World {
                 SecretRecord { name, value: SecretValue::Whole(first()), created: 0, origin: Origin::Put, user: None };
             secrets::write(&world.memory, &layout(), &record).await.unwrap();
         }
+        world.pass(HOUR);
         Arc::new(world)
     }
 
@@ -245,7 +254,7 @@ impl World {
         Held::all(&self.memory, &layout()).await.unwrap().first().map(|held| held.journal.state)
     }
 
-    /// The records are written over the versions that were current before, if they still are; the consumer starts.
+    /// The records are written over the versions that were current before, if they still are.
     async fn published_late(&self) {
         let layout = layout();
         for held in Held::unfinished(&self.memory, &layout).await.unwrap() {
@@ -256,23 +265,6 @@ impl World {
                 let expected = Expected::Newest(item.old);
                 let _ = secrets::write_at(&self.memory, &layout.secret(&item.secret), &new.record, expected).await;
             }
-        }
-        self.start().await;
-    }
-
-    /// The consumer reads what is served, and logs in.
-    async fn start(&self) {
-        let mut read = Vec::new();
-        for (name, base, _) in self.users() {
-            read.push((name.parse().unwrap(), self.served(name, base).await));
-        }
-        let mut inner = self.inner.lock().unwrap();
-        inner.sessions.clear();
-        for (name, (user, value)) in read {
-            inner.counter += 1;
-            let number = inner.counter;
-            inner.sessions.push((user.clone(), number));
-            inner.consumer.insert(name, (user, value));
         }
     }
 
@@ -357,7 +349,8 @@ impl Seen {
         reach::consumers(&subject, &BTreeSet::new()).await?;
         let preflight = begin::preflight(self, &layout(), &subject, &BTreeSet::new()).await?;
         preflight.provable(&subject, &[])?;
-        let held = begin::begin(self, &layout(), &subject, "a", preflight, clock(), async { Ok(()) }).await?;
+        let now = self.world.time();
+        let held = begin::begin(self, &layout(), &subject, "a", preflight, now, async { Ok(()) }).await?;
         self.drive(&subject, held, false).await
     }
 
@@ -381,6 +374,7 @@ impl Seen {
             Ok(SecretValue::Whole(Material::from(format!("new-{}", inner.counter))))
         };
         let layout = layout();
+        let clock = || self.world.time();
         let tell = |_| {};
         let leave = BTreeSet::new();
         let means = Means { store: self, layout: &layout, subject, make: &make, clock: &clock, tell: &tell, leave };
@@ -438,6 +432,7 @@ impl Seen {
 
     /// Counts an effect; says whether it is done, and whether its reply arrives.
     async fn effect(&self) -> (bool, bool) {
+        self.world.pass(MINUTE);
         let other = {
             let mut inner = self.world.inner.lock().unwrap();
             if !self.faulty {
@@ -455,7 +450,7 @@ impl Seen {
                     return (fault == Fault::DeathAfter, false);
                 }
                 Fault::LostReply => return (true, false),
-                Fault::Collapsed | Fault::PublishedLate => None,
+                Fault::Collapsed | Fault::PublishedLate | Fault::PublishedUnread => None,
                 Fault::LostRequest => return (false, false),
                 Fault::OtherResumes => Some(false),
                 Fault::OtherAborts => Some(true),
@@ -464,7 +459,11 @@ impl Seen {
         let Some(other) = other else {
             let fault = self.world.inner.lock().unwrap().fault;
             match fault {
-                Some((_, Fault::PublishedLate)) => self.world.published_late().await,
+                Some((_, Fault::PublishedLate)) => {
+                    self.world.published_late().await;
+                    self.world.start().await;
+                }
+                Some((_, Fault::PublishedUnread)) => self.world.published_late().await,
                 _ => self.world.collapse().await,
             }
             return (true, true);
@@ -544,41 +543,5 @@ impl Store for Seen {
             self.world.memory.remove(path).await?;
         }
         if told { Ok(()) } else { Err(silent()) }
-    }
-}
-
-#[async_trait]
-impl Service for Seen {
-    async fn restart(&self) -> Result<(), ServiceError> {
-        let (done, told) = self.effect().await;
-        if done {
-            self.world.start().await;
-        }
-        if told { Ok(()) } else { Err(Self::unwell("restart")) }
-    }
-
-    async fn started(&self) -> Result<Option<i64>, ServiceError> {
-        Ok(Some(1))
-    }
-
-    async fn now(&self) -> Result<i64, ServiceError> {
-        if self.dead() { Err(Self::unwell("tell the time")) } else { Ok(1) }
-    }
-
-    async fn check(&self) -> Result<(), ServiceError> {
-        let inner = self.world.inner.lock().unwrap();
-        let new = inner.consumer.values().any(|(_, value)| text(value).starts_with("new"));
-        let alone = inner.accounts.values().all(|values| values.len() == 1);
-        match self.world.scenario.fails {
-            Fails::OnNew if new => Err(Self::unwell("pass its check")),
-            Fails::InTrial if new && alone && self.faulty => Err(Self::unwell("pass its check")),
-            Fails::Never | Fails::OnNew | Fails::InTrial => Ok(()),
-        }
-    }
-}
-
-impl Seen {
-    fn unwell(act: &'static str) -> ServiceError {
-        ServiceError::Failed { service: "api".into(), host: "h".into(), act, what: "fault".into() }
     }
 }

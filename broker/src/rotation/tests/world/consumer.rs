@@ -1,0 +1,92 @@
+//! The consumer, as one broker reaches it, and the clocks: that of the brokers, and that of its host, which may differ.
+
+use super::{Fails, Seen, World, text};
+use async_trait::async_trait;
+use donjon_drivers::service::{Service, ServiceError};
+
+/// In microseconds, as all times here.
+pub(in super::super) const MINUTE: i64 = 60_000_000;
+/// As before.
+pub(super) const HOUR: i64 = 60 * MINUTE;
+/// As before.
+pub(in super::super) const DAY: i64 = 24 * HOUR;
+
+impl World {
+    /// The time by the brokers' clock.
+    pub(super) fn time(&self) -> i64 {
+        self.inner.lock().unwrap().time
+    }
+
+    /// Time goes by.
+    pub(super) fn pass(&self, time: i64) {
+        self.inner.lock().unwrap().time += time;
+    }
+
+    /// The clock of the consumer's host is ahead of the brokers' from now on, by this much.
+    pub(in super::super) fn skew(&self, skew: i64) {
+        self.inner.lock().unwrap().skew = skew;
+    }
+
+    /// How often a broker has restarted the consumer.
+    pub(in super::super) fn restarts(&self) -> usize {
+        self.inner.lock().unwrap().restarts
+    }
+
+    /// The consumer reads what is served, and logs in.
+    pub(super) async fn start(&self) {
+        let mut read = Vec::new();
+        for (name, base, _) in self.users() {
+            read.push((name.parse().unwrap(), self.served(name, base).await));
+        }
+        self.pass(MINUTE);
+        let mut inner = self.inner.lock().unwrap();
+        inner.started = inner.time;
+        inner.sessions.clear();
+        for (name, (user, value)) in read {
+            inner.counter += 1;
+            let number = inner.counter;
+            inner.sessions.push((user.clone(), number));
+            inner.consumer.insert(name, (user, value));
+        }
+    }
+}
+
+#[async_trait]
+impl Service for Seen {
+    async fn restart(&self) -> Result<(), ServiceError> {
+        let (done, told) = self.effect().await;
+        if done {
+            self.world.inner.lock().unwrap().restarts += 1;
+            self.world.start().await;
+        }
+        if told { Ok(()) } else { Err(unwell("restart")) }
+    }
+
+    async fn started(&self) -> Result<Option<i64>, ServiceError> {
+        let inner = self.world.inner.lock().unwrap();
+        Ok(Some(inner.started + inner.skew))
+    }
+
+    async fn now(&self) -> Result<i64, ServiceError> {
+        if self.dead() {
+            return Err(unwell("tell the time"));
+        }
+        let inner = self.world.inner.lock().unwrap();
+        Ok(inner.time + inner.skew)
+    }
+
+    async fn check(&self) -> Result<(), ServiceError> {
+        let inner = self.world.inner.lock().unwrap();
+        let new = inner.consumer.values().any(|(_, value)| text(value).starts_with("new"));
+        let alone = inner.accounts.values().all(|values| values.len() == 1);
+        match self.world.scenario.fails {
+            Fails::OnNew if new => Err(unwell("pass its check")),
+            Fails::InTrial if new && alone && self.faulty => Err(unwell("pass its check")),
+            Fails::Never | Fails::OnNew | Fails::InTrial => Ok(()),
+        }
+    }
+}
+
+fn unwell(act: &'static str) -> ServiceError {
+    ServiceError::Failed { service: "api".into(), host: "h".into(), act, what: "fault".into() }
+}
