@@ -69,6 +69,18 @@ pub async fn both(rotation: &Rotation<'_>, values: &Values, first: Side, point: 
     Ok(())
 }
 
+/// Makes every account that held both values accept the old one once more, and says which these are. One that went, since
+/// its twin has the new value, is gone for good.
+pub async fn old_again(rotation: &Rotation<'_>, values: &Values) -> Result<Vec<String>, Failure> {
+    let mut back = Vec::new();
+    for place in places(rotation, values).into_iter().filter(|place| place.credential.way == Way::Both) {
+        let accounts = &place.credential.accounts;
+        place.declare_all(accounts, &[Side::New, Side::Old], "rotation.declared").await?;
+        back.extend(accounts.iter().map(Account::to_string));
+    }
+    Ok(back)
+}
+
 /// Makes every account accept one value alone, and takes away the twin, or what it followed, that has the other.
 pub async fn only(rotation: &Rotation<'_>, values: &Values, keep: Side, point: &str) -> Result<(), Failure> {
     for place in places(rotation, values) {

@@ -86,9 +86,9 @@ pub async fn preflight(
         before.push(labels);
     }
     for instance in subject.instances.iter().filter(|instance| !leave.contains(&instance.place())) {
-        if let Some(why) = fed::distrusted(store, layout, instance).await? {
+        if let Some(distrusted) = fed::distrusted(store, layout, instance).await? {
             return Err(Failure::new(Exit::Refused, format!("cannot rotate {}", subject.names()))
-                .cause(why)
+                .cause(distrusted.why())
                 .state("nothing was changed")
                 .hint("mend the check: a rotation believes it only if it fails on a wrong value and passes on the one in force"));
         }

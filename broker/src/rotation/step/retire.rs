@@ -2,7 +2,9 @@
 
 use super::{
     declare::{Strangers, look_again},
-    publish, roll, sites, watch,
+    publish,
+    roll::{self, fed::Distrusted},
+    sites, watch,
 };
 use crate::{
     daemon::translate,
@@ -12,7 +14,7 @@ use crate::{
         secrets,
     },
     rotation::{
-        Rotation, accept, checkpoint, claim,
+        Instance, Rotation, accept, checkpoint, claim,
         journal::Item,
         probe,
         values::{Side, Values, values},
@@ -67,34 +69,68 @@ async fn trial(rotation: &mut Rotation<'_>) -> Result<(), Failure> {
         accept::alone(rotation, &values, Side::New).await?;
         rotation.held.journal.watched = watch::points(rotation).await?;
     }
-    let mut unwell = Vec::new();
-    for instance in &rotation.subject.instances {
-        let place = instance.place();
-        if rotation.leave.contains(&place) {
-            continue;
+    let (mut unwell, mut unknown) = (Vec::new(), Vec::new());
+    for instance in rotation.subject.instances.iter().filter(|i| !rotation.leave.contains(&i.place())) {
+        match well(rotation, instance).await? {
+            Well::Yes => {}
+            Well::No(why) => unwell.push(format!("{}: {why}", instance.place())),
+            Well::Unknown(why) => unknown.push(format!("{}: {why}", instance.place())),
         }
-        let fed = roll::fed::distrusted(rotation.store, rotation.layout, instance).await?;
-        let why = instance.driver.check().await.err().map(|error| error.to_string()).or(fed);
-        unwell.extend(why.map(|why| format!("{place}: {why}")));
     }
-    if unwell.is_empty() {
-        watch::watch(rotation).await?;
-        return still_alone(rotation).await;
+    let names = rotation.subject.names();
+    let stops = |code, what: &str| {
+        let mut failure = Failure::new(code, what);
+        failure.causes = unwell.iter().chain(&unknown).cloned().collect();
+        failure
+    };
+    match (unwell.is_empty(), unknown.is_empty()) {
+        (true, true) => {
+            watch::watch(rotation).await?;
+            return still_alone(rotation).await;
+        }
+        (true, false) => {
+            return Err(stops(
+                Exit::Unavailable,
+                &format!("cannot tell whether consumers of {names} are well without the old value"),
+            ));
+        }
+        (false, _) => {}
     }
-    let what = format!("consumers of {} fail without the old value", rotation.subject.names());
+    let what = format!("consumers of {names} fail without the old value");
     if rotation.journal().returned {
-        return Err(Failure::new(Exit::Failed, what).cause(unwell.join(", ")).hint(
+        return Err(stops(Exit::Failed, &what).hint(
             "the old value stays removed now: mend them, then `donjon rotate resume`, or `--leave SERVICE@HOST`",
         ));
     }
     let values = values(rotation).await?;
-    accept::both(rotation, &values, Side::New, "rotation.declared").await?;
+    let now = match accept::old_again(rotation, &values).await?.as_slice() {
+        [] => "the old value stays removed, with the account that had it".to_owned(),
+        back => format!("the old value is valid for {} once more, for this once", back.join(", ")),
+    };
     rotation.held.journal.returned = true;
-    rotation.held.journal.waiting = Some(format!("{what}, which is valid again: {}", unwell.join(", ")));
+    rotation.held.journal.waiting = Some(format!("{what}: {}; {now}", unwell.join(", ")));
     rotation.save().await?;
-    Err(Failure::new(Exit::Waiting, what)
-        .cause(unwell.join(", "))
-        .hint("the old value is valid once more, for this once: mend them, then `donjon rotate resume`"))
+    Err(stops(Exit::Waiting, &what).hint(format!("{now}: mend them, then `donjon rotate resume`")))
+}
+
+/// Whether a consumer is well.
+enum Well {
+    Yes,
+    No(String),
+    /// Its host cannot be reached.
+    Unknown(String),
+}
+
+async fn well(rotation: &Rotation<'_>, instance: &Instance) -> Result<Well, Failure> {
+    if let Err(error) = instance.driver.check().await {
+        let why = Failure::new(Exit::Failed, "").because(&error).causes.join(": ");
+        return Ok(if roll::unreachable(&error) { Well::Unknown(why) } else { Well::No(why) });
+    }
+    Ok(match roll::fed::distrusted(rotation.store, rotation.layout, instance).await? {
+        None => Well::Yes,
+        Some(Distrusted::Check(why)) => Well::No(why),
+        Some(Distrusted::Host(why)) => Well::Unknown(why),
+    })
 }
 
 /// A deployer may have set the old values again in the time that was watched.

@@ -133,13 +133,19 @@ pub async fn restart(
             checkpoint::reached("rotation.restarted");
             proven(rotation, both, instance, side, before, since).await?
         }
-        // It was told to restart, and is not up: that is the consumer's failure, and no host that cannot be reached.
-        Err(error @ (ServiceError::Failed { .. } | ServiceError::Host { source: HostError::TimedOut { .. }, .. })) => {
-            Proven::No(failed(Exit::Failed, &error))
-        }
-        Err(error @ ServiceError::Host { .. }) => return Err(failed(Exit::Unavailable, &error)),
+        Err(error) if unreachable(&error) => return Err(failed(Exit::Unavailable, &error)),
+        Err(error) => Proven::No(failed(Exit::Failed, &error)),
     };
     away::back(instance, standing.as_ref(), proven).await
+}
+
+/// Whether nobody can tell how a consumer is. One that was told something and did not end in time is a consumer that fails,
+/// and no host that cannot be reached.
+pub fn unreachable(error: &ServiceError) -> bool {
+    match error {
+        ServiceError::Failed { .. } | ServiceError::Host { source: HostError::TimedOut { .. }, .. } => false,
+        ServiceError::Host { .. } => true,
+    }
 }
 
 /// Waits until a consumer that was started after `since` is proven.
@@ -163,7 +169,7 @@ async fn proven(
             Some(lacking) => lacking,
             None => match fed::distrusted(rotation.store, rotation.layout, instance).await? {
                 None => return Ok(Proven::Yes),
-                Some(distrust) => distrust,
+                Some(distrusted) => distrusted.why(),
             },
         };
         if Instant::now() >= deadline {

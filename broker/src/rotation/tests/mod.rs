@@ -58,8 +58,8 @@ const WAYS: [Scenario; 11] = [
 fn end(scenario: Scenario) -> State {
     match (scenario.fails, scenario.path) {
         (Fails::OnNew, _) => State::Restored,
-        (Fails::Never | Fails::InTrial, Path::Overlap | Path::Keyring) => State::Retired,
-        (Fails::Never | Fails::InTrial, Path::Cutover | Path::Together | Path::Compromised) => State::Settled,
+        (_, Path::Overlap | Path::Keyring) => State::Retired,
+        (_, Path::Cutover | Path::Together | Path::Compromised) => State::Settled,
     }
 }
 
@@ -277,6 +277,52 @@ async fn an_old_value_that_comes_back_in_the_trial_is_gone_in_the_end() {
         hits += each_effect(Scenario { fails: Fails::InTrial, ..scenario }, &faults, &[Then::Resume]).await;
     }
     assert!(hits > 100, "{hits}");
+}
+
+/// An account whose twin stays has gone, and does not come back: who is to be mended is told all the same.
+#[tokio::test]
+async fn a_consumer_that_fails_in_the_trial_is_named_and_what_can_come_back_does() {
+    for scenario in WAYS.into_iter().chain([ROOT_ALONE]).filter(|way| way.path == Path::Overlap) {
+        let world = World::new(Scenario { fails: Fails::InTrial, ..scenario }).await;
+        let waits = Seen::faulty(&world).apply().await.unwrap_err();
+        assert!(waits.code == Exit::Waiting && waits.to_string().contains("api@local"), "{scenario:?}: {waits}");
+        assert_eq!(world.state().await, Some(State::Trial), "{scenario:?}");
+        for (name, user, way) in scenario.secrets {
+            assert_eq!(world.accepts(user, &format!("first-{name}")), *way == Way::Both, "{scenario:?}: {user}");
+        }
+        let back = scenario.secrets.iter().any(|(.., way)| *way == Way::Both);
+        let hint = waits.hint.clone().unwrap_or_default();
+        assert_eq!(hint.contains("once more, for this once"), back, "{scenario:?}: {hint}");
+        assert_eq!(hint.contains("the old value stays removed"), !back, "{scenario:?}: {hint}");
+        let again = Seen::faulty(&world).go(false).await.unwrap_err();
+        assert!(again.code == Exit::Failed && again.to_string().contains("api@local"), "{scenario:?}: {again}");
+        assert_eq!(Seen::sound(&world).go(false).await.unwrap(), [State::Retired], "{scenario:?}");
+        world.check_ended("mended").await;
+    }
+}
+
+/// Nobody can tell how it is: that brings no old value back, and ends no trial.
+#[tokio::test]
+async fn a_consumer_that_cannot_be_reached_in_the_trial_is_waited_for() {
+    for scenario in WAYS.into_iter().chain([ROOT_ALONE]).filter(|way| way.path == Path::Overlap) {
+        let world = World::new(Scenario { fails: Fails::AwayInTrial, ..scenario }).await;
+        for _ in 0..2 {
+            let stops = match world.state().await {
+                None => Seen::faulty(&world).apply().await.unwrap_err(),
+                Some(_) => Seen::faulty(&world).go(false).await.unwrap_err(),
+            };
+            assert!(
+                stops.code == Exit::Unavailable && stops.to_string().contains("api@local"),
+                "{scenario:?}: {stops}"
+            );
+            assert_eq!(world.state().await, Some(State::Trial), "{scenario:?}");
+            for (name, user, _) in scenario.secrets {
+                assert!(!world.accepts(user, &format!("first-{name}")), "{scenario:?}: {user}");
+            }
+        }
+        assert_eq!(Seen::sound(&world).go(false).await.unwrap(), [State::Retired], "{scenario:?}");
+        world.check_ended("reached").await;
+    }
 }
 
 /// What a publication that comes late means to the consumer, by each clock that its host may have: how often it was

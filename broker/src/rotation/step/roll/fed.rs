@@ -1,5 +1,6 @@
 //! Checks that are fed a value: believed only where they fail on a wrong one.
 
+use super::unreachable;
 use crate::{
     daemon::translate,
     failure::{Exit, Failure},
@@ -12,18 +13,41 @@ use donjon_drivers::{
     store::{Store, Which},
 };
 
-/// Why a consumer's check does not show that what the store serves works there; `None` where it does, or there is none.
-pub async fn distrusted(store: &dyn Store, layout: &Layout, instance: &Instance) -> Result<Option<String>, Failure> {
+/// Why a consumer's check does not show that what the store serves works there.
+pub enum Distrusted {
+    /// For what it says.
+    Check(String),
+    /// Its host cannot be reached.
+    Host(String),
+}
+
+impl Distrusted {
+    /// The same in words.
+    pub fn why(self) -> String {
+        match self {
+            Self::Check(why) | Self::Host(why) => why,
+        }
+    }
+}
+
+/// Puts a consumer's check to the test; `None` where it passes that, or there is none.
+pub async fn distrusted(
+    store: &dyn Store,
+    layout: &Layout,
+    instance: &Instance,
+) -> Result<Option<Distrusted>, Failure> {
     let Some(FedBy { name, check }) = &instance.fed else { return Ok(None) };
     let served = secrets::read(store, layout, name, Which::Latest).await;
     let served = served.map_err(|error| translate::store(format!("cannot read `{name}`"), &error))?;
-    let Some(served) = served else { return Ok(Some(format!("`{name}`, which its check is fed, is not there"))) };
+    let Some(served) = served else {
+        return Ok(Some(Distrusted::Check(format!("`{name}`, which its check is fed, is not there"))));
+    };
     // Letters of a value that was made up here and never was in force.
     let wrong = Material::from(format!("wrong{:016x}", rand::random::<u64>()));
-    match check.clone().prove(&wrong, served.record.value.material()).await {
-        Ok(_) => Ok(None),
-        Err(distrust @ (Distrust::Blind { .. } | Distrust::Fails { .. } | Distrust::Untested { .. })) => {
-            Ok(Some(Failure::new(Exit::Failed, "").because(&distrust).causes.join(": ")))
-        }
-    }
+    let Err(distrust) = check.clone().prove(&wrong, served.record.value.material()).await else { return Ok(None) };
+    let why = Failure::new(Exit::Failed, "").because(&distrust).causes.join(": ");
+    Ok(Some(match &distrust {
+        Distrust::Untested { source, .. } if unreachable(source) => Distrusted::Host(why),
+        Distrust::Blind { .. } | Distrust::Fails { .. } | Distrust::Untested { .. } => Distrusted::Check(why),
+    }))
 }

@@ -2,7 +2,12 @@
 
 use super::{Fails, Seen, World, text};
 use async_trait::async_trait;
-use donjon_drivers::service::{Service, ServiceError};
+use donjon_drivers::{
+    host::HostError,
+    material::Material,
+    service::{Service, ServiceError},
+};
+use std::io;
 
 /// In microseconds, as all times here.
 pub(in super::super) const MINUTE: i64 = 60_000_000;
@@ -78,13 +83,22 @@ impl Service for Seen {
     async fn check(&self) -> Result<(), ServiceError> {
         let inner = self.world.inner.lock().unwrap();
         let new = inner.consumer.values().any(|(_, value)| text(value).starts_with("new"));
-        let alone = inner.accounts.values().all(|values| values.len() == 1);
+        let first = |value: &Material| {
+            self.world.scenario.secrets.iter().any(|(name, ..)| text(value) == format!("first-{name}"))
+        };
+        let alone = !inner.accounts.values().flatten().any(first);
         match self.world.scenario.fails {
             Fails::OnNew if new => Err(unwell("pass its check")),
             Fails::InTrial if new && alone && self.faulty => Err(unwell("pass its check")),
-            Fails::Never | Fails::OnNew | Fails::InTrial => Ok(()),
+            Fails::AwayInTrial if new && alone && self.faulty => Err(away()),
+            Fails::Never | Fails::OnNew | Fails::InTrial | Fails::AwayInTrial => Ok(()),
         }
     }
+}
+
+fn away() -> ServiceError {
+    let source = HostError::Unreachable { host: "h".into(), source: io::ErrorKind::HostUnreachable.into() };
+    ServiceError::Host { service: "api".into(), host: "h".into(), source }
 }
 
 fn unwell(act: &'static str) -> ServiceError {

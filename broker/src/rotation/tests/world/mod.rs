@@ -105,6 +105,8 @@ pub(super) enum Fails {
     OnNew,
     /// Without the old ones, as the broker sees it that meets the faults.
     InTrial,
+    /// It does not, but that broker cannot reach its host then.
+    AwayInTrial,
 }
 
 /// Everything outside a broker.
