@@ -162,6 +162,86 @@ async fn replicas_log_in_with_what_their_master_accepts() {
     linked(&replica);
 }
 
+/// A replica and its master, where everybody logs in as `default`, with a value of before; the replica's administrator may
+/// not do what `rights` takes from it.
+fn pair(rights: &str) -> [Redis; 2] {
+    let plain = ["requirepass current-1", "masterauth current-1"];
+    let master = Redis::start(&[&plain[..], &[KEEPER]].concat());
+    let upstream = format!("replicaof 127.0.0.1 {}", master.port);
+    let replica = Redis::start(&[&plain[..], &[&format!("{KEEPER} {rights}"), &upstream]].concat());
+    [master, replica]
+}
+
+/// Every link to the nodes is cut, and those of the replica and of some sentinels come back.
+fn links_come_back([master, replica]: &[Redis; 2], sentinels: usize) {
+    for server in [master, replica] {
+        for kind in ["replica", "normal", "pubsub"] {
+            server.say(ADMIN, ADMIN_VALUE, &["CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes"]);
+        }
+    }
+    wait_for("the replica to be linked", Duration::from_secs(30), || {
+        replica.say(ADMIN, ADMIN_VALUE, &["INFO", "replication"]).contains("master_link_status:up")
+            && master.say(ADMIN, ADMIN_VALUE, &["INFO", "replication"]).contains("state=online")
+    });
+    for server in [master, replica] {
+        wait_for("the sentinels at a node", Duration::from_secs(30), || {
+            let clients = server.say(ADMIN, ADMIN_VALUE, &["CLIENT", "LIST"]);
+            clients.lines().filter(|line| line.contains("name=sentinel-") && line.contains("-cmd ")).count()
+                == sentinels
+        });
+    }
+}
+
+/// A replica is not told what it is to log in with: no value goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_replica_is_left_with_a_value_that_its_master_refuses() {
+    let (keeper, current, next) = (material(ADMIN_VALUE), material("current-1"), material("next-1"));
+    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None, passes: &[] };
+    let user = account("default", "");
+    for values in [&[&next][..], &[&next, &current]] {
+        let servers = pair("-config|set");
+        let target = driver(&servers.each_ref());
+        if values.len() == 1 {
+            target.declare(&admin, &user, &[&current, &next]).await.unwrap();
+        }
+        links_come_back(&servers, 0);
+        let cut_off = target.declare(&admin, &user, values).await;
+        assert!(matches!(&cut_off, Err(TargetError::Unable { node, .. }) if node == "r2"), "{cut_off:?}");
+        links_come_back(&servers, 0);
+        let mut servers = servers;
+        for server in &mut servers {
+            server.restart();
+        }
+        links_come_back(&servers, 0);
+        assert_eq!(servers[1].say(ADMIN, ADMIN_VALUE, &["ACL", "SETUSER", ADMIN, "+@all"]), "OK");
+        target.declare(&admin, &user, values).await.unwrap();
+        links_come_back(&servers, 0);
+        for node in target.nodes() {
+            let login = target.login(node, &user, &[], &current).await.unwrap();
+            assert_eq!(login == Login::Accepted, values.len() == 2, "{node:?}");
+        }
+    }
+}
+
+/// A sentinel cannot be told: neither are those behind it, and no value goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_sentinel_is_left_with_a_value_that_its_master_refuses() {
+    let (keeper, current, next) = (material(ADMIN_VALUE), material("current-1"), material("next-1"));
+    let admin = Admin { user: ADMIN, values: &[&keeper], fence: None, passes: &[] };
+    let user = account("default", "");
+    let servers = pair("");
+    let mut sentinels: Vec<Sentinel> = (0..3).map(|_| Sentinel::start(&servers[0], 2, "current-1")).collect();
+    let names = ["s1", "s2", "s3"];
+    let described = sentinels.iter().zip(names).map(|(one, name)| one.described(name)).collect();
+    let target = driver(&servers.each_ref()).watched_by(described);
+    links_come_back(&servers, 3);
+    target.declare(&admin, &user, &[&current, &next]).await.unwrap();
+    drop(sentinels.remove(0));
+    let cut_off = target.declare(&admin, &user, &[&next]).await;
+    assert!(matches!(&cut_off, Err(TargetError::Unreachable { node, .. }) if node == "s1"), "{cut_off:?}");
+    links_come_back(&servers, 2);
+}
+
 /// As kolla has it: everybody logs in as `default`, replicas and sentinels too, and each sentinel keeps for itself with what.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_sentinel_is_told_what_it_logs_in_with_and_has_logged_in_with_it() {

@@ -2,8 +2,9 @@
 //!
 //! A node keeps its users to itself: none of a change reaches its replicas, so each node is told. One command makes a user
 //! accept exactly the wanted hashes; `requirepass` is never set, which would drop every other value. What replicas log in
-//! with (`masterauth`) follows where this user is the one they log in as; the server knows it in plaintext alone, so it is
-//! sent as it is, and stands in the file of a server that keeps its settings there.
+//! with (`masterauth`) follows where this user is the one they log in as, once all nodes accept it and before any refuses the
+//! one before; the server knows it in plaintext alone, so it is sent as it is, and stands in the file of a server that keeps
+//! its settings there.
 //!
 //! The protocol is spoken here ([`resp`]): it is some forty lines, and a client library would keep values in buffers and
 //! settings of its own.
