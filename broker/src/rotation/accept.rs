@@ -82,7 +82,7 @@ pub async fn old_again(rotation: &Rotation<'_>, values: &Values) -> Result<Vec<S
 }
 
 /// Makes every account accept one value alone, and takes away the twin, or what it followed, that has the other.
-pub async fn only(rotation: &Rotation<'_>, values: &Values, keep: Side, point: &str) -> Result<(), Failure> {
+async fn only(rotation: &Rotation<'_>, values: &Values, keep: Side, point: &str) -> Result<(), Failure> {
     for place in places(rotation, values) {
         if place.credential.twin.is_none() {
             place.declare_all(&place.credential.accounts, &[keep], point).await?;
@@ -173,8 +173,14 @@ pub async fn both_again(rotation: &mut Rotation<'_>, values: &Values, found: Ref
     both(rotation, values, Side::New, "rotation.declared").await
 }
 
+/// Makes one value the only one that is accepted, and sees by fresh logins that it is.
+pub async fn make_alone(rotation: &Rotation<'_>, values: &Values, keep: Side, point: &str) -> Result<(), Failure> {
+    only(rotation, values, keep, point).await?;
+    alone(rotation, values, keep).await
+}
+
 /// One value is accepted everywhere and the other refused everywhere.
-pub async fn alone(rotation: &Rotation<'_>, values: &Values, valid: Side) -> Result<(), Failure> {
+async fn alone(rotation: &Rotation<'_>, values: &Values, valid: Side) -> Result<(), Failure> {
     let gone = valid.other();
     let (kept, removed) =
         try_join(logins(rotation, values, valid, |_| true), logins(rotation, values, gone, |_| true)).await?;
@@ -196,8 +202,7 @@ pub async fn alone_again(rotation: &Rotation<'_>, values: &Values, valid: Side) 
         Err(failure) => return Err(failure),
     }
     rotation.told("someone has set an old value again meanwhile: the new one alone is declared once more".to_owned());
-    only(rotation, values, valid, "rotation.old-removed").await?;
-    alone(rotation, values, valid).await.map(|()| true)
+    make_alone(rotation, values, valid, "rotation.old-removed").await.map(|()| true)
 }
 
 /// Ends every session that was opened with an old value, where targets can.

@@ -1,9 +1,12 @@
 //! Whether the consumers' hosts answer, and the proxies before them: asked before anything changes, since afterwards whoever
 //! cannot be restarted keeps a rotation where it is, and the outage open where there is one.
 
-use super::{Instance, Subject, step::roll::away};
+use super::{
+    Instance, Subject,
+    step::roll::{away, unreachable},
+};
 use crate::failure::{Exit, Failure};
-use donjon_drivers::{host::HostError, service::ServiceError};
+use donjon_drivers::service::ServiceError;
 use futures_util::future::join_all;
 use std::{collections::BTreeSet, iter};
 
@@ -28,12 +31,7 @@ pub async fn consumers(subject: &Subject, leave: &BTreeSet<String>) -> Result<()
 async fn one(instance: &Instance) -> Result<(), Failure> {
     match instance.driver.started().await {
         Err(error @ ServiceError::Host { .. }) => {
-            let code = match &error {
-                ServiceError::Host { source: HostError::NotRunnable { .. }, .. } | ServiceError::Failed { .. } => {
-                    Exit::Failed
-                }
-                ServiceError::Host { .. } => Exit::Unavailable,
-            };
+            let code = if unreachable(&error) { Exit::Unavailable } else { Exit::Failed };
             return Err(Failure::new(code, "it cannot be asked when it started").because(&error));
         }
         // What has not started yet has no start to tell; its restart shows whether it can.

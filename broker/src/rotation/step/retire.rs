@@ -31,8 +31,7 @@ pub async fn remove_old(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
     look_again(rotation, &values, Strangers::Taken).await?;
     twins_are_safe(rotation, &values).await?;
     sites::answered(rotation).await?;
-    accept::only(rotation, &values, Side::New, "rotation.old-removed").await?;
-    accept::alone(rotation, &values, Side::New).await?;
+    accept::make_alone(rotation, &values, Side::New, "rotation.old-removed").await?;
     checkpoint::reached("rotation.old-refused");
     // After the broker's own proofs of refusal, which are knocks as well.
     rotation.held.journal.watched = watch::points(rotation).await?;
@@ -65,8 +64,7 @@ async fn trial(rotation: &mut Rotation<'_>) -> Result<(), Failure> {
     // Who drove it before may have stalled where the old values come back: it is held off before the secrets are let go.
     if rotation.journal().returned || rotation.taken_over {
         let values = values(rotation).await?;
-        accept::only(rotation, &values, Side::New, "rotation.old-removed").await?;
-        accept::alone(rotation, &values, Side::New).await?;
+        accept::make_alone(rotation, &values, Side::New, "rotation.old-removed").await?;
         rotation.held.journal.watched = watch::points(rotation).await?;
     }
     let (mut unwell, mut unknown) = (Vec::new(), Vec::new());

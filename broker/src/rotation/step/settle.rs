@@ -28,8 +28,7 @@ pub async fn settle(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
     if rotation.journal().path == Path::Compromised {
         switch::still_removed(rotation, &values).await?;
     } else {
-        accept::only(rotation, &values, Side::New, "rotation.old-removed").await?;
-        accept::alone(rotation, &values, Side::New).await?;
+        accept::make_alone(rotation, &values, Side::New, "rotation.old-removed").await?;
     }
     checkpoint::reached("rotation.old-refused");
     let now = (rotation.clock)() / 1_000_000;

@@ -45,8 +45,7 @@ pub async fn remove_first(rotation: &mut Rotation<'_>) -> Result<Event, Failure>
     twins(rotation, &before).await?;
     // Read again: an administrator that has a twin by now goes on as that.
     let values = values(rotation).await?;
-    accept::only(rotation, &values, Side::New, "rotation.old-removed").await?;
-    accept::alone(rotation, &values, Side::New).await?;
+    accept::make_alone(rotation, &values, Side::New, "rotation.old-removed").await?;
     checkpoint::reached("rotation.old-refused");
     let marks = super::roll::marks(rotation, &values).await?;
     accept::end_sessions(rotation, &values, &marks).await?;

@@ -46,8 +46,7 @@ pub async fn abort(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
             keys::back(rotation, &both).await?;
         } else if !shared {
             look_again(rotation, &both, Strangers::Taken).await?;
-            accept::only(rotation, &both, Side::Old, "rotation.declared").await?;
-            accept::alone(rotation, &both, Side::Old).await?;
+            accept::make_alone(rotation, &both, Side::Old, "rotation.declared").await?;
         }
         checkpoint::reached("rotation.old-alone");
     }
@@ -137,8 +136,7 @@ pub async fn restore(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
     // Always: killed between the two, the first run of this has told nobody.
     publish::tell_readers(rotation).await?;
     back(rotation, &both).await?;
-    accept::only(rotation, &both, Side::Old, "rotation.declared").await?;
-    accept::alone(rotation, &both, Side::Old).await?;
+    accept::make_alone(rotation, &both, Side::Old, "rotation.declared").await?;
     checkpoint::reached("rotation.old-alone");
     retire::release(rotation, |item, labels| Labels {
         current: current.get(&item.secret).copied().or(labels.current),
