@@ -290,7 +290,7 @@ impl<'a> Taking<'a> {
     }
 
     fn repository(&self, parts: &'a [(String, Node)]) -> Result<Option<Parts>, Fault> {
-        let mut keys: BTreeMap<u8, &Scalar> = BTreeMap::new();
+        let mut keys: BTreeMap<u32, &Scalar> = BTreeMap::new();
         for (path, node) in parts {
             let number = path.rsplit('/').next().and_then(|number| number.parse().ok());
             let content = pairs(node).iter().find(|(key, _)| key == "content");

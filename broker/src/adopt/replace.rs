@@ -4,9 +4,9 @@ use super::{
     format::Format,
     given::{Given, Taken},
 };
-use crate::wire::{Encoding, Piece, Placeholders, Reference};
+use crate::wire::{Encoding, Numbers, Piece, Placeholders, Reference};
 use donjon_policies::{catalogue::Catalogue, name::SecretName};
-use std::ops::Range;
+use std::{collections::BTreeSet, ops::Range};
 use zeroize::Zeroizing;
 
 /// A file of references.
@@ -32,7 +32,7 @@ pub struct Beside {
 
 /// Puts references where the values stood.
 pub fn replaced(text: &str, taken: &Taken, format: Format, catalogue: &Catalogue) -> Result<Replaced, Vec<Beside>> {
-    let placeholders = (format == Format::Tripleo).then(|| Placeholders::of(catalogue));
+    let placeholders = (format == Format::Tripleo).then(|| Placeholders::of(catalogue, &numbers(taken)));
     let written = |name: &SecretName, piece: Piece| {
         let reference = Reference { name: name.clone(), piece };
         match &placeholders {
@@ -77,6 +77,13 @@ pub fn replaced(text: &str, taken: &Taken, format: Format, catalogue: &Catalogue
         beside if beside.is_empty() => Ok(Replaced { text: new, stays, unreferred }),
         beside => Err(beside),
     }
+}
+
+/// The keys of the repositories in the file, which need not be those that one is made with.
+fn numbers(taken: &Taken) -> Numbers {
+    let keys = |given: &Given| given.places.iter().filter_map(|(_, piece)| piece.key()).collect::<BTreeSet<u32>>();
+    let all = taken.given.iter().map(|given| (given.name.clone(), keys(given)));
+    all.filter(|(_, keys)| !keys.is_empty()).collect()
 }
 
 /// Whether a line, counted from 1, has a reference.
@@ -175,6 +182,16 @@ mod tests {
             "parameter_defaults:\n  NovaPassword: \"DONJON_REF_NovaPassword_END\"\n  Mine: canary-2\n"
         );
         assert_eq!(replaced.stays.iter().map(SecretName::as_str).collect::<Vec<_>>(), ["Mine"]);
+    }
+
+    #[test]
+    fn a_repository_that_has_rotated_is_replaced_whole() {
+        let keys = ["0", "2", "300"];
+        let line = |key: &&str| format!("    /etc/keystone/fernet-keys/{key}:\n      content: canary-{key}\n");
+        let text = format!("parameter_defaults:\n  KeystoneFernetKeys:\n{}", keys.iter().map(line).collect::<String>());
+        let replaced = of(&text, Format::Tripleo).unwrap();
+        assert!(replaced.stays.is_empty() && !replaced.text.contains("canary"), "{}", &**replaced.text);
+        assert!(replaced.text.contains("content: \"DONJON_REF_KeystoneFernetKeys_300_END\"\n"), "{}", &**replaced.text);
     }
 
     /// The text, and the copies to which nothing in it refers, where a value has a copy.

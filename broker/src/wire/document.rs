@@ -262,13 +262,13 @@ const CONDITIONS: [&str; 5] = ["when", "failed_when", "changed_when", "until", "
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::reference::Numbers, *};
     use donjon_policies::catalogue::Catalogue;
 
     const P: &str = "DONJON_REF_RedisPassword_END";
 
     fn through(text: &str, reader: Reader) -> Result<Result<Rewritten, Vec<InKey>>, NoYaml> {
-        let placeholders = Placeholders::of(&Catalogue::named("tripleo").unwrap());
+        let placeholders = Placeholders::of(&Catalogue::named("tripleo").unwrap(), &Numbers::default());
         rewritten(&text.replace("PPP", P), &placeholders, reader, true)
     }
 

@@ -2,7 +2,7 @@
 
 use super::{
     placeholder::Placeholders,
-    reference::{Piece, Reference},
+    reference::{Numbers, Piece, Reference},
 };
 use donjon_policies::{catalogue::Catalogue, recipe::Shape};
 use std::fmt::Write;
@@ -10,7 +10,8 @@ use std::fmt::Write;
 /// The environment: `parameter_defaults` with a placeholder for every secret that Donjon makes.
 ///
 /// It replaces TripleO's own password file, which must then not be given to the deployment: the later file of two counts.
-pub fn environment(catalogue: &Catalogue, placeholders: &Placeholders) -> String {
+pub fn environment(catalogue: &Catalogue, numbers: &Numbers) -> String {
+    let placeholders = Placeholders::of(catalogue, numbers);
     let mut file = HEADER.to_owned();
     for entry in catalogue.current() {
         let name = &entry.name;
@@ -18,7 +19,7 @@ pub fn environment(catalogue: &Catalogue, placeholders: &Placeholders) -> String
             line(&mut file, format_args!("  # {name}: supplied by an operator, in an environment of their own"));
             continue;
         }
-        let references = Reference::of(entry);
+        let references = Reference::of(entry, numbers);
         let text = |reference| placeholders.text(reference).unwrap_or_default();
         if let [Reference { piece: Piece::Whole, .. }] = references.as_slice() {
             line(&mut file, format_args!("  {name}: \"{}\"", text(&references[0])));
@@ -61,7 +62,7 @@ mod tests {
     #[test]
     fn it_has_the_shapes_that_heats_parameters_want() {
         let catalogue = Catalogue::named("tripleo").unwrap();
-        let file = environment(&catalogue, &Placeholders::of(&catalogue));
+        let file = environment(&catalogue, &Numbers::default());
         for expected in [
             "\n  MysqlRootPassword: \"DONJON_REF_MysqlRootPassword_END\"\n",
             "\n  MigrationSshKey:\n    private_key: \"DONJON_REF_MigrationSshKey_private_key_END\"\n    public_key: \"",
@@ -69,6 +70,15 @@ mod tests {
         ] {
             assert!(file.contains(expected), "{expected:?} is not in:\n{file}");
         }
+        assert!(!file.contains("\"\""), "every reference has a placeholder");
+    }
+
+    #[test]
+    fn a_repository_that_has_rotated_is_there_with_the_numbers_that_its_keys_have() {
+        let numbers = [("KeystoneFernetKeys".parse().unwrap(), [0, 2, 3].into())].into_iter().collect();
+        let file = environment(&Catalogue::named("tripleo").unwrap(), &numbers);
+        let paths: Vec<&str> = file.lines().filter_map(|line| line.trim().strip_prefix(FERNET_REPOSITORY)).collect();
+        assert_eq!(paths, ["0:", "2:", "3:"]);
         assert!(!file.contains("\"\""), "every reference has a placeholder");
     }
 }

@@ -1,6 +1,6 @@
 //! A `passwords.yml` of lookups for kolla-ansible.
 
-use super::reference::{Encoding, Piece, Reference};
+use super::reference::{Encoding, Numbers, Piece, Reference};
 use donjon_policies::{
     catalogue::{Catalogue, Entry},
     name::SecretName,
@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, fmt::Write};
 ///
 /// What an operator supplies stays empty, as `kolla-genpwd` leaves it, unless it is among `supplied`. Key pairs are mappings of
 /// two lookups: kolla reads them so, and `kolla-genpwd` fails on anything else.
-pub fn passwords(catalogue: &Catalogue, supplied: &BTreeSet<SecretName>) -> String {
+pub fn passwords(catalogue: &Catalogue, supplied: &BTreeSet<SecretName>, numbers: &Numbers) -> String {
     let mut file = HEADER.to_owned();
     for (entry, name) in catalogue.current().flat_map(|entry| names(entry).map(move |name| (entry, name))) {
         if entry.recipe.shape() == Shape::Operator && !supplied.contains(&entry.name) {
@@ -20,7 +20,7 @@ pub fn passwords(catalogue: &Catalogue, supplied: &BTreeSet<SecretName>) -> Stri
             line(&mut file, format_args!("{name}: null"));
             continue;
         }
-        match Reference::of(entry).as_slice() {
+        match Reference::of(entry, numbers).as_slice() {
             [whole] => line(&mut file, format_args!("{name}: \"{}\"", whole.expression(Encoding::Plain))),
             pieces => {
                 line(&mut file, format_args!("{name}:"));
@@ -64,7 +64,7 @@ mod tests {
 
     fn written(supplied: &[&str]) -> String {
         let supplied = supplied.iter().map(|name| name.parse().unwrap()).collect();
-        passwords(&Catalogue::named("kolla-ansible").unwrap(), &supplied)
+        passwords(&Catalogue::named("kolla-ansible").unwrap(), &supplied, &Numbers::default())
     }
 
     #[test]

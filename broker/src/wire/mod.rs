@@ -34,4 +34,4 @@ pub mod tree;
 pub mod weave;
 
 pub use placeholder::Placeholders;
-pub use reference::{Encoding, LOOKUP, Piece, Reference};
+pub use reference::{Encoding, LOOKUP, Numbers, Piece, Reference};

@@ -5,10 +5,11 @@
 //! `^[a-zA-Z0-9+/]{38}==$`, `OctaviaServerCertsKeyPassphrase` must have 32 characters, a cluster id must be a UUID. Those are drawn
 //! from a digest of the name and told apart by the catalogue alone.
 
-use super::reference::Reference;
+use super::reference::{Numbers, Reference};
 use aho_corasick::{AhoCorasick, MatchKind};
 use donjon_policies::{
     catalogue::{Catalogue, Entry},
+    name::SecretName,
     recipe::{Recipe, Shape},
 };
 use sha2::{Digest, Sha256};
@@ -18,6 +19,8 @@ use std::ops::Range;
 #[derive(Debug)]
 pub struct Placeholders {
     known: Vec<(Reference, String)>,
+    /// Whose keys are told apart by numbers.
+    repositories: Vec<SecretName>,
     search: AhoCorasick,
 }
 
@@ -28,27 +31,36 @@ pub struct Found<'a> {
     pub place: Range<usize>,
     /// What it stands for; `None` for one that this catalogue does not know.
     pub reference: Option<&'a Reference>,
+    /// Of one that is not known: of which repository it is a key, of a number that this one does not have.
+    pub key_of: Option<&'a SecretName>,
 }
 
 impl Placeholders {
     /// Those of every secret that the deployer knows and Donjon makes; of older ones too, which heat carries where its
     /// templates have such a parameter, and else ignores.
-    pub fn of(catalogue: &Catalogue) -> Self {
+    pub fn of(catalogue: &Catalogue, numbers: &Numbers) -> Self {
         let generated = catalogue.entries().filter(|entry| entry.recipe.shape() != Shape::Operator);
+        let repositories: Vec<SecretName> = catalogue
+            .entries()
+            .filter(|entry| matches!(entry.recipe.shape(), Shape::FernetRepository { .. }))
+            .map(|entry| entry.name.clone())
+            .collect();
         let known: Vec<(Reference, String)> = generated
             .flat_map(|entry| {
-                Reference::of(entry).into_iter().map(move |reference| {
+                Reference::of(entry, numbers).into_iter().map(move |reference| {
                     let text = placeholder(entry, &reference);
                     (reference, text)
                 })
             })
             .collect();
-        let words = known.iter().map(|(_, text)| text.as_str()).chain(BEGINNINGS);
+        let keys: Vec<String> = repositories.iter().map(|name| format!("{BEGINNING}{name}_")).collect();
+        let words = known.iter().map(|(_, text)| text.as_str());
+        let words = words.chain(keys.iter().map(String::as_str)).chain(BEGINNINGS);
         let search = AhoCorasick::builder()
             .match_kind(MatchKind::LeftmostLongest)
             .build(words)
             .expect("a few hundred short words are within the limits of an automaton");
-        Self { known, search }
+        Self { known, repositories, search }
     }
 
     /// The placeholder of a reference, if it has one.
@@ -66,6 +78,7 @@ impl Placeholders {
         self.search.find_iter(text.as_ref()).map(|found| Found {
             place: found.range(),
             reference: self.known.get(found.pattern().as_usize()).map(|(reference, _)| reference),
+            key_of: found.pattern().as_usize().checked_sub(self.known.len()).and_then(|at| self.repositories.get(at)),
         })
     }
 
@@ -119,12 +132,12 @@ const BEGINNINGS: [&str; 2] = [BEGINNING, DRAWN];
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::reference::Piece, *};
     use proptest::prelude::*;
     use std::{collections::BTreeSet, sync::LazyLock};
 
     fn tripleo() -> Placeholders {
-        Placeholders::of(&Catalogue::named("tripleo").unwrap())
+        Placeholders::of(&Catalogue::named("tripleo").unwrap(), &Numbers::default())
     }
 
     fn of(name: &str) -> String {
@@ -169,6 +182,17 @@ mod tests {
         let found: Vec<_> =
             placeholders.find("x DONJON_REF_NoSuchThing_END DONJONREF00").map(|f| f.reference).collect();
         assert_eq!(found, [None, None]);
+    }
+
+    #[test]
+    fn a_repository_that_has_rotated_has_those_of_its_keys_as_they_are_now() {
+        let name: SecretName = "KeystoneFernetKeys".parse().unwrap();
+        let numbers = [(name.clone(), [0, 2, 300].into())].into_iter().collect();
+        let placeholders = Placeholders::of(&Catalogue::named("tripleo").unwrap(), &numbers);
+        let text = [0, 2, 300, 1, 30].map(|key| format!("DONJON_REF_KeystoneFernetKeys_{key}_END")).join(" ");
+        let found: Vec<_> = placeholders.find(&text).map(|f| (f.reference.map(|r| r.piece), f.key_of)).collect();
+        let key = |number| (Some(Piece::Key(number)), None);
+        assert_eq!(found, [key(0), key(2), key(300), (None, Some(&name)), (None, Some(&name))]);
     }
 
     proptest! {

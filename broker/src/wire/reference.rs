@@ -1,7 +1,10 @@
 //! A reference: which value, which piece of it, and the expression with which Ansible asks for it.
 
 use donjon_policies::{catalogue::Entry, name::SecretName, recipe::Shape};
-use std::fmt;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 /// One value that a deployer's file refers to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,7 +25,35 @@ pub enum Piece {
     /// The public key of a pair.
     PublicKey,
     /// One key of a repository, by its number.
-    Key(u8),
+    Key(u32),
+}
+
+impl Piece {
+    /// Its number, of a key of a repository.
+    pub fn key(self) -> Option<u32> {
+        match self {
+            Self::Key(key) => Some(key),
+            Self::Whole | Self::PrivateKey | Self::PublicKey => None,
+        }
+    }
+}
+
+/// Which keys the repositories have. Each rotation gives the next primary the next number, so that after some of them these are
+/// not the numbers that a repository is made with; those count where none are said.
+#[derive(Debug, Clone, Default)]
+pub struct Numbers(BTreeMap<SecretName, BTreeSet<u32>>);
+
+impl Numbers {
+    /// The keys of a secret.
+    fn of(&self, name: &SecretName, made: u8) -> BTreeSet<u32> {
+        self.0.get(name).cloned().unwrap_or_else(|| (0..made.into()).collect())
+    }
+}
+
+impl FromIterator<(SecretName, BTreeSet<u32>)> for Numbers {
+    fn from_iter<I: IntoIterator<Item = (SecretName, BTreeSet<u32>)>>(all: I) -> Self {
+        Self(all.into_iter().collect())
+    }
 }
 
 /// How a value is written into the text around it.
@@ -38,11 +69,13 @@ pub enum Encoding {
 
 impl Reference {
     /// The references to one secret of a catalogue: one, or one for each piece that the deployer wants apart.
-    pub fn of(entry: &Entry) -> Vec<Self> {
+    pub fn of(entry: &Entry, numbers: &Numbers) -> Vec<Self> {
         let piece = |piece| Self { name: entry.name.clone(), piece };
         match entry.recipe.shape() {
             Shape::SshPair(_) => vec![piece(Piece::PrivateKey), piece(Piece::PublicKey)],
-            Shape::FernetRepository { keys } => (0..keys).map(|key| piece(Piece::Key(key))).collect(),
+            Shape::FernetRepository { keys } => {
+                numbers.of(&entry.name, keys).into_iter().map(|key| piece(Piece::Key(key))).collect()
+            }
             Shape::Symbols { .. } | Shape::Bytes { .. } | Shape::Uuid4 | Shape::Cephx | Shape::Operator => {
                 vec![piece(Piece::Whole)]
             }

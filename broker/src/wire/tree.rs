@@ -3,11 +3,12 @@
 use super::{
     document::{self, Reader},
     lookups,
-    placeholder::Placeholders,
+    placeholder::{Found, Placeholders},
     weave::{Reading, weave},
 };
+use donjon_policies::name::SecretName;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     path::{Path, PathBuf},
 };
@@ -54,18 +55,41 @@ pub enum Reason {
     NotEvaluated,
     /// The catalogue knows no such secret.
     Unknown,
+    /// The repository has no key of that number: it has rotated since.
+    KeyGone(SecretName),
+    /// The repository has keys that are not in the tree: it has rotated since.
+    KeysMissing(SecretName, BTreeSet<u32>),
+}
+
+impl Reason {
+    /// Whether a new environment, and what heat makes of it, is what mends it.
+    pub fn is_of_an_earlier_repository(&self) -> bool {
+        matches!(self, Self::KeyGone(_) | Self::KeysMissing(..))
+    }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let reason = match self.reason {
+        let at = format_args!("{}:{}", self.path.display(), self.line);
+        let reason = match &self.reason {
             Reason::Key => "a placeholder is the key of a mapping, which Ansible does not evaluate",
             Reason::NotEvaluated => {
                 "a placeholder is in a file that Ansible does not evaluate and that no task here reads with lookup('file', …)"
             }
             Reason::Unknown => "a placeholder stands for a secret that the catalogue does not have",
+            Reason::KeyGone(name) => {
+                return write!(
+                    f,
+                    "{at}: a placeholder stands for a key that `{name}` has no more: it has rotated since"
+                );
+            }
+            Reason::KeysMissing(name, keys) => {
+                let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
+                let keys = keys.join(", ");
+                return write!(f, "{at}: `{name}` has rotated since: no placeholder is there for its key {keys}");
+            }
         };
-        write!(f, "{}:{}: {reason}", self.path.display(), self.line)
+        write!(f, "{at}: {reason}")
     }
 }
 
@@ -83,7 +107,33 @@ pub fn plan(files: &[Given], placeholders: &Placeholders) -> Result<Vec<Change>,
             Err(mut found) => faults.append(&mut found),
         }
     }
+    faults.extend(missing(files, placeholders));
     if faults.is_empty() { Ok(changes) } else { Err(faults) }
+}
+
+/// Repositories of which some keys are in the tree, and others not: with these alone Keystone would lose the others.
+fn missing(files: &[Given], placeholders: &Placeholders) -> Vec<Fault> {
+    let mut seen: BTreeMap<&SecretName, (BTreeSet<u32>, &Given, usize)> = BTreeMap::new();
+    for file in files {
+        for Found { place, reference, .. } in placeholders.find(&file.content) {
+            if let Some((name, key)) = reference.and_then(|reference| Some((&reference.name, reference.piece.key()?))) {
+                seen.entry(name).or_insert_with(|| (BTreeSet::new(), file, place.start)).0.insert(key);
+            }
+        }
+    }
+    let of = |name: &SecretName| -> BTreeSet<u32> {
+        placeholders
+            .iter()
+            .filter(|(known, _)| known.name == *name)
+            .filter_map(|(known, _)| known.piece.key())
+            .collect()
+    };
+    let fault = |(name, (keys, file, at)): (&SecretName, (BTreeSet<u32>, &Given, usize))| {
+        let missing: BTreeSet<u32> = of(name).difference(&keys).copied().collect();
+        let reason = Reason::KeysMissing(name.clone(), missing.clone());
+        (!missing.is_empty()).then(|| Fault { path: file.path.clone(), line: line(&file.content, at), reason })
+    };
+    seen.into_iter().filter_map(fault).collect()
 }
 
 fn change(
@@ -98,14 +148,15 @@ fn change(
     if !concerns {
         return Ok(None);
     }
-    let left = |text: &[u8], reason: fn(bool) -> Reason| -> Vec<Fault> {
-        placeholders
-            .find(text)
-            .map(|found| fault(line(text, found.place.start), reason(found.reference.is_some())))
-            .collect()
+    let reason = |found: &Found<'_>| match (found.reference, found.key_of) {
+        (Some(_), _) => Reason::NotEvaluated,
+        (None, Some(name)) => Reason::KeyGone(name.clone()),
+        (None, None) => Reason::Unknown,
     };
-    let unread = |known: bool| if known { Reason::NotEvaluated } else { Reason::Unknown };
-    let Ok(text) = std::str::from_utf8(&file.content) else { return Err(left(&file.content, unread)) };
+    let left = |text: &[u8]| -> Vec<Fault> {
+        placeholders.find(text).map(|found| fault(line(text, found.place.start), reason(&found))).collect()
+    };
+    let Ok(text) = std::str::from_utf8(&file.content) else { return Err(left(&file.content)) };
     let whole = |reading| document::Rewritten {
         text: weave(text, placeholders, reading),
         references: placeholders.find(text).filter(|found| found.reference.is_some()).count(),
@@ -121,7 +172,7 @@ fn change(
     };
     let rewritten =
         rewritten.map_err(|keys| keys.into_iter().map(|key| fault(key.0, Reason::Key)).collect::<Vec<_>>())?;
-    let faults = left(rewritten.text.as_bytes(), unread);
+    let faults = left(rewritten.text.as_bytes());
     if !faults.is_empty() {
         return Err(faults);
     }
@@ -192,7 +243,7 @@ const VARIABLES: [&str; 2] = ["group_vars", "host_vars"];
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::reference::Numbers, *};
     use donjon_policies::catalogue::Catalogue;
 
     const P: &str = "DONJON_REF_RedisPassword_END";
@@ -206,7 +257,7 @@ mod tests {
     }
 
     fn planned(files: &[Given]) -> Result<Vec<(String, String)>, Vec<String>> {
-        let placeholders = Placeholders::of(&Catalogue::named("tripleo").unwrap());
+        let placeholders = Placeholders::of(&Catalogue::named("tripleo").unwrap(), &Numbers::default());
         let texts = |changes: Vec<Change>| {
             changes.into_iter().map(|c| (c.path.display().to_string(), c.text.replace(E, "<P>"))).collect()
         };
@@ -249,7 +300,7 @@ mod tests {
     #[test]
     fn a_second_time_changes_nothing() {
         let mut files = config_download();
-        let placeholders = Placeholders::of(&Catalogue::named("tripleo").unwrap());
+        let placeholders = Placeholders::of(&Catalogue::named("tripleo").unwrap(), &Numbers::default());
         for change in plan(&files, &placeholders).unwrap() {
             let file = files.iter_mut().find(|file| file.path == change.path).unwrap();
             file.content = change.text.into_bytes();
@@ -272,6 +323,25 @@ mod tests {
         for (fault, start) in faults.iter().zip(starts) {
             assert!(fault.starts_with(start), "{fault}");
         }
+    }
+
+    #[test]
+    fn a_tree_of_another_repository_than_the_stored_one_is_refused_with_what_is_missing() {
+        let name: SecretName = "KeystoneFernetKeys".parse().unwrap();
+        let tree = tree(&[(
+            "group_vars/Controller",
+            "a: DONJON_REF_KeystoneFernetKeys_0_END\nb: DONJON_REF_KeystoneFernetKeys_1_END\n",
+        )]);
+        let stands = |keys: &[u32]| {
+            let numbers = [(name.clone(), keys.iter().copied().collect())].into_iter().collect();
+            plan(&tree, &Placeholders::of(&Catalogue::named("tripleo").unwrap(), &numbers))
+        };
+        assert_eq!(stands(&[0, 1]).unwrap()[0].references, 2);
+        let fault = |line, reason| Fault { path: "group_vars/Controller".into(), line, reason };
+        let gone = fault(2, Reason::KeyGone(name.clone()));
+        assert_eq!(stands(&[0, 2, 3]).unwrap_err(), [gone, fault(1, Reason::KeysMissing(name.clone(), [2, 3].into()))]);
+        // Nothing is gone, but what Keystone signs with by now would be.
+        assert_eq!(stands(&[0, 1, 2]).unwrap_err(), [fault(1, Reason::KeysMissing(name.clone(), [2].into()))]);
     }
 
     #[test]

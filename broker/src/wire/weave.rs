@@ -247,7 +247,7 @@ fn is_json(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::reference::Numbers, *};
     use donjon_policies::catalogue::Catalogue;
     use proptest::prelude::*;
     use std::sync::LazyLock;
@@ -255,7 +255,8 @@ mod tests {
     const P: &str = "DONJON_REF_RedisPassword_END";
     const CALL: &str = "lookup('donjon.broker.secret', 'RedisPassword')";
 
-    static TRIPLEO: LazyLock<Placeholders> = LazyLock::new(|| Placeholders::of(&Catalogue::named("tripleo").unwrap()));
+    static TRIPLEO: LazyLock<Placeholders> =
+        LazyLock::new(|| Placeholders::of(&Catalogue::named("tripleo").unwrap(), &Numbers::default()));
 
     fn woven(text: &str, reading: Reading) -> String {
         weave(&text.replace('P', P), &TRIPLEO, reading)

@@ -3,7 +3,7 @@
 //! The measure is the tree that TripleO would have made of the values themselves: played, both must render the same bytes.
 
 use super::site::{Search, Setting, Site};
-use donjon::wire::{Piece, Placeholders, Reference};
+use donjon::wire::{Numbers, Piece, Placeholders, Reference};
 use donjon_policies::catalogue::Catalogue;
 use donjon_tests::{donjon::Donjon, tools};
 use std::{
@@ -76,7 +76,7 @@ fn every_kind_of_place_renders_what_the_value_itself_would() {
     let donjon = Donjon::new();
     donjon.up();
     donjon.run(&["generate", "RedisPassword", "RpcPassword", "--catalogue", "tripleo"]).ok();
-    let placeholders = Placeholders::of(&Catalogue::named("tripleo").unwrap());
+    let placeholders = Placeholders::of(&Catalogue::named("tripleo").unwrap(), &Numbers::default());
     let plain = Site::of("places");
     for (reference, placeholder) in
         placeholders.iter().filter(|(r, _)| ["RedisPassword", "RpcPassword"].contains(&r.name.as_str()))
@@ -121,11 +121,58 @@ fn a_tree_that_cannot_be_wired_is_left_as_it_is() {
     assert_eq!(fs::read_to_string(site.path().join("ok.yaml")).unwrap(), "k: DONJON_REF_RedisPassword_END\n");
 }
 
+#[test]
+fn after_a_rotation_of_keystones_keys_the_references_are_to_those_that_there_are() {
+    let donjon = Donjon::new();
+    donjon.up();
+    donjon.run(&["generate", "--catalogue", "tripleo"]).ok();
+    let wired = Site::of("tripleo");
+    environment(&donjon, &wired);
+    download(&wired, None);
+    let folder = wired.path().display().to_string();
+    let before = wired.files("").iter().map(|file| fs::read(file).unwrap()).collect::<Vec<_>>();
+
+    // As two rotations leave them, of which three are kept.
+    let repository = donjon.run(&["get", "KeystoneFernetKeys"]).ok();
+    let mut keys: serde_json::Value = serde_json::from_str(&repository).unwrap();
+    for (number, byte) in [("2", 2_u8), ("3", 3)] {
+        keys[number] = base64(byte).into();
+    }
+    keys.as_object_mut().unwrap().remove("1");
+    donjon.run_with_input(&["put", "KeystoneFernetKeys"], keys.to_string().as_bytes()).ok();
+
+    // The tree that is there would leave Keystone without what it signs with.
+    let said = donjon.run(&["wire", "tripleo", &folder]).failed(1);
+    assert!(said.contains("a key that `KeystoneFernetKeys` has no more: it has rotated since"), "{said}");
+    assert!(said.contains("no placeholder is there for its key 2, 3"), "{said}");
+    assert!(said.contains("`donjon wire tripleo --environment FILE`"), "{said}");
+    let after = wired.files("").iter().map(|file| fs::read(file).unwrap()).collect::<Vec<_>>();
+    assert!(before == after, "no file was changed");
+
+    // What it says to do.
+    let wired = Site::of("tripleo");
+    environment(&donjon, &wired);
+    download(&wired, None);
+    donjon.run(&["wire", "tripleo", &wired.path().display().to_string()]).ok();
+    wired.commit();
+    play(&wired, &donjon, Setting::Kept).ok();
+    let rendered = fs::read_to_string(wired.sinks().join("service_configs.json")).unwrap();
+    for key in keys.as_object().unwrap().values() {
+        assert!(rendered.contains(key.as_str().unwrap()), "each key of the store is rendered");
+    }
+}
+
+/// A Fernet key of one byte.
+fn base64(byte: u8) -> String {
+    use base64::{Engine, engine::general_purpose::URL_SAFE};
+    URL_SAFE.encode([byte; 32])
+}
+
 /// Every placeholder with the value that it stands for.
 fn values(donjon: &Donjon) -> BTreeMap<String, String> {
     let catalogue = Catalogue::named("tripleo").unwrap();
     let is_made = |reference: &Reference| catalogue.current().any(|entry| entry.name == reference.name);
-    let placeholders = Placeholders::of(&catalogue);
+    let placeholders = Placeholders::of(&catalogue, &Numbers::default());
     let made = placeholders.iter().filter(|(reference, _)| is_made(reference));
     made.map(|(reference, text)| (text.to_owned(), value(donjon, reference))).collect()
 }

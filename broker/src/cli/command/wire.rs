@@ -4,6 +4,7 @@ mod nova;
 mod oslo;
 mod proof;
 mod runtime;
+mod tripleo;
 
 use crate::{
     adopt::{
@@ -13,15 +14,19 @@ use crate::{
     cli::{Context, show},
     config,
     failure::{Exit, Failure},
-    socket::message::Request,
-    wire::{
-        LOOKUP, Placeholders, environment, kolla,
-        tree::{self, Change, Given},
+    socket::{
+        client::Client,
+        message::{Asked, Request},
     },
+    wire::{LOOKUP, Numbers, kolla},
 };
 use clap::{Args, Subcommand};
-use donjon_drivers::fs;
-use donjon_policies::{catalogue::Catalogue, name::SecretName};
+use donjon_drivers::{fs, keyring::document::Repository, material::Material, store::secret::Part};
+use donjon_policies::{
+    catalogue::{Catalogue, Entry},
+    name::SecretName,
+    recipe::Shape,
+};
 use serde_json::json;
 use std::{
     collections::BTreeSet,
@@ -40,7 +45,7 @@ pub struct Wire {
 #[derive(Debug, Subcommand)]
 enum Deployer {
     Kolla(Kolla),
-    Tripleo(Tripleo),
+    Tripleo(tripleo::Tripleo),
     Nova(nova::Nova),
     Oslo(oslo::Oslo),
 }
@@ -63,23 +68,6 @@ struct Kolla {
     file: Option<PathBuf>,
     #[command(flatten)]
     reading: runtime::Reading,
-}
-
-/// Write a heat environment of placeholders, or turn those of a config-download tree into lookups.
-///
-/// Heat gets placeholders because it percent-encodes what it puts into URLs. What it makes of them is downloaded, and its tree
-/// is rewritten here before Ansible runs. A placeholder that cannot be turned is an error, and nothing is changed.
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  donjon wire tripleo --environment passwords.yaml\n  donjon wire tripleo ~/overcloud-deploy/overcloud/config-download/overcloud"
-)]
-#[group(required = true, multiple = true)]
-struct Tripleo {
-    /// A config-download tree.
-    folder: Option<PathBuf>,
-    /// The heat environment to write.
-    #[arg(long, value_name = "FILE")]
-    environment: Option<PathBuf>,
 }
 
 impl Wire {
@@ -109,7 +97,7 @@ impl Kolla {
 }
 
 fn passwords(context: &Context, catalogue: &Catalogue, path: &Path) -> Result<(), Failure> {
-    let file = kolla::passwords(catalogue, &stored(context)?);
+    let file = kolla::passwords(catalogue, &stored(context)?, &numbers(context, catalogue)?);
     let lookup = format!("lookup('{LOOKUP}'");
     let mode = nothing_else_in(path, (Format::Kolla, catalogue), &|text| text.contains(&lookup))?;
     replace(path, file.as_bytes(), mode)?;
@@ -188,95 +176,6 @@ fn unseen(path: &Path) -> Failure {
     Failure::new(Exit::Conflict, format!("{} is not replaced", path.display())).state("the file is as it was")
 }
 
-impl Tripleo {
-    fn run(self, context: &Context) -> Result<(), Failure> {
-        let catalogue = config::of_deployer(&context.home, "tripleo")?;
-        let placeholders = Placeholders::of(&catalogue);
-        // First what can be refused.
-        let planned = self.folder.as_deref().map(|folder| planned(folder, &placeholders)).transpose()?;
-        let environment = environment::environment(&catalogue, &placeholders);
-        let environment_mode = self
-            .environment
-            .as_deref()
-            .map(|file| nothing_else_in(file, (Format::Tripleo, &catalogue), &|text| placeholders.any(text)))
-            .transpose()?;
-        if let (Some(file), Some(mode)) = (&self.environment, environment_mode) {
-            replace(file, environment.as_bytes(), mode)?;
-        }
-        let changes = planned.unwrap_or_default();
-        if let Some(folder) = &self.folder {
-            for change in &changes {
-                let path = folder.join(&change.path);
-                let mode = std::fs::metadata(&path).map_or(PRIVATE, |found| found.permissions().mode() & 0o777);
-                replace(&path, change.text.as_bytes(), mode)?;
-            }
-        }
-        let all = json!({
-            "environment": self.environment.as_ref().map(|file| file.display().to_string()),
-            "changed": changes.iter().map(described).collect::<Vec<_>>(),
-        });
-        show::answer(context.output, &all, || told(&self, &changes, placeholders.find(&environment).count()))
-    }
-}
-
-fn told(asked: &Tripleo, changes: &[Change], placeholders: usize) -> String {
-    let mut text = String::new();
-    if let Some(file) = &asked.environment {
-        text += &format!("{} holds {placeholders} placeholders and no value\n", file.display());
-    }
-    if asked.folder.is_some() {
-        let rows: Vec<Vec<String>> = changes
-            .iter()
-            .map(|c| vec![c.path.display().to_string(), c.references.to_string(), c.lookups.to_string()])
-            .collect();
-        text += &match rows.is_empty() {
-            true => "nothing to change: no placeholder is there\n".to_owned(),
-            false => show::table(&["FILE", "REFERENCES", "LOOKUPS OF FILES"], &rows),
-        };
-    }
-    text
-}
-
-fn described(change: &Change) -> serde_json::Value {
-    json!({"file": change.path.display().to_string(), "references": change.references, "lookups": change.lookups})
-}
-
-fn planned(folder: &Path, placeholders: &Placeholders) -> Result<Vec<Change>, Failure> {
-    let mut files = Vec::new();
-    gather(folder, Path::new(""), &mut files)?;
-    tree::plan(&files, placeholders).map_err(|faults| {
-        let mut failure = Failure::new(Exit::Failed, format!("{} cannot be wired", folder.display()));
-        failure.causes = faults.iter().map(ToString::to_string).collect();
-        failure.state("no file was changed").hint(
-            "let a task read such a file with lookup('file', …), or take the secret out of it; then run this again",
-        )
-    })
-}
-
-/// Every file below a folder but git's own; links are not followed.
-fn gather(root: &Path, below: &Path, files: &mut Vec<Given>) -> Result<(), Failure> {
-    let folder = root.join(below);
-    let failed = |error: &std::io::Error| {
-        let failure = Failure::new(Exit::NotThere, format!("cannot read {}", folder.display())).because(error);
-        failure.state("no file was changed")
-    };
-    let mut entries: Vec<_> = std::fs::read_dir(&folder).and_then(Iterator::collect).map_err(|error| failed(&error))?;
-    entries.sort_by_key(std::fs::DirEntry::file_name);
-    for entry in entries {
-        let path = below.join(entry.file_name());
-        let kind = entry.file_type().map_err(|error| failed(&error))?;
-        if kind.is_dir() && entry.file_name() != ".git" {
-            gather(root, &path, files)?;
-        } else if kind.is_file() {
-            let content = fs::read(&root.join(&path)).map_err(|error| {
-                Failure::new(Exit::Failed, "cannot read the tree").because(&error).state("no file was changed")
-            })?;
-            files.push(Given { path, content });
-        }
-    }
-    Ok(())
-}
-
 /// What is in the store, so that what an operator has put is referred to. Without a daemon nothing has been put.
 fn stored(context: &Context) -> Result<BTreeSet<SecretName>, Failure> {
     let mut client = match context.client() {
@@ -284,9 +183,45 @@ fn stored(context: &Context) -> Result<BTreeSet<SecretName>, Failure> {
         Err(failure) if failure.code == Exit::Unavailable => return Ok(BTreeSet::new()),
         Err(failure) => return Err(failure),
     };
+    names(&mut client)
+}
+
+fn names(client: &mut Client) -> Result<BTreeSet<SecretName>, Failure> {
     let reply = client.ask_quietly(&Request::List, Vec::new())?;
     let secrets = reply.value["secrets"].as_array().map(Vec::as_slice).unwrap_or_default();
     Ok(secrets.iter().filter_map(|secret| secret["name"].as_str()?.parse().ok()).collect())
+}
+
+/// The keys of the catalogue's repositories as they are stored. Where nothing was ever stored, they are those to be made.
+fn numbers(context: &Context, catalogue: &Catalogue) -> Result<Numbers, Failure> {
+    let is_repository = |entry: &&Entry| matches!(entry.recipe.shape(), Shape::FernetRepository { .. });
+    let repositories: Vec<&SecretName> = catalogue.entries().filter(is_repository).map(|entry| &entry.name).collect();
+    let mut client = match context.client() {
+        Ok(client) if !repositories.is_empty() => client,
+        Err(failure) if !repositories.is_empty() && context.home.lock().exists() => {
+            return Err(failure.state("no file was changed"));
+        }
+        Ok(_) | Err(_) => return Ok(Numbers::default()),
+    };
+    let stored = names(&mut client)?;
+    let repositories: Vec<&SecretName> = repositories.into_iter().filter(|name| stored.contains(name)).collect();
+    if repositories.is_empty() {
+        return Ok(Numbers::default());
+    }
+    let asked = repositories.iter().map(|name| Asked { name: name.to_string(), part: Part::Whole }).collect();
+    let reply = client.ask_quietly(&Request::Read { names: asked, version: None, epoch: None }, Vec::new())?;
+    let keys = |(name, value): (&SecretName, &Material)| {
+        let repository = Repository::parse(value).map_err(|error| {
+            Failure::new(Exit::Failed, format!("which keys `{name}` has cannot be told"))
+                .because(&error)
+                .state("no file was changed")
+                .hint(format!(
+                    "`donjon history {name}` shows its versions; `donjon put {name}` stores a whole repository"
+                ))
+        })?;
+        Ok((name.clone(), repository.ring().0.into_keys().collect()))
+    };
+    repositories.into_iter().zip(&reply.materials).map(keys).collect()
 }
 
 fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), Failure> {
@@ -301,4 +236,3 @@ const PARAMETERS: &str = "parameter_defaults";
 const MOST_NAMED: usize = 8;
 /// References are no secrets; kolla warns about a file that others may write.
 const READABLE: u32 = 0o644;
-const PRIVATE: u32 = 0o600;

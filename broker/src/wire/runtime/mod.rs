@@ -19,7 +19,7 @@ pub use clear::{Clear, clear};
 pub use merged::{Merged, Reading, Role, reading, role};
 pub use needs::{Need, needs};
 
-use super::reference::Reference;
+use super::reference::{Numbers, Reference};
 use donjon_policies::{
     catalogue::Catalogue,
     name::{DeploymentName, SecretName},
@@ -106,7 +106,7 @@ fn consumed<'a>(catalogue: &'a Catalogue, role: &str) -> BTreeSet<&'a SecretName
     let of_role =
         |service: &str| service.strip_prefix(role).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
     let entries = catalogue.current().filter(|entry| entry.consumers.iter().any(|s| of_role(s.as_str())));
-    entries.filter(|entry| Reference::of(entry).len() == 1).map(|entry| &entry.name).collect()
+    entries.filter(|entry| Reference::of(entry, &Numbers::default()).len() == 1).map(|entry| &entry.name).collect()
 }
 
 /// The option that stands for a secret: its name, as a reference can have it.

@@ -32,15 +32,34 @@ def encode(value, encoding):
 class NoSuchKey(Exception):
     """A value is no repository of keys, or has none of that number. Holds no values."""
 
+    def __init__(self, name, key, numbers):
+        self.name, self.key, self.numbers = name, key, numbers
+        super().__init__(str(self))
+
+    def __str__(self):
+        said = "`%s` has no key %s" % (self.name, self.key)
+        if not self.numbers:
+            return "%s\ncaused by: it is no repository of keys" % said
+        return (
+            "%s\ncaused by: it has %s by now: it has rotated since the reference was written\n"
+            "hint: write the references again: `donjon wire tripleo --environment FILE`, `openstack overcloud deploy --stack-only` "
+            "with it, and `donjon wire tripleo FOLDER` on what config-download writes then" % (said, ", ".join(self.numbers))
+        )
+
 
 def pick(name, value, key):
     """One key of a repository, which is a JSON object of number to key; the value itself without a C(key)."""
     if key is None:
         return value
     try:
-        return json.loads(value)[key]
-    except (ValueError, TypeError, KeyError):
-        raise NoSuchKey("`%s` has no key %s" % (name, key)) from None
+        keys = json.loads(value)
+    except ValueError:
+        keys = None
+    if not isinstance(keys, dict) or not all(number.isdecimal() for number in keys):
+        raise NoSuchKey(name, key, [])
+    if key not in keys:
+        raise NoSuchKey(name, key, sorted(keys, key=int))
+    return keys[key]
 
 
 def wanted(text):

@@ -137,6 +137,14 @@ class Refusals(unittest.TestCase):
                 self.assertIn("`gone` has no key 7", said)
                 self.assertNotIn("canary", said)
 
+    def test_a_key_of_before_a_rotation_says_which_there_are_and_what_to_do(self):
+        with Site() as site, StandIn({"gone": '{"10":"canary","2":"canary","0":"canary"}'}) as broker:
+            said = site.play(SHOW.replace("'gone'", "'gone', key='1'"), broker=broker)[1]
+            self.assertIn("`gone` has no key 1", said)
+            self.assertIn("it has 0, 2, 10 by now", said)
+            self.assertIn("donjon wire tripleo --environment FILE", said)
+            self.assertNotIn("canary", said)
+
     def test_no_mask(self):
         with Site() as site, StandIn({"gone": "canary-canary"}) as broker:
             code, said = site.play(SHOW, broker=broker, ANSIBLE_CALLBACKS_ENABLED=None)

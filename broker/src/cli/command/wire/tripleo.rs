@@ -1,0 +1,132 @@
+//! `donjon wire tripleo`: placeholders for heat, and lookups in what config-download writes.
+
+use super::{nothing_else_in, numbers, replace};
+use crate::{
+    adopt::Format,
+    cli::{Context, show},
+    config,
+    failure::{Exit, Failure},
+    wire::{
+        Placeholders, environment,
+        tree::{self, Change, Given},
+    },
+};
+use clap::Args;
+use donjon_drivers::fs;
+use serde_json::json;
+use std::{
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+/// Write a heat environment of placeholders, or turn those of a config-download tree into lookups.
+///
+/// Heat gets placeholders because it percent-encodes what it puts into URLs. What it makes of them is downloaded, and its tree
+/// is rewritten here before Ansible runs. A placeholder that cannot be turned is an error, and nothing is changed. Each rotation of
+/// Keystone's keys numbers them on, so the environment is written again after it: one for earlier numbers is refused.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  donjon wire tripleo --environment passwords.yaml\n  donjon wire tripleo ~/overcloud-deploy/overcloud/config-download/overcloud"
+)]
+#[group(required = true, multiple = true)]
+pub(super) struct Tripleo {
+    /// A config-download tree.
+    folder: Option<PathBuf>,
+    /// The heat environment to write.
+    #[arg(long, value_name = "FILE")]
+    environment: Option<PathBuf>,
+}
+
+impl Tripleo {
+    /// Writes, and turns.
+    pub(super) fn run(self, context: &Context) -> Result<(), Failure> {
+        let catalogue = config::of_deployer(&context.home, "tripleo")?;
+        let numbers = numbers(context, &catalogue)?;
+        let placeholders = Placeholders::of(&catalogue, &numbers);
+        // First what can be refused.
+        let planned = self.folder.as_deref().map(|folder| planned(folder, &placeholders)).transpose()?;
+        let environment = environment::environment(&catalogue, &numbers);
+        let environment_mode = self
+            .environment
+            .as_deref()
+            .map(|file| nothing_else_in(file, (Format::Tripleo, &catalogue), &|text| placeholders.any(text)))
+            .transpose()?;
+        if let (Some(file), Some(mode)) = (&self.environment, environment_mode) {
+            replace(file, environment.as_bytes(), mode)?;
+        }
+        let changes = planned.unwrap_or_default();
+        if let Some(folder) = &self.folder {
+            for change in &changes {
+                let path = folder.join(&change.path);
+                let mode = std::fs::metadata(&path).map_or(PRIVATE, |found| found.permissions().mode() & 0o777);
+                replace(&path, change.text.as_bytes(), mode)?;
+            }
+        }
+        let all = json!({
+            "environment": self.environment.as_ref().map(|file| file.display().to_string()),
+            "changed": changes.iter().map(described).collect::<Vec<_>>(),
+        });
+        show::answer(context.output, &all, || told(&self, &changes, placeholders.find(&environment).count()))
+    }
+}
+
+fn told(asked: &Tripleo, changes: &[Change], placeholders: usize) -> String {
+    let mut text = String::new();
+    if let Some(file) = &asked.environment {
+        text += &format!("{} holds {placeholders} placeholders and no value\n", file.display());
+    }
+    if asked.folder.is_some() {
+        let rows: Vec<Vec<String>> = changes
+            .iter()
+            .map(|c| vec![c.path.display().to_string(), c.references.to_string(), c.lookups.to_string()])
+            .collect();
+        text += &match rows.is_empty() {
+            true => "nothing to change: no placeholder is there\n".to_owned(),
+            false => show::table(&["FILE", "REFERENCES", "LOOKUPS OF FILES"], &rows),
+        };
+    }
+    text
+}
+
+fn described(change: &Change) -> serde_json::Value {
+    json!({"file": change.path.display().to_string(), "references": change.references, "lookups": change.lookups})
+}
+
+fn planned(folder: &Path, placeholders: &Placeholders) -> Result<Vec<Change>, Failure> {
+    let mut files = Vec::new();
+    gather(folder, Path::new(""), &mut files)?;
+    tree::plan(&files, placeholders).map_err(|faults| {
+        let mut failure = Failure::new(Exit::Failed, format!("{} cannot be wired", folder.display()));
+        failure.causes = faults.iter().map(ToString::to_string).collect();
+        failure.state("no file was changed").hint(match faults.iter().any(|fault| fault.reason.is_of_an_earlier_repository()) {
+            true => "write the environment again (`donjon wire tripleo --environment FILE`), give it to `openstack overcloud deploy --stack-only`, and wire what config-download writes then",
+            false => "let a task read such a file with lookup('file', …), or take the secret out of it; then run this again",
+        })
+    })
+}
+
+/// Every file below a folder but git's own; links are not followed.
+fn gather(root: &Path, below: &Path, files: &mut Vec<Given>) -> Result<(), Failure> {
+    let folder = root.join(below);
+    let failed = |error: &std::io::Error| {
+        let failure = Failure::new(Exit::NotThere, format!("cannot read {}", folder.display())).because(error);
+        failure.state("no file was changed")
+    };
+    let mut entries: Vec<_> = std::fs::read_dir(&folder).and_then(Iterator::collect).map_err(|error| failed(&error))?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        let path = below.join(entry.file_name());
+        let kind = entry.file_type().map_err(|error| failed(&error))?;
+        if kind.is_dir() && entry.file_name() != ".git" {
+            gather(root, &path, files)?;
+        } else if kind.is_file() {
+            let content = fs::read(&root.join(&path)).map_err(|error| {
+                Failure::new(Exit::Failed, "cannot read the tree").because(&error).state("no file was changed")
+            })?;
+            files.push(Given { path, content });
+        }
+    }
+    Ok(())
+}
+
+const PRIVATE: u32 = 0o600;
