@@ -346,6 +346,9 @@ fn a_slip_in_consumers_yaml_is_found_before_anything_is_taken_in() {
     let error = place.import("two.donjon", &[]).failed(2);
     assert!(error.contains("cannot tell who reads what") && error.contains("the bundle was not taken in"), "{error}");
     assert!(node() == before && !place.path("two.donjon.receipt").exists());
+    let error = serves_not(&place, "two.donjon").failed(2);
+    assert!(error.contains("cannot tell who reads what") && error.contains("the bundle was not taken in"), "{error}");
+    assert!(node() == before, "a reader that is to take it in itself has not, either");
     std::fs::remove_file(&consumers).unwrap();
     // What comes after it is taken in, and the same command once more.
     std::fs::create_dir(place.path("two.donjon.receipt")).unwrap();

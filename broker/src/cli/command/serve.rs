@@ -234,6 +234,8 @@ impl Serve {
         let checks = Checks { pin: key.as_ref(), now: now(), ..Checks::default() };
         let verified = node.verify(&bytes, &checks).map_err(|error| told::import(&refused, &error))?;
         let opened = verified.open(identities).map_err(|error| told::bundle(&refused, &error))?;
+        // What it could not be served by is found before it takes the place of the one that can be.
+        wanted(folder, opened.manifest()).map_err(|failure| failure.state(NOT_TAKEN_IN))?;
         node.accept(&bytes, &opened, now()).map_err(|error| told::import(&refused, &error))?;
         Ok(opened.trust())
     }
@@ -283,3 +285,5 @@ fn refused(error: &ListenError) -> Failure {
     };
     Failure::new(code, "cannot serve").because(error).state("nothing is served")
 }
+
+const NOT_TAKEN_IN: &str = "the bundle was not taken in, and nothing is served";
