@@ -212,6 +212,11 @@ async fn a_site_with_its_own_vault_has_drained_when_its_services_have_logged_in_
     place.donjon.run(&["rotate", "apply", "memcache_secret_key", "--accept-outage"]).failed(13);
     place.export("cache", "two");
     assert!(drain(&place, &node, "two", &[]).failed(13).contains("the Vault of the site has another bundle"));
+    // Nor where nobody there reads it.
+    let (nobody, has_not) = (Donjon::new(), "the Vault of the site has another bundle");
+    nobody.describe("deployment: site1\n");
+    assert!(drain(&place, &nobody, "two", &["--no-consumers"]).failed(13).contains(has_not));
+    assert!(!place.path("two.drained").exists());
     place.import("two", &[]).ok();
     place.donjon.run(&["receipt", &place.text("two.receipt")]).ok();
     assert!(place.donjon.run(&["receipt", &place.text("one.drained")]).failed(9).contains("stale"));

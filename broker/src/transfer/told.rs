@@ -69,6 +69,9 @@ pub fn import(message: impl Into<String>, error: &ImportError) -> Failure {
         ImportError::NoPrevious { .. } => simple(message, Exit::NotThere)
             .state("nothing was changed")
             .hint("import the bundle that is wanted; one is kept for a step back"),
+        ImportError::Overtaken { .. } => simple(message, Exit::Waiting).state("nothing was signed").hint(
+            "the same command again is about the newest one; a receipt for an older one would be refused as stale",
+        ),
         ImportError::Store { written: 0, source, .. } => translate::store(message, source),
         ImportError::TakenBack { source, .. } => {
             let told = translate::store(message, source);

@@ -103,7 +103,9 @@ impl Drain {
                 .hint("name them under `services` with `uses`, or give --no-consumers"));
         }
         let served_since = runtime.block_on(served.since(&opened))?;
-        let Some(since) = served_since.filter(|_| !consumers.is_empty()).or(consumers.is_empty().then_some(0)) else {
+        // Where nobody reads, no reader of the node need have served it; a Vault that has another bundle has not taken it in.
+        let unread = (consumers.is_empty() && !served.is_vault()).then_some(0);
+        let Some(since) = served_since.or(unread) else {
             return Err(Failure::new(Exit::Waiting, served.not_yet())
                 .state("nothing was restarted or signed")
                 .hint(served.hint()));

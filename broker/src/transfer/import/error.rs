@@ -46,6 +46,12 @@ pub enum ImportError {
         /// Which folder.
         folder: PathBuf,
     },
+    /// Another bundle was accepted since.
+    #[error("{} has taken in another bundle since", folder.display())]
+    Overtaken {
+        /// Which folder.
+        folder: PathBuf,
+    },
     /// The node's key cannot be made or read.
     #[error("the node's own key cannot be used")]
     Key(#[from] KeyError),

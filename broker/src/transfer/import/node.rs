@@ -246,8 +246,11 @@ impl Node {
         serde_json::from_slice(&text).map(Some).map_err(|_| ImportError::NodeDamaged { file })
     }
 
-    /// The receipt of this node, all of whose consumers run on the bundle.
+    /// The receipt of this node, all of whose consumers run on the bundle, which is the newest that it has accepted.
     pub fn drained(&mut self, opened: &Opened, consumers: Vec<Drained>, now: i64) -> Result<Vec<u8>, ImportError> {
+        if !self.is_newest(opened) {
+            return Err(ImportError::Overtaken { folder: self.folder.clone() });
+        }
         let key = self.key()?;
         Ok(Receipt::drained(opened, consumers, &key, now).to_file(&key))
     }

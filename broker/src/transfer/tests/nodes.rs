@@ -1,4 +1,4 @@
-//! A node's folder: which of its bundles a reader could start with.
+//! A node's folder: which of its bundles a reader could start with, and for which a receipt is signed.
 
 use super::Site;
 use crate::transfer::{
@@ -57,4 +57,22 @@ async fn a_step_goes_where_a_reader_could_start_and_nowhere_else() {
     assert_eq!((known.current.epoch, known.previous.unwrap().epoch), (Epoch(3), Epoch(1)));
     assert_eq!(node.step(Reads::Previous, 300, None).unwrap().epoch, Epoch(1));
     assert_eq!(node.step(Reads::Current, 300, None).unwrap().epoch, Epoch(3));
+}
+
+#[tokio::test]
+async fn a_node_signs_no_receipt_for_a_bundle_that_another_has_come_after() {
+    let site = Site::new().await;
+    let first = site.export_edge().await.file.bytes().unwrap();
+    site.import(&first, 300).unwrap();
+    let mut node = Node::open(&site.folder.path().join("node")).unwrap();
+    let looked_at = node.verify_read(&first, 300).unwrap().open(&site.identities()).unwrap();
+    node.drained(&looked_at, Vec::new(), 301).expect("the control: it is the newest");
+    drop(node);
+    let second = site.export_edge().await.file.bytes().unwrap();
+    site.import(&second, 302).unwrap();
+    let mut node = Node::open(&site.folder.path().join("node")).unwrap();
+    let overtaken = node.drained(&looked_at, Vec::new(), 303).unwrap_err();
+    assert!(matches!(overtaken, ImportError::Overtaken { .. }), "{overtaken}");
+    let newest = node.verify_read(&second, 303).unwrap().open(&site.identities()).unwrap();
+    site.accept(&node.drained(&newest, Vec::new(), 304).unwrap()).await.unwrap();
 }

@@ -70,6 +70,11 @@ impl Served {
         since.map_err(|error| told::import("cannot see since when the bundle is served", &error))
     }
 
+    /// Whether the bundle is where it is only because it was taken in there.
+    pub(super) fn is_vault(&self) -> bool {
+        matches!(self, Self::Vault(_))
+    }
+
     /// Where it serves another bundle.
     pub(super) fn not_yet(&self) -> &'static str {
         match self {
