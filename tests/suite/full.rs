@@ -22,8 +22,9 @@ use donjon_tests::{
     wait::until,
 };
 use std::{
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     sync::Arc,
     time::Duration,
 };
@@ -103,6 +104,13 @@ fn a_daemon_without_room_for_audit_lines_answers_nothing_and_warns_before() {
     assert_eq!(get().ok(), "a-value-long-enough");
     let status = donjon.run(&["status"]).ok();
     assert!(status.contains("warning: ") && status.contains("MB left"), "{status}");
+    let mut serve = donjon.command(&["serve", "--store", "daemon", "--listen", "127.0.0.1:0"]);
+    let mut reader = serve.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    BufReader::new(reader.stderr.take().unwrap()).read_line(&mut said).unwrap();
+    reader.kill().unwrap();
+    reader.wait().unwrap();
+    assert!(said.starts_with("warning: the disk of ") && said.contains("MB left"), "a reader says so, too: {said}");
     let ballast = fill(&disk);
     let mut answered = 0;
     // The last page of the log has some room left.

@@ -176,11 +176,24 @@ fn a_service_reads_its_url_from_a_bundle_after_the_vault_is_gone() {
     assert_eq!(place.donjon.run(&["get", "nova_database_password"]).ok(), "not-for-keystone", "it still runs");
     place.donjon.run(&["down", "--force", "--no-search"]).ok();
 
-    let serving = Serving::start(&place, "bundle");
+    let mut serving = Serving::start(&place, "bundle");
     assert_eq!(service(&place, &serving.url), CONNECTION);
     let log = std::fs::read_to_string(place.path("folder/audit.jsonl")).unwrap();
     assert!(log.contains("keystone.database.connection") && !log.contains("s3cret"), "{log}");
+    // It ends in order, with all that it has told on the disk.
+    serving.signal(Signal::TERM);
+    serving.child.wait().unwrap();
     drop(serving);
+    let verify = ["audit", "verify", "--node", &place.text("folder")];
+    assert!(place.donjon.run(&verify).ok().contains("lines hold together"));
+    // A log that was moved away is not begun anew as if nothing had been: what is to be done is said, and does it.
+    let [log, head] = ["folder/audit.jsonl", "folder/audit.jsonl.head"].map(|name| place.path(name));
+    std::fs::rename(&log, place.path("old")).unwrap();
+    let error = serves_not(&place, "edge1.donjon").failed(6);
+    assert!(error.contains(&format!("the audit log {} does not hold together", log.display())), "{error}");
+    assert!(error.contains(&format!("move {} to it, or remove both", head.display())), "{error}");
+    std::fs::remove_file(&log).unwrap();
+    std::fs::remove_file(&head).unwrap();
     // Straight from the file, as the issue has it.
     let serving = Serving::start(&place, &format!("bundle:{}", place.text("edge1.donjon")));
     assert_eq!(service(&place, &serving.url), CONNECTION);

@@ -77,8 +77,13 @@ pub enum AuditError {
     #[error("cannot open the audit log")]
     File(#[from] fs::FileError),
     /// What is in it does not hold together.
-    #[error("the audit log does not hold together")]
-    Broken(#[from] verify::Broken),
+    #[error("the audit log {} does not hold together", path.display())]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// Where.
+        source: verify::Broken,
+    },
 }
 
 /// How durable a line is before what it tells is done.
@@ -114,7 +119,8 @@ impl Log {
         // A log is longer than what its end is looked for in: only `audit verify` reads all of it.
         let (end, head) = (tail::last(path).map_err(io_error)?, Head::read(path)?);
         if !end.holds(head.as_ref()) {
-            return Err(verify::chain(&fs::read(path)?, head.as_ref()).err().unwrap_or(verify::NO_END).into());
+            let source = verify::chain(&fs::read(path)?, head.as_ref()).err().unwrap_or(verify::NO_END);
+            return Err(AuditError::Broken { path: path.into(), source });
         }
         let cut = (!end.cut.iter().all(|byte| *byte == b'\n')).then(|| verify::digest(&end.cut));
         if !end.ended {
@@ -311,7 +317,7 @@ mod tests {
         assert!(Log::open(&path).is_ok() && checked(&path).is_err());
         let at = text.rfind("\"uid\":0").unwrap();
         fs::replace(&path, format!("{}\"uid\":7{}", &text[..at], &text[at + 7..]).as_bytes()).unwrap();
-        assert!(matches!(Log::open(&path), Err(AuditError::Broken(_))));
+        assert!(matches!(Log::open(&path), Err(AuditError::Broken { .. })));
     }
 
     #[test]
@@ -343,7 +349,7 @@ mod tests {
             fs::replace(&path, &lines[..kept].concat()).unwrap();
             assert!(verify::chain(&lines[..kept].concat(), None).is_ok(), "it holds together");
             assert!(checked(&path).unwrap_err().to_string().contains("its end was taken away"), "{kept}");
-            assert!(matches!(Log::open(&path), Err(AuditError::Broken(_))), "{kept}");
+            assert!(matches!(Log::open(&path), Err(AuditError::Broken { .. })), "{kept}");
         }
         // Lines that the head does not speak of yet are no fault: it is behind by a second at most.
         fs::replace(&path, &text).unwrap();

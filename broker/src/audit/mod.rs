@@ -1,5 +1,6 @@
 //! The audit log: a line before every answer and act, chained by hashes, made of an allow-list of fields.
 
+pub mod following;
 pub mod head;
 pub mod line;
 pub mod log;

@@ -52,8 +52,17 @@ pub fn file(message: impl Into<String>, error: &FileError) -> Failure {
 
 /// An audit line could not be written, so nothing was done.
 pub fn audit(error: &AuditError) -> Failure {
-    Failure::new(Exit::Unavailable, "no audit line can be written, so nothing was done")
+    let failure = Failure::new(Exit::Unavailable, "no audit line can be written, so nothing was done")
         .because(error)
-        .state("nothing was answered or changed")
-        .hint("make room on the disk of DONJON_HOME, or `donjon audit verify`")
+        .state("nothing was answered or changed");
+    match error {
+        AuditError::Io { .. } => failure.hint("make room on the disk of that file"),
+        AuditError::File(_) => failure.hint("mend the rights of that file"),
+        AuditError::Broken { path, .. } => {
+            let path = path.display();
+            failure.hint(format!(
+                "keep the file as evidence, and compare it with its copies (`donjon audit verify`; of a node `--node FOLDER`); where you have moved it away yourself, move {path}.head to it, or remove both: a new log begins then"
+            ))
+        }
+    }
 }

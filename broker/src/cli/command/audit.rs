@@ -8,6 +8,7 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use serde_json::json;
+use std::path::PathBuf;
 
 /// Look after the audit log.
 #[derive(Debug, Args)]
@@ -19,14 +20,21 @@ pub struct Audit {
 #[derive(Debug, Subcommand)]
 enum What {
     /// Check that every line follows from the one before. Exit code 9 where one does not.
-    Verify,
+    Verify {
+        /// The log of a node's reader, in its folder, instead of the daemon's.
+        #[arg(long, value_name = "FOLDER")]
+        node: Option<PathBuf>,
+    },
 }
 
 impl Audit {
     /// Reads the log and checks it.
     pub fn run(self, context: &Context) -> Result<(), Failure> {
-        let What::Verify = self.what;
-        let path = context.home.audit();
+        let What::Verify { node } = self.what;
+        let (path, writer) = match node {
+            Some(folder) => (folder.join(OF_NODE), "reader"),
+            None => (context.home.audit(), "daemon"),
+        };
         let unread = |error| translate::file("cannot read the audit log", &error);
         // Before the log, which goes on meanwhile.
         let head = Head::read(&path).map_err(unread)?;
@@ -41,7 +49,7 @@ impl Audit {
         let json = json!({"lines": end.sequence, "torn": end.torn, "hash": end.hash, "known": known});
         show::answer(context.output, &json, || {
             let known = known.map_or_else(
-                || "nothing says how far it went: start the daemon once".to_owned(),
+                || format!("nothing says how far it went: start the {writer} once"),
                 |known| format!("it is known to have gone to line {known}"),
             );
             format!(
@@ -53,3 +61,6 @@ impl Audit {
         })
     }
 }
+
+/// The audit log in a node's folder.
+pub(super) const OF_NODE: &str = "audit.jsonl";

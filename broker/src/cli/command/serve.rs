@@ -9,9 +9,12 @@ mod watch;
 
 pub(super) use load::{ROLE_FILES, roles, wanted};
 
-use super::import::{authority_key, identities, now, private, read};
+use super::{
+    audit::OF_NODE,
+    import::{authority_key, identities, now, private, read},
+};
 use crate::{
-    audit::Log,
+    audit::{LITTLE_ROOM, Log},
     cli::{Context, context::Output, show},
     daemon::translate,
     descriptors,
@@ -162,7 +165,7 @@ impl Serve {
                 .state("nothing is served")
                 .hint("put the file `tokens` aside: every token ends then, and consumers log in anew")
         })?;
-        let log = Arc::new(NodeLog(Log::open(&folder.join("audit.jsonl")).map_err(|error| translate::audit(&error))?));
+        let log = Arc::new(NodeLog(Log::open(&folder.join(OF_NODE)).map_err(|error| translate::audit(&error))?));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.map_err(|error| Failure::new(Exit::Bug, "cannot start the runtime").because(&error))?;
         let reader = Arc::new(Reader::new(mount, source, tokens, log.clone(), now));
@@ -171,7 +174,7 @@ impl Serve {
             let tls = places.iter().find_map(Listening::tls);
             let watched = watch::Watched { reader: reader.clone(), folder: folder.into(), origin, tls };
             let watching = watch::start(watched, stamp, ends)?;
-            let syncing = tokio::spawn(sync(log.clone()));
+            let syncing = tokio::spawn(sync(log.clone(), folder.to_owned()));
             let ended = ended()?;
             let urls: Vec<_> = places.iter().map(|place| place.url().to_owned()).collect();
             let end = flag::Sender::new(());
@@ -250,11 +253,21 @@ fn serve(place: Listening, reader: &Arc<Reader>, end: &flag::Sender<()>) -> Join
     tokio::spawn(place.serve(Arc::clone(reader), limits, ended))
 }
 
-/// Makes the lines of each second durable.
-async fn sync(log: Arc<NodeLog>) {
+/// Makes the lines of each second durable, and says once a day that there is little room for more.
+async fn sync(log: Arc<NodeLog>, folder: PathBuf) {
     let mut tick = tokio::time::interval(Duration::from_secs(1));
+    let mut warned = None;
     loop {
         tick.tick().await;
+        let (room, day) = (log.0.room().filter(|room| *room < LITTLE_ROOM), Some(now() / DAY));
+        if let Some(room) = room.filter(|_| warned != day) {
+            warned = day;
+            anstream::eprintln!(
+                "warning: the disk of {} has {} MB left; when it is full, nothing is answered any more\nhint: make room; the audit log can go elsewhere while the reader is stopped, {OF_NODE} and {OF_NODE}.head together, once the present bundle has drained",
+                folder.display(),
+                room >> 20
+            );
+        }
         let log = Arc::clone(&log);
         let synced = tokio::task::spawn_blocking(move || log.0.sync()).await;
         if let Ok(Err(error)) = synced {
@@ -287,3 +300,5 @@ fn refused(error: &ListenError) -> Failure {
 }
 
 const NOT_TAKEN_IN: &str = "the bundle was not taken in, and nothing is served";
+/// In seconds.
+const DAY: i64 = 86_400;

@@ -3,10 +3,13 @@
 
 use super::Drain;
 use crate::{
-    audit::{Act, Outcome, line},
+    audit::{Act, Outcome, following::Following, line::Line},
     cli::{
         Context,
-        command::import::{identities, now, private, read},
+        command::{
+            audit::OF_NODE,
+            import::{identities, now, private, read},
+        },
     },
     daemon::push::named,
     failure::{Exit, Failure},
@@ -19,14 +22,24 @@ use crate::{
         told,
     },
 };
-use std::{io::ErrorKind, path::PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
 
 /// Where consumers read.
 pub(super) enum Served {
     /// At the reader of this node, from its folder.
-    Node(PathBuf),
+    Node(PathBuf, Mutex<Logins>),
     /// In the Vault of the site.
     Vault(Box<Destination>),
+}
+
+/// Who has logged in at a node's reader, as far as its log was read.
+pub(super) struct Logins {
+    log: Following,
+    /// In microseconds since 1970.
+    at: Vec<i64>,
 }
 
 impl Served {
@@ -41,7 +54,8 @@ impl Served {
             let (file, _) = node.current().map_err(|error| told::import(&refused, &error))?;
             let verified = node.verify(&file, &checks).map_err(|error| told::import(&refused, &error))?;
             let opened = verified.open(&identities).map_err(|error| told::bundle(&refused, &error))?;
-            return Ok((Self::Node(folder), opened));
+            let logins = Logins { log: Following::of(folder.join(OF_NODE)), at: Vec::new() };
+            return Ok((Self::Node(folder, Mutex::new(logins)), opened));
         };
         let Some(bundle) = &drain.bundle else {
             return Err(Failure::new(Exit::Usage, "it is not said which bundle the Vault of the site has")
@@ -61,7 +75,7 @@ impl Served {
     /// Since when it serves this bundle, in microseconds since 1970; `None` where it serves another.
     pub(super) async fn since(&self, opened: &Opened) -> Result<Option<i64>, Failure> {
         let since = match self {
-            Self::Node(folder) => Node::open_in_turn(folder).and_then(|node| match node.is_newest(opened) {
+            Self::Node(folder, _) => Node::open_in_turn(folder).and_then(|node| match node.is_newest(opened) {
                 true => node.serving(),
                 false => Ok(None),
             }),
@@ -78,7 +92,7 @@ impl Served {
     /// Where it serves another bundle.
     pub(super) fn not_yet(&self) -> &'static str {
         match self {
-            Self::Node(_) => "the reader does not serve the present bundle yet",
+            Self::Node(..) => "the reader does not serve the present bundle yet",
             Self::Vault(_) => "the Vault of the site has another bundle",
         }
     }
@@ -86,7 +100,7 @@ impl Served {
     /// What to do there.
     pub(super) fn hint(&self) -> &'static str {
         match self {
-            Self::Node(_) => "`donjon serve` for this folder, or SIGHUP for the one that runs",
+            Self::Node(..) => "`donjon serve` for this folder, or SIGHUP for the one that runs",
             Self::Vault(_) => {
                 "`donjon import` it there with the same --address, or name the one that was imported last"
             }
@@ -96,7 +110,7 @@ impl Served {
     /// What to do where that time has not come yet.
     pub(super) fn clock(&self) -> String {
         match self {
-            Self::Node(folder) => format!(
+            Self::Node(folder, _) => format!(
                 "set the clocks right; where the reader's was ahead when it took the bundle over, remove {}, then SIGHUP to the reader",
                 folder.join("serving.json").display()
             ),
@@ -107,7 +121,7 @@ impl Served {
     /// When anybody has logged in, in microseconds since 1970.
     pub(super) async fn logins(&self, opened: &Opened) -> Result<Vec<i64>, Failure> {
         match self {
-            Self::Node(folder) => at_reader(&folder.join("audit.jsonl")),
+            Self::Node(folder, logins) => logins.lock().unwrap_or_else(PoisonError::into_inner).all(folder),
             Self::Vault(there) => {
                 let Scope::Site { role, .. } = &opened.manifest().scope else { return Ok(Vec::new()) };
                 let logins = there.logins(role).await;
@@ -119,7 +133,9 @@ impl Served {
     /// The receipt of a node whose consumers run on the bundle.
     pub(super) async fn sign(&self, opened: &Opened, drained: Vec<Drained>) -> Result<Vec<u8>, Failure> {
         let receipt = match self {
-            Self::Node(folder) => Node::open_in_turn(folder).and_then(|mut node| node.drained(opened, drained, now())),
+            Self::Node(folder, _) => {
+                Node::open_in_turn(folder).and_then(|mut node| node.drained(opened, drained, now()))
+            }
             Self::Vault(there) => vault::drained(there, opened, drained, now()).await,
         };
         receipt.map_err(|error| told::import("cannot sign the receipt", &error))
@@ -128,7 +144,7 @@ impl Served {
     /// Where the receipt goes where nobody said.
     pub(super) fn receipt(&self, drain: &Drain) -> PathBuf {
         match (self, &drain.bundle) {
-            (Self::Node(folder), _) => folder.join("drained"),
+            (Self::Node(folder, _), _) => folder.join("drained"),
             (Self::Vault(_), bundle) => {
                 let mut name = bundle.clone().unwrap_or_default().into_os_string();
                 name.push(".drained");
@@ -138,18 +154,20 @@ impl Served {
     }
 }
 
-fn at_reader(path: &std::path::Path) -> Result<Vec<i64>, Failure> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        // No reader has served here yet, so nobody has logged in.
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => {
-            return Err(Failure::new(Exit::Failed, format!("cannot read {}", path.display()))
+impl Logins {
+    /// All of them. Where no reader has served yet, nobody has logged in.
+    fn all(&mut self, folder: &Path) -> Result<Vec<i64>, Failure> {
+        let at = &mut self.at;
+        let mut take = |line: Line| {
+            if line.act == Act::Login && line.outcome == Outcome::Done {
+                at.push(line.at);
+            }
+        };
+        self.log.read(&mut take).map_err(|error| {
+            Failure::new(Exit::Failed, format!("cannot read {}", folder.join(OF_NODE).display()))
                 .because(&error)
-                .state("nothing was signed"));
-        }
-    };
-    let lines = text.lines().filter_map(|text| serde_json::from_str::<line::Sealed>(text).ok());
-    let logins = lines.map(|sealed| sealed.line).filter(|line| line.act == Act::Login && line.outcome == Outcome::Done);
-    Ok(logins.map(|line| line.at).collect())
+                .state("nothing was signed")
+        })?;
+        Ok(self.at.clone())
+    }
 }
