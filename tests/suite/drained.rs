@@ -296,6 +296,33 @@ fn services_restart_in_their_order_and_one_that_does_not_come_up_ends_it() {
     assert_eq!(restarted(), "web\nscheduler\napi\n", "those that run on it already do not restart again");
 }
 
+#[test]
+fn one_that_does_not_start_is_tried_as_often_as_is_said_and_then_left_to_a_person() {
+    let mut place = Place::new();
+    let script = std::fs::read_to_string(place.path("service")).unwrap();
+    // One kind says so, the other is started and does not run.
+    let fails = "echo $1 >> restarted\n    [ ! -e $1.fails ] || exit 1\n    [ ! -e $1.dies ] || exit 0";
+    let script = script.replace("echo $1 >> restarted", fails);
+    donjon_drivers::fs::replace_with_mode(&place.path("service"), script.as_bytes(), 0o700).unwrap();
+    place.node.describe(&two_services(&place.text("service")).replace("settle: 5", "settle: 1"));
+    place.publish("one");
+    place.serve();
+    let restarted = || std::fs::read_to_string(place.path("restarted")).unwrap();
+    std::fs::File::create_new(place.path("api.fails")).unwrap();
+    let ended = place.drain(&["--restart", "--tries", "2"]).failed(10);
+    assert!(ended.contains("api@local does not start on the present bundle"), "{ended}");
+    assert!(ended.contains("it was tried 2 times; ") && ended.contains("nothing was signed"), "{ended}");
+    assert_eq!(restarted(), "api\napi\n", "and the one behind it was left alone");
+    std::fs::rename(place.path("api.fails"), place.path("web.dies")).unwrap();
+    let ended = place.drain(&["--restart"]).failed(10);
+    assert!(ended.contains("web@local does not start") && ended.contains("does not run"), "{ended}");
+    assert_eq!(restarted(), "api\napi\napi\nweb\n");
+    std::fs::remove_file(place.path("web.dies")).unwrap();
+    // What the hint says.
+    place.drain(&["--restart"]).json();
+    assert_eq!(restarted(), "api\napi\napi\nweb\nweb\n");
+}
+
 /// Else it would be restarted each time that somebody looks, and never count.
 #[test]
 fn nothing_restarts_for_a_bundle_that_is_served_since_a_time_to_come() {

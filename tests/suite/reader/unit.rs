@@ -58,6 +58,24 @@ fn drains_once_more(machine: &Booted, started: &dyn Fn() -> String) {
     assert_eq!(started(), before, "nothing restarts");
 }
 
+/// One that does not start is tried, and then the unit has failed: it is not tried for ever. Once it starts, the unit goes on.
+fn gives_up_what_does_not_start(machine: &Booted) {
+    let drain = "/etc/systemd/system/donjon-drain.service";
+    put(machine, drain, &unit("donjon-drain.service").replace("--tries 5", "--tries 1"));
+    let broken = "/etc/systemd/system/nova.service.d/broken.conf";
+    put(machine, broken, "[Service]\nExecStart=\nExecStart=/bin/false\n");
+    machine.told(&["systemctl", "daemon-reload"]);
+    code(machine, &["systemctl", "restart", "nova.service"]);
+    assert_ne!(code(machine, &["systemctl", "restart", "donjon-drain.service"]).0, 0);
+    let show = |property: &str| machine.told(&["systemctl", "show", "--value", property, "donjon-drain.service"]);
+    assert_eq!((show("--property=ActiveState").trim(), show("--property=ExecMainStatus").trim()), ("failed", "10"));
+    machine.told(&["rm", broken]);
+    machine.told(&["systemctl", "daemon-reload"]);
+    machine.exec(&["systemctl", "reset-failed", "nova.service"]);
+    machine.told(&["systemctl", "restart", "donjon-drain.service"]);
+    assert_eq!(code(machine, &["systemctl", "is-active", "nova.service"]).1.trim(), "active");
+}
+
 #[tokio::test]
 async fn the_reader_is_a_hardened_unit_and_no_service_starts_without_it() {
     let edge = Edge::new().await;
@@ -200,4 +218,5 @@ async fn the_reader_is_a_hardened_unit_and_no_service_starts_without_it() {
     machine.told(&["mv", "/etc/donjon/elsewhere", "/etc/donjon/node.identity"]);
     wait::until("the reader to come up", Duration::from_secs(60), active).await;
     machine.told(&["systemctl", "start", "nova.service"]);
+    gives_up_what_does_not_start(&machine);
 }

@@ -40,7 +40,8 @@ use std::{
 /// since the reader serves the bundle, and have logged in to the reader after that; where they read a Vault of the site
 /// (--address), since the bundle was imported there, and its role's tokens tell who has logged in: the clocks of both must
 /// agree. With --restart those that have not been started since are restarted, by `order` and `after`, one step after the
-/// other, and nobody twice; who is not seen to log in is named (exit 13). Each must pass its check. The receipt goes to the
+/// other, and nobody twice; who is not seen to log in is named (exit 13). One that does not start is tried again as --tries says,
+/// and those behind it are left alone; then that is for a person (exit 10). Each must pass its check. The receipt goes to the
 /// authority as a file (`donjon receipt FILE` there), or by --send: old values end only when all sites have drained.
 #[derive(Debug, Args)]
 #[command(
@@ -64,6 +65,9 @@ pub struct Drain {
     /// Restart the consumers that have not been started since.
     #[arg(long)]
     restart: bool,
+    /// How often a consumer that does not start is started: again after 10 seconds, then after twice as long as before.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "restart", value_parser = clap::value_parser!(u32).range(1..=10))]
+    tries: u32,
     /// Nothing on this node uses what the bundle holds.
     #[arg(long, conflicts_with = "restart")]
     no_consumers: bool,
@@ -111,16 +115,22 @@ impl Drain {
                 .hint(served.hint()));
         };
         let mut progress = Progress::new(context.output);
-        let looking = Looking { served: &served, opened: &opened, since, control: context.home.connections() };
-        let drained = runtime.block_on(looking.drain(&deployment, &consumers, self.restart, &mut progress));
+        let tries = if self.restart { self.tries } else { 0 };
+        let looking = Looking { served: &served, opened: &opened, since, control: context.home.connections(), tries };
+        let drained = runtime.block_on(looking.drain(&deployment, &consumers, &mut progress));
         progress.end();
-        let drained = drained?;
+        // Who does not start on one bundle may start on the next.
+        let drained = match drained {
+            Err(failure) if failure.code != Exit::Ambiguous => return Err(failure),
+            drained => drained,
+        };
         if runtime.block_on(served.since(&opened))? != served_since {
             return Err(Failure::new(Exit::Waiting, "another bundle came meanwhile")
                 .cause("it was taken in, or is served, since this one was looked at")
                 .state("consumers run on this one or on that one; nothing was signed")
                 .hint("the same command again drains the one that is served now"));
         }
+        let drained = drained?;
         let receipt = runtime.block_on(served.sign(&opened, drained.clone()))?;
         let file = self.receipt.clone().unwrap_or_else(|| served.receipt(&self));
         write(&file, &receipt)?;
@@ -151,6 +161,8 @@ struct Looking<'a> {
     opened: &'a Opened,
     since: i64,
     control: PathBuf,
+    /// How often one that does not start is started; 0 where nobody is to be.
+    tries: u32,
 }
 
 impl Looking<'_> {
@@ -158,7 +170,6 @@ impl Looking<'_> {
         &self,
         deployment: &Deployment,
         services: &BTreeSet<ServiceName>,
-        restart: bool,
         progress: &mut Progress,
     ) -> Result<Vec<Drained>, Failure> {
         let steps = restart::plan(deployment, services).map_err(|mistake| {
@@ -167,15 +178,10 @@ impl Looking<'_> {
         let instances = steps.iter().flat_map(|step| &step.instances);
         let consumers: Vec<Consumer> =
             instances.map(|instance| self.open(deployment, instance)).collect::<Result<_, _>>()?;
-        if restart {
+        if self.tries > 0 {
             self.wait_until_served(&consumers).await?;
             for consumer in &consumers {
-                // Who logs in late, or is not seen to, would be restarted again at each look.
-                if !self.is_new(consumer).await? {
-                    progress.tell(&Event::text(format!("restarting {}", named(&consumer.instance))));
-                    consumer.service.restart().await.map_err(|error| not_up(consumer, &error))?;
-                }
-                self.settle(consumer).await?;
+                self.bring_up(consumer, progress).await?;
             }
         }
         let mut running = Vec::new();
@@ -196,6 +202,35 @@ impl Looking<'_> {
             consumer.service.check().await.map_err(|error| ill(consumer, &error))?;
         }
         Ok(drained)
+    }
+
+    /// Restarts it unless it has been since, and waits until it is well. One that does not start is started again, later each time.
+    async fn bring_up(&self, consumer: &Consumer, progress: &mut Progress) -> Result<(), Failure> {
+        let (name, mut pause) = (named(&consumer.instance), FIRST_PAUSE);
+        for tried in 1..=self.tries {
+            // Who logs in late, or is not seen to, would be restarted again at each look.
+            let restarted = match self.is_new(consumer).await? {
+                true => Ok(()),
+                false => {
+                    progress.tell(&Event::text(format!("restarting {name}")));
+                    consumer.service.restart().await
+                }
+            };
+            let settled = match &restarted {
+                Ok(()) => self.settle(consumer).await,
+                Err(_) => Ok(()),
+            };
+            if self.is_new(consumer).await? {
+                return settled;
+            }
+            if tried == self.tries {
+                return Err(does_not_start(consumer, tried, restarted.err().as_ref()));
+            }
+            progress.tell(&Event::text(format!("{name} does not start; it is tried again in {} s", pause.as_secs())));
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        Ok(())
     }
 
     /// The reader counts from the next full second; what restarts before that, by its host's clock, would not count.
@@ -266,6 +301,19 @@ fn not_up(consumer: &Consumer, error: &ServiceError) -> Failure {
         .hint("look at its log; then the same command again")
 }
 
+fn does_not_start(consumer: &Consumer, tries: u32, error: Option<&ServiceError>) -> Failure {
+    let failure =
+        Failure::new(Exit::Ambiguous, format!("{} does not start on the present bundle", named(&consumer.instance)));
+    let failure = match error {
+        Some(error) => failure.because(error),
+        None => failure.cause("it was restarted, and does not run"),
+    };
+    let times = if tries == 1 { "once".to_owned() } else { format!("{tries} times") };
+    failure
+        .state(format!("it was tried {times}; those before it are restarted, those after it are not; nothing was signed"))
+        .hint("its own log says why; once it starts, the same command again goes on (of the unit: `systemctl restart donjon-drain`); a newer bundle is tried by itself")
+}
+
 fn ill(consumer: &Consumer, error: &ServiceError) -> Failure {
     Failure::new(Exit::Failed, format!("{} is not well on the present bundle", named(&consumer.instance)))
         .because(error)
@@ -299,5 +347,6 @@ fn people(value: &Value) -> String {
 }
 
 const PAUSE: Duration = Duration::from_millis(100);
+const FIRST_PAUSE: Duration = Duration::from_secs(10);
 /// A bundle that is served from within this on is waited for.
 const SOON: Duration = Duration::from_secs(5);
