@@ -369,8 +369,12 @@ fn a_services_secrets_leave_its_file_and_come_back() {
     assert!(scene.donjon.run(&wire).failed(5).contains("wired already"));
     // The mapping of one file is not written over by that of another.
     let other = scene.file("other.conf", "[oslo_limit]\npassword = canary-3\n");
-    let second = scene.donjon.run(&["wire", "oslo", "--service", "keystone", "--config", &other]).failed(5);
+    let mapping = scene.folder.path().join("donjon-keystone.conf").display().to_string();
+    let wire_other = ["wire", "oslo", "--service", "keystone", "--config", &other];
+    let second = scene.donjon.run(&[&wire_other[..], &["--mapping", &mapping]].concat()).failed(5);
     assert!(second.contains("donjon-keystone.conf is there already"), "{second}");
+    let second = scene.donjon.run(&[&wire_other[..], &["--plan"]].concat()).ok();
+    assert!(second.contains("[DEFAULT] config_source = donjon_other,donjon"), "{second}");
     assert!(scene.donjon.run(&get).ok().contains("mysql://u:canary-2@h/d"));
     std::fs::remove_file(&other).unwrap();
     scene.donjon.run(&and("--undo")).ok();

@@ -62,6 +62,54 @@ pub struct Places<'a> {
     pub mapping: &'a str,
     /// What reads it.
     pub driver: Driver<'a>,
+    /// The file of the same service that is wired already, if there is one, and of this one its name.
+    pub beside: Option<(&'a First, &'a str)>,
+}
+
+/// A file of a service that is wired, beside which another one is read.
+///
+/// What the later file says of sources takes the place of what the first has said, and in one group its settings would, too. So
+/// it has a group of its own, and names both: its own first, as it was read over the other before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct First {
+    /// What it says of sources.
+    pub sources: String,
+}
+
+impl First {
+    /// It, of the text of a file: where one of its sources reads this mapping.
+    pub fn of(text: &[u8], mapping: &str) -> Option<Self> {
+        let entries = parse(text).ok()?;
+        let told = |group: &str, key: &str| {
+            let mut found = entries.iter().filter(|entry| entry.section == group && entry.key == key);
+            // EXPOSE: settings of the sources
+            found.next_back().map(|entry| entry.value.expose().to_owned())
+        };
+        let sources = told(DEFAULT, SOURCE)?;
+        let reads = |group: &str| told(group.trim(), MAPPING).is_some_and(|read| read == mapping);
+        sources.split(',').any(reads).then_some(Self { sources })
+    }
+}
+
+impl Places<'_> {
+    /// The group of the source, and all sources in their order.
+    fn sources(self) -> (String, String) {
+        let driver = self.driver.name();
+        match self.beside {
+            None => (driver.to_owned(), driver.to_owned()),
+            Some((first, file)) => {
+                let group = format!("{driver}_{}", stem(file));
+                let sources = format!("{group},{}", first.sources);
+                (group, sources)
+            }
+        }
+    }
+}
+
+/// What tells a file from others of its service, in the name of a group and of a mapping: `metadata_agent`.
+pub fn stem(file: &str) -> String {
+    let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
+    stem.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect()
 }
 
 /// The driver of the source.
@@ -115,7 +163,7 @@ pub enum Unwired {
     #[error("there is a group [{group}] already")]
     Taken {
         /// The group.
-        group: &'static str,
+        group: String,
     },
     /// Lines end in another way.
     #[error("its lines end with carriage returns")]
@@ -137,7 +185,7 @@ pub fn rewrite(
         return Err(Unwired::Sourced { line: entry.line });
     }
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
-    let group = places.driver.name();
+    let (group, _) = places.sources();
     if lines.iter().any(|line| line.trim_end().eq_ignore_ascii_case(&format!("[{group}]"))) {
         return Err(Unwired::Taken { group });
     }
@@ -248,14 +296,19 @@ fn original(lines: &[&str], moved: &[Moved]) -> Vec<Piece> {
 }
 
 /// The naming of the source, and its own group.
-fn added(Places { mapping, driver }: Places<'_>) -> Vec<(OptionName, String)> {
-    let group = driver.name();
-    let (own, place) = match driver {
+fn added(places: Places<'_>) -> Vec<(OptionName, String)> {
+    let (group, sources) = places.sources();
+    let (own, place) = match places.driver {
         Driver::Donjon { socket } => ("socket", socket),
         Driver::Castellan { settings, .. } => ("config_file", settings),
     };
-    let lines =
-        [(DEFAULT, SOURCE, group), (group, "driver", group), (group, "mapping_file", mapping), (group, own, place)];
+    let (group, driver) = (group.as_str(), places.driver.name());
+    let lines = [
+        (DEFAULT, SOURCE, sources.as_str()),
+        (group, "driver", driver),
+        (group, MAPPING, places.mapping),
+        (group, own, place),
+    ];
     lines.map(|(group, name, value)| (OptionName::new(group, name), value.to_owned())).into()
 }
 
@@ -297,6 +350,7 @@ fn replaced(lines: &[&str], moved: &[Moved], added: &[(OptionName, String)]) -> 
 }
 
 const SOURCE: &str = "config_source";
+const MAPPING: &str = "mapping_file";
 /// Options with secrets in them that may stand several times.
 const TAKE_SEVERAL: [(&str, &str); 1] = [("cache", "backend_argument")];
 const LETTERS: &str =
@@ -310,7 +364,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const PLACES: Places<'_> = Places { mapping: "/m", driver: Driver::Donjon { socket: "/s" } };
+    const PLACES: Places<'_> = Places { mapping: "/m", driver: Driver::Donjon { socket: "/s" }, beside: None };
 
     fn of(text: &str) -> Rewrite {
         rewrite(&"keystone".parse().unwrap(), text, PLACES, none).unwrap()
@@ -379,7 +433,7 @@ mod tests {
     fn castellan_gets_its_own_section_and_paths() {
         let driver = Driver::Castellan { settings: "/c", deployment: "site1" };
         let text = "[database]\nconnection = mysql://u:canary@h/d\n";
-        let done = rewrite(&"keystone".parse().unwrap(), text, Places { mapping: "/m", driver }, none).unwrap();
+        let done = rewrite(&"keystone".parse().unwrap(), text, Places { driver, ..PLACES }, none).unwrap();
         assert!(
             done.text.ends_with("\n[castellan]\ndriver = castellan\nmapping_file = /m\nconfig_file = /c\n"),
             "{}",
@@ -387,6 +441,22 @@ mod tests {
         );
         assert!(done.text.starts_with("[DEFAULT]\nconfig_source = castellan\n"));
         assert_eq!(done.mapping, "[database]\nconnection = site1/keystone.database.connection\n");
+    }
+
+    #[test]
+    fn a_second_file_has_a_group_of_its_own_and_names_the_sources_of_both() {
+        let first = of("[DEFAULT]\ntransport_url = canary\n");
+        assert_eq!(First::of(first.text.as_bytes(), "/other"), None);
+        let first = First::of(first.text.as_bytes(), "/m").expect("it reads that mapping");
+        let text = "[DEFAULT]\nmetadata_proxy_shared_secret = canary\n[donjon]\nmine = 1\n";
+        let places = Places { mapping: "/m2", beside: Some((&first, "metadata-agent.ini")), ..PLACES };
+        let done = rewrite(&"neutron".parse().unwrap(), text, places, none).unwrap();
+        let expected = "[DEFAULT]\nconfig_source = donjon_metadata_agent,donjon\n[donjon]\nmine = 1\n\n\
+                        [donjon_metadata_agent]\ndriver = donjon\nmapping_file = /m2\nsocket = /s\n";
+        assert_eq!(*done.text, expected);
+        assert_eq!(put_back(&done), text);
+        // A third one is read beside the first, not beside this.
+        assert_eq!(First::of(done.text.as_bytes(), "/m"), None, "it does not say what reads that");
     }
 
     #[test]
@@ -400,7 +470,7 @@ mod tests {
     fn a_file_that_has_sources_is_left_alone() {
         let refused = |text: &str| rewrite(&"a".parse().unwrap(), text, PLACES, none).unwrap_err();
         assert_eq!(refused("[DEFAULT]\nconfig_source = x\n"), Unwired::Sourced { line: 2 });
-        assert_eq!(refused("[donjon]\na = 1\n"), Unwired::Taken { group: "donjon" });
+        assert_eq!(refused("[donjon]\na = 1\n"), Unwired::Taken { group: "donjon".to_owned() });
         assert_eq!(refused("[x]\r\n"), Unwired::LineEnds);
     }
 

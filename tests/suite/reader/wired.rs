@@ -6,15 +6,28 @@ use donjon_tests::{
     keystone::{ADMIN, ADMIN_VALUE, DATABASE_USER, DATABASE_VALUE, Keystone, Setup},
     mariadb::MariaDb,
     openbao::OpenBao,
+    tools,
 };
 use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::Path,
+    process::Command,
 };
 
 /// Whom Keystone runs as, and whose file it is; the credential of its role answers to that user.
 const USER: &str = "daemon";
+const SECOND: &str = "[DEFAULT]\ntransport_url = rabbit://u:canary-4711@h//\n[extra]\non = true\n";
+const PROCESS: &str = r#"
+import sys
+from oslo_config import cfg
+conf = cfg.ConfigOpts()
+conf.register_opts([cfg.StrOpt("transport_url", default="rabbit://")])
+conf.register_opts([cfg.StrOpt("connection", default="sqlite://")], "database")
+conf.register_opts([cfg.BoolOpt("on", default=False)], "extra")
+conf([f"--config-file={file}" for file in sys.argv[1:]], default_config_files=[], default_config_dirs=[])
+print(conf.transport_url, conf.extra.on, conf.database.connection.split(":")[2].split("@")[0])
+"#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keystone_reads_its_database_by_castellan_once_its_file_is_wired() {
@@ -37,7 +50,7 @@ async fn keystone_reads_its_database_by_castellan_once_its_file_is_wired() {
     let port = database.port;
     let view =
         format!("mysql+pymysql://{DATABASE_USER}:{{keystone_database_password:url}}@127.0.0.1:{port}/{DATABASE_USER}");
-    let names = "keystone.database.connection, keystone.identity.password_hash_rounds";
+    let names = "keystone.database.connection, keystone.identity.password_hash_rounds, keystone.transport_url";
     donjon.describe(&format!(
         "deployment: kolla\nlookup_socket: {lookup}\nroles: {{keystone: {{reads: [{names}], users: [{USER}]}}}}\n\
          views: {{keystone.database.connection: \"{view}\"}}\n"
@@ -65,6 +78,28 @@ async fn keystone_reads_its_database_by_castellan_once_its_file_is_wired() {
     assert_eq!(standing(), before_standing, "it stays that user's");
     keystone.restart(0).await;
     keystone.token(0, ADMIN, ADMIN_VALUE).await.unwrap();
+
+    // A second file, which another process of that user reads behind the first.
+    let second = Path::new(&file).with_file_name("second.conf");
+    donjon_drivers::fs::replace(&second, SECOND.as_bytes()).unwrap();
+    std::os::unix::fs::chown(&second, Some(before_standing.0), None).unwrap();
+    let both = [file.clone(), second.display().to_string()];
+    let reads = || {
+        let mut python = Command::new("setpriv");
+        python.args(["--reuid", USER, "--clear-groups"]).arg(tools::program("python3"));
+        let output = python.args(["-c", PROCESS]).args(&both).current_dir("/").output().unwrap();
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let wanted = format!("rabbit://u:canary-4711@h// True {DATABASE_VALUE}\n");
+    assert_eq!(reads().0, wanted, "the control: {}", reads().1);
+    let wire_second = ["wire", "oslo", "--service", "keystone", "--config", &both[1], "--driver", "castellan"];
+    donjon.run(&wire_second).ok();
+    let text = fs::read_to_string(&second).unwrap();
+    assert!(text.contains("config_source = castellan_second,castellan\n") && !text.contains("canary"), "{text}");
+    assert_eq!(reads().0, wanted, "{}", reads().1);
+    donjon.run(&[&wire_second[..6], &["--undo"]].concat()).ok();
+    assert_eq!(fs::read_to_string(&second).unwrap(), SECOND);
+    assert_eq!(reads().0, wanted, "{}", reads().1);
 
     // Another password: the service that restarts reads it, though nothing in its folder has changed.
     database.sql(&format!("ALTER USER '{DATABASE_USER}'@'%' IDENTIFIED BY 'another-value-4711'")).await;

@@ -5,6 +5,7 @@
 //!        (seed)    └─ ours ────── donjon_drivers::source ─────────────┴─ differential: equal, or an allowed difference
 //! ```
 
+mod beside;
 mod case;
 mod differences;
 mod differential;

@@ -13,7 +13,7 @@ use crate::{
     },
     wire::{
         assembled::{Assembled, assembled},
-        oslo::{Driver, Moved, Piece, Places, Rewrite, chosen, rewrite},
+        oslo::{Driver, First, Moved, Piece, Places, Rewrite, chosen, rewrite, stem},
     },
 };
 use clap::{
@@ -34,6 +34,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
@@ -45,7 +46,8 @@ use zeroize::Zeroizing;
 /// Comments and order stay. An option that has the value of a secret of the store is that secret, whatever the option is called,
 /// and follows it when it rotates; each other that is secret becomes the secret SERVICE.GROUP.OPTION. The role of the service's
 /// name in donjon.yaml must read them. A URL whose password is a secret of the store already is a view: it must stand under `views`, so
-/// that it follows when that secret rotates; what to write there is told. What is needed to put the file back is kept beside it, with names where values stood: nothing
+/// that it follows when that secret rotates; what to write there is told. A second file of the service, which it reads behind the first,
+/// gets a mapping and a source of its own, and names both sources; it is undone by itself. What is needed to put the file back is kept beside it, with names where values stood: nothing
 /// in clear. `--undo` puts the values of that time's names back, `--confirm` ends that.
 #[derive(Debug, Args)]
 #[command(
@@ -58,7 +60,8 @@ pub(super) struct Oslo {
     /// Its configuration file.
     #[arg(long, value_name = "FILE", value_parser = absolute())]
     config: PathBuf,
-    /// The mapping file to write; `donjon-SERVICE.conf` beside the configuration where not given.
+    /// The mapping file to write; `donjon-SERVICE.conf` beside the configuration where not given, and `donjon-SERVICE-FILE.conf`
+    /// of a second file.
     #[arg(long, value_name = "FILE", value_parser = absolute())]
     mapping: Option<PathBuf>,
     /// What the service is to read its secrets with.
@@ -126,13 +129,7 @@ impl Oslo {
         let (bytes, standing) = fs::read_standing(&self.config).map_err(|error| left_alone().because(&error))?;
         let bytes = Zeroizing::new(bytes);
         let text = std::str::from_utf8(&bytes).map_err(|error| left_alone().because(&error))?;
-        let mapping = self.mapping_file();
-        if mapping.exists() {
-            return Err(Failure::new(Exit::Conflict, format!("{} is there already", mapping.display()))
-                .cause("it is the mapping of a file that was wired before, whose service would no longer start")
-                .state("nothing was done")
-                .hint("a process that reads both files finds what that mapping has: put the options of this one there by hand; for one that reads this file alone, name another --mapping"));
-        }
+        let (mapping, first) = self.mapping_file()?;
         let deployment = config::deployment(&context.home)?;
         let (mapped, settings) = (mapping.display().to_string(), self.castellan_file()?.display().to_string());
         let socket = self.socket(context, &deployment);
@@ -141,7 +138,8 @@ impl Oslo {
             Reads::Castellan => Driver::Castellan { settings: &settings, deployment: deployment.deployment.as_str() },
         };
         let stored = Stored::of(context, &deployment)?;
-        let places = Places { mapping: &mapped, driver };
+        let name = self.name();
+        let places = Places { mapping: &mapped, driver, beside: first.as_ref().map(|(_, first)| (first, &*name)) };
         let done = rewrite(&self.service, text, places, |value| stored.with(value)).map_err(|error| {
             let hint = format!("name `{}` in config_source by hand, and map the options", driver.name());
             left_alone().because(&error).hint(hint)
@@ -165,7 +163,8 @@ impl Oslo {
             fs::replace_with_mode(&mapping, done.mapping.as_bytes(), 0o644).map_err(failed)?;
             fs::replace(&kept, &undo).map_err(failed)?;
             fs::replace_as(&self.config, done.text.as_bytes(), standing).map_err(failed)?;
-            if let Err(failure) = self.prove(context, &deployment, &done.moved) {
+            let files: Vec<PathBuf> = first.into_iter().map(|(file, _)| file).chain([self.config.clone()]).collect();
+            if let Err(failure) = self.prove(context, &deployment, &files, &done.moved) {
                 let wired = |error: fs::FileError| {
                     Failure::new(Exit::Failed, "cannot put the service's file back")
                         .because(&error)
@@ -178,7 +177,7 @@ impl Oslo {
                 return Err(failure.state("the service's file is as it was; its secrets are in the store"));
             }
         }
-        self.tell(context, &deployment, &done, &views, &socket)
+        self.tell(context, &deployment, &done, (&views, &mapping), &socket)
     }
 
     /// The socket that the service opens: the lookup socket where its role names users or groups, who cannot open the daemon's own.
@@ -257,16 +256,23 @@ impl Oslo {
         Ok(views)
     }
 
-    /// Reads the new file as the service will, and compares: as its own user where its role names one and this one may become it.
-    fn prove(&self, context: &Context, deployment: &Deployment, moved: &[Moved]) -> Result<(), Failure> {
+    /// Reads the new file as the service will, behind the one that it reads first, and compares: as its own user where its role
+    /// names one and this one may become it.
+    fn prove(
+        &self,
+        context: &Context,
+        deployment: &Deployment,
+        files: &[PathBuf],
+        moved: &[Moved],
+    ) -> Result<(), Failure> {
         if let Some(login) = self.login(deployment) {
-            return proof::reads(&login, &self.config, moved);
+            return proof::reads(&login, files, moved);
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::new(Exit::Bug, "cannot start the runtime").because(&error))?;
         runtime.block_on(async {
             let sought = Sought {
-                arguments: vec![Argument::File(self.config.clone())],
+                arguments: files.iter().cloned().map(Argument::File).collect(),
                 environment: Environment::default(),
                 known: Known::Any,
                 broker: Arc::new(OverSocket::of(&context.home)),
@@ -370,7 +376,7 @@ impl Oslo {
         context: &Context,
         deployment: &Deployment,
         done: &Rewrite,
-        views: &Views,
+        (views, mapping): (&Views, &Path),
         socket: &str,
     ) -> Result<(), Failure> {
         let row = |m: &Moved| json!({"option": m.option.to_string(), "secret": m.name.as_str(), "line": m.line, "linked": m.linked});
@@ -382,7 +388,7 @@ impl Oslo {
             let mut text = String::new();
             for Moved { option, name, line, .. } in &done.moved {
                 text += &format!("- {}:{line} {option} = (not shown)\n", self.config.display());
-                text += &format!("+ {} {option} = {name}\n", self.mapping_file().display());
+                text += &format!("+ {} {option} = {name}\n", mapping.display());
             }
             for (option, value) in done.added.iter().filter(|_| !done.moved.is_empty()) {
                 text += &format!("+ {} {option} = {value}\n", self.config.display());
@@ -413,9 +419,45 @@ impl Oslo {
         })
     }
 
-    fn mapping_file(&self) -> PathBuf {
-        let beside = || self.config.with_file_name(format!("donjon-{}.conf", self.service));
-        self.mapping.clone().unwrap_or_else(beside)
+    /// The mapping file to write, and the file behind which this one is read, where that has one of the same service already.
+    fn mapping_file(&self) -> Result<(PathBuf, Option<(PathBuf, First)>), Failure> {
+        let there = |mapping: &Path, hint: &str| {
+            Failure::new(Exit::Conflict, format!("{} is there already", mapping.display()))
+                .cause("it is the mapping of a file that was wired before, whose service would no longer start")
+                .state("nothing was done")
+                .hint(hint)
+        };
+        if let Some(mapping) = &self.mapping {
+            return match mapping.exists() {
+                true => Err(there(mapping, "name another --mapping")),
+                false => Ok((mapping.clone(), None)),
+            };
+        }
+        let mapping = self.config.with_file_name(format!("donjon-{}.conf", self.service));
+        if !mapping.exists() {
+            return Ok((mapping, None));
+        }
+        let first = self.first(&mapping.display().to_string()).ok_or_else(|| there(&mapping, UNNAMED))?;
+        let own = self.config.with_file_name(format!("donjon-{}-{}.conf", self.service, stem(&self.name())));
+        match own.exists() {
+            true => Err(there(&own, UNNAMED)),
+            false => Ok((own, Some(first))),
+        }
+    }
+
+    /// The file beside this one, one of whose sources reads this mapping.
+    fn first(&self, mapping: &str) -> Option<(PathBuf, First)> {
+        let entries = std::fs::read_dir(self.config.parent()?).ok()?;
+        let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        files.sort();
+        files.into_iter().find_map(|file| {
+            let (bytes, _) = fs::read_standing(&file).ok()?;
+            Some((file, First::of(&Zeroizing::new(bytes), mapping)?))
+        })
+    }
+
+    fn name(&self) -> Cow<'_, str> {
+        self.config.file_name().unwrap_or_default().to_string_lossy()
     }
 
     fn kept(&self) -> PathBuf {
@@ -424,8 +466,7 @@ impl Oslo {
 
     /// A hidden file beside the configuration.
     fn beside(&self, what: &str) -> PathBuf {
-        let name = self.config.file_name().unwrap_or_default().to_string_lossy();
-        self.config.with_file_name(format!(".{name}.{what}"))
+        self.config.with_file_name(format!(".{}.{what}", self.name()))
     }
 }
 
@@ -536,6 +577,7 @@ fn left_alone() -> Failure {
     Failure::new(Exit::Usage, "the file is left alone").state("nothing was done")
 }
 
+const UNNAMED: &str = "no file beside it names it: remove it if nothing reads it; for a process that reads this file alone, name another --mapping";
 const FORMAT: u32 = 1;
 /// Names in one request.
 const AT_ONCE: usize = 500;

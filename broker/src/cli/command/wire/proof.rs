@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::{
     io,
     os::unix::fs::MetadataExt,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 use zeroize::Zeroizing;
@@ -54,15 +54,18 @@ impl Login {
     }
 }
 
-/// Reads the file as this user, and compares what moved.
-pub(super) fn reads(login: &Login, file: &Path, moved: &[Moved]) -> Result<(), Failure> {
+/// Reads the files as this user, and compares what moved.
+pub(super) fn reads(login: &Login, files: &[PathBuf], moved: &[Moved]) -> Result<(), Failure> {
     let failed = |what: &str| {
         Failure::new(Exit::NotAllowed, format!("the service's own user ({}) cannot read what moved", login.user.uid))
             .cause(what.to_owned())
     };
     // The program itself, wherever it lies: the user may not come there.
     let mut child = Command::new("/proc/self/exe");
-    child.args(["config", "show", "--reveal", "--output", "json", "--config-file"]).arg(file);
+    child.args(["config", "show", "--reveal", "--output", "json"]);
+    for file in files {
+        child.arg("--config-file").arg(file);
+    }
     child.env_clear().env("DONJON_HOME", "/nonexistent").current_dir("/");
     child.stdin(Stdio::null());
     let ran = login.runs(child).map_err(|error| failed(&error.to_string()))?;
