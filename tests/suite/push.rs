@@ -247,6 +247,52 @@ async fn what_cannot_be_the_same_there_leaves_the_authority_here() {
 }
 
 #[tokio::test]
+async fn a_push_is_taken_back_until_it_has_arrived() {
+    let mut single = Single::new().await;
+    let cancel = ["export", "cancel"];
+    assert!(single.donjon.run(&cancel).ok().contains("nothing of it is on its way"));
+    let mut put = 0;
+    let mut puts = |single: &Single| {
+        put += 1;
+        single.donjon.run_with_input(&["put", "heat_database_password"], format!("value-{put}").as_bytes())
+    };
+    single.push_killed_at("push.fenced");
+    let refused = puts(&single).failed(5);
+    assert!(refused.contains("`donjon export cancel` takes it back"), "{refused}");
+    // Whether it has arrived is asked there; what cannot be asked is not believed.
+    let unknown = single.donjon.run(&cancel).failed(2);
+    assert!(
+        unknown.contains("whether the authority has arrived is not known") && unknown.contains("--lost"),
+        "{unknown}"
+    );
+    let elsewhere = single.run(&[&cancel[..], &["--mount", "other"]].concat(), &single.root()).failed(5);
+    assert!(elsewhere.contains("not the one that the authority is on its way to"), "{elsewhere}");
+    puts(&single).failed(5);
+    let back = single.run(&cancel, &single.root()).ok();
+    assert!(back.contains("this store rotates and signs again"), "{back}");
+    puts(&single).ok();
+    // The server is gone for good, as somebody says.
+    single.push_killed_at("push.fenced");
+    single.donjon.run(&[&cancel[..], &["--lost"]].concat()).ok();
+    puts(&single).ok();
+    let audit = std::fs::read_to_string(single.donjon.home().join("audit.jsonl")).unwrap();
+    assert!(
+        audit.lines().any(|line| line.contains("\"export\"") && line.contains("cluster_lost")),
+        "it is written down"
+    );
+    // What is there waits for another push, and takes in what came since.
+    single.push_killed_at("push.arrived");
+    let arrived = single.run(&cancel, &single.root()).failed(5);
+    assert!(arrived.contains("the authority is there already"), "{arrived}");
+    single.run(&["export", "vault"], &single.root()).ok();
+    let gone = single.donjon.run(&[&cancel[..], &["--lost"]].concat()).failed(5);
+    assert!(gone.contains("the authority is at"), "{gone}");
+    let store = Vault::new(single.server.connection(), "donjon".parse().unwrap());
+    let held = store.read(&"site1/heat_database_password".parse().unwrap(), Which::Latest).await.unwrap().unwrap();
+    assert_eq!(held.document.parse::<Value>().unwrap()["password"], "value-4");
+}
+
+#[tokio::test]
 async fn a_plan_shows_what_is_there_in_part_and_what_is_another_there() {
     let mut single = Single::new().await;
     let planned = |single: &Single| {

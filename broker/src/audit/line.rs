@@ -97,6 +97,8 @@ pub enum Override {
     Outage,
     /// The old value goes first.
     OldFirst,
+    /// The store that the authority was on its way to is gone.
+    ClusterLost,
 }
 
 /// A line. What is hashed is its JSON without `hash`.
@@ -288,7 +290,8 @@ mod tests {
                 | Override::Left(Instance { service: _, host: _ })
                 | Override::LeftSite { site: _ }
                 | Override::Outage
-                | Override::OldFirst => {}
+                | Override::OldFirst
+                | Override::ClusterLost => {}
             }
         }
         // The two texts are made by the log itself, of digests.

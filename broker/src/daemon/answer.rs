@@ -1,7 +1,7 @@
 //! One request, one answer: who may ask is decided here, once.
 
 use super::{
-    Daemon, adopt, deploy, doctor, generation,
+    Daemon, adopt, cancel, deploy, doctor, generation,
     kept::{self, Sent},
     lifecycle,
     lookup::{self, Answered, Caller, Wanted},
@@ -212,6 +212,7 @@ async fn answer(
         }
         Request::ExportVault(asked) => push::push(daemon, actor, asked, materials, tell).await,
         Request::ExportSnapshot { asked } => snapshot::export(daemon, actor, asked, materials, tell).await,
+        Request::ExportCancel { there, lost } => cancel::cancel(daemon, actor, there, lost, materials).await,
         Request::ExportKey => transfer::export_key(daemon).await,
         Request::Import(asked) => transfer::import(daemon, actor, &asked, materials).await,
         Request::Restore(asked) => transfer::restore(daemon, actor, &asked, materials).await,

@@ -3,6 +3,7 @@
 pub mod adopt;
 pub mod answer;
 pub mod callers;
+mod cancel;
 pub mod deploy;
 pub mod doctor;
 pub mod generation;

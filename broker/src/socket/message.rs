@@ -134,6 +134,13 @@ pub enum Request {
         /// Which part of it.
         asked: SnapshotAsked,
     },
+    /// Takes a move of the authority back. Materials: the token for a Vault that is named.
+    ExportCancel {
+        /// The Vault that it was on its way to.
+        there: Option<VaultAsked>,
+        /// That one is gone for good.
+        lost: bool,
+    },
     /// The authority's public key, which sites pin.
     ExportKey,
     /// Takes a bundle into the store. Materials: the identity file, then the bundle, in pieces.
@@ -185,6 +192,7 @@ impl Request {
             | Self::Witness { .. }
             | Self::ExportVault(_)
             | Self::ExportSnapshot { .. }
+            | Self::ExportCancel { .. }
             | Self::Restore(_)
             | Self::Receipt => IsFor::Any,
         }

@@ -173,7 +173,9 @@ pub fn drill(message: impl Into<String>, error: &DrillError) -> Failure {
 /// This store neither rotates nor signs.
 pub fn elsewhere(error: &Elsewhere) -> Failure {
     let hint = match error {
-        Elsewhere::Moving { .. } => "the same `donjon export vault` or `donjon export snapshot` again goes on with it",
+        Elsewhere::Moving { .. } => {
+            "the same `donjon export vault` or `donjon export snapshot` again goes on with it; `donjon export cancel` takes it back"
+        }
         Elsewhere::Moved { .. } => "ask the broker there; `donjon down` destroys what is here",
         Elsewhere::Arriving => "the same `donjon export vault` at the old authority goes on with it",
         Elsewhere::Following => {
@@ -215,6 +217,9 @@ pub fn push(message: &str, error: &PushError) -> Failure {
         PushError::Taken | PushError::OtherDestination => told(Exit::Conflict)
             .state("nothing was changed")
             .hint("`donjon status` says where the authority is, or where it is moving"),
+        PushError::Arrived => told(Exit::Conflict).state("nothing was changed").hint(
+            "the same `donjon export vault` again ends it; where that store is lost now: `donjon export cancel --lost`",
+        ),
         PushError::Elsewhere(error) => elsewhere(error),
         PushError::Unfinished { .. } => told(Exit::Waiting)
             .state("what was copied stays there; this store is the authority as before")
@@ -249,6 +254,9 @@ pub fn snapshot(message: &str, error: &SnapshotError) -> Failure {
         SnapshotError::OtherWay { .. } => {
             told(Exit::Conflict).state("nothing was changed").hint("the same `donjon export vault` again ends it")
         }
+        SnapshotError::Arrived => told(Exit::Conflict).state("nothing was changed").hint(
+            "the same `donjon export snapshot` again ends it; where the cluster is lost now: `donjon export cancel --lost`",
+        ),
         SnapshotError::OtherSnapshot => {
             told(Exit::Integrity).state(CARRIED_ON).hint("the same command again takes another snapshot and goes on")
         }

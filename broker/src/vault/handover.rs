@@ -102,6 +102,16 @@ impl Temporary {
         login_of_successor(&Server(&self.connection)).await
     }
 
+    /// Such a login is good here no longer. One that is gone already is that, too.
+    pub async fn forget_successor(&self, accessor: &str) -> Result<(), VaultError> {
+        let path = format!("auth/approle/role/{SUCCESSOR}/secret-id-accessor/destroy");
+        let gone = Material::from(json!({"secret_id_accessor": accessor}).to_string());
+        match self.connection.call(Call::post(path, gone)).await {
+            Ok(_) | Err(CallError::Refused { .. }) => Ok(()),
+            Err(source) => Err(VaultError::Call { act: "destroy a login", source }),
+        }
+    }
+
     /// The database, as the server encrypts it. It is complete: a change that was acknowledged before is in it.
     ///
     /// A server opens the audit devices that its database names before it looks at its configuration, and does not serve

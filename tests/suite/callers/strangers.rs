@@ -51,6 +51,7 @@ pub(super) fn every_request() -> Vec<Request> {
         Request::ExportSnapshot { asked: SnapshotAsked::Take { recipients: vec![] } },
         Request::ExportSnapshot { asked: SnapshotAsked::Carry(CarryAsked::default()) },
         Request::ExportSnapshot { asked: SnapshotAsked::Finish(CarryAsked::default()) },
+        Request::ExportCancel { there: None, lost: true },
         Request::ExportKey,
         Request::Import(ImportAsked::default()),
         Request::Restore(RestoreAsked { trust_first: true, ..Default::default() }),
@@ -58,7 +59,7 @@ pub(super) fn every_request() -> Vec<Request> {
         Request::Receipt,
     ];
     let kinds: BTreeSet<usize> = all.iter().map(kind).collect();
-    assert!(kinds.into_iter().eq(0..=34), "a kind of request is missing here");
+    assert!(kinds.into_iter().eq(0..=35), "a kind of request is missing here");
     all
 }
 
@@ -100,6 +101,7 @@ fn kind(request: &Request) -> usize {
         Request::Witness { .. } => 32,
         Request::RotateSigningKey { .. } => 33,
         Request::Replaced { .. } => 34,
+        Request::ExportCancel { .. } => 35,
     }
 }
 

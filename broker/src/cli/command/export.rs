@@ -1,5 +1,6 @@
 //! `donjon export`: a sealed, signed bundle for a site and role, or for the custodians; or all of it into a cluster.
 
+mod cancel;
 pub(super) mod destination;
 pub(super) mod kept;
 mod snapshot;
@@ -34,6 +35,7 @@ enum What {
     Bundle(Bundle),
     Vault(vault::Vault),
     Snapshot(snapshot::Snapshot),
+    Cancel(cancel::Cancel),
     Key(Key),
 }
 
@@ -93,6 +95,7 @@ impl Export {
             What::Bundle(bundle) => bundle.run(context),
             What::Vault(vault) => vault.run(context),
             What::Snapshot(snapshot) => snapshot.run(context),
+            What::Cancel(cancel) => cancel.run(context),
             What::Key(key) => key.run(context),
         }
     }

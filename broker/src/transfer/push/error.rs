@@ -49,6 +49,9 @@ pub enum PushError {
     /// It was begun with another destination.
     #[error("that store is not the one that the authority is on its way to")]
     OtherDestination,
+    /// It cannot be taken back.
+    #[error("the authority is there already, and signs with a key of its own")]
+    Arrived,
     /// This store is not the authority.
     #[error(transparent)]
     Elsewhere(Elsewhere),

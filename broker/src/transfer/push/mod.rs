@@ -10,6 +10,7 @@
 //! with the same command, finds what is done, and does the rest. Records keep their version numbers, so labels,
 //! journals and receipts mean the same there. Signing keys stay: the new store makes its own.
 
+mod cancel;
 mod carry;
 mod compare;
 mod destination;
@@ -19,6 +20,7 @@ mod grants;
 mod logins;
 mod revoke;
 
+pub use cancel::{OtherEnd, cancel};
 pub use carry::{POINTS, Pushed, Pushing, Stand, WithCredentials, push, stand};
 pub use compare::{Change, Compared};
 pub use destination::{Destination, Named};

@@ -19,6 +19,9 @@ pub enum SnapshotError {
         /// Where to.
         to: String,
     },
+    /// It cannot be taken back.
+    #[error("the authority is in the cluster already, or was about to be when the last run ended")]
+    Arrived,
     /// No snapshot was taken, or another one was.
     #[error("the snapshot given is not the one that was taken last")]
     OtherSnapshot,

@@ -18,6 +18,7 @@
 //! written from now on; they change nothing in a copy that somebody has kept.
 
 mod archive;
+mod cancel;
 mod carry;
 mod clean;
 mod container;
@@ -26,8 +27,9 @@ mod journal;
 mod take;
 
 pub use archive::{NoSnapshot, Snapshot};
+pub use cancel::{OfCluster, cancel};
 pub use carry::{Arrived, Carrying, POINTS, Stand, carry, finish, stand};
 pub use container::{ContainerError, open};
 pub use error::SnapshotError;
 pub use journal::Step;
-pub use take::{Taken, Taking, take};
+pub use take::{BY_SNAPSHOT, Taken, Taking, take};

@@ -91,4 +91,4 @@ pub(super) fn mark_fits(mark: Option<Mark>) -> Result<(), SnapshotError> {
 }
 
 /// Where the authority is moving, before it is known which server it is that leads there.
-pub(super) const BY_SNAPSHOT: &str = "a cluster, by snapshot";
+pub const BY_SNAPSHOT: &str = "a cluster, by snapshot";

@@ -39,18 +39,19 @@ use std::{
 /// makes new shares for --custodian, a new barrier key and a new signing key; revokes every token and login that came along;
 /// writes what is needed there to --out; fences this store for good; and destroys the file.
 ///
-/// Without --address only the signed file is made (and this store fenced), for a copy that is kept elsewhere.
+/// `donjon export cancel` takes it back as long as the authority has not arrived. A copy that is kept elsewhere is the
+/// custodians' bundle: nothing but this command takes that file in.
 ///
 /// An old copy of the database opens with the old shares for ever, whatever is renewed later: destroy copies and backups of
 /// DONJON_HOME, and rotate the secrets there once all is well. `donjon export vault` pushes records only, and has no such
 /// heritage.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  donjon export snapshot --address https://10.0.0.11:8200 --address https://10.0.0.12:8200 --address https://10.0.0.13:8200 --cacert ca.pem --plan\n  donjon export snapshot --address https://10.0.0.11:8200 --address https://10.0.0.12:8200 --address https://10.0.0.13:8200 --cacert ca.pem --custodian age1… --custodian age1… --custodian age1… --out /root/overcloud --credentials\n  donjon export snapshot -i alice.txt -i bob.txt --address https://10.0.0.11:8200 --cacert ca.pem --custodian age1… --out /root/overcloud     where custodians open this Vault\n  donjon export snapshot --file vault.snapshot --recipient age1…     the signed file alone"
+    after_help = "Examples:\n  donjon export snapshot --address https://10.0.0.11:8200 --address https://10.0.0.12:8200 --address https://10.0.0.13:8200 --cacert ca.pem --plan\n  donjon export snapshot --address https://10.0.0.11:8200 --address https://10.0.0.12:8200 --address https://10.0.0.13:8200 --cacert ca.pem --custodian age1… --custodian age1… --custodian age1… --out /root/overcloud --credentials\n  donjon export snapshot -i alice.txt -i bob.txt --address https://10.0.0.11:8200 --cacert ca.pem --custodian age1… --out /root/overcloud     where custodians open this Vault"
 )]
 pub(super) struct Snapshot {
     /// The address of a server of the cluster; one for each, and the first takes the database.
-    #[arg(long = "address", value_name = "URL", required_unless_present = "file")]
+    #[arg(long = "address", value_name = "URL", required = true)]
     addresses: Vec<String>,
     /// The certificates to trust there, in PEM; those of the operating system where not given.
     #[arg(long, value_name = "FILE", requires = "addresses")]
@@ -62,13 +63,13 @@ pub(super) struct Snapshot {
     #[arg(short, long, value_name = "IDENTITY")]
     identity: Vec<PathBuf>,
     /// Who is to hold a share of the cluster: an age X25519 public key, one for each share.
-    #[arg(long = "custodian", value_name = "AGE1…", required_unless_present_any = ["plan", "file"])]
+    #[arg(long = "custodian", value_name = "AGE1…", required_unless_present = "plan")]
     custodians: Vec<String>,
     /// How many of them open it; more than half where not given.
     #[arg(long, value_name = "K")]
     threshold: Option<u32>,
     /// The folder to write to: shares/N.age for each custodian, broker.token, authority.pem, and credentials of the roles.
-    #[arg(long, value_name = "FOLDER", required_unless_present_any = ["plan", "file"])]
+    #[arg(long, value_name = "FOLDER", required_unless_present = "plan")]
     out: Option<PathBuf>,
     /// Make a credential for each role, and write it below --out: <role>/role-id and <role>/secret-id.
     #[arg(long)]
@@ -96,17 +97,17 @@ impl Snapshot {
             let value = client.ask_quietly(&looks, Vec::new())?.value;
             return show::answer(context.output, &json!({"snapshot": value}), || planned(&value));
         }
+        let out = self.out.as_deref().ok_or_else(|| {
+            Failure::new(Exit::Usage, "no folder was given").state("nothing was changed").hint("--out FOLDER")
+        })?;
         let finished = || Request::ExportSnapshot { asked: SnapshotAsked::Finish(asked.clone()) };
         let folder = context.home.overcloud();
         let file = self.file.clone().unwrap_or_else(|| folder.join("snapshot.donjon"));
         // The fence comes with the snapshot: a server that will not do is to be known before.
-        let looked = match self.addresses.is_empty() {
-            true => Ok(()),
-            false => client.ask_quietly(&looks, Vec::new()).map(drop),
-        };
+        let looked = client.ask_quietly(&looks, Vec::new()).map(drop);
         let taken = match looked.and_then(|()| self.take(context, &mut client)) {
             // All is done but, perhaps, its very last steps.
-            Err(failure) if failure.code == Exit::Conflict && !self.addresses.is_empty() => {
+            Err(failure) if failure.code == Exit::Conflict => {
                 client.ask_quietly(&finished(), Vec::new()).map_err(|_| failure)?;
                 destroy(&file)?;
                 return show::answer(context.output, &json!({"snapshot": {"moved": true}}), || DONE_BEFORE.to_owned());
@@ -115,10 +116,6 @@ impl Snapshot {
         };
         private(&folder)?;
         write(&file, &joined(&taken.materials))?;
-        let Some(out) = self.out.as_deref().filter(|_| !self.addresses.is_empty()) else {
-            let (value, path) = (taken.value, file.display().to_string());
-            return show::answer(context.output, &json!({"file": path, "snapshot": value}), || alone(&path, &value));
-        };
         private(out)?;
         let shares = unseal::opened(context, &self.identity)?;
         let carried = CarryAsked {
@@ -255,15 +252,6 @@ fn planned(value: &Value) -> String {
     told += "\n";
     told += &show::table(&["STEP", "STATE"], &STEPS.iter().enumerate().map(row).collect::<Vec<_>>());
     told + "nothing was changed\n"
-}
-
-fn alone(path: &str, value: &Value) -> String {
-    format!(
-        "{path} holds the Vault's database, encrypted to {} and signed by {}\n\
-         nothing is rotated or signed here from now on; with --address the same command carries it into a cluster\n{OLD_COPY}",
-        value["recipients"],
-        value["authority"].as_str().unwrap_or_default()
-    )
 }
 
 fn arrived(value: &Value, out: &Path) -> String {
