@@ -1,6 +1,6 @@
 //! Options as drivers describe them, and settings checked against the descriptions: every mistake at once.
 
-use donjon_policies::deployment::Setting;
+use donjon_policies::{deployment::Setting, nearest::nearest};
 use serde_json::{Map, Value};
 use std::{collections::BTreeMap, fmt::Write};
 
@@ -171,16 +171,6 @@ fn maps(described: &[Description], list: &[Setting], at: &str) -> Result<Value, 
         }
     }
     if mistakes.is_empty() { Ok(values.into()) } else { Err(mistakes) }
-}
-
-/// The candidate that a mistyped word was probably meant to be.
-pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    candidates
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 3)
-        .min()
-        .map(|(_, candidate)| candidate)
 }
 
 /// A sample of the options, as they would stand in the deployment file; those that may be left out are commented.

@@ -1,7 +1,7 @@
 //! A family's table: each driver's name, its options, and how it is opened with them.
 
 use crate::options::{self, Description, Mistake};
-use donjon_policies::deployment::Setting;
+use donjon_policies::{deployment::Setting, nearest::nearest};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -60,7 +60,7 @@ impl<C, T> Table<C, T> {
     ) -> Result<Checked<'_, C, T>, Vec<Mistake>> {
         let Some(found) = self.drivers.iter().find(|known| known.name == driver) else {
             let names: Vec<_> = self.drivers.iter().map(|known| known.name).collect();
-            let hint = options::nearest(driver, names.iter().copied()).map_or_else(
+            let hint = nearest(driver, names.iter().copied()).map_or_else(
                 || format!("there are `{}`", names.join("`, `")),
                 |near| format!("did you mean `{near}`?"),
             );

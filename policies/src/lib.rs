@@ -8,6 +8,7 @@ pub mod deployment;
 pub mod document;
 pub mod keyring;
 pub mod name;
+pub mod nearest;
 pub mod pattern;
 pub mod recipe;
 pub mod restart;

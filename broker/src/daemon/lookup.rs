@@ -18,7 +18,10 @@ use donjon_drivers::{
         secret::{Origin, Part, SecretRecord, SecretValue},
     },
 };
-use donjon_policies::name::{RoleName, SecretName};
+use donjon_policies::{
+    name::{RoleName, SecretName},
+    nearest::nearest,
+};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
@@ -267,7 +270,8 @@ async fn notes(daemon: &Daemon, store: &dyn Store, name: &SecretName) -> Result<
         if there.contains(name) || deployment.views.contains_key(name) {
             return Ok(Vec::new());
         }
-        let nearest = nearest(name, catalogue.current().map(|entry| &entry.name).chain(&there));
+        let nearest =
+            nearest(name.as_str(), catalogue.current().map(|entry| &entry.name).chain(&there).map(SecretName::as_str));
         let nearest = nearest.map_or_else(String::new, |other| format!("; the nearest name is `{other}`"));
         return Ok(vec![format!(
             "`{name}` is new, and the catalogue {} does not know it{nearest}",
@@ -276,13 +280,6 @@ async fn notes(daemon: &Daemon, store: &dyn Store, name: &SecretName) -> Result<
     };
     let changed = entry.credentials.iter().any(|credential| !credential.accounts.is_empty());
     Ok(changed.then(|| format!("no server was changed; `donjon doctor {name}` tries the value")).into_iter().collect())
-}
-
-/// The name that reads most like one, where one reads nearly so.
-fn nearest<'a>(name: &SecretName, others: impl Iterator<Item = &'a SecretName>) -> Option<&'a SecretName> {
-    let distance = |other: &SecretName| strsim::damerau_levenshtein(name.as_str(), other.as_str());
-    let (distance, other) = others.map(|other| (distance(other), other)).min()?;
-    (distance <= 1 + name.as_str().len() / 4).then_some(other)
 }
 
 /// Every secret there is.
@@ -375,7 +372,7 @@ pub async fn missing(daemon: &Daemon, store: &dyn Store, name: &SecretName) -> F
             .cause(format!("it is a view, and what it is made of is not stored: {made_of}"))
             .hint("`donjon generate` or `donjon put` stores that; a misspelt name is mended in donjon.yaml");
     }
-    match nearest(name, names.iter()) {
+    match nearest(name.as_str(), names.iter().map(SecretName::as_str)) {
         Some(other) => failure.hint(format!("the nearest name is `{other}`")),
         None if !names.is_empty() => failure.hint("`donjon list` shows the names"),
         None => match secrets::of_others(store, &daemon.layout).await.unwrap_or_default().into_iter().next() {

@@ -4,10 +4,10 @@ use super::{
     OptionType, Outside, Source, Value, castellan, donjon, environment, ini, option_type::Bounds, remote_file,
 };
 use crate::{
-    options::{Kind, Mistake, nearest},
+    options::{Kind, Mistake},
     registry::{Driver, Table},
 };
-use donjon_policies::deployment::Setting;
+use donjon_policies::{deployment::Setting, nearest::nearest};
 use std::collections::BTreeMap;
 
 /// Every source driver.

@@ -1,7 +1,10 @@
 //! Reading nodes of the tree into words, lists and mappings, noting what is wrong and going on.
 
 use super::fault::Fault;
-use crate::document::{Mistake, Node, Pair, Value};
+use crate::{
+    document::{Mistake, Node, Pair, Value},
+    nearest::nearest,
+};
 use std::collections::BTreeMap;
 
 /// Collects mistakes while it reads.
@@ -53,7 +56,7 @@ impl Fields {
             match keys.iter().position(|key| *key == pair.key) {
                 Some(at) => given[at] = Some(&pair.node),
                 None => {
-                    let nearest = nearest(&pair.key, keys);
+                    let nearest = nearest(&pair.key, keys).map(str::to_owned);
                     self.note(pair.line, Fault::Key { key: pair.key.clone(), of, nearest });
                 }
             }
@@ -94,7 +97,7 @@ impl Fields {
         let known: Vec<(&'static str, T)> = known.into_iter().collect();
         let found = known.iter().find(|(text, _)| *text == word).map(|(_, item)| *item);
         if found.is_none() {
-            let nearest = nearest(word, known.iter().map(|(text, _)| *text));
+            let nearest = nearest(word, known.iter().map(|(text, _)| *text)).map(str::to_owned);
             self.note(line, Fault::Unknown { what, word: word.to_owned(), nearest });
         }
         found
@@ -104,15 +107,4 @@ impl Fields {
         self.note(node.line, Fault::Kind { what: of.to_owned(), wanted, found: node.value.kind() });
         None
     }
-}
-
-/// The candidate that reads most like `word`, if one reads much like it.
-pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    let lower = word.to_lowercase();
-    candidates
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + lower.len().max(candidate.len()) / 4)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate.to_owned())
 }

@@ -3,10 +3,9 @@
 use super::{
     entry::{Entry, Standing},
     fault::{CatalogueError, Fault},
-    fields::nearest,
     read,
 };
-use crate::{document::Mistakes, name::SecretName};
+use crate::{document::Mistakes, name::SecretName, nearest::nearest};
 use std::collections::BTreeMap;
 
 /// All secrets of a deployer.
@@ -25,7 +24,7 @@ impl Catalogue {
     pub fn named(name: &str) -> Result<Catalogue, CatalogueError> {
         let Some((file, text)) = EMBEDDED.iter().find(|(built_in, _)| *built_in == name) else {
             let built_in: Vec<&'static str> = EMBEDDED.iter().map(|(built_in, _)| *built_in).collect();
-            let nearest = nearest(name, built_in.iter().copied());
+            let nearest = nearest(name, built_in.iter().copied()).map(str::to_owned);
             return Err(CatalogueError::Unknown { name: name.to_owned(), nearest, built_in });
         };
         Catalogue::parse(&format!("{file}.yaml"), text).map_err(CatalogueError::Broken)

@@ -3,13 +3,14 @@
 use super::{
     entry::{Account, Class, Credential, Entry, Phase, Standing},
     fault::Fault,
-    fields::{Given, nearest},
+    fields::Given,
     read::{Claim, Reader},
     sink::Sink,
 };
 use crate::{
     document::{Node, Value},
     name::{SecretName, ServiceName},
+    nearest::nearest,
     strategy::Strategy,
 };
 
@@ -170,7 +171,7 @@ impl Reader {
         let Some(services) = &self.services else { return Vec::new() };
         for (line, name) in &names {
             if !services.contains_key(name) {
-                let nearest = nearest(name.as_str(), services.keys().map(ServiceName::as_str));
+                let nearest = nearest(name.as_str(), services.keys().map(ServiceName::as_str)).map(str::to_owned);
                 self.fields.note(*line, Fault::Unknown { what: "consumer", word: name.to_string(), nearest });
             }
         }
@@ -183,7 +184,7 @@ impl Reader {
         for (line, name) in &names {
             let known = || services.values().flatten().map(ServiceName::as_str);
             if !known().any(|known| known == name.as_str()) {
-                let nearest = nearest(name.as_str(), known());
+                let nearest = nearest(name.as_str(), known()).map(str::to_owned);
                 let what = "service to restart";
                 self.fields.note(*line, Fault::Unknown { what, word: name.to_string(), nearest });
             }
@@ -209,7 +210,7 @@ impl Reader {
             match sinks.get(word) {
                 Some(sink) => found.extend(sink.clone()),
                 None => {
-                    let nearest = nearest(word, sinks.keys().map(String::as_str));
+                    let nearest = nearest(word, sinks.keys().map(String::as_str)).map(str::to_owned);
                     self.fields.note(line, Fault::Unknown { what: "sink", word: word.to_owned(), nearest });
                 }
             }

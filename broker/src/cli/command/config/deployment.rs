@@ -11,8 +11,8 @@ use crate::{
         secrecy::Secrecy,
     },
 };
-use donjon_drivers::options::{self, Mistake};
-use donjon_policies::deployment::Deployment;
+use donjon_drivers::options::Mistake;
+use donjon_policies::{deployment::Deployment, nearest::nearest};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -59,7 +59,7 @@ pub(super) fn get(context: &Context, wanted: &str, reveal: bool) -> Result<(), F
         let path = context.home.deployment_file();
         let failure = Failure::new(Exit::NotThere, format!("`{wanted}` is not set"))
             .state(format!("{} does not say it, and it has no default", path.display()));
-        let near = options::nearest(wanted, told.iter().map(|told| told.path.as_str()));
+        let near = nearest(wanted, told.iter().map(|told| told.path.as_str()));
         return Err(failure.hint(near.map_or_else(
             || "`donjon config show --all` lists every option that holds".to_owned(),
             |near| format!("did you mean `{near}`? `donjon config show --all` lists every option that holds"),
