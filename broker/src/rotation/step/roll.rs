@@ -44,6 +44,11 @@ pub async fn roll(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
     if rotation.taken_over {
         as_declared(rotation, &both).await?;
     }
+    for instance in &subject.instances {
+        if rotation.leave.contains(&instance.place()) && !acknowledged(rotation, instance) {
+            away::forgo(rotation, instance).await?;
+        }
+    }
     for group in &subject.groups {
         let group: Vec<&Instance> = group
             .iter()
@@ -122,21 +127,22 @@ pub async fn restart(
     side: Side,
     before: &Marks,
 ) -> Result<Proven, Failure> {
-    let (service, host) = (&instance.service, &instance.host);
-    let failed =
-        |code, error: &ServiceError| Failure::new(code, format!("cannot restart `{service}` on {host}")).because(error);
-    let since = instance.driver.now().await.map_err(|error| failed(Exit::Unavailable, &error))?;
+    let since = instance.driver.now().await.map_err(|error| failed(instance, Exit::Unavailable, &error))?;
     let standing = known(rotation, instance).and_then(|known| known.standing.clone());
     away::lead(rotation, instance, standing.as_ref()).await?;
     let proven = match instance.driver.restart().await {
         Ok(()) => {
             checkpoint::reached("rotation.restarted");
-            proven(rotation, both, instance, side, before, since).await?
+            proven(rotation, both, instance, side, before, since).await
         }
-        Err(error) if unreachable(&error) => return Err(failed(Exit::Unavailable, &error)),
-        Err(error) => Proven::No(failed(Exit::Failed, &error)),
+        Err(error) if unreachable(&error) => Err(failed(instance, Exit::Unavailable, &error)),
+        Err(error) => Ok(Proven::No(failed(instance, Exit::Failed, &error))),
     };
-    away::back(instance, standing.as_ref(), proven).await
+    away::back(rotation, instance, standing.as_ref(), proven).await
+}
+
+fn failed(instance: &Instance, code: Exit, error: &ServiceError) -> Failure {
+    Failure::new(code, format!("cannot restart `{}` on {}", instance.service, instance.host)).because(error)
 }
 
 /// Whether nobody can tell how a consumer is. One that was told something and did not end in time is a consumer that fails,

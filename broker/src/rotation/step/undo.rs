@@ -147,9 +147,16 @@ pub async fn restore(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
 }
 
 /// Returns every consumer that can have read the new values to the old ones.
-async fn back(rotation: &Rotation<'_>, both: &Values) -> Result<(), Failure> {
+async fn back(rotation: &mut Rotation<'_>, both: &Values) -> Result<(), Failure> {
+    let subject = rotation.subject;
+    let touched = touched(rotation).await;
+    for instance in &subject.instances {
+        if rotation.leave.contains(&instance.place()) {
+            roll::away::forgo(rotation, instance).await?;
+        }
+    }
     let mut stuck = Vec::new();
-    for group in (rotation.subject.back)(&touched(rotation).await) {
+    for group in (subject.back)(&touched) {
         let group = described(rotation, &group)?;
         let before = roll::marks(rotation, both).await?;
         let restarts = group.iter().map(|instance| roll::restart(rotation, both, instance, Side::Old, &before));

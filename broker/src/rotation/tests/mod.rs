@@ -93,6 +93,7 @@ async fn each_effect(scenario: Scenario, faults: &[Fault], thens: &[Then]) -> us
                     break;
                 }
                 hits += 1;
+                assert!(at + 1 < MOST, "{when}: there are more");
                 // Who changes accounts by hand may lock out whoever has another value, until it is noticed.
                 if fault != Fault::Collapsed {
                     world.check(&when).await;
@@ -323,6 +324,51 @@ async fn a_consumer_that_cannot_be_reached_in_the_trial_is_waited_for() {
         assert_eq!(Seen::sound(&world).go(false).await.unwrap(), [State::Retired], "{scenario:?}");
         world.check_ended("reached").await;
     }
+}
+
+/// Its host goes away once clients are led away from it, on the way on and on the way back: its proxies see that, too.
+#[tokio::test]
+async fn clients_are_led_back_to_a_consumer_that_cannot_be_reached() {
+    let ways = WAYS.into_iter().chain([ROOT_ALONE]).flat_map(|way| [(way, 0), (failing(way), 1)]);
+    for (scenario, restarts) in ways.filter(|(way, restarts)| *restarts == 0 || way.path != Path::Compromised) {
+        let world = World::new(scenario).await;
+        world.goes_away_after(restarts);
+        let stops = Seen::faulty(&world).apply().await.unwrap_err();
+        assert!(stops.code == Exit::Unavailable && world.is_led(), "{scenario:?}: {stops}");
+        assert_eq!(Seen::sound(&world).go(false).await.unwrap(), [end(scenario)], "{scenario:?}");
+        world.check_ended("reached").await;
+    }
+}
+
+/// Killed once clients are led away from it, on the way on and on the way back: whoever goes on without it does not leave it
+/// so, and says where the proxy cannot be told.
+#[tokio::test]
+async fn clients_are_led_back_to_a_consumer_that_is_left_by_name() {
+    let mut hits = 0;
+    for scenario in WAYS.into_iter().chain([ROOT_ALONE]).flat_map(|way| [way, failing(way)]) {
+        for at in 1..MOST {
+            let killed = async || {
+                let world = World::new(scenario).await;
+                world.set(Some((at, Fault::DeathAfter)));
+                let _ = Seen::faulty(&world).apply().await;
+                world.ends();
+                world
+            };
+            if killed().await.is_led() {
+                continue;
+            }
+            hits += 1;
+            let when = format!("{scenario:?}: killed at effect {at}");
+            let world = killed().await;
+            Seen::without(&world, "api@local").go(false).await.unwrap_or_else(|failure| panic!("{when}: {failure}"));
+            assert!(world.is_led() && world.told("api@local: clients are led to it as they were before"), "{when}");
+            let world = killed().await;
+            world.proxy_goes_away();
+            Seen::without(&world, "api@local").go(false).await.unwrap_or_else(|failure| panic!("{when}: {failure}"));
+            assert!(!world.is_led() && world.told("api@local: clients may still be led away from it"), "{when}");
+        }
+    }
+    assert!(hits > 30, "{hits}");
 }
 
 /// What a publication that comes late means to the consumer, by each clock that its host may have: how often it was

@@ -3,6 +3,7 @@
 use super::{Fails, Seen, World, text};
 use async_trait::async_trait;
 use donjon_drivers::{
+    drain::{Drain, DrainError, Left, Mode, Standing},
     host::HostError,
     material::Material,
     service::{Service, ServiceError},
@@ -37,6 +38,31 @@ impl World {
         self.inner.lock().unwrap().restarts
     }
 
+    /// The broker that meets the faults can restart it so often, and then cannot reach its host.
+    pub(in super::super) fn goes_away_after(&self, restarts: usize) {
+        self.inner.lock().unwrap().reachable = Some(restarts);
+    }
+
+    /// It ends, and its sessions with it.
+    pub(in super::super) fn ends(&self) {
+        self.inner.lock().unwrap().sessions.clear();
+    }
+
+    /// Whether clients are led to it.
+    pub(in super::super) fn is_led(&self) -> bool {
+        self.inner.lock().unwrap().led == Led::There
+    }
+
+    /// From now on nobody can tell the proxy anything.
+    pub(in super::super) fn proxy_goes_away(&self) {
+        self.inner.lock().unwrap().led = Led::Away { told: false };
+    }
+
+    /// Whether a rotation has told something.
+    pub(in super::super) fn told(&self, part: &str) -> bool {
+        self.inner.lock().unwrap().told.iter().any(|told| told.contains(part))
+    }
+
     /// The consumer reads what is served, and logs in.
     pub(super) async fn start(&self) {
         let mut read = Vec::new();
@@ -59,6 +85,10 @@ impl World {
 #[async_trait]
 impl Service for Seen {
     async fn restart(&self) -> Result<(), ServiceError> {
+        let reachable = self.world.inner.lock().unwrap().reachable;
+        if self.faulty && reachable.is_some_and(|most| self.world.restarts() >= most) {
+            return Err(away());
+        }
         let (done, told) = self.effect().await;
         if done {
             self.world.inner.lock().unwrap().restarts += 1;
@@ -93,6 +123,51 @@ impl Service for Seen {
             Fails::AwayInTrial if new && alone && self.faulty => Err(away()),
             Fails::Never | Fails::OnNew | Fails::InTrial | Fails::AwayInTrial => Ok(()),
         }
+    }
+}
+
+/// How clients are led to the consumer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Led {
+    #[default]
+    There,
+    /// Away, and whether the proxy can be told otherwise.
+    Away { told: bool },
+}
+
+impl Seen {
+    /// Leads clients otherwise.
+    async fn lead(&self, led: Led) -> Result<(), DrainError> {
+        let unanswered = || DrainError::Unreachable { proxy: "lb1".into(), source: io::ErrorKind::TimedOut.into() };
+        if self.world.inner.lock().unwrap().led == (Led::Away { told: false }) {
+            return Err(unanswered());
+        }
+        let (done, told) = self.effect().await;
+        if done {
+            self.world.inner.lock().unwrap().led = led;
+        }
+        if told { Ok(()) } else { Err(unanswered()) }
+    }
+}
+
+#[async_trait]
+impl Drain for Seen {
+    async fn standing(&self) -> Result<Standing, DrainError> {
+        let mode = if self.world.is_led() { Mode::Ready } else { Mode::Drain };
+        Ok(Standing(vec![mode]))
+    }
+
+    async fn drain(&self) -> Result<Left, DrainError> {
+        self.lead(Led::Away { told: true }).await.map(|()| Left(0))
+    }
+
+    async fn release(&self, before: &Standing) -> Result<(), DrainError> {
+        self.restore(before).await
+    }
+
+    async fn restore(&self, before: &Standing) -> Result<(), DrainError> {
+        let led = if before.0 == [Mode::Ready] { Led::There } else { Led::Away { told: true } };
+        self.lead(led).await
     }
 }
 

@@ -13,10 +13,11 @@ use crate::{
         reach,
         subject::{Addresses, Administrator, Credential, Item, Proof, Reached, Stands, Way},
     },
+    socket::message::Event,
 };
 use async_trait::async_trait;
 pub(super) use consumer::DAY;
-use consumer::{HOUR, MINUTE};
+use consumer::{HOUR, Led, MINUTE};
 use donjon_drivers::{
     material::Material,
     store::{
@@ -84,6 +85,12 @@ struct Inner {
     skew: i64,
     /// How often a broker has restarted the consumer.
     restarts: usize,
+    /// How often one can, before its host is away to the broker that meets the faults.
+    reachable: Option<usize>,
+    /// How clients are led to it.
+    led: Led,
+    /// What rotations have told.
+    told: Vec<String>,
 }
 
 /// What is rotated, and how it goes.
@@ -123,6 +130,8 @@ pub(super) struct Seen {
     faulty: bool,
     /// Whether it may stall before it reads, too.
     slow: bool,
+    /// The consumer that it goes on without.
+    leave: Option<&'static str>,
 }
 
 fn secret() -> SecretName {
@@ -314,6 +323,7 @@ impl World {
                 assert_eq!(labels.current, newest, "{when}: the label `current`");
             }
         }
+        assert!(self.is_led(), "{when}: clients are led to the consumer");
         let pending = self.memory.list(&layout.private("pending")).await.unwrap();
         // A broker that stalled may leave one that nobody was ever told of; it is removed with its journal.
         let stalled = matches!(self.inner.lock().unwrap().fault, Some((_, Fault::OtherResumes | Fault::OtherAborts)));
@@ -332,17 +342,22 @@ impl World {
 impl Seen {
     /// A broker that meets the faults.
     pub(super) fn faulty(world: &Arc<World>) -> Self {
-        Self { world: world.clone(), faulty: true, slow: false }
+        Self { world: world.clone(), faulty: true, slow: false, leave: None }
     }
 
     /// A broker that meets none.
     pub(super) fn sound(world: &Arc<World>) -> Self {
-        Self { world: world.clone(), faulty: false, slow: false }
+        Self { world: world.clone(), faulty: false, slow: false, leave: None }
+    }
+
+    /// A broker that meets none, and goes on without a consumer.
+    pub(super) fn without(world: &Arc<World>, place: &'static str) -> Self {
+        Self { leave: Some(place), ..Self::sound(world) }
     }
 
     /// A broker that meets the faults, and stalls before what it reads as well as before what it writes.
     pub(super) fn slow(world: &Arc<World>) -> Self {
-        Self { world: world.clone(), faulty: true, slow: true }
+        Self { world: world.clone(), faulty: true, slow: true, leave: None }
     }
 
     /// `donjon rotate apply`.
@@ -377,8 +392,8 @@ impl Seen {
         };
         let layout = layout();
         let clock = || self.world.time();
-        let tell = |_| {};
-        let leave = BTreeSet::new();
+        let tell = |event: Event| self.world.inner.lock().unwrap().told.push(event.text);
+        let leave = self.leave.map(str::to_owned).into_iter().collect();
         let means = Means { store: self, layout: &layout, subject, make: &make, clock: &clock, tell: &tell, leave };
         let mut rotation = Rotation::new(means, held);
         rotation.take_over("b").await?;
@@ -407,7 +422,7 @@ impl Seen {
             uses: scenario.secrets.iter().map(|(name, ..)| name.parse().unwrap()).collect(),
             addresses: Addresses::Unknown,
             driver: Arc::new(self.clone()),
-            drain: None,
+            drain: Some(Arc::new(self.clone())),
             fed: None,
             settle: Duration::ZERO,
             proof: Proof::Session,
