@@ -159,6 +159,13 @@ async fn what_an_operator_took_out_stays_out() {
         drain.restore(&before).await.unwrap();
         assert_eq!(drain.standing().await.unwrap(), before);
     }
+    // Also where that was after clients were led away.
+    runtime(&proxy, "set server web/w1 state ready").await;
+    let before = drain.standing().await.unwrap();
+    drain.drain().await.unwrap();
+    runtime(&proxy, "set server web/w1 state maint").await;
+    drain.restore(&before).await.unwrap();
+    assert_eq!(drain.standing().await.unwrap(), Standing(vec![Mode::Maintenance]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

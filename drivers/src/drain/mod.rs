@@ -24,7 +24,8 @@ pub trait Drain: Send + Sync {
     /// Waits until the proxies themselves have seen it well since now, and lets it stand as it stood before.
     async fn release(&self, before: &Standing) -> Result<(), DrainError>;
 
-    /// Lets it stand as it stood before, well or not: the proxies' own health checks then decide.
+    /// Lets it stand as it stood before, well or not: the proxies' own health checks then decide. Where an operator has taken
+    /// it out meanwhile, it stays out.
     async fn restore(&self, before: &Standing) -> Result<(), DrainError>;
 }
 

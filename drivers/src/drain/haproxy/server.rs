@@ -49,13 +49,7 @@ impl Drain for Server {
     async fn restore(&self, before: &Standing) -> Result<(), DrainError> {
         let mut first = Ok(());
         for (proxy, mode) in self.proxies.iter().zip(&before.0) {
-            let put_back = match mode {
-                Mode::Ready => self.set(proxy, "let clients back", "state ready").await,
-                Mode::Drain => self.set(proxy, "keep clients away", "state drain").await,
-                // It was never touched.
-                Mode::Maintenance => Ok(()),
-            };
-            first = first.and(put_back);
+            first = first.and(self.put_back(proxy, *mode).await);
         }
         first
     }
@@ -66,6 +60,19 @@ impl Server {
     fn ready<'a>(&'a self, before: &'a Standing) -> impl Iterator<Item = &'a Channel> {
         let both = self.proxies.iter().zip(&before.0);
         both.filter(|(_, mode)| **mode == Mode::Ready).map(|(proxy, _)| proxy)
+    }
+
+    async fn put_back(&self, proxy: &Channel, before: Mode) -> Result<(), DrainError> {
+        let (act, what) = match before {
+            Mode::Ready => ("let clients back", "state ready"),
+            Mode::Drain => ("keep clients away", "state drain"),
+            // It was never touched.
+            Mode::Maintenance => return Ok(()),
+        };
+        match self.state(proxy).await?.mode {
+            Mode::Ready | Mode::Drain => self.set(proxy, act, what).await,
+            Mode::Maintenance => Ok(()),
+        }
     }
 
     async fn drained(&self, before: &Standing) -> Result<Left, DrainError> {
