@@ -414,7 +414,7 @@ services:
 deployment: donjon-x
 read_lease: 11
 services:
-  web: {driver: systemd, hosts: [nowhere], batch: 0, fed: other, proof: check}
+  web: {driver: systemd, hosts: [nowhere], batch: 0, fed: other}
 views:
   a: 'x{b'
   c: '{d:hex}'
@@ -422,7 +422,7 @@ sites:
   edge: {roles: [none], recipients: []}
 ";
         let mistakes = Deployment::parse("f.yaml", text).unwrap_err();
-        assert_eq!(mistakes.len(), 10, "{mistakes:#?}");
+        assert_eq!(mistakes.len(), 9, "{mistakes:#?}");
         assert!(mistakes.iter().all(|m| m.file == "f.yaml"));
     }
 

@@ -1,6 +1,6 @@
 //! What is wrong with a deployment file that reads: every mistake at once, each by the names it is about.
 
-use super::{Deployment, Proof, Service, placeholders};
+use super::{Deployment, Service, placeholders};
 use crate::{name::ServiceName, restart};
 use std::collections::BTreeSet;
 
@@ -66,10 +66,6 @@ fn of_service(name: &ServiceName, service: &Service, found: &mut Vec<String>) {
         if !service.options.contains_key("check") {
             found.push(format!("service `{name}` has `fed` and no `check`"));
         }
-    }
-    if service.proof == Proof::Check && !service.options.contains_key("check") {
-        found
-            .push(format!("service `{name}` has `proof: check` and no `check`, so nothing would prove anything of it"));
     }
     if service.batch == 0 {
         found.push(format!("service `{name}` has batch 0; at least one host restarts at once"));

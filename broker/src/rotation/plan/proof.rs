@@ -52,12 +52,13 @@ pub(super) fn unproven(deployment: &Deployment, planned: &Planned) -> Option<Str
         | TargetKind::Keyring
         | TargetKind::Consumers => false,
     };
-    if planned.credentials.is_empty() || !planned.credentials.iter().all(silent) {
-        return None;
-    }
+    let is_silent = !planned.credentials.is_empty() && planned.credentials.iter().all(silent);
     let by_start = |service: &Service| match service.proof {
-        Proof::Session => !service.options.contains_key("check"),
-        Proof::Check | Proof::Start => false,
+        _ if service.options.contains_key("check") => false,
+        Proof::Session => is_silent,
+        // Its check alone is to prove it, and there is none.
+        Proof::Check => true,
+        Proof::Start => false,
     };
     let consumers = deployment.consumers_of(secret).into_iter();
     let services = listed(consumers.filter(|(_, service)| by_start(service)).map(|(name, _)| name))?;

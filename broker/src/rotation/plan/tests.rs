@@ -232,6 +232,10 @@ fn a_consumer_that_only_starts_proves_nothing() {
         assert_eq!(refused(enough, "nova_keystone_password", false), fine, "{enough}");
     }
     assert_eq!(refused("", "nova_database_password", false), fine, "its sessions are seen");
+    assert!(
+        refused(", proof: check", "nova_database_password", false).1.is_some(),
+        "no check, and no look at sessions"
+    );
     // Where all are meant, it is left, with the reason.
     let all = RotateAsked { all: true, ..RotateAsked::default() };
     for (more, left) in [("", true), (", check: [x]", false)] {
