@@ -142,40 +142,23 @@ async fn the_session_of_a_broker_that_stands_still_is_named_as_that_brokers() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_one_has_under_way_keeps_the_others_waiting() {
     let (vault, folder, server) = (OpenBao::start().await, tempfile::tempdir().unwrap(), MariaDb::start().await);
-    server.root_accounts(OLD).await;
-    server.account("nova", "%", OLD).await;
-    let at = folder.path().display().to_string();
-    let site = || {
-        let mut donjon = Donjon::new();
-        existing::uses(&mut donjon, &vault, &folder);
-        let waits = format!("touch {at}/restarting; for i in $(seq 600); do test -e {at}/go && exit; sleep 0.1; done");
-        donjon.describe(&format!(
-            "deployment: site1\ntargets:\n  mariadb: {{driver: mariadb, nodes: [{{name: db1, address: 127.0.0.1, port: {}, socket: {}}}]}}\n\
-             services:\n  api: {{driver: command, restart: [sh, -c, {waits:?}], started: [date, +%s%6N], proof: check, check: ['true'], uses: [database_password]}}\n",
-            server.port,
-            server.socket().display(),
-        ));
-        donjon.up();
-        donjon
-    };
-    let (first, second) = (site(), site());
-    for name in ["database_password", "nova_database_password"] {
-        second.run_with_input(&["put", name], OLD.as_bytes()).ok();
-    }
-    let nova = ["rotate", "apply", "nova_database_password"];
+    let (first, second) = (of_a_group(&vault, &folder, &server).await, of_a_group(&vault, &folder, &server).await);
+    let there = |name: &str| folder.path().join(name).exists();
+    let touch = |name: &str| donjon_drivers::fs::replace(&folder.path().join(name), b"").expect("it can be written");
 
     // A deployer.
-    let mark = folder.path().join("deploying");
-    let script = format!("touch {}; exec sleep 60", mark.display());
+    let script = format!("touch {}/deploying; exec sleep 60", folder.path().display());
     let mut command = first.command(&["run", "--deploy", "--", "sh", "-c", &script]);
     let mut run = command.stdin(Stdio::null()).spawn().expect("donjon is built");
-    wait_for("the run to begin", Duration::from_secs(20), || mark.exists());
+    wait_for("the run to begin", Duration::from_secs(20), || there("deploying"));
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let under = format!("another broker of this store, process {} on {host}", first.daemon().expect("it runs"));
+    let nested = first.run(&["run", "--deploy", "--", "true"]);
     let refused =
-        [second.run(&nova).failed(13), second.run_with_input(&["put", "x"], b"a-value-long-enough").failed(13)];
+        [second.run(&NOVA).failed(13), second.run_with_input(&["put", "x"], b"a-value-long-enough").failed(13)];
     run.kill().expect("it runs");
     run.wait().expect("a child can be waited for");
+    assert_eq!(nested.code, 0, "several of one broker share it: {nested:?}");
     for refused in refused {
         assert!(refused.contains("a deployer run is under way") && refused.contains(&under), "{refused}");
     }
@@ -186,17 +169,96 @@ async fn what_one_has_under_way_keeps_the_others_waiting() {
     });
 
     // A rotation, in the middle of a restart.
-    let mut command = first.command(&["rotate", "apply", "database_password"]);
-    let rotation = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
-    wait_for("the restart", Duration::from_secs(30), || folder.path().join("restarting").exists());
-    let (refused, deployer) = (second.run(&nova), second.run(&["run", "--deploy", "--", "true"]));
-    donjon_drivers::fs::replace(&folder.path().join("go"), b"").expect("it can be written");
+    let rotation = applies(&first, &ROOT);
+    wait_for("the restart", Duration::from_secs(30), || there("api.restarting"));
+    let (refused, deployer) = (second.run(&NOVA), second.run(&["run", "--deploy", "--", "true"]));
+    touch("api.go");
     let rotated = rotation.wait_with_output().expect("it ended");
     let refused = refused.failed(5);
     assert!(refused.contains("another broker rotates `database_password` at this moment"), "{refused}");
     assert!(deployer.failed(13).contains("`database_password` has not ended"));
     assert!(rotated.status.success(), "{}", String::from_utf8_lossy(&rotated.stderr));
     second.run(&["rotate", "status"]).ok();
-    second.run(&nova).ok();
+    touch("web.go");
+    second.run(&NOVA).ok();
     assert!(!server.logs_in("nova", OLD).await);
+}
+
+/// Nor where two begin at once, or one goes on with what had stood still.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_that_begin_at_once_or_go_on_restart_no_two_of_a_group() {
+    let (vault, folder, server) = (OpenBao::start().await, tempfile::tempdir().unwrap(), MariaDb::start().await);
+    let (first, second) = (of_a_group(&vault, &folder, &server).await, of_a_group(&vault, &folder, &server).await);
+    let there = |name: &str| folder.path().join(name).exists();
+    let touch = |name: &str| donjon_drivers::fs::replace(&folder.path().join(name), b"").expect("it can be written");
+
+    let both = [applies(&first, &ROOT), applies(&second, &NOVA)];
+    wait_for("one of them to restart", Duration::from_secs(60), || there("api.restarting") || there("web.restarting"));
+    // The other one has been told before this one restarts, or has been seen.
+    let went_on = if there("api.restarting") { "api" } else { "web" };
+    let other = if went_on == "api" { "web" } else { "api" };
+    let [mut root, mut nova] = both;
+    let stopped = if went_on == "api" { &mut nova } else { &mut root };
+    wait_for("the other one to stop", Duration::from_secs(60), || stopped.try_wait().expect("it is ours").is_some());
+    assert_eq!(stopped.try_wait().expect("it is ours").and_then(|status| status.code()), Some(5));
+    assert!(!there(&format!("{other}.restarting")), "two of a group restarted");
+    for name in ["api.go", "web.go"] {
+        touch(name);
+    }
+    let goes_on = if went_on == "api" { &mut root } else { &mut nova };
+    assert!(goes_on.wait().expect("it ends").success());
+    for name in ["api.go", "web.go", "api.restarting", "web.restarting"] {
+        let _ = std::fs::remove_file(folder.path().join(name));
+    }
+
+    // One is killed in the middle of a restart; the other one may begin then, and keeps it waiting when it comes back.
+    let mut killed = applies(&first, &ROOT);
+    wait_for("its restart", Duration::from_secs(60), || there("api.restarting"));
+    donjon_tests::donjon::end(first.daemon().expect("it runs"), Signal::KILL);
+    killed.wait().expect("it ends with its daemon");
+    let rotation = applies(&second, &NOVA);
+    wait_for("the other restart", Duration::from_secs(60), || there("web.restarting"));
+    first.up();
+    let refused = first.run(&["rotate", "resume"]).failed(5);
+    touch("web.go");
+    assert!(rotation.wait_with_output().expect("it ended").status.success());
+    assert!(refused.contains("another broker rotates `nova_database_password` at this moment"), "{refused}");
+    touch("api.go");
+    first.run(&["rotate", "resume"]).ok();
+}
+
+const ROOT: [&str; 3] = ["rotate", "apply", "database_password"];
+const NOVA: [&str; 3] = ["rotate", "apply", "nova_database_password"];
+
+fn applies(donjon: &Donjon, words: &[&str]) -> Child {
+    donjon.command(words).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts")
+}
+
+/// A broker of two secrets with a service each, of one group, whose restarts last until a file is there.
+async fn of_a_group(vault: &OpenBao, folder: &tempfile::TempDir, server: &MariaDb) -> Donjon {
+    server.root_accounts(OLD).await;
+    server.account("nova", "%", OLD).await;
+    let at = folder.path().display().to_string();
+    let service = |name: &str, uses: &str| {
+        let waits = format!(
+            "touch {at}/{name}.restarting; for i in $(seq 600); do test -e {at}/{name}.go && exit; sleep 0.1; done"
+        );
+        format!(
+            "\u{20} {name}: {{driver: command, quorum_group: q, restart: [sh, -c, {waits:?}], started: [date, +%s%6N], proof: check, check: ['true'], uses: [{uses}]}}\n"
+        )
+    };
+    let mut donjon = Donjon::new();
+    existing::uses(&mut donjon, vault, folder);
+    donjon.describe(&format!(
+        "deployment: site1\ntargets:\n  mariadb: {{driver: mariadb, nodes: [{{name: db1, address: 127.0.0.1, port: {}, socket: {}}}]}}\nservices:\n{}{}",
+        server.port,
+        server.socket().display(),
+        service("api", "database_password"),
+        service("web", "nova_database_password"),
+    ));
+    donjon.up();
+    for name in ["database_password", "nova_database_password"] {
+        donjon.run_with_input(&["put", name], OLD.as_bytes()).ok();
+    }
+    donjon
 }

@@ -55,4 +55,34 @@ async fn whoever_does_not_answer_is_told_before_anything_changes() {
     }
     let wrong = donjon.run(&["rotate", "apply", "database_password", "--leave", "@gone"]).failed(2);
     assert!(wrong.contains("SERVICE@HOST"), "{wrong}");
+    let nobody = donjon.run(&["rotate", "apply", "database_password", "--leave", "fat@gone"]).failed(4);
+    assert!(nobody.contains("is `far@gone` meant?") && nobody.contains("nothing was changed"), "{nobody}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_restarted_is_told_before_anything_changes() {
+    let server = MariaDb::start().await;
+    server.account("root", "localhost", OLD).await;
+    let donjon = Donjon::new();
+    let service = |name: &str, restart: &str| {
+        format!(
+            "\u{20} {name}: {{driver: command, restart: [{restart}], started: [date, +%s%6N], check: ['true'], uses: [database_password]}}\n"
+        )
+    };
+    donjon.describe(&format!(
+        "deployment: site1\ntargets:\n  mariadb: {{driver: mariadb, nodes: [{{name: db1, address: 127.0.0.1, port: {}, socket: {}}}]}}\nservices:\n{}{}\u{20} box: {{driver: container, container: no-such-container, engine: podman, uses: [database_password]}}\n",
+        server.port,
+        server.socket().display(),
+        service("fine", "'true'"),
+        service("slip", "/no/such/restrat"),
+    ));
+    donjon.up();
+    donjon.run_with_input(&["put", "database_password"], OLD.as_bytes()).ok();
+    let refused = donjon.run(&["rotate", "apply", "database_password"]).failed(4);
+    for told in ["slip@local: ", "`/no/such/restrat` is not there", "box@local: ", "nothing was changed"] {
+        assert!(refused.contains(told), "{told}: {refused}");
+    }
+    assert!(!refused.contains("fine@local: "), "{refused}");
+    assert!(server.logs_in("root", OLD).await);
+    donjon.run(&["rotate", "status"]).ok();
 }

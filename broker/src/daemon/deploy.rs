@@ -28,7 +28,7 @@ pub async fn begin(daemon: &Arc<Daemon>, actor: Actor) -> Result<Value, Failure>
     };
     let process = Pid::from_raw(actor.pid).ok_or_else(|| unwatched(std::io::ErrorKind::NotFound.into()))?;
     let process = pidfd_open(process, PidfdFlags::empty()).map_err(|error| unwatched(error.into()))?;
-    let (run, mut announced) = Run::begin(daemon, actor).await?;
+    let (run, announced) = Run::begin(daemon, actor).await?;
     let described = json!({"epoch": run.epoch});
     let (alive, mut ended) = oneshot::channel::<()>();
     // A thread, which ends with the process that it waits for, or with this one.
@@ -81,7 +81,7 @@ impl Run {
             daemon.rotating.clone().try_read_owned().map_err(|_| waiting("a rotation is under way in this daemon"))?;
         let store = daemon.store()?;
         super::transfer::authority_stays(daemon).await?;
-        let announced = Deployer::announce(&*store, &daemon.layout, &daemon.id, actor.pid).await;
+        let announced = Deployer::announce(&*store, &daemon.layout, &daemon.id).await;
         let announced = announced.map_err(|error| translate::store("cannot tell other brokers of the run", &error))?;
         let looked = async {
             let journals = Held::unfinished(&*store, &daemon.layout)

@@ -149,6 +149,7 @@ pub(super) async fn each(
         let _ = tell.send(Event::text(text));
     }
     let overrides = overrides::asked(asked)?;
+    overrides::are_there(&asked.leave, &plan.rotations)?;
     let store = daemon.store()?;
     super::transfer::authority_is_here(daemon).await?;
     let _one = alone(daemon)?;
@@ -194,9 +195,9 @@ pub(super) async fn each(
             let own = daemon.id.to_string();
             // Whoever moves the authority, or begins something else, writes that first and then looks for journals: one of
             // the two sees the other.
-            let here = async {
+            let here = async |journal: Journal| {
                 super::transfer::authority_is_here(daemon).await?;
-                alone::others_rest(daemon).await
+                alone::others_rest(daemon, &journal).await
             };
             let held = begin::begin(&*store, &daemon.layout, &subject, &own, preflight, now(), here).await?;
             Ok((subject, held))
@@ -280,8 +281,16 @@ async fn unfinished(
             .hint("`donjon rotate status` shows those that are"));
     }
     let overrides = overrides::left(&asked.leave)?;
+    let journals: Vec<Held> = journals.into_iter().filter(named).collect();
+    if !asked.leave.is_empty() {
+        let names = journals.iter().flat_map(|held| held.journal.names()).map(|name| name.to_string()).collect();
+        // What has no plan any more is told for each.
+        if let Ok(planned) = plan::plan(&catalogue, &deployment, &RotateAsked { names, ..RotateAsked::default() }) {
+            overrides::are_there(&asked.leave, &planned.rotations)?;
+        }
+    }
     let (mut done, mut first) = (Vec::new(), None);
-    for held in journals.into_iter().filter(named) {
+    for held in journals {
         let names = held.journal.names();
         let id = held.journal.id.clone();
         let about = About { names: names.clone(), overrides: overrides.clone(), ..About::default() };
@@ -413,6 +422,10 @@ async fn drive(
     let work = async {
         if !begun {
             rotation.take_over(&daemon.id.to_string()).await?;
+            // Whoever goes back gives consumers what they had, whatever else restarts.
+            if !back {
+                alone::nobody_rotates(store, &daemon.layout, rotation.journal()).await?;
+            }
         }
         if back { rotation.abort().await.map(drop) } else { rotation.drive().await.map(drop) }
     };

@@ -82,8 +82,14 @@ pub async fn old_again(rotation: &Rotation<'_>, values: &Values) -> Result<Vec<S
 }
 
 /// Makes every account accept one value alone, and takes away the twin, or what it followed, that has the other.
-async fn only(rotation: &Rotation<'_>, values: &Values, keep: Side, point: &str) -> Result<(), Failure> {
-    for place in places(rotation, values) {
+async fn only(
+    rotation: &Rotation<'_>,
+    values: &Values,
+    keep: Side,
+    point: &str,
+    which: impl Fn(&Credential) -> bool,
+) -> Result<(), Failure> {
+    for place in places(rotation, values).into_iter().filter(|place| which(place.credential)) {
         if place.credential.twin.is_none() {
             place.declare_all(&place.credential.accounts, &[keep], point).await?;
             continue;
@@ -175,15 +181,20 @@ pub async fn both_again(rotation: &mut Rotation<'_>, values: &Values, found: Ref
 
 /// Makes one value the only one that is accepted, and sees by fresh logins that it is.
 pub async fn make_alone(rotation: &Rotation<'_>, values: &Values, keep: Side, point: &str) -> Result<(), Failure> {
-    only(rotation, values, keep, point).await?;
-    alone(rotation, values, keep).await
+    only(rotation, values, keep, point, |_| true).await?;
+    alone(rotation, values, keep, |_| true).await
 }
 
 /// One value is accepted everywhere and the other refused everywhere.
-async fn alone(rotation: &Rotation<'_>, values: &Values, valid: Side) -> Result<(), Failure> {
+async fn alone(
+    rotation: &Rotation<'_>,
+    values: &Values,
+    valid: Side,
+    which: impl Fn(&Credential) -> bool,
+) -> Result<(), Failure> {
     let gone = valid.other();
     let (kept, removed) =
-        try_join(logins(rotation, values, valid, |_| true), logins(rotation, values, gone, |_| true)).await?;
+        try_join(logins(rotation, values, valid, &which), logins(rotation, values, gone, &which)).await?;
     let names = rotation.subject.names();
     let failed = |cause: String| Err(Failure::new(Exit::Failed, format!("cannot rotate {names}")).cause(cause));
     match (kept.refused.as_slice(), removed.accepted.as_slice()) {
@@ -193,16 +204,21 @@ async fn alone(rotation: &Rotation<'_>, values: &Values, valid: Side) -> Result<
     }
 }
 
-/// As [`alone`]; where someone has set the other value again meanwhile, the one that is to stay is declared alone once more.
-/// Whether someone had.
-pub async fn alone_again(rotation: &Rotation<'_>, values: &Values, valid: Side) -> Result<bool, Failure> {
-    match alone(rotation, values, valid).await {
+/// As [`make_alone`] of some credentials, where someone has set the other value again meanwhile. Whether someone had.
+pub async fn alone_again(
+    rotation: &Rotation<'_>,
+    values: &Values,
+    valid: Side,
+    which: impl Fn(&Credential) -> bool,
+) -> Result<bool, Failure> {
+    match alone(rotation, values, valid, &which).await {
         Ok(()) => return Ok(false),
         Err(failure) if failure.code == Exit::Failed => {}
         Err(failure) => return Err(failure),
     }
     rotation.told("someone has set an old value again meanwhile: the new one alone is declared once more".to_owned());
-    make_alone(rotation, values, valid, "rotation.old-removed").await.map(|()| true)
+    only(rotation, values, valid, "rotation.old-removed", &which).await?;
+    alone(rotation, values, valid, &which).await.map(|()| true)
 }
 
 /// Ends every session that was opened with an old value, where targets can.

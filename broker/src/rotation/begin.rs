@@ -220,14 +220,14 @@ async fn look(
 
 /// Writes the journal and claims the secrets. A second rotation of any of them is told to wait. `here` looks, once the journal
 /// is there, whether this store is still the authority and no other broker is in the way.
-pub async fn begin(
+pub async fn begin<Here: Future<Output = Result<(), Failure>>>(
     store: &dyn Store,
     layout: &Layout,
     subject: &Subject,
     broker: &str,
     preflight: Preflight,
     now: i64,
-    here: impl Future<Output = Result<(), Failure>>,
+    here: impl FnOnce(Journal) -> Here,
 ) -> Result<Held, Failure> {
     let failed = |error: StoreError| translate::store(format!("cannot rotate {}", subject.names()), &error);
     let named = match subject.secrets.as_slice() {
@@ -239,6 +239,7 @@ pub async fn begin(
         Journal { compromised: subject.compromised, ..Journal::new(id, subject.path, preflight.secrets, broker, now) };
     let held = Held::create(store, layout, journal).await.map_err(failed)?;
     checkpoint::reached("rotation.journal-created");
+    let here = here(held.journal.clone());
     let (claimed, here) = join(claim::first(store, layout, &held, &preflight.labels), here).await;
     match claimed.map(|()| here) {
         Ok(Ok(())) => Ok(held),

@@ -105,6 +105,11 @@ pub async fn drives(store: &dyn Store, layout: &Layout, held: &Held, pace: Pace)
     }
 }
 
+/// Whether it is certain that a broker, as a journal names it, has ended.
+pub fn has_ended(broker: &str) -> bool {
+    broker.parse::<Broker>().map_or(true, |broker| broker.has_ended())
+}
+
 async fn moves(
     store: &dyn Store,
     layout: &Layout,

@@ -6,10 +6,11 @@
 
 use super::{
     heartbeat::{self, Broker, Pace},
-    journal::Held,
+    journal::{Held, Journal},
 };
 use crate::records::Layout;
-use donjon_drivers::store::{Document, Expected, RecordPath, Store, StoreError, Version, Which};
+use donjon_drivers::store::{Document, Expected, RecordPath, Store, StoreError, Which};
+use donjon_policies::transition::State;
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
@@ -19,7 +20,6 @@ use std::convert::Infallible;
 pub struct Deployer {
     path: RecordPath,
     broker: String,
-    version: Version,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -31,32 +31,22 @@ struct Record {
 }
 
 impl Deployer {
-    /// Tells others of one, by its process on this host.
-    pub async fn announce(
-        store: &dyn Store,
-        layout: &Layout,
-        broker: &Broker,
-        process: i32,
-    ) -> Result<Self, StoreError> {
-        let path = layout.private(&format!("{FOLDER}/{:016x}-{process}", broker.number()));
-        let mut own = Self { path, broker: broker.to_string(), version: Version(0) };
-        own.write(store, 0, Expected::Absent).await?;
+    /// Tells others of one.
+    pub async fn announce(store: &dyn Store, layout: &Layout, broker: &Broker) -> Result<Self, StoreError> {
+        let path = layout.private(&format!("{FOLDER}/{:016x}", rand::random::<u64>()));
+        let own = Self { path, broker: broker.to_string() };
+        own.write(store, 0).await?;
         Ok(own)
     }
 
     /// Says that it runs still, again and again.
-    pub async fn beat(&mut self, store: &dyn Store, pace: Pace) -> Infallible {
+    pub async fn beat(&self, store: &dyn Store, pace: Pace) -> Infallible {
         let mut beats = 0_u64;
         loop {
             tokio::time::sleep(pace.every).await;
             beats += 1;
-            let told = match self.write(store, beats, Expected::Newest(self.version)).await {
-                // It was silent for so long that somebody took it for ended.
-                Err(StoreError::Conflict { .. }) => self.write(store, beats, Expected::Absent).await,
-                told => told,
-            };
             // The next beat tries again.
-            if let Err(error) = told {
+            if let Err(error) = self.write(store, beats).await {
                 tracing::debug!(%error, "a deployer's heartbeat was not written");
             }
         }
@@ -69,12 +59,14 @@ impl Deployer {
         }
     }
 
-    async fn write(&mut self, store: &dyn Store, beats: u64, expected: Expected) -> Result<(), StoreError> {
+    /// Over whatever is there: a reply may have been lost, or somebody may have taken it for ended.
+    async fn write(&self, store: &dyn Store, beats: u64) -> Result<(), StoreError> {
         let record = Record { format: FORMAT, broker: self.broker.clone(), beats };
         let document = Document::plain(&record)
             .map_err(|_| StoreError::Damaged { path: self.path.clone(), what: "no JSON object" })?;
-        self.version = store.write(&self.path, &document, expected).await?;
-        Ok(())
+        let there = store.read(&self.path, Which::Latest).await?;
+        let expected = there.map_or(Expected::Absent, |there| Expected::Newest(there.version));
+        store.write(&self.path, &document, expected).await.map(drop)
     }
 }
 
@@ -110,19 +102,45 @@ async fn runs(store: &dyn Store, path: &RecordPath, own: &Broker, pace: Pace) ->
     Ok(None)
 }
 
-/// A rotation that another broker drives at this moment. One that merely waits for something is none.
+/// A rotation that another broker drives at this moment, beside this broker's `own`. One that merely waits for something is
+/// none.
 pub async fn rotation(
     store: &dyn Store,
     layout: &Layout,
-    own: &Broker,
+    own: &Journal,
     pace: Pace,
 ) -> Result<Option<Held>, StoreError> {
     let unfinished = Held::unfinished(store, layout).await?;
     // Whoever says that it waits has stopped, until somebody resumes it.
-    let moving = |held: &Held| held.journal.waiting.is_none() && held.journal.broker != own.to_string();
+    let moving = |held: &Held| held.journal.waiting.is_none() && held.journal.broker != own.broker;
     let others = unfinished.into_iter().filter(moving);
-    let asked = others.map(async |held| Ok(heartbeat::drives(store, layout, &held, pace).await?.then_some(held)));
+    let asked = others.map(async |held| Ok(is_in_the_way(store, layout, own, &held, pace).await?.then_some(held)));
     Ok(try_join_all(asked).await?.into_iter().flatten().next())
+}
+
+/// Of two that begin at once each sees the other's journal, where nothing moves yet: the one that began later stops at once,
+/// the earlier one waits for that.
+async fn is_in_the_way(
+    store: &dyn Store,
+    layout: &Layout,
+    own: &Journal,
+    other: &Held,
+    pace: Pace,
+) -> Result<bool, StoreError> {
+    let begins = other.journal.state == State::Planned && !heartbeat::has_ended(&other.journal.broker);
+    if begins && began(&other.journal) < began(own) {
+        return Ok(true);
+    }
+    if !heartbeat::drives(store, layout, other, pace).await? {
+        return Ok(false);
+    }
+    let now = Held::read_at(store, &layout.journal(&other.journal.id)).await?;
+    Ok(now.is_some_and(|now| !now.journal.state.ended()))
+}
+
+/// In which order they began; clocks that differ make it another one, which is the same for both.
+fn began(journal: &Journal) -> (i64, &str) {
+    (journal.history.first().map_or(0, |(_, at)| *at), &journal.id)
 }
 
 const FOLDER: &str = "deployers";
@@ -132,6 +150,7 @@ const FORMAT: u32 = 1;
 mod tests {
     use super::*;
     use donjon_drivers::store::memory::Memory;
+    use donjon_policies::transition::Path;
     use std::time::Duration;
 
     const QUICK: Pace = Pace { every: Duration::from_millis(40), patience: Duration::from_secs(1) };
@@ -142,13 +161,21 @@ mod tests {
         let (own, other) = (Broker::own(), Broker::own());
         let seen = async || deployer(&store, &layout, &own, QUICK).await.unwrap();
         assert_eq!(seen().await, None);
-        let mut runs = Deployer::announce(&store, &layout, &other, 7).await.unwrap();
+        let runs = Deployer::announce(&store, &layout, &other).await.unwrap();
         let watched = tokio::select! {
             never = runs.beat(&store, QUICK) => match never {},
             watched = seen() => watched,
         };
         assert_eq!(watched.as_ref(), Some(&other));
         assert_eq!(deployer(&store, &layout, &other, QUICK).await.unwrap(), None, "its own broker knows it better");
+
+        // A beat that was written and whose reply was lost stops no later one.
+        runs.write(&store, 99).await.unwrap();
+        let watched = tokio::select! {
+            never = runs.beat(&store, QUICK) => match never {},
+            watched = seen() => watched,
+        };
+        assert_eq!(watched.as_ref(), Some(&other));
 
         // Silent for too long, it is taken for ended; and it is seen again once it beats again.
         assert_eq!(seen().await, None);
@@ -165,5 +192,34 @@ mod tests {
             runs.ended(&store).await;
         };
         assert_eq!(tokio::join!(seen(), ends).0, None, "it ended while it was watched");
+    }
+
+    #[tokio::test]
+    async fn of_two_rotations_that_begin_at_once_the_later_one_stops() {
+        let (store, layout) = (Memory::default(), Layout::new("d".parse().unwrap()).unwrap());
+        let (own, other) = (Broker::own().to_string(), Broker::own().to_string());
+        let begun = async |id: &str, broker: &str, at| {
+            let journal = Journal::new(id.to_owned(), Path::Overlap, Vec::new(), broker, at);
+            Held::create(&store, &layout, journal).await.unwrap()
+        };
+        let earlier = begun("x.1", &own, 1).await;
+        let mut later = begun("x.2", &other, 2).await;
+        let in_the_way = async |own: &Journal| {
+            let found = rotation(&store, &layout, own, QUICK).await.unwrap();
+            found.map(|held| held.journal.id)
+        };
+        assert_eq!(in_the_way(&later.journal).await.as_deref(), Some("x.1"), "at once, though nothing moves");
+        assert_eq!(in_the_way(&earlier.journal).await, None, "one that stalls there looks again before it goes on");
+
+        let mut moves = async |state| {
+            tokio::time::sleep(QUICK.every).await;
+            later.journal.state = state;
+            later.save(&store, &layout).await.unwrap();
+        };
+        // It had looked before the earlier one was there.
+        let (found, ()) = tokio::join!(in_the_way(&earlier.journal), moves(State::Staged));
+        assert_eq!(found.as_deref(), Some("x.2"));
+        let (found, ()) = tokio::join!(in_the_way(&earlier.journal), moves(State::Aborted));
+        assert_eq!(found, None, "it has stopped");
     }
 }

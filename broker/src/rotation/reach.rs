@@ -1,12 +1,9 @@
-//! Whether the consumers' hosts answer, and the proxies before them: asked before anything changes, since afterwards whoever
-//! cannot be restarted keeps a rotation where it is, and the outage open where there is one.
+//! Whether the consumers' hosts answer, have what is to be restarted, and the proxies before them answer: asked before anything
+//! changes, since afterwards whoever cannot be restarted keeps a rotation where it is, and the outage open where there is one.
 
-use super::{
-    Instance, Subject,
-    step::roll::{away, unreachable},
-};
+use super::{Instance, Subject, step::roll::away};
 use crate::failure::{Exit, Failure};
-use donjon_drivers::service::ServiceError;
+use donjon_drivers::{host::HostError, service::ServiceError};
 use futures_util::future::join_all;
 use std::{collections::BTreeSet, iter};
 
@@ -18,24 +15,29 @@ pub async fn consumers(subject: &Subject, leave: &BTreeSet<String>) -> Result<()
         let answers = join_all(some.iter().map(|instance| one(instance))).await;
         silent.extend(some.iter().zip(answers).filter_map(|(instance, answer)| Some((instance, answer.err()?))));
     }
-    let Some((first, why)) = silent.first() else { return Ok(()) };
-    let mut failure = Failure::new(why.code, format!("cannot restart every consumer of {}", subject.names()));
+    let Some((_, first)) = silent.first() else { return Ok(()) };
+    let away = silent.iter().any(|(_, why)| why.code == Exit::Unavailable);
+    let code = if away { Exit::Unavailable } else { first.code };
+    let mut failure = Failure::new(code, format!("cannot restart every consumer of {}", subject.names()));
     let told = |why: &Failure| iter::once(&why.message).chain(&why.causes).cloned().collect::<Vec<_>>().join(": ");
     failure.causes = silent.iter().map(|(instance, why)| format!("{}: {}", instance.place(), told(why))).collect();
+    let without: Vec<_> = silent.iter().map(|(instance, _)| format!("--leave {}", instance.place())).collect();
     Err(failure.state("nothing was changed").hint(format!(
-        "mend that first; or go on without it, and it is cut off once the old value goes: --leave {}",
-        first.place()
+        "mend that first; or go on without, and what is left is cut off once the old value goes: {}",
+        without.join(" ")
     )))
 }
 
 async fn one(instance: &Instance) -> Result<(), Failure> {
-    match instance.driver.started().await {
-        Err(error @ ServiceError::Host { .. }) => {
-            let code = if unreachable(&error) { Exit::Unavailable } else { Exit::Failed };
-            return Err(Failure::new(code, "it cannot be asked when it started").because(&error));
-        }
-        // What has not started yet has no start to tell; its restart shows whether it can.
-        Ok(_) | Err(ServiceError::Failed { .. }) => {}
+    if let Err(error) = instance.driver.found().await {
+        let (code, what) = match &error {
+            ServiceError::Host { source: HostError::NotRunnable { .. }, .. } | ServiceError::Failed { .. } => {
+                (Exit::NotThere, "there is nothing that could be restarted")
+            }
+            // Nothing was asked of it that takes long, so who hangs here is away.
+            ServiceError::Host { .. } => (Exit::Unavailable, "it cannot be asked"),
+        };
+        return Err(Failure::new(code, what).because(&error));
     }
     away::standing(instance, None).await.map(drop)
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Service, ServiceError,
-    place::{CHECK, Place, RESTART_TIMEOUT},
+    place::{ASKING, CHECK, Place, RESTART_TIMEOUT},
 };
 use crate::{
     options::{Description, Kind, Need},
@@ -66,6 +66,17 @@ impl Service for Own {
         match self.started().await? {
             Some(_) => Ok(()),
             None => Err(self.place.failed("restart", "it does not run".to_owned())),
+        }
+    }
+
+    async fn found(&self) -> Result<(), ServiceError> {
+        let Some(program) = self.options.restart.first() else { return Ok(()) };
+        const ACT: &str = "say whether there is such a program";
+        // Found by the shell as the host would find it, and not begun.
+        let words = ["sh", "-c", "command -v -- \"$1\" >/dev/null", "sh", program];
+        match self.place.run(ACT, &words, ASKING).await {
+            Err(ServiceError::Failed { .. }) => Err(self.place.failed(ACT, format!("`{program}` is not there"))),
+            asked => asked.map(drop),
         }
     }
 

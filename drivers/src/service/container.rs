@@ -96,6 +96,11 @@ impl Service for Container {
         }
     }
 
+    async fn found(&self) -> Result<(), ServiceError> {
+        let words = self.words(&["inspect", "--type", "container", "--format", "{{.Id}}", &self.options.container]);
+        self.place.ask("say whether there is such a container", &words).await.map(drop)
+    }
+
     async fn started(&self) -> Result<Option<i64>, ServiceError> {
         const ACT: &str = "say when it started";
         let words =

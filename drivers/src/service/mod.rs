@@ -18,6 +18,9 @@ pub trait Service: Send + Sync {
     /// Restarts it and returns once the service manager says that it runs.
     async fn restart(&self) -> Result<(), ServiceError>;
 
+    /// Whether its host answers and has it. It need not run.
+    async fn found(&self) -> Result<(), ServiceError>;
+
     /// When the service manager started it, in microseconds since 1970 by the host's clock; `None` where it does not run.
     async fn started(&self) -> Result<Option<i64>, ServiceError>;
 

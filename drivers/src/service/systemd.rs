@@ -57,6 +57,15 @@ impl Service for Systemd {
         }
     }
 
+    async fn found(&self) -> Result<(), ServiceError> {
+        const ACT: &str = "say whether there is such a unit";
+        let shown = self.place.ask(ACT, &["systemctl", "show", "--property=LoadState", &self.options.unit]).await?;
+        match shown.as_str() {
+            "LoadState=loaded" => Ok(()),
+            other => Err(self.place.failed(ACT, format!("{}: {other}", self.options.unit))),
+        }
+    }
+
     async fn started(&self) -> Result<Option<i64>, ServiceError> {
         const ACT: &str = "say when it started";
         let words = [

@@ -4,11 +4,14 @@
 use crate::{
     daemon::{Daemon, translate},
     failure::{Exit, Failure},
+    records::Layout,
     rotation::{
         heartbeat::{Broker, Pace},
+        journal::Journal,
         others,
     },
 };
+use donjon_drivers::store::Store;
 
 /// One rotation at a time in one broker, and none while a deployer sets passwords of its own.
 pub(in crate::daemon) fn alone(daemon: &Daemon) -> Result<tokio::sync::RwLockWriteGuard<'_, ()>, Failure> {
@@ -50,7 +53,7 @@ fn under(broker: &Broker) -> String {
 
 /// Refuses a rotation beside what another broker of the same store does: a deployer that sets passwords itself, or a rotation,
 /// for of a group of services no two may restart at once.
-pub(super) async fn others_rest(daemon: &Daemon) -> Result<(), Failure> {
+pub(super) async fn others_rest(daemon: &Daemon, own: &Journal) -> Result<(), Failure> {
     let store = daemon.store()?;
     if let Some(broker) = deployer_elsewhere(daemon).await? {
         return Err(Failure::new(Exit::Waiting, "a deployer run is under way")
@@ -59,7 +62,12 @@ pub(super) async fn others_rest(daemon: &Daemon) -> Result<(), Failure> {
             .state("nothing was changed by this command")
             .hint("try again when it has ended, which `donjon status` tells there"));
     }
-    let driven = others::rotation(&*store, &daemon.layout, &daemon.id, Pace::USUAL).await;
+    nobody_rotates(&*store, &daemon.layout, own).await
+}
+
+/// Refuses a rotation beside one that another broker drives.
+pub(super) async fn nobody_rotates(store: &dyn Store, layout: &Layout, own: &Journal) -> Result<(), Failure> {
+    let driven = others::rotation(store, layout, own, Pace::USUAL).await;
     let driven = driven.map_err(|error| translate::store("cannot see what other brokers rotate", &error))?;
     let Some(held) = driven else { return Ok(()) };
     Err(Failure::new(Exit::Conflict, format!("another broker rotates {} at this moment", held.journal.named()))

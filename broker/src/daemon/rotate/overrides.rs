@@ -3,9 +3,10 @@
 use crate::{
     audit::Override,
     failure::{Exit, Failure},
+    rotation::plan::PlannedRotation,
     socket::message::RotateAsked,
 };
-use donjon_policies::{catalogue::Account, restart::Instance};
+use donjon_policies::{catalogue::Account, nearest::nearest, restart::Instance};
 use std::collections::BTreeSet;
 
 /// Of a rotation that is to begin.
@@ -37,6 +38,21 @@ pub(super) fn left(leave: &BTreeSet<String>) -> Result<Vec<Override>, Failure> {
     let no =
         |place: &String| no(&format!("`{place}` is no consumer and no site"), "SERVICE@HOST, or the name of a site");
     leave.iter().map(|place| instance(place).ok_or_else(|| no(place))).collect()
+}
+
+/// Refuses names of which a rotation has none: nobody would be left, and who is away would stop it all the same.
+pub(super) fn are_there(leave: &BTreeSet<String>, rotations: &[PlannedRotation]) -> Result<(), Failure> {
+    let instances = rotations.iter().flat_map(|rotation| &rotation.restarts).flat_map(|step| &step.instances);
+    let sites = rotations.iter().flat_map(|rotation| &rotation.sites).map(ToString::to_string);
+    let known: BTreeSet<String> =
+        instances.map(|Instance { service, host }| format!("{service}@{host}")).chain(sites).collect();
+    let Some(strange) = leave.iter().find(|place| !known.contains(*place)) else { return Ok(()) };
+    let failure = Failure::new(Exit::NotThere, format!("`{strange}` is no consumer and no site of what is rotated"))
+        .state("nothing was changed");
+    Err(match nearest(strange, known.iter().map(String::as_str)) {
+        Some(other) => failure.hint(format!("is `{other}` meant?")),
+        None => failure.hint("`donjon rotate plan` shows them"),
+    })
 }
 
 fn no(what: &str, shape: &str) -> Failure {

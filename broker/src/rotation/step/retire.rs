@@ -137,7 +137,7 @@ async fn still_alone(rotation: &Rotation<'_>) -> Result<(), Failure> {
         return Ok(());
     }
     let values = values(rotation).await?;
-    accept::alone_again(rotation, &values, Side::New).await.map(drop)
+    accept::alone_again(rotation, &values, Side::New, |_| true).await.map(drop)
 }
 
 /// Until when the previous value is kept, in seconds since 1970.

@@ -105,7 +105,8 @@ pub async fn roll(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
 async fn as_declared(rotation: &mut Rotation<'_>, values: &Values) -> Result<(), Failure> {
     match rotation.journal().path {
         Path::Overlap => accept::still_both(rotation, values).await,
-        Path::Compromised => switch::still_removed(rotation, values).await,
+        // Keystone may answer again only once it has restarted, and counts refused logins: it is looked at in the end.
+        Path::Compromised => switch::still_removed(rotation, values, |credential| tells(rotation, credential)).await,
         // What is set over the one value that there can be fails consumers, and they all go back.
         Path::Cutover | Path::Keyring | Path::Together => Ok(()),
     }
@@ -318,6 +319,10 @@ pub async fn marks(rotation: &Rotation<'_>, both: &Values) -> Result<Marks, Fail
         }
     }
     Ok(marks)
+}
+
+fn tells(rotation: &Rotation<'_>, credential: &Credential) -> bool {
+    rotation.subject.targets[&credential.target].target.capabilities().sessions != Sessions::Untold
 }
 
 fn known<'a>(rotation: &'a Rotation<'_>, instance: &Instance) -> Option<&'a Restarted> {

@@ -26,7 +26,7 @@ pub async fn settle(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
     sites::answered(rotation).await?;
     let compromised = rotation.journal().compromised;
     if rotation.journal().path == Path::Compromised {
-        switch::still_removed(rotation, &values).await?;
+        switch::still_removed(rotation, &values, |_| true).await?;
     } else {
         accept::make_alone(rotation, &values, Side::New, "rotation.old-removed").await?;
     }

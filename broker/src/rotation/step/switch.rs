@@ -55,8 +55,12 @@ pub async fn remove_first(rotation: &mut Rotation<'_>) -> Result<Event, Failure>
 
 /// While consumers restart, which may take days where one fails: is what others know still refused? A deployer's own run sets
 /// what its files have. Where it did, the old values go again, and the sessions with them.
-pub async fn still_removed(rotation: &Rotation<'_>, values: &Values) -> Result<(), Failure> {
-    if accept::alone_again(rotation, values, Side::New).await? {
+pub async fn still_removed(
+    rotation: &Rotation<'_>,
+    values: &Values,
+    which: impl Fn(&Credential) -> bool,
+) -> Result<(), Failure> {
+    if accept::alone_again(rotation, values, Side::New, which).await? {
         let marks = super::roll::marks(rotation, values).await?;
         accept::end_sessions(rotation, values, &marks).await?;
     }

@@ -84,6 +84,10 @@ impl World {
 
 #[async_trait]
 impl Service for Seen {
+    async fn found(&self) -> Result<(), ServiceError> {
+        Ok(())
+    }
+
     async fn restart(&self) -> Result<(), ServiceError> {
         let reachable = self.world.inner.lock().unwrap().reachable;
         if self.faulty && reachable.is_some_and(|most| self.world.restarts() >= most) {

@@ -367,7 +367,7 @@ impl Seen {
         let preflight = begin::preflight(self, &layout(), &subject, &BTreeSet::new()).await?;
         preflight.provable(&subject, &[])?;
         let now = self.world.time();
-        let held = begin::begin(self, &layout(), &subject, "a", preflight, now, async { Ok(()) }).await?;
+        let held = begin::begin(self, &layout(), &subject, "a", preflight, now, async |_| Ok(())).await?;
         self.drive(&subject, held, false).await
     }
 
