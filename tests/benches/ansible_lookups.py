@@ -12,7 +12,6 @@ import os
 import pathlib
 import secrets
 import shutil
-import socket
 import statistics
 import string
 import subprocess
@@ -20,8 +19,12 @@ import sys
 import tempfile
 import time
 
+import processes
+from processes import run
+
 DONJON, VENV = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 HOSTS, TASKS, SECRETS, ROUNDS = [int(given) for given in (sys.argv[3:] + [100, 50, 5, 3][len(sys.argv[3:]):])]
+BAO = f"{VENV}/bin/bao"
 COLLECTIONS = pathlib.Path(__file__).resolve().parent.parent.parent / "drivers" / "ansible"
 NAMES = [f"bench_{number}" for number in range(SECRETS)]
 DEPLOYED = "constants, run --deploy"
@@ -31,10 +34,9 @@ VALUES = {name: "".join(secrets.choice(string.ascii_letters + string.digits) for
 
 
 def environment(**more):
-    base = {k: v for k, v in os.environ.items() if not k.startswith(("VAULT_", "BAO_", "DONJON_", "ANSIBLE_"))}
     own = {
         "DONJON_HOME": str(WORK / "home"),
-        "DONJON_VAULT_BIN": f"{VENV}/bin/bao",
+        "DONJON_VAULT_BIN": BAO,
         "PATH": f"{VENV}/bin:{os.path.dirname(DONJON)}:/usr/sbin:/usr/bin:/sbin:/bin",
         "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
         "ANSIBLE_LOCALHOST_WARNING": "False",
@@ -42,14 +44,7 @@ def environment(**more):
         "ANSIBLE_HOME": str(WORK / "ansible"),
         "LC_ALL": "C.UTF-8",
     }
-    return base | own | more
-
-
-def run(words, env, stdin=b""):
-    done = subprocess.run(words, env=env, input=stdin, capture_output=True, check=False)
-    if done.returncode != 0:
-        sys.exit(f"{words[:4]} ended with {done.returncode}: {(done.stdout + done.stderr).decode()[-2000:]}")
-    return done.stdout
+    return processes.environment(**own | more)
 
 
 def play(name, expression):
@@ -62,34 +57,16 @@ def play(name, expression):
     return str(path)
 
 
-def openbao():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    env = environment(BAO_ADDR=address, BAO_TOKEN="root")
-    words = [f"{VENV}/bin/bao", "server", "-dev", "-dev-root-token-id=root", f"-dev-listen-address=127.0.0.1:{port}", "-dev-no-store-token"]
-    server = subprocess.Popen(words, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for _ in range(200):
-        if subprocess.run([f"{VENV}/bin/bao", "status"], env=env, capture_output=True, check=False).returncode == 0:
-            break
-        time.sleep(0.05)
-    else:
-        server.kill()
-        sys.exit("bao server -dev did not start")
-    return server, address, env
-
-
 def main():
     (WORK / "home").mkdir(mode=0o700)
     inventory = WORK / "inventory"
     inventory.write_text("".join(f"h{number} ansible_connection=local\n" for number in range(HOSTS)), encoding="utf-8")
-    server, address, bao = openbao()
+    server, address, bao = processes.openbao(BAO)
     try:
         run([DONJON, "up"], environment())
         for name, value in VALUES.items():
             run([DONJON, "put", name], environment(), value.encode())
-            run([f"{VENV}/bin/bao", "kv", "put", "-mount=secret", name, "password=-"], bao, value.encode())
+            run([BAO, "kv", "put", "-mount=secret", name, "password=-"], bao, value.encode())
         peers = environment(ANSIBLE_HASHI_VAULT_ADDR=address, ANSIBLE_HASHI_VAULT_AUTH_METHOD="token", ANSIBLE_HASHI_VAULT_TOKEN="root")
         ansible = ["ansible-playbook", "-i", str(inventory)]
         hashi = "lookup('community.hashi_vault.vault_kv2_get', '{}', engine_mount_point='secret').secret.password"

@@ -17,6 +17,9 @@ import sys
 import tempfile
 import time
 
+import processes
+from processes import openbao, port, run
+
 DONJON, VENV = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 LOOKUPS = os.path.abspath(sys.argv[3]) if len(sys.argv) > 3 else None
 WORK = tempfile.mkdtemp(prefix="donjon-bench.")
@@ -27,15 +30,8 @@ OLD = "the-old-root-password"
 
 
 def environment(home, **more):
-    base = {k: v for k, v in os.environ.items() if not k.startswith(("VAULT_", "BAO_", "DONJON_"))}
-    return base | {"DONJON_HOME": home, "DONJON_VAULT_BIN": f"{VENV}/bin/bao", "PATH": f"{VENV}/bin:/usr/sbin:/usr/bin:/sbin:/bin"} | more
-
-
-def run(words, env, stdin=b"", check=True):
-    done = subprocess.run(words, env=env, input=stdin, capture_output=True, check=False)
-    if check and done.returncode != 0:
-        sys.exit(f"{words[:3]} ended with {done.returncode}: {done.stderr.decode()[-2000:]}")
-    return done.stdout
+    own = {"DONJON_HOME": home, "DONJON_VAULT_BIN": f"{VENV}/bin/bao", "PATH": f"{VENV}/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+    return processes.environment(**own | more)
 
 
 def timed(work):
@@ -61,12 +57,6 @@ def show(name, own, peer_name=None, peer=None, unit="ms", scale=1000, goal=None,
 def home():
     folder = tempfile.mkdtemp(dir=WORK, prefix="h")
     return folder
-
-
-def port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def status(env):
@@ -102,16 +92,8 @@ class DevVault:
     """A `bao server -dev` for the peers that talk to a Vault of their own."""
 
     def __init__(self):
-        self.port = port()
-        self.env = environment(home(), BAO_ADDR=f"http://127.0.0.1:{self.port}", BAO_TOKEN="root", VAULT_TOKEN="root")
-        words = [f"{VENV}/bin/bao", "server", "-dev", "-dev-root-token-id=root", f"-dev-listen-address=127.0.0.1:{self.port}", "-dev-no-store-token"]
-        self.process = subprocess.Popen(words, env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process, self.address, self.env = openbao(f"{VENV}/bin/bao", VAULT_TOKEN="root")
         CHILDREN.append(self.process)
-        for _ in range(200):
-            if subprocess.run([f"{VENV}/bin/bao", "status"], env=self.env, capture_output=True, check=False).returncode == 0:
-                return
-            time.sleep(0.05)
-        sys.exit("bao server -dev did not start")
 
 
 def generation(peer):
@@ -130,7 +112,7 @@ def generation(peer):
 
         def peers():
             run([f"{VENV}/bin/kolla-genpwd", "-p", passwords], peer.env)
-            run([f"{VENV}/bin/kolla-writepwd", "-p", passwords, "-v", f"http://127.0.0.1:{peer.port}", "-t", "root", "-kv", "secret"], peer.env)
+            run([f"{VENV}/bin/kolla-writepwd", "-p", passwords, "-v", peer.address, "-t", "root", "-kv", "secret"], peer.env)
 
         kolla.append(timed(peers))
     show("generate all kolla secrets, at once after up", own, "kolla-genpwd + kolla-writepwd", kolla, share=1 / 3)

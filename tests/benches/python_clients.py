@@ -21,6 +21,9 @@ import sys
 import tempfile
 import time
 
+import processes
+from processes import port, run
+
 DONJON, VENV = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 LOOKUPS, PROCESSES = [int(given) for given in (sys.argv[3:] + [2000, 16][len(sys.argv[3:]):])]
 ROUNDS, SECONDS = 5, 4
@@ -31,21 +34,7 @@ BAO = f"{VENV}/bin/bao"
 
 
 def environment(**more):
-    base = {k: v for k, v in os.environ.items() if not k.startswith(("VAULT_", "BAO_", "DONJON_"))}
-    return base | {"DONJON_HOME": str(WORK / "home"), "DONJON_VAULT_BIN": BAO} | more
-
-
-def run(words, env=None, stdin=b""):
-    done = subprocess.run(words, env=env, input=stdin, capture_output=True, check=False)
-    if done.returncode != 0:
-        sys.exit(f"{words[:4]} ended with {done.returncode}: {(done.stdout + done.stderr).decode()[-2000:]}")
-    return done.stdout
-
-
-def port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return processes.environment(DONJON_HOME=str(WORK / "home"), DONJON_VAULT_BIN=BAO, **more)
 
 
 class OpenBao:

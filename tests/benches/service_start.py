@@ -10,15 +10,18 @@ import json
 import os
 import pathlib
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
+import processes
+from processes import run
+
 DONJON, VENV = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 OPTIONS, ROUNDS = [int(given) for given in (sys.argv[3:] + [20, 15][len(sys.argv[3:]):])]
+BAO = f"{VENV}/bin/bao"
 PACKAGE = pathlib.Path(__file__).resolve().parent.parent.parent / "drivers" / "python"
 WORK = pathlib.Path(tempfile.mkdtemp(prefix="donjon-bench."))
 NAMES = [f"bench_{number}" for number in range(OPTIONS)]
@@ -34,17 +37,8 @@ assert all(conf.secrets[name] == {VALUE!r} for name in {NAMES!r})
 """
 
 
-def environment(**more):
-    base = {k: v for k, v in os.environ.items() if not k.startswith(("VAULT_", "BAO_", "DONJON_"))}
-    own = {"DONJON_HOME": str(WORK / "home"), "DONJON_VAULT_BIN": f"{VENV}/bin/bao", "PYTHONPATH": str(WORK / "package")}
-    return base | own | more
-
-
-def run(words, env, stdin=b""):
-    done = subprocess.run(words, env=env, input=stdin, capture_output=True, check=False)
-    if done.returncode != 0:
-        sys.exit(f"{words[:4]} ended with {done.returncode}: {(done.stdout + done.stderr).decode()[-2000:]}")
-    return done.stdout.decode()
+def environment():
+    return processes.environment(DONJON_HOME=str(WORK / "home"), DONJON_VAULT_BIN=BAO, PYTHONPATH=str(WORK / "package"))
 
 
 def write(name, text):
@@ -64,33 +58,16 @@ def castellan(name, url, mount, folder, role_id, secret_id):
     return write(f"{name}.conf", f"[DEFAULT]\nconfig_source = s\n[s]\ndriver = castellan\nconfig_file = {own}\nmapping_file = {mapping}\n")
 
 
-def openbao():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    env = environment(BAO_ADDR=address, BAO_TOKEN="root")
-    words = [f"{VENV}/bin/bao", "server", "-dev", "-dev-root-token-id=root", f"-dev-listen-address=127.0.0.1:{port}", "-dev-no-store-token"]
-    server = subprocess.Popen(words, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for _ in range(200):
-        if subprocess.run([f"{VENV}/bin/bao", "status"], env=env, capture_output=True, check=False).returncode == 0:
-            return server, address, env
-        time.sleep(0.05)
-    server.kill()
-    sys.exit("bao server -dev did not start")
-
-
 def peers(address, env):
     """The same records in OpenBao, and a role that reads them: its configuration for castellan."""
-    bao = f"{VENV}/bin/bao"
     record = {"type": "passphrase", "value": VALUE.encode().hex(), "algorithm": None, "bit_length": None, "name": "x", "created": 1}
     for name in NAMES:
-        run([bao, "kv", "put", "-mount=secret", name, "-"], env, json.dumps(record).encode())
-    run([bao, "policy", "write", "bench", "-"], env, b'path "secret/data/*" { capabilities = ["read"] }')
-    run([bao, "auth", "enable", "approle"], env)
-    run([bao, "write", "auth/approle/role/bench", "token_policies=bench"], env)
-    role_id = run([bao, "read", "-field=role_id", "auth/approle/role/bench/role-id"], env)
-    secret_id = run([bao, "write", "-f", "-field=secret_id", "auth/approle/role/bench/secret-id"], env)
+        run([BAO, "kv", "put", "-mount=secret", name, "-"], env, json.dumps(record).encode())
+    run([BAO, "policy", "write", "bench", "-"], env, b'path "secret/data/*" { capabilities = ["read"] }')
+    run([BAO, "auth", "enable", "approle"], env)
+    run([BAO, "write", "auth/approle/role/bench", "token_policies=bench"], env)
+    role_id = run([BAO, "read", "-field=role_id", "auth/approle/role/bench/role-id"], env).decode()
+    secret_id = run([BAO, "write", "-f", "-field=secret_id", "auth/approle/role/bench/secret-id"], env).decode()
     return castellan("openbao", address, "secret", "", role_id, secret_id)
 
 
@@ -101,7 +78,7 @@ def main():
     write("home/donjon.yaml", f"deployment: d\nlookup_socket: {WORK}/lookup.sock\nroles: {{s: {{reads: [{reads}], users: [{os.geteuid()}]}}}}\n")
     pip = [f"{VENV}/bin/python", "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target", str(WORK / "package")]
     run(pip + [shutil.copytree(PACKAGE, WORK / "source")], environment())
-    server, address, bao = openbao()
+    server, address, bao = processes.openbao(BAO)
     reader = None
     try:
         run([DONJON, "up"], environment())
