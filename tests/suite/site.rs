@@ -304,7 +304,11 @@ fn a_rotation_waits_for_a_site_that_has_the_old_value() {
     let waits = place.donjon.run(&apply).failed(13);
     assert!(waits.contains("edge1"), "{waits}");
     assert!(place.donjon.run(&["rotate", "status"]).out.contains("edge1"));
-    place.donjon.run(&["rotate", "resume"]).failed(13);
+    let needed = "donjon export bundle --site edge1 --role cache -o FILE";
+    let doctor = place.donjon.run(&["doctor", "memcache_secret_key"]);
+    assert!(doctor.out.contains(&format!("next: {needed}")) && !doctor.out.contains("someone"), "{doctor:#?}");
+    let again = place.donjon.run(&["rotate", "resume"]).failed(13);
+    assert!(again.contains(needed) && again.contains("--leave edge1"), "{again}");
     let imported = answer("two.donjon").failed(13);
     assert!(imported.contains("of 1 recipients of epoch 2, 1 have imported and 0 have drained it"), "{imported}");
     place.donjon.run(&["rotate", "resume"]).ok();

@@ -1,5 +1,6 @@
 //! What an examination found, without a value: who accepts what, and what the journal says.
 
+use crate::transfer::standing::Behind;
 use donjon_drivers::{store::Version, target::Account};
 use donjon_policies::{
     name::{SecretName, TargetName},
@@ -52,8 +53,11 @@ pub struct Standing {
     pub driven: bool,
     /// The secret's labels name it.
     pub holds: bool,
-    /// The value that is served is the new one already.
-    pub published: bool,
+    /// Which of the stored values is the new one, where it is there.
+    pub new: Option<Label>,
+    /// The sites that it waits for, as of now.
+    #[serde(serialize_with = "sites")]
+    pub behind: Vec<Behind>,
     /// Consumers that were restarted and are not proven, as `service@host`.
     pub unproven: Vec<String>,
 }
@@ -125,6 +129,18 @@ impl Chart {
     }
 }
 
+impl Standing {
+    /// The value that is served is the new one already.
+    pub fn published(&self) -> bool {
+        self.new == Some(Label::Current)
+    }
+
+    /// Which of the stored values is the old one.
+    pub fn old(&self) -> Label {
+        if self.published() { Label::Previous } else { Label::Current }
+    }
+}
+
 impl Try {
     /// `root@localhost on db1 (10.0.0.12:3306)`.
     pub fn named(&self) -> String {
@@ -144,6 +160,10 @@ impl fmt::Display for Label {
 
 fn named<S: Serializer>(accounts: &[(TargetName, Vec<Account>)], to: S) -> Result<S::Ok, S::Error> {
     to.collect_seq(accounts.iter().flat_map(|(_, accounts)| accounts).map(ToString::to_string))
+}
+
+fn sites<S: Serializer>(behind: &[Behind], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(behind.iter().map(ToString::to_string))
 }
 
 fn shown<S: Serializer>(account: &Account, to: S) -> Result<S::Ok, S::Error> {

@@ -13,14 +13,15 @@ use crate::{
     },
     rotation::{
         Journal, Subject,
-        journal::Credential,
+        journal::{Credential, Item},
         open,
         plan::{self, PlannedCredential, PlannedRotation},
-        state_transfer,
+        sites, state_transfer,
         subject::Way,
         values::{self, Side},
     },
     socket::message::RotateAsked,
+    transfer::standing::Behind,
 };
 use donjon_drivers::{
     material::Material,
@@ -69,6 +70,8 @@ struct Values {
     current: Record,
     pending: Option<Record>,
     previous: Option<Record>,
+    /// Which of them a rotation that has not ended has made.
+    new: Option<Label>,
 }
 
 impl<'a> Looker<'a> {
@@ -91,9 +94,11 @@ impl<'a> Looker<'a> {
         let values = self.values(secret, journal).await.map_err(failed)?;
         let Some(values) = values else { return Ok(Examined::Left("nothing is stored of it".to_owned())) };
         let holder = labels::read(self.store, self.layout, secret).await.map_err(failed)?.labels.rotation;
+        let behind = self.behind(journal, planned.as_ref().ok()).await;
+        let behind = behind.map_err(|error| translate::store("cannot read what sites have answered", &error))?;
         let mut chart = Chart {
             secret: secret.clone(),
-            rotation: journal.map(|journal| self.standing(journal, secret, holder.as_deref(), &values)),
+            rotation: journal.map(|journal| self.standing(journal, holder.as_deref(), &values, behind)),
             values: values.stored(),
             logins: Vec::new(),
             troubles: Vec::new(),
@@ -138,6 +143,8 @@ impl<'a> Looker<'a> {
         let Some(current) = secrets::read(store, layout, secret, Which::Latest).await? else { return Ok(None) };
         let item = journal.and_then(|journal| journal.secrets.iter().find(|item| item.secret == *secret));
         let before = match item {
+            // Published again by a rotation that goes back, the old one is the current one, and this the one before.
+            Some(item) if self.is_back(item, &current).await? => item.new,
             Some(item) => Some(item.old),
             None => {
                 let labels = labels::read(store, layout, secret).await?.labels;
@@ -150,7 +157,6 @@ impl<'a> Looker<'a> {
             Some(version) => secrets::read(store, layout, secret, Which::Number(version)).await?,
             None => None,
         };
-        // Published again by a rotation that goes back, it is the current one.
         let previous = previous.filter(|record| !record.record.value.matches(&current.record.value));
         let pending = match journal {
             Some(journal) => {
@@ -160,11 +166,40 @@ impl<'a> Looker<'a> {
             None => None,
         };
         let pending = pending.filter(|record| !record.record.value.matches(&current.record.value));
-        Ok(Some(Values { current, pending, previous }))
+        let new = item.and_then(|item| match (&pending, &previous) {
+            (Some(_), _) => Some(Label::Pending),
+            (None, Some(previous)) if Some(previous.version) == item.new => Some(Label::Previous),
+            (None, Some(_)) if item.old != current.version => Some(Label::Current),
+            (None, Some(_) | None) => None,
+        });
+        Ok(Some(Values { current, pending, previous, new }))
     }
 
-    fn standing(&self, journal: &Journal, secret: &SecretName, holder: Option<&str>, values: &Values) -> Standing {
-        let item = journal.secrets.iter().find(|item| item.secret == *secret);
+    /// Whether what is served is the old value of a rotation, in a version that came after its new one.
+    async fn is_back(&self, item: &Item, current: &Record) -> Result<bool, StoreError> {
+        if item.new.is_none_or(|new| new >= current.version) {
+            return Ok(false);
+        }
+        let old = secrets::read(self.store, self.layout, &item.secret, Which::Number(item.old)).await?;
+        Ok(old.is_some_and(|old| old.record.value.matches(&current.record.value)))
+    }
+
+    /// The sites that a rotation waits for, where it is one that asks sites by now.
+    async fn behind(
+        &self,
+        journal: Option<&Journal>,
+        planned: Option<&PlannedRotation>,
+    ) -> Result<Vec<Behind>, StoreError> {
+        let asks = |journal: &&Journal| {
+            let waits = journal.waiting.as_ref().is_some_and(|waiting| waiting.starts_with(sites::WAITS));
+            waits || journal.state == State::Drained
+        };
+        let (Some(journal), Some(planned)) = (journal.filter(asks), planned) else { return Ok(Vec::new()) };
+        let names = journal.names();
+        sites::behind(self.store, self.layout, &planned.sites, names.iter().chain(&planned.views)).await
+    }
+
+    fn standing(&self, journal: &Journal, holder: Option<&str>, values: &Values, behind: Vec<Behind>) -> Standing {
         let unproven = journal.restarted.iter().filter(|consumer| !consumer.acknowledged);
         Standing {
             id: journal.id.clone(),
@@ -172,12 +207,19 @@ impl<'a> Looker<'a> {
             state: journal.state,
             meaning: journal.meaning(),
             since: journal.history.last().map(|(_, at)| *at),
-            waiting: journal.waiting.clone(),
+            waiting: match (&journal.waiting, behind.as_slice()) {
+                // What was written then may be done by now.
+                (Some(then), []) if then.starts_with(sites::WAITS) => None,
+                (Some(then), []) => Some(then.clone()),
+                (_, []) => None,
+                (_, behind) => Some(sites::waits(behind)),
+            },
             undone: journal.undone.clone(),
             driven: self.driving == Some(journal.broker.as_str()),
             // Nothing is claimed before the journal is there.
             holds: holder == Some(journal.id.as_str()) || (journal.state == State::Planned && holder.is_none()),
-            published: item.is_some_and(|item| item.old != values.current.version) && values.previous.is_some(),
+            new: values.new,
+            behind,
             unproven: unproven.map(|consumer| format!("{}@{}", consumer.service, consumer.host)).collect(),
         }
     }
@@ -304,23 +346,32 @@ impl Values {
         self.all().into_iter().map(|(label, record)| Stored { label, version: version(label, record) }).collect()
     }
 
+    /// The likeliest first.
     fn candidates<'v>(&'v self, rotation: Option<&Standing>, begun: Option<&'v Credential>) -> Vec<Candidate<'v>> {
         let twin = begun.and_then(|begun| begun.twin.as_deref());
         let one = |(label, record): (Label, &'v Record)| {
-            let (new, expected) = match rotation {
-                None => (false, label == Label::Current),
+            let new = self.new == Some(label);
+            let (expected, always) = match rotation {
+                None => (label == Label::Current, label == Label::Current),
                 Some(standing) => {
-                    let new = label == if standing.published { Label::Current } else { Label::Pending };
                     let (old_works, new_works) = expected(standing.path, standing.state);
-                    (new, if new { new_works } else { old_works })
+                    let expected = if new { new_works } else { old_works };
+                    (expected, expected || told_of(standing))
                 }
             };
-            Candidate { label, value: record.record.value.material(), twin: twin.filter(|_| new), expected }
+            let value = record.record.value.material();
+            (!expected, Candidate { label, value, twin: twin.filter(|_| new), always })
         };
-        let mut candidates: Vec<Candidate<'v>> = self.all().into_iter().map(one).collect();
-        candidates.sort_by_key(|candidate| !candidate.expected);
-        candidates
+        let mut candidates: Vec<(bool, Candidate<'v>)> = self.all().into_iter().map(one).collect();
+        candidates.sort_by_key(|(unlikely, _)| *unlikely);
+        candidates.into_iter().map(|(_, candidate)| candidate).collect()
     }
+}
+
+/// Whether both values of a rotation are tried, the one that need not work, too. In the trial a refused login would look like
+/// a straggler's; and who drives it at this moment tells more.
+fn told_of(standing: &Standing) -> bool {
+    !standing.driven && standing.state != State::Trial
 }
 
 /// Whether the old and the new value are surely accepted in a state.

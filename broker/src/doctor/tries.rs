@@ -16,8 +16,8 @@ pub(super) struct Candidate<'a> {
     pub value: &'a Material,
     /// The user that has it, where that is a twin.
     pub twin: Option<&'a str>,
-    /// Whether it is to be accepted now. The others are tried only where none of these is.
-    pub expected: bool,
+    /// Whether it is tried in any case. The others are tried only where none of these is accepted.
+    pub always: bool,
 }
 
 /// Where values are tried.
@@ -42,7 +42,7 @@ pub(super) async fn tries(ground: &Ground<'_>, candidates: &[Candidate<'_>], sil
         for account in ground.accounts {
             let mut any = false;
             for candidate in candidates {
-                if any && !candidate.expected {
+                if any && !candidate.always {
                     continue;
                 }
                 let tried = one(ground, node, account, candidate, silent).await;

@@ -1,7 +1,7 @@
 //! What a chart means, and what to type next. Pure.
 
 use super::{Answer, Chart, Label, Standing, Try, examine::expected, rescue, socket_account};
-use crate::rotation::state_transfer;
+use crate::rotation::{sites, state_transfer};
 use donjon_drivers::target::Account;
 use donjon_policies::{
     deployment::Deployment,
@@ -160,7 +160,8 @@ fn unfinished(chart: &Chart, standing: &Standing, verdict: &mut Verdict) {
             "the labels of the secret no longer name it: it was ended for this secret, or its records were changed";
         verdict.findings.push(told.to_owned());
     }
-    let is_new = |label: Label| label == if standing.published { Label::Current } else { Label::Pending };
+    verdict.findings.extend(found(chart, standing));
+    let is_new = |label: Label| standing.new == Some(label);
     let mut lost: BTreeMap<Spot, &Try> = BTreeMap::new();
     let mut collapsed = Vec::new();
     let works: BTreeSet<Spot> = let_in(chart).map(spot).collect();
@@ -197,7 +198,13 @@ fn unfinished(chart: &Chart, standing: &Standing, verdict: &mut Verdict) {
         Health::Healthy | Health::Unfinished | Health::Unreachable if away => "   # once the node is back",
         Health::Healthy | Health::Unfinished | Health::Unreachable => "",
     };
-    verdict.next.push(format!("donjon rotate resume {secret}{again}"));
+    let resume = format!("donjon rotate resume {secret}");
+    if again.is_empty() && !standing.behind.is_empty() {
+        let lines = sites::needs(&standing.behind, &resume).into_iter();
+        verdict.next.extend(lines.map(|typed| format!("{}   # {}", typed.command, typed.what)));
+        return;
+    }
+    verdict.next.push(format!("{resume}{again}"));
     // To leave a consumer is no way past a node that is away.
     for consumer in standing.unproven.iter().filter(|_| again.is_empty()) {
         verdict.next.push(format!(
@@ -209,12 +216,38 @@ fn unfinished(chart: &Chart, standing: &Standing, verdict: &mut Verdict) {
     }
 }
 
+/// Where the old value of a rotation was let in, and where the new one.
+fn found(chart: &Chart, standing: &Standing) -> Vec<String> {
+    let sides = [("old", "still valid", Some(standing.old())), ("new", "valid", standing.new)];
+    let told = sides.into_iter().filter_map(|(side, valid, label)| {
+        let label = label?;
+        let of = |tries: &mut dyn Iterator<Item = &Try>| -> Vec<Try> {
+            tries.filter(|tried| tried.value == label).cloned().collect()
+        };
+        let works = of(&mut let_in(chart));
+        let refused = of(&mut answered(chart, Answer::Refused));
+        let version = chart.version(label).map_or_else(String::new, |version| format!(", version {version},"));
+        let all = chart.logins.iter().all(|tried| !matches!(tried.answer, Answer::Unprovable | Answer::Unreachable));
+        let everywhere = if all { "everywhere" } else { "wherever it could be tried" };
+        let named = |tries: &[Try]| places(&tries.iter().collect::<Vec<_>>());
+        Some(match (works.as_slice(), refused.as_slice()) {
+            ([], []) => return None,
+            (_, []) => format!("the {side} value{version} is {valid} {everywhere}"),
+            ([], _) => format!("the {side} value{version} is refused {everywhere}"),
+            (works, refused) => {
+                format!("the {side} value{version} is {valid} for {}, and refused for {}", named(works), named(refused))
+            }
+        })
+    });
+    told.collect()
+}
+
 /// As `rotate abort` decides: no consumer can have read the new value.
 fn can_go_back(standing: &Standing) -> bool {
     let aborting = matches!(standing.state, State::Aborting);
     let may = transition::next(standing.path, standing.state, Event::AbortAsked).is_ok();
     let path_publishes = !matches!((standing.path, standing.state), (Path::Compromised, State::Staged));
-    may && !aborting && !standing.published && path_publishes
+    may && !aborting && !standing.published() && path_publishes
 }
 
 fn answered(chart: &Chart, answer: Answer) -> impl Iterator<Item = &Try> {

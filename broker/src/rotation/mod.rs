@@ -25,6 +25,7 @@ pub mod place;
 pub mod plan;
 pub mod probe;
 pub mod reach;
+pub mod sites;
 pub mod state_transfer;
 pub mod step;
 pub mod subject;

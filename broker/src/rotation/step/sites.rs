@@ -3,8 +3,7 @@
 use crate::{
     daemon::translate,
     failure::{Exit, Failure},
-    rotation::Rotation,
-    transfer::{Places, standing},
+    rotation::{Rotation, sites},
 };
 
 /// Whether every site in scope has the new values. Where one has not, the rotation waits, and says for which.
@@ -13,28 +12,23 @@ pub async fn answered(rotation: &mut Rotation<'_>) -> Result<(), Failure> {
     if subject.sites.is_empty() {
         return Ok(());
     }
-    let places = Places::new(rotation.layout.deployment().clone())
-        .map_err(|error| Failure::new(Exit::Bug, "the deployment has a reserved name").because(&error))?;
-    let views = subject.views.iter().map(|(view, _)| view);
-    let paths: Vec<_> =
-        subject.secrets.iter().map(|item| &item.secret).chain(views).map(|name| rotation.layout.secret(name)).collect();
-    let behind = standing::behind(rotation.store, &places, &subject.sites, &paths).await;
-    let behind = behind.map_err(|error| translate::store("cannot read what sites have answered", &error))?;
-    let mut waiting = Vec::new();
-    for one in behind {
-        if rotation.leave.contains(one.site.as_str()) {
+    let names = subject.secrets.iter().map(|item| &item.secret).chain(subject.views.iter().map(|(view, _)| view));
+    let mut behind = sites::behind(rotation.store, rotation.layout, &subject.sites, names)
+        .await
+        .map_err(|error| translate::store("cannot read what sites have answered", &error))?;
+    behind.retain(|one| {
+        let left = rotation.leave.contains(one.site.as_str());
+        if left {
             rotation.told(format!("{one}; its consumers are cut off once the old value goes, as asked"));
-        } else {
-            waiting.push(one.to_string());
         }
-    }
-    if waiting.is_empty() {
+        !left
+    });
+    if behind.is_empty() {
         return Ok(());
     }
-    let waits = format!("sites have not drained a bundle with the new value: {}", waiting.join("; "));
-    rotation.held.journal.waiting = Some(waits);
+    rotation.held.journal.waiting = Some(sites::waits(&behind));
     rotation.save().await?;
     let mut failure = Failure::new(Exit::Waiting, format!("the rotation of {} waits for its sites", subject.names()));
-    failure.causes = waiting;
-    Err(failure.hint("`donjon export bundle`; at the site `donjon import` and `donjon drain`; `donjon receipt` here, then `donjon rotate resume`; or `--leave SITE`, which cuts it off"))
+    failure.causes = behind.iter().map(ToString::to_string).collect();
+    Err(failure.hint(sites::hint(&behind)))
 }
