@@ -6,7 +6,8 @@ use crate::{
     cache::Read,
     failure::{Exit, Failure},
     records::{
-        epoch, labels,
+        epoch,
+        labels::{self, Labels},
         secrets::{self, PutError},
     },
     socket::message::{Asked, VersionAsked},
@@ -14,7 +15,7 @@ use crate::{
 use donjon_drivers::{
     material::Material,
     store::{
-        RecordPath, Store, Version, VersionState, Which,
+        RecordPath, Store, Version, VersionInfo, VersionState, Which,
         secret::{Origin, Part, SecretRecord, SecretValue},
     },
 };
@@ -329,12 +330,13 @@ pub async fn history(daemon: &Daemon, actor: Actor, given: &str) -> Answered {
         .labels;
     daemon.record(actor, Act::History, std::slice::from_ref(&name), Outcome::Done)?;
     let newest = versions.iter().map(|info| info.version).max();
-    let describe = |info: &donjon_drivers::store::VersionInfo| {
+    let previous = before(&versions, &labels);
+    let describe = |info: &VersionInfo| {
         let kept = labels.kept.iter().find(|kept| kept.version == info.version);
         let label = match kept {
             // What consumers read is the newest one, always: a value that comes next is elsewhere.
             _ if newest == Some(info.version) => Some("current"),
-            Some(_) if labels.previous() == Some(info.version) => Some("previous"),
+            _ if previous == Some(info.version) => Some("previous"),
             Some(_) => Some("kept"),
             None => None,
         };
@@ -428,13 +430,18 @@ async fn current_epoch(daemon: &Daemon, store: &dyn Store) -> Result<u64, Failur
 async fn previous(daemon: &Daemon, store: &dyn Store, name: &SecretName) -> Result<Option<Version>, Failure> {
     let failed = |error| translate::store(format!("cannot read `{name}`"), &error);
     let versions = store.versions(&daemon.layout.secret(name)).await.map_err(failed)?;
+    let labels = labels::read(store, &daemon.layout, name).await.map_err(failed)?.labels;
+    Ok(before(&versions, &labels))
+}
+
+/// The version that was served before the newest one.
+fn before(versions: &[VersionInfo], labels: &Labels) -> Option<Version> {
     let mut present: Vec<_> = versions.iter().filter(|v| v.state == VersionState::Present).map(|v| v.version).collect();
     present.sort_unstable();
-    let labels = labels::read(store, &daemon.layout, name).await.map_err(failed)?.labels;
     // The label tells, while no value came after it: a rotation that went back leaves versions that no consumer ever had
     // for long.
     let labelled = labels.current.is_some() && labels.current == present.last().copied();
-    Ok(if labelled { labels.previous() } else { present.iter().rev().nth(1).copied() })
+    if labelled { labels.previous() } else { present.iter().rev().nth(1).copied() }
 }
 
 async fn read_one(
@@ -479,3 +486,24 @@ const MOMENT: Duration = Duration::from_millis(100);
 const WHILE_IT_STARTS: Duration = Duration::from_secs(2);
 /// As many as the mask of a run of Ansible asks for at once.
 const MOST_AHEAD: usize = 2_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn previous_is_what_was_served_before_while_a_rotation_is_under_way_and_after_it() {
+        let version = |number| VersionInfo { version: Version(number), created: 0, state: VersionState::Present };
+        let versions = [1, 2, 3].map(version);
+        let kept = Labels { current: Some(Version(2)), ..Labels::default() }.keep(Version(1), 0);
+        assert_eq!(
+            before(&versions, &kept),
+            Some(Version(2)),
+            "the third is published, and the label follows in the end"
+        );
+        let ended = Labels { current: Some(Version(3)), ..kept }.keep(Version(2), 0);
+        assert_eq!(before(&versions, &ended), Some(Version(2)));
+        let back = Labels { current: Some(Version(3)), ..Labels::default() };
+        assert_eq!(before(&versions, &back), None, "what a rotation that went back had made was never in use");
+    }
+}

@@ -47,18 +47,27 @@ pub fn needs(behind: &[Behind], resume: &str) -> Vec<Typed> {
     let typed = |command: String, what: String| Typed { command, what };
     let mut all = Vec::new();
     for one in behind.iter().filter(|one| one.missing == Missing::Bundle) {
-        all.push(typed(format!("donjon export bundle {} -o FILE", options(one)), format!("the new value, for {}", one.site)));
+        all.push(typed(
+            format!("donjon export bundle {} -o FILE", options(one)),
+            format!("the new value, for {}", one.site),
+        ));
     }
     let sites: BTreeSet<&str> = behind.iter().map(|one| one.site.as_str()).collect();
     let named = sites.iter().copied().collect::<Vec<_>>().join(", ");
-    if behind.iter().any(|one| !matches!(&one.missing, Missing::Drained { imported, recipients, .. } if imported == recipients)) {
+    if behind
+        .iter()
+        .any(|one| !matches!(&one.missing, Missing::Drained { imported, recipients, .. } if imported == recipients))
+    {
         all.push(typed("donjon import".to_owned(), format!("at {named}, on each node")));
     }
     all.push(typed("donjon drain".to_owned(), format!("at {named}, on each node: it signs a receipt")));
     all.push(typed("donjon receipt".to_owned(), "here, for each receipt of theirs".to_owned()));
     all.push(typed(resume.to_owned(), "once they are taken".to_owned()));
     for site in sites {
-        all.push(typed(format!("{resume} --leave {site}"), "instead, without it: it is cut off once the old value goes".to_owned()));
+        all.push(typed(
+            format!("{resume} --leave {site}"),
+            "instead, without it: it is cut off once the old value goes".to_owned(),
+        ));
     }
     all
 }
