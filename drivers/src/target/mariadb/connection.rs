@@ -59,7 +59,10 @@ impl Connection {
             let opts = options(&end, user, value, tls)?;
             Ok(Conn::new(opts).await?)
         };
-        let conn = timed(limits.connect, opening).await?;
+        let conn = timed(limits.connect, opening).await.map_err(|fault| match fault {
+            Fault::Silent(source) => Fault::Silent(way.named(source)),
+            Fault::Answered(_) | Fault::Plugin(_) | Fault::NotText => fault,
+        })?;
         Ok(Self { conn, limits })
     }
 

@@ -65,6 +65,18 @@ impl Way {
     }
 }
 
+impl Way {
+    /// An error of this way that names the socket: the node's address says nothing of it.
+    pub(super) fn named(&self, source: io::Error) -> io::Error {
+        match self {
+            Self::Socket { path, .. } => {
+                io::Error::new(source.kind(), format!("its socket {}: {source}", path.display()))
+            }
+            Self::Tcp { .. } => source,
+        }
+    }
+}
+
 /// Whether this process can become nobody.
 pub(super) fn can_be_nobody() -> bool {
     rustix::process::geteuid().is_root()
@@ -122,4 +134,19 @@ where
         }
     });
     Ok(End::Tcp(address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_by_the_socket_names_it_where_it_fails_and_another_does_not() {
+        let gone = || io::Error::from(io::ErrorKind::NotFound);
+        let socket = Way::Socket { path: PathBuf::from("/run/wrong.sock"), peer: Peer::Own };
+        assert!(socket.named(gone()).to_string().starts_with("its socket /run/wrong.sock: "));
+        assert_eq!(socket.named(gone()).kind(), io::ErrorKind::NotFound);
+        let tcp = Way::Tcp { to: (Ipv4Addr::LOCALHOST, 1).into(), from: None };
+        assert_eq!(tcp.named(gone()).to_string(), gone().to_string());
+    }
 }
