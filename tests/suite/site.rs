@@ -307,6 +307,8 @@ fn a_rotation_waits_for_a_site_that_has_the_old_value() {
     let needed = "donjon export bundle --site edge1 --role cache -o FILE";
     let doctor = place.donjon.run(&["doctor", "memcache_secret_key"]);
     assert!(doctor.out.contains(&format!("next: {needed}")) && !doctor.out.contains("someone"), "{doctor:#?}");
+    let kept = place.donjon.run(&["down"]).failed(13);
+    assert!(kept.contains("export bundle --custodians") && kept.contains("carries it along"), "{kept}");
     let again = place.donjon.run(&["rotate", "resume"]).failed(13);
     assert!(again.contains(needed) && again.contains("--leave edge1"), "{again}");
     let imported = answer("two.donjon").failed(13);

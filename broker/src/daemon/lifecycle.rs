@@ -208,7 +208,7 @@ async fn none_unfinished(daemon: &Daemon) -> Result<(), Failure> {
         .map(|held| format!("{} is {}: {}", held.journal.named(), held.journal.state, held.journal.meaning()))
         .collect();
     Err(failure.state("nothing was changed").hint(
-        "`donjon rotate resume` ends it, or `donjon rotate abort`; `donjon down --force` loses values that servers have been given",
+        "`donjon rotate resume` ends it, or `donjon rotate abort`; one that waits for a site goes on elsewhere, where a new `donjon export bundle --custodians` carries it along; `donjon down --force` loses values that servers have been given",
     ))
 }
 
