@@ -48,6 +48,8 @@ async fn what_is_due_rotates_and_nothing_else_does() {
     assert_eq!(of(&schedule, "database_password")["due"], "later", "{schedule}");
     assert_eq!(donjon.run(&["schedule", "--detailed-exitcode"]).code, 0);
     let nothing = donjon.run(&["rotate", "apply", "--due", "--output", "json"]).json();
+    let planned = donjon.run(&["rotate", "plan", "--due"]).ok();
+    assert!(planned.starts_with("there is nothing to do"), "{planned}");
     assert_eq!(nothing["rotations"], serde_json::json!([]));
     assert_eq!(donjon.run(&["get", "database_password"]).ok(), OLD);
 

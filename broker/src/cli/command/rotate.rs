@@ -189,7 +189,10 @@ fn show_plan(context: &Context, plan: &Value, detailed: bool) -> Result<(), Fail
         for (number, rotation) in rotations.iter().enumerate() {
             rows.extend(items(&rotation["secrets"]).iter().map(|secret| secret_row(number + 1, secret)));
         }
-        let mut shown = show::table(&["ROTATION", "SECRET", "STRATEGY", "OUTAGE", "ACCOUNTS"], &rows);
+        let mut shown = match rows.as_slice() {
+            [] => "there is nothing to do\n".to_owned(),
+            rows => show::table(&["ROTATION", "SECRET", "STRATEGY", "OUTAGE", "ACCOUNTS"], rows),
+        };
         shown += &rotations.iter().flat_map(|r| items(&r["secrets"])).filter_map(because).collect::<String>();
         shown += &rotations.iter().flat_map(|r| items(&r["secrets"])).filter_map(advice).collect::<String>();
         let rows: Vec<_> =
