@@ -3,8 +3,10 @@
 mod alone;
 mod bulk;
 mod overrides;
+mod status;
 
 pub(super) use alone::{alone, deployer_runs, no_deployer};
+pub use status::status;
 
 use super::{Daemon, lookup::Answered, translate};
 use crate::{
@@ -237,16 +239,6 @@ pub async fn resume(
 /// Goes back with those that have not ended and where no consumer can have read the new value.
 pub async fn abort(daemon: &Arc<Daemon>, actor: Actor, asked: &ResumeAsked, tell: &UnboundedSender<Event>) -> Answered {
     unfinished(daemon, actor, asked, tell, Way::Back).await
-}
-
-/// The rotations that have not ended.
-pub async fn status(daemon: &Daemon) -> Answered {
-    let store = daemon.store()?;
-    let journals = Held::unfinished(&*store, &daemon.layout)
-        .await
-        .map_err(|error| translate::store("cannot read the journals", &error))?;
-    let shown: Vec<Value> = journals.iter().map(|held| describe(&held.journal)).collect();
-    Ok((json!({"rotations": shown, "driven": daemon.rotating.try_read().is_err()}), Vec::new()))
 }
 
 /// What a rotation that is there already is to do.

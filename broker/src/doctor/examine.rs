@@ -94,7 +94,10 @@ impl<'a> Looker<'a> {
         let values = self.values(secret, journal).await.map_err(failed)?;
         let Some(values) = values else { return Ok(Examined::Left("nothing is stored of it".to_owned())) };
         let holder = labels::read(self.store, self.layout, secret).await.map_err(failed)?.labels.rotation;
-        let behind = self.behind(journal, planned.as_ref().ok()).await;
+        let behind = match (journal, &planned) {
+            (Some(journal), Ok(planned)) => sites::behind_of(self.store, self.layout, journal, planned).await,
+            (None, _) | (_, Err(_)) => Ok(Vec::new()),
+        };
         let behind = behind.map_err(|error| translate::store("cannot read what sites have answered", &error))?;
         let mut chart = Chart {
             secret: secret.clone(),
@@ -184,21 +187,6 @@ impl<'a> Looker<'a> {
         Ok(old.is_some_and(|old| old.record.value.matches(&current.record.value)))
     }
 
-    /// The sites that a rotation waits for, where it is one that asks sites by now.
-    async fn behind(
-        &self,
-        journal: Option<&Journal>,
-        planned: Option<&PlannedRotation>,
-    ) -> Result<Vec<Behind>, StoreError> {
-        let asks = |journal: &&Journal| {
-            let waits = journal.waiting.as_ref().is_some_and(|waiting| waiting.starts_with(sites::WAITS));
-            waits || journal.state == State::Drained
-        };
-        let (Some(journal), Some(planned)) = (journal.filter(asks), planned) else { return Ok(Vec::new()) };
-        let names = journal.names();
-        sites::behind(self.store, self.layout, &planned.sites, names.iter().chain(&planned.views)).await
-    }
-
     fn standing(&self, journal: &Journal, holder: Option<&str>, values: &Values, behind: Vec<Behind>) -> Standing {
         let unproven = journal.restarted.iter().filter(|consumer| !consumer.acknowledged);
         Standing {
@@ -207,13 +195,7 @@ impl<'a> Looker<'a> {
             state: journal.state,
             meaning: journal.meaning(),
             since: journal.history.last().map(|(_, at)| *at),
-            waiting: match (&journal.waiting, behind.as_slice()) {
-                // What was written then may be done by now.
-                (Some(then), []) if then.starts_with(sites::WAITS) => None,
-                (Some(then), []) => Some(then.clone()),
-                (_, []) => None,
-                (_, behind) => Some(sites::waits(behind)),
-            },
+            waiting: sites::waiting(journal, &behind),
             undone: journal.undone.clone(),
             driven: self.driving == Some(journal.broker.as_str()),
             // Nothing is claimed before the journal is there.

@@ -9,7 +9,7 @@ use donjon_drivers::{
 };
 use donjon_policies::{
     name::{HostName, SecretName, ServiceName, TargetName},
-    transition::{Path, State},
+    transition::{self, Event, Path, State},
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
@@ -193,6 +193,13 @@ impl Journal {
     }
 }
 
+impl Journal {
+    /// Whether it may be aborted from where it says that it stands.
+    pub fn may_abort(&self) -> bool {
+        self.state != State::Aborting && transition::next(self.path, self.state, Event::AbortAsked).is_ok()
+    }
+}
+
 impl Held {
     /// Writes a new journal.
     pub async fn create(store: &dyn Store, layout: &Layout, journal: Journal) -> Result<Self, StoreError> {
@@ -328,6 +335,13 @@ mod tests {
             }
         }
         assert!(read > 0, "some bits are of texts, and make others of them");
+    }
+
+    #[test]
+    fn an_abort_is_offered_where_it_may_be_and_nowhere_else() {
+        let at = |state| Journal { state, ..journal("a") }.may_abort();
+        assert!([State::Planned, State::Staged, State::Added].into_iter().all(at));
+        assert!(![State::Published, State::Rolling, State::Drained, State::Trial, State::Aborting].into_iter().any(at));
     }
 
     #[test]

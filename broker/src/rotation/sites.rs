@@ -1,5 +1,6 @@
 //! The sites that a rotation waits for, as of now, and what each of them needs before an old value may go.
 
+use super::{Journal, plan::PlannedRotation};
 use crate::{
     records::Layout,
     transfer::{
@@ -9,11 +10,14 @@ use crate::{
     },
 };
 use donjon_drivers::store::{Store, StoreError};
-use donjon_policies::name::{SecretName, SiteName};
+use donjon_policies::{
+    name::{SecretName, SiteName},
+    transition::State,
+};
 use std::collections::BTreeSet;
 
 /// What begins the text in a journal that waits for sites.
-pub const WAITS: &str = "sites have not drained a bundle with the new value: ";
+const WAITS: &str = "sites have not drained a bundle with the new value: ";
 
 /// Something to type, and what it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +31,34 @@ pub struct Typed {
 /// What a rotation waits for, in words.
 pub fn waits(behind: &[Behind]) -> String {
     format!("{WAITS}{}", behind.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+}
+
+/// The sites that a rotation waits for, where it is one that asks sites by now: those that have not drained the newest version
+/// of its secrets and of the views that are made of them.
+pub async fn behind_of(
+    store: &dyn Store,
+    layout: &Layout,
+    journal: &Journal,
+    planned: &PlannedRotation,
+) -> Result<Vec<Behind>, StoreError> {
+    if !waits_for_sites(journal) && journal.state != State::Drained {
+        return Ok(Vec::new());
+    }
+    let names = journal.names();
+    behind(store, layout, &planned.sites, names.iter().chain(&planned.views)).await
+}
+
+/// What a rotation waits for: what it has written, and of sites how it is now.
+pub fn waiting(journal: &Journal, behind: &[Behind]) -> Option<String> {
+    match behind {
+        // What was written then may be done by now.
+        [] => journal.waiting.clone().filter(|_| !waits_for_sites(journal)),
+        behind => Some(waits(behind)),
+    }
+}
+
+fn waits_for_sites(journal: &Journal) -> bool {
+    journal.waiting.as_ref().is_some_and(|waiting| waiting.starts_with(WAITS))
 }
 
 /// The sites that have not drained the newest version of secrets and of the views that are made of them.
@@ -90,6 +122,7 @@ fn options(behind: &Behind) -> String {
 mod tests {
     use super::*;
     use crate::transfer::bundle::Epoch;
+    use donjon_policies::transition::Path;
 
     #[test]
     fn a_site_is_asked_for_no_more_than_it_has_not_done() {
@@ -105,6 +138,13 @@ mod tests {
         let drained = |imported| Missing::Drained { epoch: Epoch(2), imported, drained: 0, recipients: 2 };
         assert_eq!(typed(drained(1)), [&["donjon import"][..], &end].concat());
         assert_eq!(typed(drained(2)), end);
+        let mut journal = Journal::new("a".to_owned(), Path::Overlap, Vec::new(), "b", 0);
+        journal.waiting = Some(waits(&of(Missing::Bundle)));
+        let now = waiting(&journal, &of(drained(2))).unwrap();
+        assert!(now.contains("2 have imported"), "as of now, and not as it was written: {now}");
+        assert_eq!(waiting(&journal, &[]), None);
+        journal.waiting = Some("a consumer".to_owned());
+        assert_eq!(waiting(&journal, &[]), journal.waiting, "the control");
         assert!(hint(&of(drained(2))).starts_with("`donjon drain` (at edge1"));
     }
 }

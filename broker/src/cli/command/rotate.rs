@@ -266,8 +266,10 @@ fn show_status(context: &Context, value: &Value) -> Result<(), Failure> {
         _ if value["driven"] == true => Err(Failure::new(Exit::Waiting, "a rotation goes on at this moment")
             .state("the daemon drives it; whoever asked for it need not wait for it")
             .hint("`donjon rotate status` again shows how far it is")),
-        _ => Err(Failure::new(Exit::Waiting, "rotations have not ended")
-            .hint("`donjon rotate resume` goes on, `donjon rotate abort` goes back where nothing was published")),
+        unfinished => {
+            let next: Vec<String> = unfinished.iter().map(|rotation| text(&rotation["next"])).collect();
+            Err(Failure::new(Exit::Waiting, "rotations have not ended").hint(next.join("; ")))
+        }
     }
 }
 
