@@ -293,8 +293,10 @@ async fn a_published_rotation_cannot_be_aborted_but_goes_on() {
     donjon.set("FAILPOINTS", "rotation.moved.published=return");
     donjon.up();
     donjon.unset("FAILPOINTS");
-    donjon.run(&["rotate", "apply", "database_password"]).failed(6);
-    donjon.up();
+    let killed = donjon.run(&["rotate", "apply", "database_password"]).failed(6);
+    assert!(killed.contains("`donjon up`") && killed.contains("`donjon rotate resume`"), "{killed}");
+    let up = donjon.run(&["up"]).ok();
+    assert!(up.contains("a rotation of `database_password` has not ended: `donjon rotate resume`"), "{up}");
     let refused = donjon.run(&["rotate", "abort"]).failed(5);
     assert!(refused.contains("consumers may have read the new value"), "{refused}");
     donjon.run(&["rotate", "resume"]).ok();

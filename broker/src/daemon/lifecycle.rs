@@ -10,11 +10,7 @@ use crate::{
     transfer::{bundle::Scope, import::store as into_store, ledger, mark, standing},
     vault::Why,
 };
-use donjon_drivers::{
-    material::Material,
-    memory::Kind,
-    store::{Store, StoreError},
-};
+use donjon_drivers::{material::Material, memory::Kind, store::Store};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -34,11 +30,13 @@ pub async fn status_by_store(daemon: &Daemon) -> Value {
     let (Ok(store), true) = (daemon.store(), status["state"] == READY) else { return status };
     let told = async {
         let elsewhere = elsewhere(daemon, &*store).await.ok()?;
-        let unfinished = unfinished(daemon, &*store).await.ok()?;
+        let rotations = Held::unfinished(&*store, &daemon.layout).await.ok()?;
         let ending = ending(daemon, &*store).await.ok()?;
-        Some(elsewhere.into_iter().chain(unfinished).chain(ending))
+        let names: Vec<String> = rotations.iter().map(|held| held.journal.named()).collect();
+        Some((elsewhere.into_iter().chain(unfinished(daemon, &rotations)).chain(ending), names))
     };
-    let Ok(Some(told)) = tokio::time::timeout(AT_ONCE, told).await else { return status };
+    let Ok(Some((told, names))) = tokio::time::timeout(AT_ONCE, told).await else { return status };
+    status["unfinished"] = json!(names);
     if let Some(warnings) = status["warnings"].as_array_mut() {
         warnings.extend(told.map(Value::from));
     }
@@ -52,16 +50,15 @@ async fn elsewhere(daemon: &Daemon, store: &dyn Store) -> Result<Option<String>,
     Ok(elsewhere.map(|elsewhere| format!("{elsewhere}: nothing is rotated or signed here")))
 }
 
-/// The rotations that have not ended.
-async fn unfinished(daemon: &Daemon, store: &dyn Store) -> Result<Vec<String>, StoreError> {
-    let unfinished = Held::unfinished(store, &daemon.layout).await?;
+/// A warning of each rotation that has not ended.
+fn unfinished(daemon: &Daemon, rotations: &[Held]) -> Vec<String> {
     let driven =
         if daemon.rotating.try_read().is_err() { "this daemon drives one now" } else { "nobody here drives it" };
     let warning = |held: &Held| {
         let (names, state) = (held.journal.named(), held.journal.state);
         format!("the rotation of {names} has not ended ({state}; {driven}): `donjon rotate status`")
     };
-    Ok(unfinished.iter().map(warning).collect())
+    rotations.iter().map(warning).collect()
 }
 
 /// The bundles that end soon, or have ended.

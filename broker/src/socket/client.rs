@@ -117,8 +117,11 @@ impl Client {
     }
 }
 
+/// What is said where the daemon, or the way to it, ends in the middle of an answer.
+pub const BROKEN_OFF: &str = "the daemon did not answer to the end";
+
 fn broken(error: FrameError) -> Failure {
-    Failure::new(Exit::Unavailable, "the daemon did not answer to the end")
+    Failure::new(Exit::Unavailable, BROKEN_OFF)
         .because(&error)
         .state("whether it did what was asked is not known")
         .hint("`donjon status` says how things are")

@@ -7,7 +7,10 @@ use crate::{
     daemon::lookup::name,
     failure::{Exit, Failure},
     rotation::plan::cut_off,
-    socket::message::{Request, ResumeAsked, RotateAsked},
+    socket::{
+        client::BROKEN_OFF,
+        message::{Request, ResumeAsked, RotateAsked},
+    },
 };
 use clap::{Args, Subcommand};
 use serde_json::Value;
@@ -144,13 +147,23 @@ impl Rotate {
         let mut progress = Progress::new(context.output);
         let reply = context.client()?.ask(&request, Vec::new(), &mut |event| progress.tell(&event));
         progress.end();
-        let value = reply?.value;
+        let value = reply.map_err(|failure| if shown == Shown::Rotations { killed(failure) } else { failure })?.value;
         match shown {
             Shown::Plan { detailed } => show_plan(context, &value, detailed),
             Shown::Status => show_status(context, &value),
             Shown::Rotations => show::answer(context.output, &value, || rotations(&value)),
         }
     }
+}
+
+/// Whatever a daemon that ended had begun is in the store.
+fn killed(failure: Failure) -> Failure {
+    if failure.message != BROKEN_OFF {
+        return failure;
+    }
+    failure
+        .state("what it had begun stands in the store, and every server lets a stored value in")
+        .hint("`donjon up` where it has ended, then `donjon rotate status` and `donjon rotate resume`")
 }
 
 /// Renews what opens the temporary Vault.

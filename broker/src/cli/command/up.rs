@@ -98,7 +98,7 @@ impl Up {
             }
             return show::answer(context.output, &status, || match status["state"]["sealed"].is_object() {
                 true => format!("donjon is up already (pid {}), sealed: {UNSEAL}\n", status["pid"]),
-                false => format!("donjon is up already (pid {})\n", status["pid"]),
+                false => format!("donjon is up already (pid {})\n{}", status["pid"], unfinished(&status)),
             });
         }
         let mut progress = Progress::new(context.output);
@@ -112,9 +112,9 @@ impl Up {
         show::answer(context.output, &status, || match status["state"]["sealed"].is_object() {
             true => format!("donjon is up, sealed: {UNSEAL}\n"),
             false if status["host_identity"] == true => {
-                format!("donjon is up (pid {})\n{}", status["pid"], host_identity(context))
+                format!("donjon is up (pid {})\n{}{}", status["pid"], host_identity(context), unfinished(&status))
             }
-            false => format!("donjon is up (pid {})\n", status["pid"]),
+            false => format!("donjon is up (pid {})\n{}", status["pid"], unfinished(&status)),
         })
     }
 
@@ -205,6 +205,12 @@ fn running(context: &Context) -> Result<Option<Value>, Failure> {
             Err(_) => pause(),
         }
     }
+}
+
+/// What was under way when a daemon ended goes on when somebody says so.
+fn unfinished(status: &Value) -> String {
+    let names = status["unfinished"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    names.map(|names| format!("a rotation of {names} has not ended: `donjon rotate resume`\n")).collect()
 }
 
 /// Between two looks at something that takes a moment.
