@@ -131,9 +131,13 @@ pub async fn restart(
     let since = instance.driver.now().await.map_err(|error| failed(instance, Exit::Unavailable, &error))?;
     let standing = known(rotation, instance).and_then(|known| known.standing.clone());
     away::lead(rotation, instance, standing.as_ref()).await?;
+    rotation.told(format!("{}: restarting", instance.place()));
     let proven = match instance.driver.restart().await {
         Ok(()) => {
             checkpoint::reached("rotation.restarted");
+            let for_what = if instance.proof == Proof::Check { "check" } else { "login" };
+            let settle = instance.settle.as_secs();
+            rotation.told(format!("{}: waiting for its {for_what} (up to {settle} s)", instance.place()));
             proven(rotation, both, instance, side, before, since).await
         }
         Err(error) if unreachable(&error) => Err(failed(instance, Exit::Unavailable, &error)),

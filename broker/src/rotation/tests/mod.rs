@@ -128,6 +128,7 @@ async fn an_undisturbed_rotation_ends_with_the_new_values_or_restored() {
         let world = World::new(scenario).await;
         assert_eq!(Seen::faulty(&world).apply().await.unwrap(), end(scenario), "{scenario:?}");
         world.check_ended("undisturbed").await;
+        assert!(world.told("api@local: restarting") && world.told("api@local: waiting for its"), "{scenario:?}");
         // What is known to others does not come back.
         if scenario.path != Path::Compromised {
             let world = World::new(failing(scenario)).await;
