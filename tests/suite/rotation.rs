@@ -313,6 +313,12 @@ async fn a_server_that_has_another_password_stops_it_before_anything_changes() {
     assert!(refused.contains("state: nothing was changed"), "{refused}");
     assert_eq!(server.sql("select user, host, priv from mysql.global_priv order by user, host").await, before);
     assert_eq!(donjon.run(&["get", "database_password"]).ok(), OLD);
+    // It has what was stored before.
+    server.account("root", "127.0.0.1", OLD).await;
+    donjon.run_with_input(&["put", "database_password"], b"never-given-to-the-server").ok();
+    let refused = donjon.run(&["rotate", "apply", "database_password"]).failed(10);
+    assert!(refused.contains("version 1 of it, which is stored too, is accepted instead of version 2"), "{refused}");
+    assert!(refused.contains("`donjon doctor database_password`"), "{refused}");
     donjon.run(&["rotate", "status"]).ok();
     told_nothing(&donjon, &[], OLD);
 }

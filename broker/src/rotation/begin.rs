@@ -1,7 +1,7 @@
 //! Beginning a rotation: look before anything changes, then the journal, then the claims.
 
 use super::{
-    Journal, Subject, checkpoint, claim,
+    Journal, Subject, checkpoint, claim, earlier,
     journal::{Credential, Held, Item},
     probe::{self, Found},
     state_transfer,
@@ -77,8 +77,15 @@ pub async fn preflight(
     for (item, (labels, held)) in subject.secrets.iter().zip(held) {
         let mut credentials = Vec::new();
         for credential in &item.credentials {
-            let looked = look(subject, item, credential, &held, &logins[&credential.target]).await;
-            let (found, credential) = looked.map_err(|failure| failure.state("nothing was changed"))?;
+            let login = &logins[&credential.target];
+            let (found, credential) = match look(subject, item, credential, &held, login).await {
+                Ok(looked) => looked,
+                Err(failure) => {
+                    let place = (&*subject.targets[&credential.target].target, credential);
+                    let failure = earlier::explained((store, layout), &item.secret, place, &held, login, failure).await;
+                    return Err(failure.state("nothing was changed"));
+                }
+            };
             unprovable.extend(found.unprovable.into_iter().map(|(node, account, why)| (node.name, account, why)));
             credentials.push(credential);
         }

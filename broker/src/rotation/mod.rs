@@ -17,6 +17,7 @@ pub mod begin;
 pub mod checkpoint;
 pub mod claim;
 pub mod drive;
+mod earlier;
 pub mod heartbeat;
 pub mod journal;
 pub mod open;
