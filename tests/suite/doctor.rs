@@ -93,6 +93,11 @@ async fn the_doctor_finds_nothing_where_all_is_well() {
     assert!(words(&secret["findings"]).is_empty() && words(&secret["next"]).is_empty(), "{seen}");
     let all = doctor(&donjon, &["--all"], 0);
     assert_eq!(all["secrets"][0]["secret"], "database_password", "{all}");
+    donjon.run_with_input(&["put", "aodh_database_password"], b"of-a-service-that-is-not-there").ok();
+    let told = donjon.run(&["doctor", "--all"]).ok();
+    assert!(told.starts_with("1 healthy, 1 without account, 0 with findings"), "{told}");
+    assert!(told.contains("without account: aodh_database_password") && !told.contains("ALTER USER"), "{told}");
+    donjon.run(&["doctor", "aodh_database_password"]).failed(4);
     donjon.run(&["doctor", "no_such_secret"]).failed(4);
     donjon.run(&["rotate", "apply", "database_password"]).ok();
     let secret = &doctor(&donjon, &["database_password"], 0)["secrets"][0];

@@ -27,6 +27,11 @@ pub struct Chart {
     /// Its accounts that a target lets in by a node's own socket, and by no value.
     #[serde(serialize_with = "named")]
     pub by_socket: Vec<(TargetName, Vec<Account>)>,
+    /// Users of it that a target has no account of, while no rotation needs one.
+    pub without_account: Vec<(TargetName, String)>,
+    /// A service of the deployment uses it, so that its accounts should be there.
+    #[serde(skip)]
+    pub in_use: bool,
     /// Where nodes fetch a full copy from each other with its value, and no account is there that needs none.
     #[serde(skip)]
     pub transfers: Option<TargetName>,

@@ -26,7 +26,7 @@ use crate::{
 use donjon_drivers::{
     material::Material,
     store::{Store, StoreError, Version, Which},
-    target::{Account, TargetError},
+    target::{Account, Survey, TargetError},
 };
 use donjon_policies::{
     catalogue::{Catalogue, Entry, TargetKind},
@@ -34,7 +34,7 @@ use donjon_policies::{
     name::SecretName,
     transition::{Path, State},
 };
-use std::path::Path as File;
+use std::{collections::BTreeSet, path::Path as File};
 
 /// Looks at secrets, one after the other, and remembers which nodes do not answer.
 pub struct Looker<'a> {
@@ -107,6 +107,8 @@ impl<'a> Looker<'a> {
             troubles: Vec::new(),
             administrator_refused: Vec::new(),
             by_socket: Vec::new(),
+            without_account: Vec::new(),
+            in_use: planned.as_ref().is_ok_and(|planned| !planned.unread.contains(secret)),
             transfers: None,
         };
         if let (None, Some(id)) = (journal, &holder) {
@@ -234,12 +236,17 @@ impl<'a> Looker<'a> {
         let known: Vec<&Material> =
             stored.all().into_iter().map(|(_, record)| record.record.value.material()).collect();
         let (mut accounts, mut entries, mut by_socket) = (Vec::new(), Vec::new(), Vec::new());
+        let mut absent = false;
         if let Some(login) = &login {
             let values = login.values();
             for user in &users {
                 match target.survey(&login.admin(&values, None), user, &known).await {
                     // The catalogue names users that only some deployments have.
                     Ok(found) if found.entries.is_empty() && users.len() > 1 => {}
+                    Ok(found) if begun.is_none() && nobody(&found) => {
+                        chart.without_account.push((name.clone(), user.clone()));
+                        absent = true;
+                    }
                     Ok(found) => {
                         accounts.extend(found.accounts);
                         entries.extend(found.entries);
@@ -270,6 +277,9 @@ impl<'a> Looker<'a> {
         }
         if begun.is_none() && accounts.is_empty() && !by_socket.is_empty() {
             chart.by_socket.push((name.clone(), by_socket));
+            return Ok(());
+        }
+        if absent && accounts.is_empty() {
             return Ok(());
         }
         if let Some(begun) = begun {
@@ -381,6 +391,12 @@ pub(super) fn expected(path: Path, state: State) -> (bool, bool) {
             | State::Settled,
         ) => (false, true),
     }
+}
+
+/// Whether there is no account at all, and nothing but that is amiss: every node says the same one thing.
+fn nobody(survey: &Survey) -> bool {
+    let told: BTreeSet<&str> = survey.hazards.iter().map(|hazard| hazard.what.as_str()).collect();
+    survey.entries.is_empty() && survey.by_socket.is_empty() && told.len() < 2
 }
 
 fn credential_of<'j>(journal: &'j Journal, secret: &SecretName, planned: &PlannedCredential) -> Option<&'j Credential> {

@@ -17,6 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub enum Health {
     /// What is served works everywhere.
     Healthy,
+    /// The server has no such account; the service that would use it may not be deployed.
+    WithoutAccount,
     /// A rotation has not ended; it can go on.
     Unfinished,
     /// A node did not answer.
@@ -34,6 +36,8 @@ pub struct Verdict {
     pub findings: Vec<String>,
     /// What to type, in this order.
     pub next: Vec<String>,
+    /// How many accounts nobody can try from here.
+    pub untried: usize,
     /// Where no stored value gets in, and an account has to be mended on the node itself.
     #[serde(skip)]
     pub rescue: Vec<Try>,
@@ -44,13 +48,21 @@ type Spot = (TargetName, String, Account);
 
 /// Judges a chart.
 pub fn judge(chart: &Chart) -> Verdict {
-    let mut verdict = Verdict { health: Health::Healthy, findings: Vec::new(), next: Vec::new(), rescue: Vec::new() };
+    let mut verdict =
+        Verdict { health: Health::Healthy, findings: Vec::new(), next: Vec::new(), untried: 0, rescue: Vec::new() };
     for trouble in &chart.troubles {
         verdict.find(Health::Ambiguous, trouble.clone());
     }
     for target in &chart.administrator_refused {
         let told = format!("`{target}` refuses every value that is stored for its administrator; it was changed there");
         verdict.find(Health::Ambiguous, told);
+    }
+    for (target, user) in &chart.without_account {
+        let (health, question) = match chart.in_use {
+            true => (Health::Ambiguous, "though a service of the deployment uses it"),
+            false => (Health::WithoutAccount, "is the service deployed?"),
+        };
+        verdict.find(health, format!("`{target}` has no account of `{user}`: {question}"));
     }
     match &chart.rotation {
         Some(standing) => unfinished(chart, standing, &mut verdict),
@@ -75,7 +87,16 @@ pub fn judge(chart: &Chart) -> Verdict {
     let unproven: BTreeSet<String> = answered(chart, Answer::Unprovable)
         .map(|tried| format!("nobody can try {}: {}", tried.named(), tried.why.as_deref().unwrap_or("no reason given")))
         .collect();
+    let untried: BTreeSet<String> =
+        answered(chart, Answer::Unprovable).map(|tried| format!("--vouch '{}'", tried.account)).collect();
     verdict.findings.extend(unproven);
+    if chart.rotation.is_none() && !untried.is_empty() {
+        let vouch = untried.iter().cloned().collect::<Vec<_>>().join(" ");
+        verdict
+            .findings
+            .push(format!("`rotate apply` refuses that until you have tried it yourself and say so: {vouch}"));
+    }
+    verdict.untried = untried.len();
     verdict
 }
 
@@ -195,8 +216,10 @@ fn unfinished(chart: &Chart, standing: &Standing, verdict: &mut Verdict) {
     let away = answered(chart, Answer::Unreachable).next().is_some();
     let again = match verdict.health {
         Health::Ambiguous => "   # once what is listed is mended",
-        Health::Healthy | Health::Unfinished | Health::Unreachable if away => "   # once the node is back",
-        Health::Healthy | Health::Unfinished | Health::Unreachable => "",
+        Health::Healthy | Health::WithoutAccount | Health::Unfinished | Health::Unreachable if away => {
+            "   # once the node is back"
+        }
+        Health::Healthy | Health::WithoutAccount | Health::Unfinished | Health::Unreachable => "",
     };
     let resume = format!("donjon rotate resume {secret}");
     if again.is_empty() && !standing.behind.is_empty() {
@@ -266,4 +289,58 @@ fn spot(tried: &Try) -> Spot {
 fn places(tries: &[&Try]) -> String {
     let once: BTreeSet<String> = tries.iter().map(|tried| tried.named()).collect();
     once.into_iter().collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chart() -> Chart {
+        Chart {
+            secret: "aodh_database_password".parse().unwrap(),
+            rotation: None,
+            values: Vec::new(),
+            logins: Vec::new(),
+            troubles: Vec::new(),
+            administrator_refused: Vec::new(),
+            by_socket: Vec::new(),
+            without_account: Vec::new(),
+            in_use: false,
+            transfers: None,
+        }
+    }
+
+    fn tried(answer: Answer) -> Try {
+        let account = Account { user: "root".to_owned(), host: "localhost".to_owned() };
+        Try {
+            target: "mariadb".parse().unwrap(),
+            node: "db1".to_owned(),
+            address: "10.0.0.11:3306".to_owned(),
+            place: account.clone(),
+            account,
+            value: Label::Current,
+            answer,
+            why: None,
+        }
+    }
+
+    #[test]
+    fn an_account_that_is_not_there_is_no_changed_one_unless_a_service_uses_it() {
+        let mut chart = Chart { without_account: vec![("mariadb".parse().unwrap(), "aodh".to_owned())], ..chart() };
+        let verdict = advise(&Deployment::empty("d".parse().unwrap()), &chart);
+        assert_eq!((verdict.health, verdict.next.as_slice()), (Health::WithoutAccount, &[][..]));
+        assert!(verdict.findings[0].contains("is the service deployed?"), "{verdict:?}");
+        chart.in_use = true;
+        assert_eq!(judge(&chart).health, Health::Ambiguous);
+    }
+
+    #[test]
+    fn what_cannot_be_tried_is_counted_and_what_a_rotation_asks_is_said() {
+        let chart = Chart { logins: vec![tried(Answer::Unprovable)], ..chart() };
+        let verdict = judge(&chart);
+        assert_eq!((verdict.health, verdict.untried), (Health::Healthy, 1));
+        assert!(verdict.findings.iter().any(|told| told.contains("--vouch 'root@localhost'")), "{verdict:?}");
+        let control = Chart { logins: vec![tried(Answer::Accepted)], ..chart };
+        assert_eq!(judge(&control).untried, 0);
+    }
 }

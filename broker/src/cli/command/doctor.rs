@@ -19,7 +19,8 @@ use std::{
 /// Say what is wrong and what to type next. Changes nothing.
 ///
 /// Tries the stored values by fresh logins on every node and account. Exit code 0: healthy; 13: a rotation has not ended;
-/// 6: a node did not answer; 10: ambiguous, a person must decide.
+/// 6: a node did not answer; 10: ambiguous, a person must decide; 4: the server has no such account, which with --all is
+/// the usual where a service is not deployed.
 ///
 /// With --drill it proves instead that the custodians can come back: each of their identities opens the last custodians'
 /// bundle, and no value is shown or stored. Its age is a metric, `donjon_drill_age_seconds`.
@@ -50,15 +51,19 @@ impl Doctor {
         if let Some(bundle) = &self.drill {
             return self.drilled(context, bundle);
         }
-        let request = Request::Doctor(DoctorAsked { names: self.names, all: self.all });
+        let all = self.all;
+        let request = Request::Doctor(DoctorAsked { names: self.names, all });
         let mut progress = Progress::new(context.output);
         let reply = context.client()?.ask(&request, Vec::new(), &mut |event| progress.tell(&event));
         progress.end();
         let value = reply?.value;
-        show::answer(context.output, &value, || people(&value))?;
+        show::answer(context.output, &value, || if all { of_all(&value) } else { people(&value) })?;
         let failure = |code, what| Err(Failure::new(code, what));
         match value["health"].as_str() {
             Some("healthy") => Ok(()),
+            // Of a whole catalogue, what is not deployed is the usual.
+            Some("without_account") if all => Ok(()),
+            Some("without_account") => failure(Exit::NotThere, "the server has no such account"),
             Some("unfinished") => failure(Exit::Waiting, "rotations have not ended"),
             Some("unreachable") => failure(Exit::Unavailable, "a node did not answer"),
             _ => failure(Exit::Ambiguous, "what is valid where is not what is stored; see above"),
@@ -95,42 +100,75 @@ impl Doctor {
 }
 
 fn people(value: &Value) -> String {
-    let mut shown = String::new();
-    for secret in items(&value["secrets"]) {
-        shown += &format!("{}: {}\n", text(&secret["secret"]), text(&secret["health"]));
-        let mut rows: BTreeMap<(String, String, String), BTreeMap<String, String>> = BTreeMap::new();
-        for login in items(&secret["logins"]) {
-            let node = format!("{} ({})", text(&login["node"]), text(&login["address"]));
-            let row = rows.entry((text(&login["target"]), node, text(&login["account"]))).or_default();
-            row.insert(text(&login["value"]), text(&login["answer"]));
-        }
-        let labels = ["pending", "current", "previous"];
-        let row = |((target, node, account), answers): (&(String, String, String), &BTreeMap<String, String>)| {
-            let answers = labels.map(|label| answers.get(label).map_or("-", String::as_str).to_owned());
-            [target.clone(), node.clone(), account.clone()].into_iter().chain(answers).collect::<Vec<_>>()
-        };
-        if !rows.is_empty() {
-            let head = ["TARGET", "NODE", "ACCOUNT", "PENDING", "CURRENT", "PREVIOUS"];
-            shown += &show::table(&head, &rows.iter().map(row).collect::<Vec<_>>());
-        }
-        for finding in items(&secret["findings"]) {
-            shown += &format!("- {}\n", text(finding));
-        }
-        for next in items(&secret["next"]) {
-            shown += &format!("next: {}\n", text(next));
-        }
-        shown += "\n";
-    }
-    let row = |left: &Value| vec![text(&left["secret"]), text(&left["why"])];
-    let left: Vec<_> = items(&value["left"]).iter().map(row).collect();
-    if !left.is_empty() {
-        shown += &show::table(&["LEFT ALONE", "WHY"], &left);
-    }
+    let shown: String = items(&value["secrets"]).iter().map(one).collect();
+    let shown = shown + &left(value);
     if shown.is_empty() {
         "no rotation is under way; `donjon doctor --all` looks at every secret\n".to_owned()
     } else {
         shown
     }
+}
+
+/// A summary, then what was found; those that are healthy, and those that the server has no account of, are counted.
+fn of_all(value: &Value) -> String {
+    let secrets = items(&value["secrets"]);
+    let healthy = |secret: &&Value| secret["health"] == "healthy" && secret["untried"] == 0;
+    let without = |secret: &&Value| secret["health"] == "without_account";
+    let absent: Vec<String> = secrets.iter().filter(without).map(|secret| text(&secret["secret"])).collect();
+    let found: Vec<&Value> = secrets.iter().filter(|secret| !healthy(secret) && !without(secret)).collect();
+    let healthy = secrets.iter().filter(healthy).count();
+    let mut shown = format!("{healthy} healthy, {} without account, {} with findings\n\n", absent.len(), found.len());
+    shown += &found.into_iter().map(one).collect::<String>();
+    if !absent.is_empty() {
+        shown += &format!(
+            "without account: {}\nthe server has no such account: is the service deployed? `donjon doctor NAME` tells more\n\n",
+            absent.join(", ")
+        );
+    }
+    shown + &left(value)
+}
+
+/// How a secret is, in a word, and whether somebody else has to try something.
+fn headline(secret: &Value) -> String {
+    let health = text(&secret["health"]).replace('_', " ");
+    match secret["untried"].as_u64() {
+        None | Some(0) => health,
+        Some(1) => format!("{health}, but for an account that cannot be tried from here"),
+        Some(untried) => format!("{health}, but for {untried} accounts that cannot be tried from here"),
+    }
+}
+
+fn one(secret: &Value) -> String {
+    let mut shown = format!("{}: {}\n", text(&secret["secret"]), headline(secret));
+    let mut rows: BTreeMap<(String, String, String), BTreeMap<String, String>> = BTreeMap::new();
+    for login in items(&secret["logins"]) {
+        let node = format!("{} ({})", text(&login["node"]), text(&login["address"]));
+        let row = rows.entry((text(&login["target"]), node, text(&login["account"]))).or_default();
+        row.insert(text(&login["value"]), text(&login["answer"]));
+    }
+    let labels = ["pending", "current", "previous"];
+    let row = |((target, node, account), answers): (&(String, String, String), &BTreeMap<String, String>)| {
+        let answers = labels.map(|label| answers.get(label).map_or("-", String::as_str).to_owned());
+        [target.clone(), node.clone(), account.clone()].into_iter().chain(answers).collect::<Vec<_>>()
+    };
+    if !rows.is_empty() {
+        let head = ["TARGET", "NODE", "ACCOUNT", "PENDING", "CURRENT", "PREVIOUS"];
+        shown += &show::table(&head, &rows.iter().map(row).collect::<Vec<_>>());
+    }
+    for finding in items(&secret["findings"]) {
+        shown += &format!("- {}\n", text(finding));
+    }
+    for next in items(&secret["next"]) {
+        shown += &format!("next: {}\n", text(next));
+    }
+    shown += "\n";
+    shown
+}
+
+fn left(value: &Value) -> String {
+    let row = |left: &Value| vec![text(&left["secret"]), text(&left["why"])];
+    let left: Vec<_> = items(&value["left"]).iter().map(row).collect();
+    if left.is_empty() { String::new() } else { show::table(&["LEFT ALONE", "WHY"], &left) }
 }
 
 fn items(value: &Value) -> &[Value] {
