@@ -50,6 +50,15 @@ fn rotations_wait_for_a_deployer_and_its_exit_code_passes_through() {
     donjon.run(&["generate", "--catalogue", "kolla-ansible"]).failed(13);
     donjon.run(&["adopt", &own.display().to_string()]).failed(13);
     assert_eq!(donjon.run(&["get", "database_password"]).ok(), "a-value-long-enough");
+    // Nothing takes its secrets away from under it, forced or not.
+    for down in [&["down"][..], &["down", "--force"], &["down", "--force", "--no-search"]] {
+        let refused = donjon.run(down).failed(13);
+        assert!(
+            refused.contains("a deployer run is under way") && refused.contains("nothing was changed"),
+            "{refused}"
+        );
+    }
+    assert_eq!(donjon.run(&["get", "database_password"]).ok(), "a-value-long-enough");
     // However it ends: the kernel ends its lease with it.
     run.kill().expect("it runs");
     run.wait().expect("a child can be waited for");

@@ -109,6 +109,7 @@ pub fn status(daemon: &Daemon) -> Value {
             "pages": daemon.cache.pages().map(|kind| kind.to_string()),
         },
         "warnings": warnings(daemon),
+        "deployer": rotate::deployer_runs(daemon),
         "pid": std::process::id(),
         "version": env!("CARGO_PKG_VERSION"),
     })
@@ -169,8 +170,17 @@ pub async fn unseal(daemon: &Daemon, actor: Actor, shares: Vec<Material>) -> Ans
     Ok((status(daemon), Vec::new()))
 }
 
-/// Ends the daemon; a temporary Vault is destroyed, where its secrets are safe elsewhere or the operator says so.
+/// Ends the daemon; a temporary Vault is destroyed, where its secrets are safe elsewhere or the operator says so. Never under a
+/// deployer, which would stop half-way: whoever cannot wait ends that one first.
 pub async fn down(daemon: &Daemon, actor: Actor, force: bool) -> Answered {
+    if rotate::deployer_runs(daemon) {
+        return Err(Failure::new(Exit::Waiting, "a deployer run is under way")
+            .cause("it reads its secrets here (`donjon run --deploy`), and would stop half-way")
+            .state("nothing was changed; the deployer goes on")
+            .hint(
+                "wait until it has ended, which `donjon status` tells, or end its process, which the audit log names",
+            ));
+    }
     let temporary = matches!(daemon.backing, Backing::Temporary { .. });
     if temporary && !force {
         safe_elsewhere(daemon).await?;

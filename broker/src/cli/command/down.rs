@@ -22,7 +22,7 @@ use std::{
 /// End the daemon, and destroy the temporary Vault once its secrets are safe elsewhere.
 ///
 /// Refused until the authority has moved, or a custodians' bundle with everything as it is now was reopened and each
-/// recipient of every exported bundle has sent a receipt. Every token is revoked, the Vault sealed and ended, its keys and
+/// recipient of every exported bundle has sent a receipt; and while a deployer runs (`donjon run --deploy`), forced or not. Every token is revoked, the Vault sealed and ended, its keys and
 /// its storage removed.
 ///
 /// As root, a second process looks for every stored value before and after: in the memory of every process, in all of
@@ -87,6 +87,9 @@ impl Down {
             ));
         }
         let status = client.ask_quietly(&Request::Status, Vec::new())?.value;
+        if status["deployer"] == true {
+            return Ok(Some("it is refused while a deployer runs"));
+        }
         if status["store"] != "temporary Vault" || status["state"] != "ready" {
             return Ok(Some("the store is not open, so nobody knows the values"));
         }
