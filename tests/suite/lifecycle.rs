@@ -390,8 +390,26 @@ fn a_name_that_was_changed_in_the_file_hides_no_secret_from_the_end() {
     donjon.up();
     let missing = donjon.run(&["get", "database_password"]).failed(4);
     assert!(missing.contains("holds 1 secrets of the deployment `default`"), "{missing}");
+    // Nor does it make second values of what servers have, unless that is meant.
+    let told = "the store holds 1 secrets of the deployment `default`, and none of `site1`";
+    let status = donjon.run(&["status"]).ok();
+    assert!(status.contains(&format!("warning: {told}")) && status.contains("put its name back"), "{status}");
+    assert!(donjon.run(&["list"]).ok().contains(told));
+    let file = donjon.home().join("passwords.yml");
+    donjon_drivers::fs::replace(&file, b"keystone_admin_password: a-value-long-enough\n").unwrap();
+    let file = file.display().to_string();
+    for making in [&["generate", "database_password"][..], &["put", "database_password"], &["adopt", &file]] {
+        let refused = donjon.run_with_input(making, b"a-value-long-enough").failed(8);
+        assert!(refused.contains(told) && refused.contains("--new-deployment"), "{refused}");
+    }
+    assert!(donjon.run(&["list"]).ok().contains(told), "nothing was stored");
     let refused = donjon.run(&["down"]).failed(13);
     assert!(refused.contains("1 of `default`"), "{refused}");
+    donjon.describe("deployment: site2\n");
+    donjon.kill_daemon();
+    donjon.up();
+    donjon.run(&["generate", "database_password", "--new-deployment"]).ok();
+    donjon.run(&["generate", "keystone_admin_password"]).ok();
     donjon.describe("deployment: default\n");
     donjon.kill_daemon();
     donjon.up();

@@ -5,7 +5,7 @@
 //! that was cut off is seen, and the same command again stores what is missing. Last, all are read a second time.
 
 use super::{
-    Daemon,
+    Daemon, instead,
     lookup::{Answered, bounded},
     rotate, translate, views,
 };
@@ -78,7 +78,7 @@ pub async fn adopt(
     materials: Vec<Material>,
     tell: &UnboundedSender<Event>,
 ) -> Answered {
-    let AdoptAsked { plan, overwrite, file, secrets } = asked;
+    let AdoptAsked { plan, overwrite, new_deployment, file, secrets } = asked;
     let names: Vec<SecretName> = secrets.iter().map(|adopted| adopted.name.clone()).collect();
     let distinct: BTreeSet<&SecretName> = names.iter().collect();
     if secrets.len() != materials.len() || distinct.len() != names.len() {
@@ -106,6 +106,7 @@ pub async fn adopt(
     let missing = takings.iter().filter(|taking| taking.standing != Standing::Same);
     let missing: Vec<SecretName> = missing.map(|taking| taking.record.name.clone()).collect();
     if !missing.is_empty() {
+        instead::none(daemon, &*store, new_deployment).await?;
         rotate::no_deployer(daemon).await?;
     }
     daemon.record(actor, Act::Adopt, &names, Outcome::Intent)?;

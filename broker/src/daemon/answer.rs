@@ -180,8 +180,8 @@ async fn answer(
         }
         Request::Ready => lookup::ready(daemon).await,
         Request::Names => lookup::names(daemon, actor).await,
-        Request::Put { name } => match <[Material; 1]>::try_from(materials) {
-            Ok([value]) => lookup::put(daemon, actor, &name, value).await,
+        Request::Put { name, new_deployment } => match <[Material; 1]>::try_from(materials) {
+            Ok([value]) => lookup::put(daemon, actor, &name, new_deployment, value).await,
             Err(_) => Err(Failure::new(Exit::Usage, "put takes one value")),
         },
         Request::List => lookup::list(daemon, actor).await,
@@ -197,8 +197,8 @@ async fn answer(
         Request::Schedule => schedule::shown(daemon).await,
         Request::Metrics => metrics::shown(daemon).await,
         Request::Doctor(asked) => doctor::doctor(daemon, actor, &asked, tell).await,
-        Request::Generate { catalogue, catalogue_text, names } => {
-            let asked = generation::Asked { catalogue, text: catalogue_text, names };
+        Request::Generate { catalogue, catalogue_text, names, new_deployment } => {
+            let asked = generation::Asked { catalogue, text: catalogue_text, names, new_deployment };
             generation::generate(daemon, actor, asked, tell).await
         }
         Request::Adopt(asked) => adopt::adopt(daemon, actor, asked, materials, tell).await,

@@ -1,6 +1,6 @@
 //! Making the secrets of a catalogue for a caller on the socket.
 
-use super::{Daemon, lookup, lookup::Answered, rotate, translate, views};
+use super::{Daemon, instead, lookup, lookup::Answered, rotate, translate, views};
 use crate::{
     audit::{Act, Actor, Outcome},
     config,
@@ -27,6 +27,8 @@ pub struct Asked {
     pub text: Option<String>,
     /// Only these; all where empty.
     pub names: Vec<String>,
+    /// The deployment is meant to be new, beside another in the same store.
+    pub new_deployment: bool,
 }
 
 /// Makes what is not there yet.
@@ -45,6 +47,7 @@ pub async fn generate(daemon: &Daemon, actor: Actor, asked: Asked, tell: &Unboun
         views::follow(daemon, actor).await?;
         return Ok((reply(&Report::default(), &present, &operator), Vec::new()));
     }
+    instead::none(daemon, &*store, asked.new_deployment).await?;
     rotate::no_deployer(daemon).await?;
     let names: Vec<SecretName> = make.iter().map(|making| making.name.clone()).collect();
     daemon.record(actor, Act::Generate, &names, Outcome::Intent)?;

@@ -1,6 +1,6 @@
 //! `status`, `unseal` and `down`, for a caller on the socket.
 
-use super::{Daemon, generation, lookup::Answered, rotate, state::Ending, transfer, translate};
+use super::{Daemon, generation, instead, lookup::Answered, rotate, state::Ending, transfer, translate};
 use crate::{
     audit::{self, Act, Actor, Outcome},
     failure::{Exit, Failure},
@@ -33,12 +33,18 @@ pub async fn status_by_store(daemon: &Daemon) -> Value {
         let rotations = Held::unfinished(&*store, &daemon.layout).await.ok()?;
         let ending = ending(daemon, &*store).await.ok()?;
         let names: Vec<String> = rotations.iter().map(|held| held.journal.named()).collect();
-        Some((elsewhere.into_iter().chain(unfinished(daemon, &rotations)).chain(ending), names))
+        let unfinished = unfinished(daemon, &rotations);
+        let secrets = secrets::names(&*store, &daemon.layout).await.ok()?.len();
+        let instead = instead::told(&*store, &daemon.layout).await.ok()?;
+        let other = instead.clone().map(|instead| format!("{instead}: {}", instead::PUT_BACK));
+        let told: Vec<String> = elsewhere.into_iter().chain(unfinished).chain(ending).chain(other).collect();
+        Some((told, names, secrets, instead))
     };
-    let Ok(Some((told, names))) = tokio::time::timeout(AT_ONCE, told).await else { return status };
+    let Ok(Some((told, names, secrets, instead))) = tokio::time::timeout(AT_ONCE, told).await else { return status };
     status["unfinished"] = json!(names);
+    (status["secrets"], status["instead"]) = (json!(secrets), json!(instead));
     if let Some(warnings) = status["warnings"].as_array_mut() {
-        warnings.extend(told.map(Value::from));
+        warnings.extend(told.into_iter().map(Value::from));
     }
     status
 }

@@ -1,6 +1,6 @@
 //! Reading, putting and listing secrets for a caller on the socket.
 
-use super::{Daemon, rotate, translate, views};
+use super::{Daemon, instead, rotate, translate, views};
 use crate::{
     audit::{About, Act, Actor, Outcome},
     cache::Read,
@@ -213,10 +213,11 @@ fn of_epoch(epoch: u64, pinned: Option<u64>) -> Result<(), Failure> {
         .hint("start the run again; `donjon run --deploy -- …` makes rotations wait for it"))
 }
 
-/// A new version, given by an operator.
-pub async fn put(daemon: &Daemon, actor: Actor, given: &str, value: Material) -> Answered {
+/// A new version, given by an operator; of a deployment that is new beside another only where that is meant.
+pub async fn put(daemon: &Daemon, actor: Actor, given: &str, new_deployment: bool, value: Material) -> Answered {
     let name = name(given)?;
     let store = daemon.store()?;
+    instead::none(daemon, &*store, new_deployment).await?;
     // What cannot be read now could not tell later which views are to follow.
     let deployment = daemon.deployment()?;
     rotate::no_deployer(daemon).await?;
@@ -291,8 +292,13 @@ pub async fn list(daemon: &Daemon, actor: Actor) -> Answered {
     let epoch = current_epoch(daemon, &*store).await?;
     let looked = names.into_iter().map(|name| newest(store.clone(), daemon.layout.secret(&name), name));
     let secrets: Vec<Option<Value>> = bounded(looked).await?;
+    let instead = match secrets.is_empty() {
+        true => instead::told(&*store, &daemon.layout).await.map_err(failed)?,
+        false => None,
+    };
     daemon.record(actor, Act::List, &[], Outcome::Done)?;
-    Ok((json!({"epoch": epoch, "secrets": secrets.into_iter().flatten().collect::<Vec<_>>()}), Vec::new()))
+    let secrets: Vec<Value> = secrets.into_iter().flatten().collect();
+    Ok((json!({"epoch": epoch, "secrets": secrets, "instead": instead}), Vec::new()))
 }
 
 /// The names of every secret, and the epoch that they are at least of.
@@ -377,10 +383,8 @@ pub async fn missing(daemon: &Daemon, store: &dyn Store, name: &SecretName) -> F
     match nearest(name.as_str(), names.iter().map(SecretName::as_str)) {
         Some(other) => failure.hint(format!("the nearest name is `{other}`")),
         None if !names.is_empty() => failure.hint("`donjon list` shows the names"),
-        None => match secrets::of_others(store, &daemon.layout).await.unwrap_or_default().into_iter().next() {
-            Some((other, count)) => failure
-                .cause(format!("the store holds {count} secrets of the deployment `{other}`, and none of `{}`", daemon.layout.deployment()))
-                .hint("where this is that deployment, put its name back as `deployment:` in donjon.yaml, and end this daemon: `donjon up` then serves them"),
+        None => match instead::told(store, &daemon.layout).await.ok().flatten() {
+            Some(told) => failure.cause(told).hint(instead::PUT_BACK),
             None => failure
                 .cause("the store holds no secrets yet")
                 .hint("`donjon generate --catalogue kolla-ansible` makes them"),

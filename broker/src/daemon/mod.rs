@@ -7,6 +7,7 @@ mod cancel;
 pub mod deploy;
 pub mod doctor;
 pub mod generation;
+mod instead;
 pub mod kept;
 pub mod lifecycle;
 pub mod lookup;

@@ -50,6 +50,9 @@ pub enum Request {
     Put {
         /// The secret.
         name: String,
+        /// The deployment is meant to be new, beside another in the same store.
+        #[serde(default)]
+        new_deployment: bool,
     },
     /// Every secret there is.
     List,
@@ -69,6 +72,9 @@ pub enum Request {
         /// Only these; all where empty.
         #[serde(default)]
         names: Vec<String>,
+        /// The deployment is meant to be new, beside another in the same store.
+        #[serde(default)]
+        new_deployment: bool,
     },
     /// Takes over values of a deployer's file, the materials, in the order of the names.
     Adopt(AdoptAsked),
@@ -218,6 +224,9 @@ pub struct AdoptAsked {
     /// Store these values as next versions where the store has others.
     #[serde(default)]
     pub overwrite: bool,
+    /// The deployment is meant to be new, beside another in the same store.
+    #[serde(default)]
+    pub new_deployment: bool,
     /// The file, for the journal.
     pub file: String,
     /// Whose values these are.

@@ -54,6 +54,9 @@ pub struct Adopt {
     /// Store the file's values where the store has others.
     #[arg(long)]
     overwrite: bool,
+    /// Begin this deployment, although the store holds secrets of another one alone.
+    #[arg(long)]
+    new_deployment: bool,
     /// Store the value of NAME under OTHER too, where your own catalogue gives a second credential that name; with --replace a
     /// reference to it stands before that to NAME.
     #[arg(long, value_name = "NAME=OTHER", value_parser = split)]
@@ -227,7 +230,13 @@ impl Adopt {
         }
         let (secrets, materials) = taken.given.iter().map(sent).unzip();
         let file = self.file.display().to_string();
-        let request = Request::Adopt(AdoptAsked { plan: self.plan, overwrite: self.overwrite, file, secrets });
+        let request = Request::Adopt(AdoptAsked {
+            plan: self.plan,
+            overwrite: self.overwrite,
+            new_deployment: self.new_deployment,
+            file,
+            secrets,
+        });
         let mut progress = Progress::new(context.output);
         let reply = context.client()?.ask(&request, materials, &mut |event| progress.tell(&event));
         progress.end();
@@ -302,6 +311,7 @@ impl Adopt {
             plan: false,
             replace: false,
             overwrite: false,
+            new_deployment: false,
             split: Vec::new(),
             confirm: false,
             undo: false,

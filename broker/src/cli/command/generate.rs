@@ -24,6 +24,9 @@ pub struct Generate {
     /// kolla-ansible, tripleo, openstack-ansible, or a file; the one of the deployment file where none is given.
     #[arg(long)]
     catalogue: Option<String>,
+    /// Begin this deployment, although the store holds secrets of another one alone.
+    #[arg(long)]
+    new_deployment: bool,
 }
 
 impl Generate {
@@ -33,7 +36,8 @@ impl Generate {
             Some(word) if config::is_file(word) => Some(text(word)?),
             Some(_) | None => None,
         };
-        let request = Request::Generate { catalogue: self.catalogue, catalogue_text, names: self.names };
+        let Self { names, catalogue, new_deployment } = self;
+        let request = Request::Generate { catalogue, catalogue_text, names, new_deployment };
         let mut progress = Progress::new(context.output);
         let reply = context.client()?.ask(&request, Vec::new(), &mut |event| progress.tell(&event));
         progress.end();

@@ -24,7 +24,9 @@ impl List {
                     show::time(s["created"].as_i64().unwrap_or(0)),
                 ]
             };
-            show::table(&["NAME", "VERSION", "SINCE"], &secrets.iter().map(row).collect::<Vec<_>>())
+            let table = show::table(&["NAME", "VERSION", "SINCE"], &secrets.iter().map(row).collect::<Vec<_>>());
+            let instead = reply.value["instead"].as_str().map(|instead| format!("note: {instead}\n"));
+            table + &instead.unwrap_or_default()
         })
     }
 }

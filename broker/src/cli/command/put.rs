@@ -26,6 +26,9 @@ pub struct Put {
     /// Store a value of no bytes.
     #[arg(long)]
     empty: bool,
+    /// Begin this deployment, although the store holds secrets of another one alone.
+    #[arg(long)]
+    new_deployment: bool,
 }
 
 impl Put {
@@ -56,7 +59,8 @@ impl Put {
                 .state("nothing was stored")
                 .hint("`--empty` stores a value of no bytes"));
         }
-        let reply = client.ask_quietly(&Request::Put { name: self.name.clone() }, vec![Material::new(bytes)])?;
+        let request = Request::Put { name: self.name.clone(), new_deployment: self.new_deployment };
+        let reply = client.ask_quietly(&request, vec![Material::new(bytes)])?;
         show::answer(context.output, &reply.value, || {
             let notes = reply.value["notes"].as_array().into_iter().flatten().filter_map(Value::as_str);
             let notes: String = notes.map(|note| format!("note: {note}\n")).collect();

@@ -555,7 +555,7 @@ fn store(context: &Context, moved: &[Moved]) -> Result<(), Failure> {
     }
     for Moved { name, value, .. } in new.into_iter().filter(|moved| !moved.linked) {
         let material: Material = value.duplicate().into_material();
-        client.ask_quietly(&Request::Put { name: name.to_string() }, vec![material])?;
+        client.ask_quietly(&Request::Put { name: name.to_string(), new_deployment: false }, vec![material])?;
     }
     Ok(())
 }
