@@ -2,7 +2,10 @@
 
 use crate::failure::{Exit, Failure};
 use donjon_policies::deployment::LOOKUP_SOCKET;
-use std::{env, path::PathBuf};
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 
 /// The folder named by `DONJON_HOME`; else `/var/lib/donjon` for root, else the XDG state folder.
 #[derive(Debug, Clone)]
@@ -36,7 +39,7 @@ impl Home {
     }
 
     /// The folder itself.
-    pub fn folder(&self) -> &std::path::Path {
+    pub fn folder(&self) -> &Path {
         &self.0
     }
 
@@ -55,10 +58,22 @@ impl Home {
     /// The socket to ask at: the daemon's own, or the lookup socket for a user who has no daemon.
     pub fn socket_to_ask(&self) -> PathBuf {
         let own = self.socket();
-        let named = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
         let lookup = PathBuf::from(LOOKUP_SOCKET);
-        let stranger = !named("DONJON_HOME") && !named("DONJON_SOCKET") && !own.exists();
+        let stranger = is_by_default() && !own.exists();
         if stranger && lookup.exists() { lookup } else { own }
+    }
+
+    /// What to know of an error at the socket where nobody has said which home is meant.
+    pub fn told(&self, failure: Failure) -> Failure {
+        if is_by_default() { self.by_default(failure) } else { failure }
+    }
+
+    /// That nobody has said which home is meant: whoever starts a daemon at the default one has a second store, which is empty.
+    pub fn by_default(&self, mut failure: Failure) -> Failure {
+        failure.causes.push(format!("DONJON_HOME is not set, so it is {}", self.0.display()));
+        let other = "if it has another home, set DONJON_HOME (sudo drops it)";
+        failure.hint = Some(failure.hint.map_or_else(|| other.to_owned(), |hint| format!("{other}; else {hint}")));
+        failure
     }
 
     /// The folder of the sockets of connections to other hosts.
@@ -109,5 +124,37 @@ impl Home {
     /// The deployment file: `DONJON_CONFIG`, else `donjon.yaml` here.
     pub fn deployment_file(&self) -> PathBuf {
         env::var_os("DONJON_CONFIG").filter(|c| !c.is_empty()).map_or_else(|| self.0.join("donjon.yaml"), PathBuf::from)
+    }
+}
+
+/// Whether nobody has said where the daemon is.
+fn is_by_default() -> bool {
+    !named("DONJON_HOME") && !named("DONJON_SOCKET")
+}
+
+fn named(name: &str) -> bool {
+    env::var_os(name).is_some_and(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_has_forgotten_the_home_is_not_led_to_a_second_store() {
+        let down = Failure::new(Exit::Unavailable, "donjon is not up").hint("`donjon up` starts it");
+        let home = Home::at("/var/lib/donjon".into());
+        let told = home.by_default(down);
+        assert_eq!(told.causes, ["DONJON_HOME is not set, so it is /var/lib/donjon"]);
+        let hint = told.hint.unwrap();
+        assert!(
+            hint.starts_with("if it has another home, set DONJON_HOME (sudo drops it); else `donjon up`"),
+            "{hint}"
+        );
+        let refused = home.by_default(Failure::new(Exit::NotAllowed, "x"));
+        assert_eq!(
+            (refused.code, refused.hint.as_deref()),
+            (Exit::NotAllowed, hint.split_once("; else").map(|(start, _)| start))
+        );
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     config, descriptors,
     failure::{Exit, Failure},
     socket::{
+        client::only_reading,
         frame::{FrameError, Message},
         message::{Answer, Request},
         open::{self, OpenError},
@@ -122,7 +123,7 @@ async fn connection(
             Ok(Err(FrameError::TooLarge | FrameError::Malformed)) => {
                 // What follows cannot be told from the rest of it.
                 let written = refused(daemon, peer, within, About::default(), Outcome::Denied);
-                let failure = written.err().unwrap_or_else(only);
+                let failure = written.err().unwrap_or_else(only_reading);
                 return send(Message::new(&Answer::Error(failure), Vec::new())?, &mut stream).await;
             }
             Ok(Err(error @ FrameError::Io(_))) => return Err(error),
@@ -176,13 +177,8 @@ async fn answer(
     Ok(read.map(Some).map_err(without_names))
 }
 
-fn only() -> Failure {
-    Failure::new(Exit::NotAllowed, "this socket is for reading newest values")
-        .hint("everything else is for the user that ran `donjon up`, at the daemon's own socket")
-}
-
 fn asked(message: &Message) -> Result<Wanted, Failure> {
-    let Ok(Request::Read { names, version: None, epoch }) = message.parse() else { return Err(only()) };
+    let Ok(Request::Read { names, version: None, epoch }) = message.parse() else { return Err(only_reading()) };
     if names.is_empty() || names.len() > MOST_NAMES {
         return Err(Failure::new(Exit::Usage, format!("1 to {MOST_NAMES} names can be read at once")));
     }

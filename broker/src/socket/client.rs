@@ -22,6 +22,8 @@ use std::{
 #[derive(Debug)]
 pub struct Client {
     stream: UnixStream,
+    /// The home whose own socket is not there, where others read at the lookup socket and nobody has said which home is meant.
+    instead: Option<Home>,
 }
 
 /// What the daemon answered.
@@ -36,7 +38,10 @@ pub struct Reply {
 impl Client {
     /// Connects to the daemon of a home, refusing a socket that neither this user nor root owns.
     pub fn connect(home: &Home) -> Result<Self, Failure> {
-        Self::at(&home.socket_to_ask())
+        let path = home.socket_to_ask();
+        let instead = (path != home.socket()).then(|| home.clone());
+        let client = Self::at(&path).map_err(|failure| home.told(failure))?;
+        Ok(Self { instead, ..client })
     }
 
     /// Connects to the daemon that listens at this socket.
@@ -53,7 +58,7 @@ impl Client {
             .state("nothing was asked")
             .hint("DONJON_HOME or DONJON_SOCKET names another user's daemon"));
         }
-        Ok(Self { stream })
+        Ok(Self { stream, instead: None })
     }
 
     /// Asks, tells each event, and returns the reply.
@@ -90,6 +95,14 @@ impl Client {
         tell: &mut dyn FnMut(Event),
         take: &mut dyn FnMut(Piece, &Material) -> Result<(), Failure>,
     ) -> Result<Reply, Failure> {
+        let told = |failure: Failure| match &self.instead {
+            Some(home) if failure.code == Exit::NotAllowed => home.by_default(failure),
+            Some(_) | None => failure,
+        };
+        // Told here: the other end cuts what is too long for it, which says nothing of why.
+        if self.instead.is_some() && !matches!(request, Request::Read { version: None, .. }) {
+            return Err(told(only_reading()));
+        }
         Message::new(request, materials).and_then(|m| m.write(&mut BufWriter::new(&self.stream))).map_err(broken)?;
         let mut reader = BufReader::new(&self.stream);
         loop {
@@ -99,7 +112,7 @@ impl Client {
                 (Answer::Piece(piece), [bytes]) => take(piece, bytes)?,
                 (Answer::Piece(_), _) => return Err(broken(FrameError::Malformed)),
                 (Answer::Reply(value), _) => return Ok(Reply { value, materials: message.materials }),
-                (Answer::Error(failure), _) => return Err(failure),
+                (Answer::Error(failure), _) => return Err(told(failure)),
             }
         }
     }
@@ -125,6 +138,13 @@ fn broken(error: FrameError) -> Failure {
         .because(&error)
         .state("whether it did what was asked is not known")
         .hint("`donjon status` says how things are")
+}
+
+/// Of the lookup socket, where something else is asked than what it is for.
+pub fn only_reading() -> Failure {
+    Failure::new(Exit::NotAllowed, "this socket is for reading newest values")
+        .state("nothing was done")
+        .hint("everything else is for the user that ran `donjon up`, at the daemon's own socket")
 }
 
 fn not_reached(path: &Path, error: &std::io::Error) -> Failure {
@@ -213,5 +233,31 @@ mod tests {
         let piece = (Answer::Piece(Piece { of: 3 }), vec![Material::from("abc".to_owned())]);
         let refused = answered(&[piece], |client| client.ask_quietly(&Request::Ready, Vec::new()));
         assert_eq!(refused.unwrap_err().code, Exit::Unavailable);
+    }
+
+    #[test]
+    fn at_the_lookup_socket_of_another_home_everything_but_reading_is_refused_here_in_one_way() {
+        let refused = |request: Request, materials: Vec<Material>| {
+            let (own, other) = UnixStream::pair().unwrap();
+            let home = Home::at("/var/lib/donjon".into());
+            let failure = Client { stream: own, instead: Some(home) }.ask_quietly(&request, materials).unwrap_err();
+            other.set_nonblocking(true).unwrap();
+            let sent = std::io::Read::read(&mut &other, &mut [0]);
+            assert_eq!(sent.unwrap(), 0, "nothing was asked");
+            failure
+        };
+        let put = Request::Put { name: "x".to_owned(), new_deployment: false };
+        let value = vec![Material::from("a-value-long-enough".to_owned())];
+        for failure in [refused(Request::List, Vec::new()), refused(put, value)] {
+            assert_eq!(failure.code, Exit::NotAllowed);
+            assert!(failure.hint.unwrap().starts_with("if it has another home, set DONJON_HOME"));
+        }
+        let denied = (Answer::Error(Failure::new(Exit::NotAllowed, "no role grants it")), Vec::new());
+        let read = Request::Read { names: Vec::new(), version: None, epoch: None };
+        let failure = answered(&[denied], |client| {
+            client.instead = Some(Home::at("/var/lib/donjon".into()));
+            client.ask_quietly(&read, Vec::new()).unwrap_err()
+        });
+        assert_eq!(failure.causes, ["DONJON_HOME is not set, so it is /var/lib/donjon"]);
     }
 }
