@@ -33,6 +33,7 @@ mod kills;
 mod knocks;
 mod lifecycle;
 mod lookup;
+mod mistaken;
 mod modes;
 mod nova;
 mod overcloud;

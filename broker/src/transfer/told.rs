@@ -65,7 +65,9 @@ pub fn import(message: impl Into<String>, error: &ImportError) -> Failure {
         ImportError::NodeNewer { .. } => simple(message, Exit::Failed)
             .state("nothing was changed")
             .hint("install the donjon that wrote it, or a newer one"),
-        ImportError::Empty { .. } => simple(message, Exit::NotThere).hint("`donjon import BUNDLE --into FOLDER`"),
+        ImportError::Empty { .. } => simple(message, Exit::NotThere)
+            .state("nothing was changed")
+            .hint("`donjon import BUNDLE --into FOLDER`, or --node with the folder that it was imported into"),
         ImportError::NoPrevious { .. } => simple(message, Exit::NotThere)
             .state("nothing was changed")
             .hint("import the bundle that is wanted; one is kept for a step back"),

@@ -50,7 +50,7 @@ impl Served {
         let Some(asked) = drain.at.asked()? else {
             let folder = drain.node.clone().unwrap_or_else(|| context.home.folder().join("node"));
             let refused = format!("cannot read the bundle of {}", folder.display());
-            let node = Node::open_in_turn(&folder).map_err(|error| told::import(&refused, &error))?;
+            let node = Node::open_known(&folder).map_err(|error| told::import(&refused, &error))?;
             let (file, _) = node.current().map_err(|error| told::import(&refused, &error))?;
             let verified = node.verify(&file, &checks).map_err(|error| told::import(&refused, &error))?;
             let opened = verified.open(&identities).map_err(|error| told::bundle(&refused, &error))?;

@@ -18,7 +18,7 @@ use std::{collections::BTreeSet, path::Path, sync::Arc};
 /// Opens the bundle that the node reads, and its roles.
 pub(super) fn load(folder: &Path, identities: &Identities) -> Result<Loaded, Failure> {
     let refused = format!("cannot serve from {}", folder.display());
-    let node = Node::open_in_turn(folder).map_err(|error| told::import(&refused, &error))?;
+    let node = Node::open_known(folder).map_err(|error| told::import(&refused, &error))?;
     let file = node.read().map_err(|error| told::import(&refused, &error))?;
     let verified = node.verify_read(&file, now()).map_err(|error| told::import(&refused, &error))?;
     let opened: Opened = verified.open(identities).map_err(|error| {
