@@ -1,6 +1,9 @@
 //! Where Donjon keeps its files: one folder, and fixed names in it.
 
-use crate::failure::{Exit, Failure};
+use crate::{
+    daemon::{start::NOT_STARTED, translate},
+    failure::{Exit, Failure},
+};
 use donjon_policies::deployment::LOOKUP_SOCKET;
 use std::{
     env,
@@ -74,6 +77,19 @@ impl Home {
         let other = "if it has another home, set DONJON_HOME (sudo drops it)";
         failure.hint = Some(failure.hint.map_or_else(|| other.to_owned(), |hint| format!("{other}; else {hint}")));
         failure
+    }
+
+    /// Makes the folder. Those above it are made where it is the default one alone: a disk that is not mounted lacks them.
+    pub fn make(&self) -> Result<(), Failure> {
+        let above = self.0.parent().unwrap_or(&self.0);
+        if named("DONJON_HOME") && !above.exists() {
+            return Err(Failure::new(Exit::NotThere, "cannot use DONJON_HOME")
+                .state(NOT_STARTED)
+                .cause(format!("{} is not there", above.display()))
+                .hint(format!("is the disk mounted? a new folder is yours to make: `mkdir -p {}`", above.display())));
+        }
+        donjon_drivers::fs::private_folder(&self.0)
+            .map_err(|error| translate::file("cannot use DONJON_HOME", &error).state(NOT_STARTED))
     }
 
     /// The folder of the sockets of connections to other hosts.

@@ -407,7 +407,8 @@ fn a_name_that_was_changed_in_the_file_hides_no_secret_from_the_end() {
     assert!(refused.contains("1 of `default`"), "{refused}");
     donjon.describe("deployment: site2\n");
     donjon.kill_daemon();
-    donjon.up();
+    let said = donjon.run(&["up"]).ok();
+    assert!(said.contains("and none of `site2`"), "{said}");
     donjon.run(&["generate", "database_password", "--new-deployment"]).ok();
     donjon.run(&["generate", "keystone_admin_password"]).ok();
     donjon.describe("deployment: default\n");

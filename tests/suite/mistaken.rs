@@ -3,6 +3,29 @@
 use donjon_tests::donjon::Donjon;
 
 #[test]
+fn a_home_on_a_disk_that_is_not_mounted_is_not_made() {
+    let mut donjon = Donjon::new();
+    let home = donjon.home().join("disk/donjon");
+    donjon.set("DONJON_HOME", &home.display().to_string());
+    let refused = donjon.run(&["up", "--store", "file"]).failed(4);
+    let above = home.parent().unwrap();
+    assert!(refused.contains(&format!("{} is not there", above.display())), "{refused}");
+    assert!(refused.contains("is the disk mounted?") && !above.exists(), "{refused}");
+    donjon.run(&["up", "--foreground", "--store", "file"]).failed(4);
+    assert!(!above.exists());
+    std::fs::create_dir(above).unwrap();
+    let said = donjon.run(&["up", "--store", "file"]).ok();
+    let last = |said: &str| said.lines().last().unwrap_or_default().to_owned();
+    assert_eq!(last(&said), format!("this is a new, empty store, in {}", home.display()), "{said}");
+    donjon.run_with_input(&["put", "x"], b"a-value-long-enough").ok();
+    donjon.run(&["down"]).ok();
+    let said = donjon.run(&["up"]).ok();
+    let holds = format!("the store in {} holds 1 secrets of the deployment `default`", home.display());
+    assert_eq!(last(&said), holds, "{said}");
+    donjon.run(&["down"]).ok();
+}
+
+#[test]
 fn who_reads_from_a_folder_that_is_not_there_does_not_make_it() {
     let donjon = Donjon::new();
     let at = |name: &str| donjon.home().join(name).display().to_string();

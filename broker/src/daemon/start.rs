@@ -36,8 +36,7 @@ pub fn foreground(home: &Home, up: &Up) -> Result<(), Failure> {
 fn start(home: &Home, up: &Up) -> Result<(), Failure> {
     #[cfg(feature = "failpoints")]
     let _points = fail::FailScenario::setup();
-    donjon_drivers::fs::private_folder(home.folder())
-        .map_err(|error| translate::file("cannot use DONJON_HOME", &error).state(NOT_STARTED))?;
+    home.make()?;
     let _lock = lock(home)?;
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)

@@ -101,6 +101,7 @@ impl Up {
                 false => format!("donjon is up already (pid {})\n{}", status["pid"], unfinished(&status)),
             });
         }
+        let new = !Place::new(&context.home.vault()).state().exists() && !context.home.file_store().exists();
         let mut progress = Progress::new(context.output);
         let started = self.start(context, &mut progress);
         progress.end();
@@ -111,10 +112,11 @@ impl Up {
         let status = context.client()?.ask_quietly(&Request::Status, Vec::new())?.value;
         show::answer(context.output, &status, || match status["state"]["sealed"].is_object() {
             true => format!("donjon is up, sealed: {UNSEAL}\n"),
-            false if status["host_identity"] == true => {
-                format!("donjon is up (pid {})\n{}{}", status["pid"], host_identity(context), unfinished(&status))
+            false => {
+                let note = if status["host_identity"] == true { host_identity(context) } else { String::new() };
+                let there = what_is_there(context, &status, new);
+                format!("donjon is up (pid {})\n{note}{there}{}", status["pid"], unfinished(&status))
             }
-            false => format!("donjon is up (pid {})\n{}", status["pid"], unfinished(&status)),
         })
     }
 
@@ -146,9 +148,7 @@ impl Up {
 
     fn start(&self, context: &Context, progress: &mut Progress) -> Result<(), Failure> {
         let bug = |error: std::io::Error| Failure::new(Exit::Bug, "cannot start the daemon").because(&error);
-        donjon_drivers::fs::private_folder(context.home.folder()).map_err(|error| {
-            daemon::translate::file("cannot make DONJON_HOME", &error).state(daemon::start::NOT_STARTED)
-        })?;
+        context.home.make()?;
         let log = daemon::start::open_log(&context.home)?;
         let mut command = Command::new(std::env::current_exe().map_err(bug)?);
         command.args(["up", "--foreground"]);
@@ -221,6 +221,20 @@ pub(crate) fn pause() {
 
 /// How long a killed daemon may hold its socket and its lock.
 pub(crate) const DYING: Duration = Duration::from_secs(3);
+
+/// What the store holds, so that whoever meant another home or another deployment sees it now.
+fn what_is_there(context: &Context, status: &Value, new: bool) -> String {
+    let (home, deployment) = (context.home.folder().display(), status["deployment"].as_str().unwrap_or_default());
+    match status["secrets"].as_u64() {
+        None => String::new(),
+        Some(0) if new => format!("this is a new, empty store, in {home}\n"),
+        Some(0) => match status["instead"].as_str() {
+            Some(instead) => format!("{instead}\n"),
+            None => format!("the store in {home} holds no secrets of the deployment `{deployment}` yet\n"),
+        },
+        Some(count) => format!("the store in {home} holds {count} secrets of the deployment `{deployment}`\n"),
+    }
+}
 
 /// What the default mode means.
 fn host_identity(context: &Context) -> String {
