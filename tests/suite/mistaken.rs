@@ -44,3 +44,12 @@ fn who_reads_from_a_folder_that_is_not_there_does_not_make_it() {
     let refused = donjon.run(&["drain", "-i", &identity]).failed(4);
     assert!(refused.contains("holds no bundle yet") && !donjon.home().join("node").exists(), "{refused}");
 }
+
+#[test]
+fn overrides_for_kolla_are_written_where_kolla_is_configured() {
+    let donjon = Donjon::new();
+    let typo = donjon.home().join("kola").display().to_string();
+    let refused = donjon.run(&["wire", "kolla", "--runtime", "donjon", "--config", &typo]).failed(4);
+    assert!(refused.contains(&format!("cannot write below {typo}")) && refused.contains("--config"), "{refused}");
+    assert!(!donjon.home().join("kola").exists());
+}

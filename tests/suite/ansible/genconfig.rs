@@ -352,8 +352,9 @@ fn what_genconfig_writes_holds_no_value_and_reads_as_before() {
     kolla.write("etc/config/mine.conf", "[DEFAULT]\ndebug = true\n");
     let removed = donjon.run(&["wire", "kolla", "--undo", "--config", &config, "--output", "json"]).json();
     assert!(removed["removed"].as_array().unwrap().len() > 3, "{removed}");
-    let left: Vec<_> = files(&kolla.at("etc/config")).into_iter().chain(files(&kolla.at("etc/globals.d"))).collect();
-    assert_eq!(left, [kolla.at("etc/config/mine.conf")]);
+    assert_eq!(files(&kolla.at("etc/config")), [kolla.at("etc/config/mine.conf")]);
+    assert_eq!(fs::read_dir(kolla.at("etc/config")).unwrap().count(), 1, "no empty folder is left");
+    assert!(!kolla.at("etc/globals.d").exists());
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {

@@ -47,6 +47,12 @@ pub(super) struct Reading {
 impl Reading {
     /// Writes the overrides, and tells what kolla writes in clear all the same.
     pub(super) fn run(&self, context: &Context, catalogue: &Catalogue, runtime: Runtime) -> Result<(), Failure> {
+        if !self.config.is_dir() {
+            return Err(Failure::new(Exit::NotThere, format!("cannot write below {}", self.config.display()))
+                .cause("it is not there, so nothing of kolla-ansible's reads what would be written")
+                .state("nothing was written")
+                .hint("--config names kolla-ansible's configuration folder, where its globals.yml is"));
+        }
         let deployment = config::deployment(&context.home)?.deployment;
         let folder = self.roles.clone().or_else(installed).ok_or_else(|| {
             Failure::new(Exit::NotThere, "kolla-ansible is not found")
@@ -104,6 +110,7 @@ impl Reading {
                     .hint("the same command again removes the others")
             })?;
         }
+        self.remove_empty(&found);
         let removed: Vec<String> = found.iter().map(|path| path.display().to_string()).collect();
         show::answer(context.output, &json!({ "removed": removed }), || {
             let lines: String = removed.iter().map(|path| format!("removed {path}\n")).collect();
@@ -114,6 +121,15 @@ impl Reading {
                 }
             }
         })
+    }
+
+    /// Folders in which nothing but these files was go, too, up to the configuration folder.
+    fn remove_empty(&self, files: &[PathBuf]) {
+        for file in files {
+            let above = file.ancestors().skip(1).take_while(|folder| *folder != self.config);
+            // The first in which there is something else stays, and so does what is above it.
+            let _ = above.map(std::fs::remove_dir).find(Result::is_err);
+        }
     }
 
     /// A variable of volumes that the operator has set stays the operator's, where it has what a container needs; where it has
