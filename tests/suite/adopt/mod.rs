@@ -126,6 +126,8 @@ fn kollas_passwords_move_in_and_references_stand_in_their_place() {
     let confirmed = donjon.run(&["adopt", &path, "--confirm"]).ok();
     assert!(confirmed.contains("snapshots, backups"), "{confirmed}");
     assert!(!kept.exists() && file.exists());
+    let again = donjon.run(&["adopt", &path, "--confirm"]).ok();
+    assert!(again.contains("it was confirmed before; nothing to do") && file.exists(), "{again}");
     assert!(fs::read(&witness).expect("it is there").iter().all(|byte| *byte == 0));
     assert!(!donjon.log().contains(&root));
 }

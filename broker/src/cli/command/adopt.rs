@@ -11,6 +11,7 @@ use crate::{
         frame::MOST_MATERIALS,
         message::{AdoptAsked, Adopted, Request},
     },
+    wire::LOOKUP,
 };
 use clap::{Args, ValueEnum};
 use donjon_drivers::{fs, material::Material, store::secret::SecretValue};
@@ -248,6 +249,9 @@ impl Adopt {
         let replaced = kept.is_some();
         let original = kept.unwrap_or_else(|| self.file.clone());
         let source = self.source(context, &original)?;
+        if !replaced && source.taken.given.is_empty() && source.opened.text.contains(LOOKUP) {
+            return shown::confirmed_before(context, &original);
+        }
         // What is not taken stays in a file of references. Without one, this is the only file, and all of it would go.
         if !replaced && (source.opened.sealed != Sealed::Archive || !source.taken.left.is_empty()) {
             return Err(Failure::new(Exit::Usage, format!("{} is not erased", original.display()))

@@ -178,6 +178,14 @@ pub(super) fn erased(context: &Context, file: &Path, erased: &Erased) -> Result<
     })
 }
 
+/// Says that no original is left, since it was erased before.
+pub(super) fn confirmed_before(context: &Context, file: &Path) -> Result<(), Failure> {
+    let path = file.display().to_string();
+    show::answer(context.output, &json!({"erased": null, "file": path}), || {
+        format!("{path} holds references, and no original is beside it: it was confirmed before; nothing to do\n")
+    })
+}
+
 /// Says that the original is back, and what of it the store has otherwise by now, where that could be seen.
 pub(super) fn undone(
     context: &Context,
