@@ -62,7 +62,10 @@ fn wire_writes_over_its_own_references_alone() {
     let references = fs::read_to_string(&own).unwrap();
     for (more, why) in [
         ("my_list: [a]\n", "my_list"),
-        ("mine: \"{{ lookup('donjon.broker.secret', 'mine') }}\"\n", "mine"),
+        (
+            "mine: \"{{ lookup('donjon.broker.secret', 'mine') }}\"\n",
+            "it holds references of Donjon's already, to 1 secrets that the catalogue does not know, and these would be gone: mine",
+        ),
         ("mine: a-value-of-my-own\n", "it holds 1 values"),
     ] {
         kolla(&place.write("passwords.yml", &format!("{references}{more}")), why);

@@ -153,6 +153,19 @@ fn nothing_else_in(
     if others.is_empty() {
         return Ok(found.permissions().mode() & 0o777);
     }
+    let refers_already = |name: &&str| {
+        let all = top.iter().chain(top.iter().flat_map(|(_, node)| node.pairs().unwrap_or_default()));
+        all.into_iter().any(|(known, node)| known == name && refers(node, is_reference))
+    };
+    if others.iter().all(refers_already) {
+        let names = others[..others.len().min(MOST_NAMED)].join(", ");
+        return Err(unseen(path)
+            .cause(format!(
+                "it holds references of Donjon's already, to {} secrets that the catalogue does not know, and these would be gone: {names}",
+                others.len()
+            ))
+            .hint("it is wired: `donjon run --deploy` uses it as it is; or write to another file"));
+    }
     let many = others[..others.len().min(MOST_NAMED)].join(", ");
     Err(unseen(path)
         .cause(format!("{} names in it are no references of Donjon's, and would be gone: {many}", others.len()))
