@@ -144,13 +144,14 @@ fn what_stands_out_is_told_and_a_file_with_mistakes_stores_nothing() {
         &file,
         &format!(
             "parameter_defaults:\n  MysqlRootPassword: aB3dE6gH9k\n  NovaPassword: {long}\n  HeatPassword: {long}\n  \
-             NeutronPasword: {long}x\n  ControllerCount: 3\n  AdminToken: {long}y\n"
+             NeutronPasword: {long}x\n  Mine: {long}z\n  MineToo: {long}z\n  ControllerCount: 3\n  AdminToken: {long}y\n"
         ),
     );
     let said = donjon.run(&["adopt", &path]).ok();
     for expected in [
         "weak: `MysqlRootPassword` has 10 characters, 59 bits at best",
         "reused: NovaPassword, HeatPassword have one value; split them: donjon rotate apply HeatPassword",
+        "reused: Mine, MineToo have one value; split them: donjon put MineToo, and the same where it is used",
         "unknown: `NeutronPasword` is not in the catalogue of tripleo, so nothing rotates it; did you mean `NeutronPassword`?",
         "shared: `NovaPassword` feeds 2 credentials (mariadb, keystone)",
         "ControllerCount",

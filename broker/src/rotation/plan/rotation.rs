@@ -233,12 +233,13 @@ fn named(
             *deployer != catalogue.deployer()
                 && Catalogue::named(deployer).is_ok_and(|other| other.entry(&parsed).is_some())
         });
+        let by_hand = format!("where nothing knows it but you: `donjon put {name}`, and the same where it is used");
         match (other, catalogue.nearest(name)) {
             (Some(deployer), _) => failure.hint(format!(
                 "`{deployer}` has it: `catalogue: {deployer}` in donjon.yaml, where that is what deploys"
             )),
-            (None, Some(nearest)) => failure.hint(format!("the nearest name is `{nearest}`")),
-            (None, None) => failure,
+            (None, Some(nearest)) => failure.hint(format!("the nearest name is `{nearest}`; or {by_hand}")),
+            (None, None) => failure.hint(by_hand),
         }
     };
     let entry = catalogue.entry(&parsed).ok_or_else(unknown)?;

@@ -101,12 +101,16 @@ impl Told<'_> {
             );
         }
         for names in reused {
-            let names: Vec<&str> = names.iter().map(SecretName::as_str).collect();
-            text += &format!(
-                "reused: {} have one value; split them: donjon rotate apply {}\n",
-                names.join(", "),
-                names[1..].join(" ")
-            );
+            let all = names.iter().map(SecretName::as_str).collect::<Vec<_>>().join(", ");
+            // What nothing rotates keeps its value, where another can have a new one.
+            let (own, others): (Vec<&SecretName>, Vec<&SecretName>) =
+                names.iter().partition(|name| unknown.iter().any(|unknown| unknown.name == **name));
+            let keeps = usize::from(own.is_empty());
+            let rotated: Vec<&str> = others.iter().skip(keeps).map(|name| name.as_str()).collect();
+            let put = own.iter().skip(1).map(|name| format!("donjon put {name}, and the same where it is used"));
+            let rotated = (!rotated.is_empty()).then(|| format!("donjon rotate apply {}", rotated.join(" ")));
+            let ways: Vec<String> = rotated.into_iter().chain(put).collect();
+            text += &format!("reused: {all} have one value; split them: {}\n", ways.join("; "));
         }
         for weak in weak {
             let how = match unknown.iter().any(|unknown| unknown.name == weak.name) {
