@@ -90,6 +90,15 @@ fn read(path: &Path, bytes: Option<&[u8]>) -> Result<Deployment, Failure> {
     }
 }
 
+/// Where that comes from which the deployment file says, or leaves to its defaults.
+pub fn says(home: &Home) -> String {
+    let path = home.deployment_file();
+    match path.exists() {
+        true => format!("{} says so", path.display()),
+        false => format!("there is no {}, so that defaults hold", path.display()),
+    }
+}
+
 /// A deployment file with mistakes, all of them at once.
 pub fn mistaken(path: &Path, mistakes: impl IntoIterator<Item = impl ToString>) -> Failure {
     let mut failure = Failure::new(Exit::Usage, format!("the deployment file {} has mistakes", path.display()));

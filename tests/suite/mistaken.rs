@@ -53,3 +53,16 @@ fn overrides_for_kolla_are_written_where_kolla_is_configured() {
     assert!(refused.contains(&format!("cannot write below {typo}")) && refused.contains("--config"), "{refused}");
     assert!(!donjon.home().join("kola").exists());
 }
+
+#[test]
+fn a_deployment_file_that_is_not_there_says_nothing() {
+    let donjon = Donjon::new();
+    let file = donjon.home().join("donjon.yaml");
+    let none = format!("there is no {}, so that defaults hold", file.display());
+    let shown = donjon.run(&["config", "show"]).ok();
+    assert!(shown.starts_with(&none), "{shown}");
+    let refused = donjon.run(&["config", "get", "database", "connection"]).failed(4);
+    assert!(refused.contains(&none) && refused.contains("`--config-file FILE`"), "{refused}");
+    donjon.describe("deployment: site1\n");
+    assert!(!donjon.run(&["config", "show"]).ok().contains("there is no"), "the control");
+}

@@ -102,7 +102,7 @@ impl Drain {
         }
         if consumers.is_empty() && !self.no_consumers {
             return Err(Failure::new(Exit::Usage, "no service of this node uses what the bundle holds")
-                .cause(format!("{} says so", context.home.deployment_file().display()))
+                .cause(config::says(&context.home))
                 .state("nothing was signed")
                 .hint("name them under `services` with `uses`, or give --no-consumers"));
         }

@@ -34,8 +34,11 @@ pub(super) fn show(context: &Context, all: bool, reveal: bool) -> Result<(), Fai
         "options": told.iter().map(|told| described(told, reveal)).collect::<Vec<_>>(),
     });
     show::answer(context.output, &answer, || {
-        let head =
-            format!("{}: deployment {}, catalogue {}\n", path.display(), deployment.deployment, deployment.catalogue);
+        let place = match path.exists() {
+            true => path.display().to_string(),
+            false => config::says(&context.home),
+        };
+        let head = format!("{place}: deployment {}, catalogue {}\n", deployment.deployment, deployment.catalogue);
         let table = match (all, rows.is_empty()) {
             (true, _) => table(&told, reveal),
             (false, true) => String::new(),
@@ -57,17 +60,21 @@ pub(super) fn get(context: &Context, wanted: &str, reveal: bool) -> Result<(), F
     let below: Vec<_> = told.iter().filter(|told| is_below(&told.path, wanted)).collect();
     if below.is_empty() {
         let path = context.home.deployment_file();
-        let failure = Failure::new(Exit::NotThere, format!("`{wanted}` is not set"))
-            .state(format!("{} does not say it, and it has no default", path.display()));
+        let failure = Failure::new(Exit::NotThere, format!("`{wanted}` is not set")).state(match path.exists() {
+            true => format!("{} does not say it, and it has no default", path.display()),
+            false => format!("{}, and it has none", config::says(&context.home)),
+        });
         let near = nearest(wanted, told.iter().map(|told| told.path.as_str()));
-        return Err(failure.hint(near.map_or_else(
-            || "`donjon config show --all` lists every option that holds".to_owned(),
-            |near| format!("did you mean `{near}`? `donjon config show --all` lists every option that holds"),
-        )));
+        return Err(
+            failure.hint(near.map_or_else(|| LISTED.to_owned(), |near| format!("did you mean `{near}`? {LISTED}")))
+        );
     }
     let answer = json!({"options": below.iter().map(|told| described(told, reveal)).collect::<Vec<_>>()});
     show::answer(context.output, &answer, || table(below, reveal))
 }
+
+const LISTED: &str = "`donjon config show --all` lists every option of donjon.yaml that holds; `--config-file FILE` is for those \
+                      of a service";
 
 fn is_below(path: &str, name: &str) -> bool {
     path.strip_prefix(name).is_some_and(|rest| rest.starts_with(['.', '[']))
