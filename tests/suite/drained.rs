@@ -189,7 +189,7 @@ fn a_site_has_drained_when_each_service_has_restarted_and_logged_in() {
     assert_eq!(place.standing()["drained"], 0);
     place.authority.run(&["receipt", &place.text("drained")]).ok();
     assert_eq!(place.standing()["drained"], 1);
-    assert!(place.authority.run(&["receipt", &place.text("drained")]).failed(9).contains("was accepted before"));
+    assert!(place.authority.run(&["receipt", &place.text("drained")]).ok().contains("this was recorded before"));
 
     // A new value: the rotation waits until the site has drained that, and the old receipt is no answer.
     place.authority.run(&["rotate", "apply", "memcache_secret_key", "--accept-outage"]).failed(13);

@@ -212,6 +212,7 @@ pub async fn receipt(daemon: &Daemon, actor: Actor, materials: Vec<Material>) ->
         }
         let checked = checked.map_err(|error| refused(&error))?;
         daemon.record(actor, Act::Receipt, &[], Outcome::Intent)?;
+        let before = checked.was_before();
         let recorded = checked.record(&*store, &places, now()).await.map_err(|error| refused(&error))?;
         let accepted = &recorded.receipt;
         daemon.record(actor, Act::Receipt, &[], Outcome::Done)?;
@@ -225,6 +226,7 @@ pub async fn receipt(daemon: &Daemon, actor: Actor, materials: Vec<Material>) ->
             "recipients": recorded.recipients,
             "imported": recorded.imported,
             "drained": recorded.drained,
+            "before": before,
         });
     }
     // A thousand sites that each send one are not looked at a thousand times.

@@ -171,13 +171,22 @@ pub struct Recorded {
     pub drained: usize,
 }
 
-/// Checks a receipt against the ledger and records it.
+/// Whether there is anything to record.
+#[derive(Debug)]
+pub enum Checked {
+    /// It says something new.
+    New(Box<Accepted>),
+    /// It is the very one that was recorded before, and that is how its bundle stands.
+    Before(Box<Recorded>),
+}
+
+/// Checks a receipt against the ledger and records it, where it was not before.
 pub async fn accept(store: &dyn Store, places: &Places, file: &[u8], now: i64) -> Result<Receipt, ReceiptError> {
     Ok(check(store, places, file).await?.record(store, places, now).await?.receipt)
 }
 
 /// Checks a receipt against the ledger, and changes nothing.
-pub async fn check(store: &dyn Store, places: &Places, file: &[u8]) -> Result<Accepted, ReceiptError> {
+pub async fn check(store: &dyn Store, places: &Places, file: &[u8]) -> Result<Checked, ReceiptError> {
     let receipt = Receipt::from_file(file)?;
     if receipt.deployment != *places.deployment() {
         return Err(ReceiptError::Foreign { deployment: receipt.deployment });
@@ -195,6 +204,14 @@ pub async fn check(store: &dyn Store, places: &Places, file: &[u8]) -> Result<Ac
     let recipient = opened_by(&receipt, &entry)?;
     let node = receipt.node.id();
     let known = entry.receipts.iter().find(|known| known.node == node);
+    let recorded = match receipt.act {
+        Act::Imported | Act::Reopened => known.map(|known| known.at),
+        Act::Drained => known.and_then(|known| known.drained),
+    };
+    // Whose word this is, about which bundle, and when it was given, is proven: there is one such receipt.
+    if recorded == Some(receipt.at) {
+        return Ok(Checked::Before(Box::new(entry.recorded(receipt))));
+    }
     let last = match receipt.act {
         Act::Imported | Act::Reopened => known.map(|known| known.at.max(known.drained.unwrap_or(known.at))),
         // It may be of the same second as the import, and of none before.
@@ -203,7 +220,7 @@ pub async fn check(store: &dyn Store, places: &Places, file: &[u8]) -> Result<Ac
     if last.is_some_and(|last| last >= receipt.at) {
         return Err(ReceiptError::Replayed { at: receipt.at });
     }
-    Ok(Accepted { receipt, entry, expected, recipient })
+    Ok(Checked::New(Box::new(Accepted { receipt, entry, expected, recipient })))
 }
 
 /// The recipient whose key the proof fits.
@@ -217,9 +234,23 @@ fn opened_by(receipt: &Receipt, entry: &Exported) -> Result<Option<String>, Rece
     entry.receipt_keys.iter().find(fits).map(|own| Some(own.recipient.clone())).ok_or(unproven)
 }
 
-impl Accepted {
-    /// Records it, if nothing else was since it was checked.
+impl Checked {
+    /// Whether it was recorded before.
+    pub fn was_before(&self) -> bool {
+        matches!(self, Self::Before(_))
+    }
+
+    /// Records it, if it was not before and nothing else was since it was checked.
     pub async fn record(self, store: &dyn Store, places: &Places, now: i64) -> Result<Recorded, ReceiptError> {
+        match self {
+            Self::New(accepted) => accepted.record(store, places, now).await,
+            Self::Before(recorded) => Ok(*recorded),
+        }
+    }
+}
+
+impl Accepted {
+    async fn record(self, store: &dyn Store, places: &Places, now: i64) -> Result<Recorded, ReceiptError> {
         let Self { receipt, mut entry, expected, recipient } = self;
         let node = receipt.node.id();
         let known = entry.receipts.iter().find(|known| known.node == node);
@@ -230,8 +261,14 @@ impl Accepted {
         entry.receipts.retain(|known| known.node != node);
         entry.receipts.push(Receipted { node, recipient, at, recorded: now, drained });
         ledger::write(store, places, &entry, expected).await?;
-        let Answered { imported, drained } = entry.answered();
-        Ok(Recorded { receipt, recipients: entry.awaited().count(), imported, drained })
+        Ok(entry.recorded(receipt))
+    }
+}
+
+impl Exported {
+    fn recorded(&self, receipt: Receipt) -> Recorded {
+        let Answered { imported, drained } = self.answered();
+        Recorded { receipt, recipients: self.awaited().count(), imported, drained }
     }
 }
 

@@ -17,8 +17,8 @@ use std::{
 
 /// Take receipts that sites have sent back, and show which bundles nobody has confirmed.
 ///
-/// A receipt proves that its sender opened that very bundle. Forged, replayed and older ones are refused with exit code 9; of
-/// several files, the good ones are taken all the same.
+/// A receipt proves that its sender opened that very bundle. Forged and older ones are refused with exit code 9, and one that
+/// was recorded before changes nothing; of several files, the good ones are taken all the same.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  donjon receipt edge1.donjon.receipt\n  donjon receipt")]
 pub struct Receipt {
@@ -81,10 +81,11 @@ fn several(context: &Context, answers: &[(String, Result<Value, Failure>)]) -> R
 /// What one receipt says, and how its bundle stands with it.
 fn taken(taken: &Value) -> String {
     let (scope, epoch) = (taken["scope"].as_str().unwrap_or_default(), &taken["epoch"]);
+    let before = if taken["before"] == true { "this was recorded before; " } else { "" };
     match taken["act"].as_str() {
-        Some("reopened") => format!("{scope}: the bundle of epoch {epoch} was reopened\n"),
+        Some("reopened") => format!("{scope}: {before}the bundle of epoch {epoch} was reopened\n"),
         _ => format!(
-            "{scope}: of {} recipients of epoch {epoch}, {} have imported and {} have drained it\n",
+            "{scope}: {before}of {} recipients of epoch {epoch}, {} have imported and {} have drained it\n",
             taken["recipients"], taken["imported"], taken["drained"]
         ),
     }
