@@ -40,7 +40,7 @@ use std::path::{Path, PathBuf};
 /// was imported is confirmed by a receipt, a file to be taken back to the authority.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  donjon import edge1.donjon -i node.identity --plan\n  donjon import edge1.donjon -i node.identity --into /var/lib/donjon/node\n  donjon import edge1.donjon -i node.identity --authority-key authority.pem\n  donjon import edge1.donjon -i node.identity --address https://10.1.0.11:8200 --cacert ca.pem --token-file token --credentials /root/approle"
+    after_help = "Examples:\n  donjon import edge1.donjon -i node.identity --plan\n  donjon import edge1.donjon -i node.identity --into /var/lib/donjon-reader\n  donjon import edge1.donjon -i node.identity --authority-key authority.pem\n  donjon import edge1.donjon -i node.identity --address https://10.1.0.11:8200 --cacert ca.pem --token-file token --credentials /root/approle"
 )]
 pub struct Import {
     /// The bundle.
@@ -102,7 +102,7 @@ impl Import {
             _ => false,
         };
         let answer = json!({"imported": value, "receipt": path, "sent": sent});
-        show::answer(context.output, &answer, || people(&value, path.as_deref(), sent))
+        show::answer(context.output, &answer, || people(&value, &self.identity, path.as_deref(), sent))
     }
 
     /// People see what is about to change before anything is.
@@ -184,7 +184,7 @@ fn planned(value: &Value) -> String {
     show::table(&["NAME", "VERSION", "CHANGE"], &rows)
 }
 
-fn people(value: &Value, receipt: Option<&str>, sent: bool) -> String {
+fn people(value: &Value, identity: &Path, receipt: Option<&str>, sent: bool) -> String {
     let word = |key: &str| value[key].as_str().unwrap_or_default();
     let mut told = String::new();
     if word("trust") == "first" {
@@ -215,7 +215,10 @@ fn people(value: &Value, receipt: Option<&str>, sent: bool) -> String {
         told += &format!("{} records were written at {place}\n", value["written"]);
     }
     if let (Some(folder), Some(_)) = (value["folder"].as_str(), receipt) {
-        told += &format!("consumers log in with what is in {folder}/{ROLE_FILES}; `donjon serve` serves it\n");
+        told += &format!(
+            "consumers log in with what is in {folder}/{ROLE_FILES}; `donjon serve --node {folder} -i {}` serves it\n",
+            identity.display()
+        );
     }
     told
 }
@@ -276,3 +279,16 @@ pub(super) fn now() -> i64 {
 }
 
 const NOT_TAKEN_IN: &str = "the bundle was not taken in; who was served before is served on";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_is_the_whole_command_that_serves_it() {
+        let value = json!({"scope": "site `edge1`, role `compute`", "epoch": 3, "folder": "/srv/node"});
+        let told = people(&value, Path::new("node.identity"), Some("edge1.donjon.receipt"), false);
+        let last = told.lines().last().unwrap();
+        assert!(last.ends_with("`donjon serve --node /srv/node -i node.identity` serves it"), "{last}");
+    }
+}

@@ -63,7 +63,7 @@ use tokio::{
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:\n  donjon serve --store bundle:edge1.donjon -i node.identity\n  donjon serve -i node.identity --node /var/lib/donjon/node --socket /run/donjon-reader/reader.sock\n  donjon serve --store daemon --listen 127.0.0.1:8200\n  donjon serve -i node.identity --listen 0.0.0.0:8200 --certificate own.pem --key own.key --client-authority ca.pem"
+    after_help = "Examples:\n  donjon serve --store bundle:edge1.donjon -i node.identity\n  donjon serve -i node.identity --node /var/lib/donjon-reader --socket /run/donjon-reader/reader.sock\n  donjon serve --store daemon --listen 127.0.0.1:8200\n  donjon serve -i node.identity --listen 0.0.0.0:8200 --certificate own.pem --key own.key --client-authority ca.pem"
 )]
 pub struct Serve {
     #[command(subcommand)]
