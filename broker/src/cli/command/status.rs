@@ -22,7 +22,14 @@ impl Status {
         };
         let mut client = context.client().map_err(as_error)?;
         client.give_up_after(SILENCE)?;
-        let reply = client.ask_quietly(&Request::Status, Vec::new()).map_err(as_error)?;
+        let reply = client.ask_quietly(&Request::Status, Vec::new()).map_err(|failure| {
+            let broken = failure.code == Exit::Unavailable;
+            as_error(if broken {
+                failure.hint("look again in a moment; where it has ended, `donjon up` starts it")
+            } else {
+                failure
+            })
+        })?;
         let sealed = &reply.value["state"]["sealed"];
         let text = |key: &str| reply.value[key].as_str().unwrap_or("-").to_owned();
         show::answer(context.output, &reply.value, || {
@@ -64,3 +71,26 @@ impl Status {
 }
 
 const SILENCE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{cli::context::Output, home::Home};
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn of_a_daemon_that_ends_meanwhile_it_says_more_than_to_ask_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let context = Context { home: Home::at(folder.path().to_path_buf()), output: Output::Json };
+        std::fs::create_dir(context.home.run()).unwrap();
+        let listener = UnixListener::bind(context.home.socket()).unwrap();
+        let asked = std::thread::scope(|scope| {
+            scope.spawn(|| drop(listener.accept().unwrap()));
+            Status {}.run(&context)
+        });
+        let failure = asked.unwrap_err();
+        let hint = failure.hint.unwrap();
+        assert!(failure.code == Exit::Failed && hint.contains("`donjon up`"), "{hint}");
+        assert!(!hint.contains("`donjon status`"), "{hint}");
+    }
+}
