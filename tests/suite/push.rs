@@ -1,6 +1,9 @@
 //! `export vault` into a real cluster of three: shown, resumed, read back, the authority moved and the old store fenced.
 
-use super::overcloud::{DEPLOYMENT, ELECTION, Overcloud};
+use super::{
+    existing,
+    overcloud::{DEPLOYMENT, ELECTION, Overcloud},
+};
 use donjon::transfer::push::POINTS;
 use donjon_drivers::{
     material::Material,
@@ -17,7 +20,10 @@ use donjon_tests::{
     tools,
 };
 use serde_json::Value;
-use std::{process::Command, time::Duration};
+use std::{
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 /// As [`DEPLOYMENT`], with a second reader.
 fn deployment() -> String {
@@ -265,8 +271,11 @@ async fn a_push_is_taken_back_until_it_has_arrived() {
         unknown.contains("whether the authority has arrived is not known") && unknown.contains("--lost"),
         "{unknown}"
     );
-    let elsewhere = single.run(&[&cancel[..], &["--mount", "other"]].concat(), &single.root()).failed(5);
-    assert!(elsewhere.contains("not the one that the authority is on its way to"), "{elsewhere}");
+    let elsewhere = single.run(&[&cancel[..], &["--mount", "other"]].concat(), &single.root()).failed(4);
+    assert!(
+        elsewhere.contains("nothing of this deployment is in the mount `other`") && elsewhere.contains("was wiped"),
+        "{elsewhere}"
+    );
     puts(&single).failed(5);
     let back = single.run(&cancel, &single.root()).ok();
     assert!(back.contains("this store rotates and signs again"), "{back}");
@@ -290,6 +299,57 @@ async fn a_push_is_taken_back_until_it_has_arrived() {
     let store = Vault::new(single.server.connection(), "donjon".parse().unwrap());
     let held = store.read(&"site1/heat_database_password".parse().unwrap(), Which::Latest).await.unwrap().unwrap();
     assert_eq!(held.document.parse::<Value>().unwrap()["password"], "value-4");
+}
+
+/// Two brokers share a store: what one of them takes back, the other one does not carry to its end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_push_that_another_broker_takes_back_makes_no_second_authority() {
+    let (source, server, folder) = (OpenBao::start().await, OpenBao::start().await, tempfile::tempdir().unwrap());
+    let broker = || {
+        let mut donjon = Donjon::new();
+        existing::uses(&mut donjon, &source, &folder);
+        donjon.describe(&deployment());
+        donjon
+    };
+    let (mut first, second) = (broker(), broker());
+    first.set("FAILPOINTS", "push.fenced=1*sleep(15000)");
+    first.up();
+    second.up();
+    second.run_with_input(&["put", "nova_database_password"], b"before").ok();
+    let files = tempfile::tempdir().unwrap();
+    let there = named(&server, &files);
+    let words = |what: [&'static str; 2]| what.into_iter().chain(there.iter().map(String::as_str)).collect::<Vec<_>>();
+    let mut command = first.command(&words(["export", "vault"]));
+    let push = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for("the fence", Duration::from_secs(60), || second.run(&["status"]).out.contains("on its way to"));
+    second.run(&words(["export", "cancel"])).ok();
+    second.run_with_input(&["put", "nova_database_password"], b"after").ok();
+    let late = push.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&late.stderr).into_owned();
+    assert_eq!(late.status.code(), Some(5), "{said}");
+    assert!(said.contains("or has taken it back"), "{said}");
+    let store = Vault::new(server.connection(), "donjon".parse().unwrap());
+    let read = async |path: &str| -> Value {
+        store.read(&path.parse().unwrap(), Which::Latest).await.unwrap().unwrap().document.parse().unwrap()
+    };
+    assert_eq!(read("donjon-private/site1/authority").await["authority"], "withdrawn");
+    second.run_with_input(&["put", "nova_database_password"], b"and still").ok();
+    // The same push begins anew, with what came since.
+    second.run(&words(["export", "vault"])).ok();
+    assert_eq!(read("donjon-private/site1/authority").await["authority"], "here");
+    assert_eq!(read("site1/nova_database_password").await["password"], "and still");
+    first.run_with_input(&["put", "nova_database_password"], b"fenced").failed(5);
+}
+
+/// How a server is named on the command line, with files in a folder.
+fn named(server: &OpenBao, files: &tempfile::TempDir) -> Vec<String> {
+    let at = |name: &str| files.path().join(name);
+    let Trust::Only(authority) = &server.address().trust else { panic!("the server has its own authority") };
+    donjon_drivers::fs::replace(&at("ca.pem"), authority).unwrap();
+    // EXPOSE: the token of a server that lives for one test
+    donjon_drivers::fs::replace(&at("token"), server.root().expose()).unwrap();
+    let (authority, token) = (at("ca.pem").display().to_string(), at("token").display().to_string());
+    ["--address", &server.address().url, "--cacert", &authority, "--token-file", &token].map(str::to_owned).to_vec()
 }
 
 #[tokio::test]

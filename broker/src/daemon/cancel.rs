@@ -8,8 +8,8 @@ use crate::{
     socket::message::VaultAsked,
     transfer::{
         Places,
-        mark::{self, Mark},
-        push::{Destination, OtherEnd},
+        mark::{self, Mark, Marked},
+        push::{Destination, OtherEnd, PushError},
         snapshot::{self, BY_SNAPSHOT, OfCluster},
         told,
     },
@@ -32,7 +32,7 @@ pub(super) async fn cancel(
     let _still = daemon.moving.write().await;
     let marked = mark::read(&*store, &places).await;
     let marked = marked.map_err(|error| translate::store("cannot see where the authority is", &error))?;
-    let to = match marked.mark {
+    let to = match marked.mark.clone() {
         None | Some(Mark::Here { .. }) => return Ok((json!({"from": null}), Vec::new())),
         Some(Mark::Moving { to }) => to,
         Some(other) => return Err(other.refusal().map_or_else(nobody, |elsewhere| told::elsewhere(&elsewhere))),
@@ -52,7 +52,7 @@ pub(super) async fn cancel(
         daemon.audit.record_about(actor, Act::Export, about(), outcome).map_err(|error| translate::audit(&error))
     };
     record(Outcome::Intent)?;
-    let done = take_back(daemon, &*store, &places, &to, (end.as_ref(), lost)).await;
+    let done = take_back(daemon, &*store, &places, (&marked, &to), (end.as_ref(), lost)).await;
     record(if done.is_ok() { Outcome::Done } else { Outcome::Failed })?;
     done?;
     Ok((json!({"from": to, "snapshot": to == BY_SNAPSHOT}), Vec::new()))
@@ -62,21 +62,28 @@ async fn take_back(
     daemon: &Daemon,
     store: &dyn Store,
     places: &Places,
-    to: &str,
+    (marked, to): (&Marked, &str),
     (end, lost): (Option<&Destination>, bool),
 ) -> Result<(), Failure> {
     let now = transfer::now();
     if to != BY_SNAPSHOT {
         let end = end.map_or(OtherEnd::Lost, OtherEnd::There);
-        let cancelled = crate::transfer::push::cancel(store, places, to, end, now).await;
-        return cancelled.map_err(|error| told::looked(REFUSED, &error));
+        let cancelled = crate::transfer::push::cancel(store, places, (marked, to), end, now).await;
+        return cancelled.map_err(|error| {
+            let told = told::push(REFUSED, &error);
+            match (matches!(error, PushError::Store { .. }), matches!(error, PushError::Overtaken)) {
+                (true, _) => told.state(FENCED),
+                (_, true) => told,
+                (false, false) => told.state("nothing was changed"),
+            }
+        });
     }
     let vault = match &daemon.backing {
         Backing::Temporary { vault, .. } => Some(&**vault),
         Backing::Existing { .. } | Backing::Folder { .. } => None,
     };
     let cluster = if lost { OfCluster::Lost } else { OfCluster::AsWritten };
-    let cancelled = snapshot::cancel(vault, store, places, cluster, now).await;
+    let cancelled = snapshot::cancel(vault, store, places, marked, cluster, now).await;
     cancelled.map_err(|error| told::snapshot(REFUSED, &error))?;
     // Shares of a cluster that is none: the next one would be believed to open with them.
     match std::fs::remove_dir_all(daemon.home.overcloud()) {
@@ -101,4 +108,5 @@ fn nobody() -> Failure {
     Failure::new(Exit::Bug, "a store that is the authority was told to be none")
 }
 
+const FENCED: &str = "nothing is rotated or signed here until this command, or the export, has gone through";
 const REFUSED: &str = "the move of the authority is not taken back";

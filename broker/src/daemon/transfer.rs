@@ -365,9 +365,9 @@ pub(super) async fn authority_is_here(daemon: &Daemon) -> Result<(), Failure> {
 pub(super) async fn authority_stays(daemon: &Daemon) -> Result<(), Failure> {
     match elsewhere(daemon).await? {
         None | Some(Elsewhere::Following) => Ok(()),
-        Some(left @ (Elsewhere::Moving { .. } | Elsewhere::Moved { .. } | Elsewhere::Arriving)) => {
-            Err(told::elsewhere(&left))
-        }
+        Some(
+            left @ (Elsewhere::Moving { .. } | Elsewhere::Moved { .. } | Elsewhere::Arriving | Elsewhere::Withdrawn),
+        ) => Err(told::elsewhere(&left)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The fence: from here on nothing is rotated or signed in a store, since its authority goes elsewhere.
 
 use super::{
-    mark::{self, Mark},
+    mark::{self, Mark, Marked},
     private::Places,
 };
 use crate::{records::Layout, rotation::journal::Held};
@@ -21,8 +21,8 @@ pub enum FenceError {
     Store(#[from] StoreError),
 }
 
-/// Fences a store that is not fenced yet. A rotation that has begun is let end first: it looks at the mark after it has
-/// written its journal, and this looks at the journals after it has written the mark.
+/// Fences a store. A rotation that has begun is let end first: it looks at the mark after it has written its journal, and
+/// this looks at the journals after it has written the mark; the fence is then to be taken away again.
 pub(super) async fn fence(
     store: &dyn Store,
     places: &Places,
@@ -31,23 +31,24 @@ pub(super) async fn fence(
     now: i64,
 ) -> Result<(), FenceError> {
     let marked = mark::read(store, places).await?;
-    if marked.mark.as_ref().is_none_or(Mark::is_here) {
-        mark::write(store, places, &marked, Mark::Moving { to: to.to_owned() }, now).await?;
+    let moving = Mark::Moving { to: to.to_owned() };
+    // Also where it says so already: whoever takes that back at this moment finds it changed.
+    if marked.mark.as_ref().is_none_or(|mark| mark.is_here() || *mark == moving) {
+        mark::write(store, places, &marked, moving, now).await?;
     }
     let unfinished = Held::unfinished(store, layout).await?;
     if unfinished.is_empty() {
         return Ok(());
     }
-    unfence(store, places, now).await?;
     let names: Vec<_> = unfinished.iter().map(|held| held.journal.named()).collect();
     Err(FenceError::Unfinished { names: names.join(", ") })
 }
 
-/// This store is the authority as before. Nothing has arrived elsewhere: that is the last step.
-pub(super) async fn unfence(store: &dyn Store, places: &Places, now: i64) -> Result<(), StoreError> {
-    let marked = mark::read(store, places).await?;
-    if let Some(Mark::Moving { .. }) = marked.mark {
-        mark::write(store, places, &marked, Mark::Here { from: None }, now).await?;
+/// This store is the authority as before, if its mark is still the one that was read before the other end was kept from
+/// taking over.
+pub(super) async fn unfence(store: &dyn Store, places: &Places, marked: &Marked, now: i64) -> Result<(), StoreError> {
+    match marked.mark {
+        Some(Mark::Moving { .. }) => mark::write(store, places, marked, Mark::Here { from: None }, now).await,
+        None | Some(_) => Ok(()),
     }
-    Ok(())
 }

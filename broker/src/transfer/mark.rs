@@ -45,6 +45,11 @@ pub enum Mark {
         /// The key of the store that it comes from.
         from: KeyId,
     },
+    /// It was on its way to this store, and was taken back: nothing is rotated or signed here, and the same may come again.
+    Withdrawn {
+        /// The key of the store that it stays with.
+        from: KeyId,
+    },
     /// This store takes in what the authority signs, whose key is its pin: nothing is rotated or signed here.
     Following {},
 }
@@ -83,6 +88,7 @@ impl Mark {
             Self::Moving { to } => Some(Elsewhere::Moving { to: to.clone() }),
             Self::Moved { to, key } => Some(Elsewhere::Moved { to: to.clone(), key: key.clone() }),
             Self::Arriving { .. } => Some(Elsewhere::Arriving),
+            Self::Withdrawn { .. } => Some(Elsewhere::Withdrawn),
             Self::Following {} => Some(Elsewhere::Following),
         }
     }
@@ -132,6 +138,9 @@ pub enum Elsewhere {
     /// It is being moved here.
     #[error("the authority is on its way here and has not arrived")]
     Arriving,
+    /// It was being moved here.
+    #[error("the authority was on its way here, and was taken back")]
+    Withdrawn,
     /// It is where the bundles come from.
     #[error("this store takes in the bundles of another one, which is the authority")]
     Following,

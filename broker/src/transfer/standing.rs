@@ -109,7 +109,14 @@ impl Standing {
 pub async fn standing(store: &dyn Store, places: &Places) -> Result<Standing, StoreError> {
     let moved = match mark::read(store, places).await?.mark {
         Some(Mark::Moved { to, .. }) => Some(to),
-        None | Some(Mark::Here { .. } | Mark::Moving { .. } | Mark::Arriving { .. } | Mark::Following {}) => None,
+        None
+        | Some(
+            Mark::Here { .. }
+            | Mark::Moving { .. }
+            | Mark::Arriving { .. }
+            | Mark::Withdrawn { .. }
+            | Mark::Following {},
+        ) => None,
     };
     let mut standing = Standing { moved, sites: Vec::new(), custodians: None };
     for entry in ledger::all(store, places).await? {

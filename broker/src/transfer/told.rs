@@ -180,6 +180,9 @@ pub fn elsewhere(error: &Elsewhere) -> Failure {
         }
         Elsewhere::Moved { .. } => "ask the broker there; `donjon down` destroys what is here",
         Elsewhere::Arriving => "the same `donjon export vault` at the old authority goes on with it",
+        Elsewhere::Withdrawn => {
+            "ask the broker of the old store, which is the authority; the same `donjon export vault` there begins anew"
+        }
         Elsewhere::Following => {
             "do it at the authority, and import its next bundle; if it is lost, `donjon up --from` its custodians' bundle makes a new one"
         }
@@ -223,6 +226,10 @@ pub fn push(message: &str, error: &PushError) -> Failure {
             "the same `donjon export vault` again ends it; where that store is lost now: `donjon export cancel --lost`",
         ),
         PushError::Elsewhere(error) => elsewhere(error),
+        PushError::NothingThere { .. } => told(Exit::NotThere).state("nothing was changed").hint(
+            "the --mount and --namespace of then; where that store was wiped, `donjon export cancel --lost`",
+        ),
+        PushError::Overtaken => told(Exit::Conflict).state(OVERTAKEN).hint(STATUS),
         PushError::Unfinished { .. } => told(Exit::Waiting)
             .state("what was copied stays there; this store is the authority as before")
             .hint("`donjon rotate resume` or `donjon rotate abort`, then the same command again"),
@@ -259,6 +266,7 @@ pub fn snapshot(message: &str, error: &SnapshotError) -> Failure {
         SnapshotError::Arrived => told(Exit::Conflict).state("nothing was changed").hint(
             "the same `donjon export snapshot` again ends it; where the cluster is lost now: `donjon export cancel --lost`",
         ),
+        SnapshotError::Overtaken => told(Exit::Conflict).state(OVERTAKEN).hint(STATUS),
         SnapshotError::OtherSnapshot => {
             told(Exit::Integrity).state(CARRIED_ON).hint("the same command again takes another snapshot and goes on")
         }
@@ -337,4 +345,7 @@ const CARRIED_ON: &str =
 pub const TAKEN_IN: &str = "the bundle is taken in, and is what is read from now on; its receipt was not given out";
 /// What to do then.
 pub const WRITES_IT: &str = "the same command again writes the receipt";
+const OVERTAKEN: &str =
+    "this command has stopped before the authority changed sides; what was written there is no authority by it";
+const STATUS: &str = "`donjon status` says where the authority is, or where it is moving";
 const GOES_ON: &str = "what was written there stays, and is whole; the same command again goes on";

@@ -208,7 +208,10 @@ pub(super) async fn since(store: &dyn Store, opened: &Opened) -> Result<Option<i
 pub async fn followed(store: &dyn Store, places: &Places) -> Result<BTreeSet<String>, StoreError> {
     match mark::elsewhere(store, places).await? {
         Some(Elsewhere::Following) => Taken::all(store, places).await,
-        None | Some(Elsewhere::Moving { .. } | Elsewhere::Moved { .. } | Elsewhere::Arriving) => Ok(BTreeSet::new()),
+        None
+        | Some(Elsewhere::Moving { .. } | Elsewhere::Moved { .. } | Elsewhere::Arriving | Elsewhere::Withdrawn) => {
+            Ok(BTreeSet::new())
+        }
     }
 }
 

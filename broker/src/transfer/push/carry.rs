@@ -2,7 +2,9 @@
 
 use super::{
     Change, Compared, Credential, Destination, Grant, PushError, Side,
+    cancel::take_back,
     compare::{There, compare, paths},
+    error::marking,
     fill::fill,
     grants,
 };
@@ -12,9 +14,9 @@ use crate::{
     transfer::{
         authority::Authority,
         export::Paths,
-        fence::{fence, unfence},
+        fence::{FenceError, fence},
         key::{KeyId, PublicKey},
-        mark::{self, Mark},
+        mark::{self, Mark, Marked},
         private::Places,
     },
 };
@@ -77,7 +79,7 @@ pub async fn stand(pushing: &Pushing<'_>) -> Result<Stand, PushError> {
     if !mounted {
         match mark::read(*here, places).await.map_err(Side::Here.failed())?.mark {
             None | Some(Mark::Here { .. }) => {}
-            Some(following @ Mark::Following {}) => return Err(elsewhere(&following)),
+            Some(no @ (Mark::Following {} | Mark::Withdrawn { .. })) => return Err(elsewhere(&no)),
             Some(Mark::Moving { .. } | Mark::Moved { .. } | Mark::Arriving { .. }) => {
                 return Err(PushError::OtherDestination);
             }
@@ -109,24 +111,29 @@ pub async fn push(
     tell: &(dyn Fn(&str, usize, usize) + Send + Sync),
 ) -> Result<Pushed, PushError> {
     let Pushing { here, places, layout, destination, now, .. } = pushing;
+    let there = destination.store();
     if let Err(differs) = refuse_others(&stand.records) {
-        unfence(*here, places, *now).await.map_err(Side::Here.failed())?;
+        take_back(*here, &there, places, *now).await?;
         return Err(differs);
     }
-    let there = destination.store();
     if !stand.mounted {
         destination.make_mount().await?;
     }
     grants::write(destination, &stand.grants).await?;
     let own = Authority::ensure(*here, places, *now).await?;
     let mut written = 0;
+    let mut claimed = None;
     if !stand.done {
-        claim(pushing, &there, &own.public().id()).await?;
+        claimed = Some(claim(pushing, &there, &own).await?);
         reached("push.claimed");
         written += copy(pushing, &there, &stand.records, "copied", tell).await?;
         // Read back once before this store is fenced: what cannot be the same there keeps nobody from rotating here.
         refuse_others(&compared(pushing, &there).await?)?;
-        fence(*here, places, layout, &destination.place(), *now).await?;
+        let fenced = fence(*here, places, layout, &destination.place(), *now).await;
+        if let Err(FenceError::Unfinished { .. }) = &fenced {
+            take_back(*here, &there, places, *now).await?;
+        }
+        fenced?;
         reached("push.fenced");
     }
     // Nothing changes here any more. What changed since the comparison is copied, then all of it is read back.
@@ -140,12 +147,12 @@ pub async fn push(
     };
     let records = match settled.await {
         Err(error @ (PushError::Differs { .. } | PushError::ReadBack { .. })) => {
-            unfence(*here, places, *now).await.map_err(Side::Here.failed())?;
+            take_back(*here, &there, places, *now).await?;
             return Err(error);
         }
         settled => settled?,
     };
-    let key = arrive(pushing, &there, &own).await?;
+    let key = arrive(pushing, &there, &own, claimed.as_ref()).await?;
     let credentials = match with_credentials {
         WithCredentials::Yes(hosts) => grants::credentials(destination, &stand.grants, &hosts).await?,
         WithCredentials::No => Vec::new(),
@@ -187,12 +194,15 @@ async fn begun(pushing: &Pushing<'_>, there: &Vault) -> Result<Begun, PushError>
     // Its key may have been renewed since.
     let from_here = |from: &KeyId| own.as_ref().is_some_and(|own| own.has_signed_with(from));
     match (ours, theirs) {
-        (Some(ours @ (Mark::Arriving { .. } | Mark::Following {})), _) => Err(elsewhere(&ours)),
+        (Some(ours @ (Mark::Arriving { .. } | Mark::Withdrawn { .. } | Mark::Following {})), _) => {
+            Err(elsewhere(&ours))
+        }
         (None | Some(Mark::Here { .. }), None | Some(Mark::Following {})) => Ok(Begun::Nothing),
         (Some(Mark::Moving { .. } | Mark::Moved { .. }), None) => Err(PushError::OtherDestination),
-        (None | Some(Mark::Here { .. } | Mark::Moving { .. }), Some(Mark::Arriving { from })) if from_here(&from) => {
-            Ok(Begun::Claimed)
-        }
+        (
+            None | Some(Mark::Here { .. } | Mark::Moving { .. }),
+            Some(Mark::Arriving { from } | Mark::Withdrawn { from }),
+        ) if from_here(&from) => Ok(Begun::Claimed),
         (Some(Mark::Moving { .. } | Mark::Moved { .. }), Some(Mark::Here { from: Some(from) })) if from_here(&from) => {
             Ok(Begun::Done)
         }
@@ -205,14 +215,21 @@ fn elsewhere(mark: &Mark) -> PushError {
     mark.refusal().map_or(PushError::Taken, PushError::Elsewhere)
 }
 
-/// Says there for whom the place is kept, before anything is copied.
-async fn claim(pushing: &Pushing<'_>, there: &Vault, own: &KeyId) -> Result<(), PushError> {
-    let marked = mark::read(there, pushing.places).await.map_err(Side::There.failed())?;
-    if marked.mark.as_ref().is_some_and(|mark| *mark != Mark::Following {}) {
-        return Ok(());
+/// Says there for whom the place is kept, before anything is copied; gives back that mark. What is done from then on holds for
+/// as long as nobody has written another one.
+async fn claim(pushing: &Pushing<'_>, there: &Vault, own: &Authority) -> Result<Marked, PushError> {
+    let Pushing { places, now, .. } = pushing;
+    let read = async || mark::read(there, places).await.map_err(Side::There.failed());
+    let before = read().await?;
+    if matches!(&before.mark, None | Some(Mark::Following {} | Mark::Withdrawn { .. })) {
+        let mark = Mark::Arriving { from: own.public().id() };
+        mark::write(there, places, &before, mark, *now).await.map_err(marking(Side::There))?;
     }
-    let mark = Mark::Arriving { from: own.clone() };
-    mark::write(there, pushing.places, &marked, mark, pushing.now).await.map_err(Side::There.failed())
+    let claimed = read().await?;
+    match &claimed.mark {
+        Some(Mark::Arriving { from }) if own.has_signed_with(from) => Ok(claimed),
+        None | Some(_) => Err(PushError::Overtaken),
+    }
 }
 
 async fn compared(pushing: &Pushing<'_>, there: &Vault) -> Result<Vec<Compared>, PushError> {
@@ -264,23 +281,38 @@ pub(super) async fn read_back(
     if other.is_empty() { Ok(paths.len()) } else { Err(PushError::ReadBack { paths: Paths(other) }) }
 }
 
-/// Makes the new key, links it to the old one, and changes the marks: there first, since here is fenced already.
-async fn arrive(pushing: &Pushing<'_>, there: &Vault, own: &Authority) -> Result<PublicKey, PushError> {
+/// Makes the new key, links it to the old one, and changes the marks: there first, since here is fenced already. There it is
+/// the mark that this push has `claimed` the place with, or the authority has arrived: a push that was taken back meanwhile
+/// changes neither.
+async fn arrive(
+    pushing: &Pushing<'_>,
+    there: &Vault,
+    own: &Authority,
+    claimed: Option<&Marked>,
+) -> Result<PublicKey, PushError> {
     let Pushing { here, places, destination, now, .. } = pushing;
-    let theirs = mark::read(there, places).await.map_err(Side::There.failed())?;
-    let authority = Authority::ensure_above(there, places, own.floor, *now).await?;
-    let key = *authority.public();
-    if let Some(Mark::Arriving { from }) = &theirs.mark {
-        let chain = own.succeed(places, &key, *now);
+    let ours = mark::read(*here, places).await.map_err(Side::Here.failed())?;
+    let theirs = mark::read(there, places).await.map_err(Side::There.failed())?.mark;
+    let arrived = matches!(&theirs, Some(Mark::Here { from: Some(from) }) if own.has_signed_with(from));
+    match (&ours.mark, arrived) {
+        (Some(Mark::Moving { .. }), _) | (Some(Mark::Moved { .. }), true) => {}
+        (None | Some(_), _) => return Err(PushError::Overtaken),
+    }
+    if !arrived {
+        let (Some(claimed), Some(Mark::Arriving { from })) = (claimed, theirs) else {
+            return Err(PushError::Overtaken);
+        };
+        let authority = Authority::ensure_above(there, places, own.floor, *now).await?;
+        let chain = own.succeed(places, authority.public(), *now);
         Authority::adopt_chain(there, places, chain).await?;
-        let mark = Mark::Here { from: Some(from.clone()) };
-        mark::write(there, places, &theirs, mark, *now).await.map_err(Side::There.failed())?;
+        let mark = Mark::Here { from: Some(from) };
+        mark::write(there, places, claimed, mark, *now).await.map_err(marking(Side::There))?;
         reached("push.arrived");
     }
-    let ours = mark::read(*here, places).await.map_err(Side::Here.failed())?;
+    let key = *Authority::ensure_above(there, places, own.floor, *now).await?.public();
     if let Some(Mark::Moving { .. }) = &ours.mark {
         let mark = Mark::Moved { to: destination.place(), key: key.id() };
-        mark::write(*here, places, &ours, mark, *now).await.map_err(Side::Here.failed())?;
+        mark::write(*here, places, &ours, mark, *now).await.map_err(marking(Side::Here))?;
     }
     Ok(key)
 }

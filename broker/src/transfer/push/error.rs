@@ -49,6 +49,17 @@ pub enum PushError {
     /// It was begun with another destination.
     #[error("that store is not the one that the authority is on its way to")]
     OtherDestination,
+    /// It was begun with this destination, of which nothing is left, or in another mount.
+    #[error("nothing of this deployment is in the mount `{mount}` of {place}, where the authority is on its way to")]
+    NothingThere {
+        /// The address.
+        place: String,
+        /// The mount.
+        mount: RecordPath,
+    },
+    /// Somebody changed a mark since.
+    #[error("another command goes on with this move, or has taken it back")]
+    Overtaken,
     /// It cannot be taken back.
     #[error("the authority is there already, and signs with a key of its own")]
     Arrived,
@@ -117,6 +128,14 @@ impl fmt::Display for Side {
             Self::Here => "this store",
             Self::There => "the store that is pushed to",
         })
+    }
+}
+
+/// As [`Side::failed`], of a mark that nobody else may have written since.
+pub(super) fn marking(side: Side) -> impl Fn(StoreError) -> PushError {
+    move |source| match matches!(source, StoreError::Conflict { .. }) {
+        true => PushError::Overtaken,
+        false => PushError::Store { side, source },
     }
 }
 

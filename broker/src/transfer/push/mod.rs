@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Each write is compare-and-set and each step can be done again: a push that was interrupted anywhere is begun anew
-//! with the same command, finds what is done, and does the rest. Records keep their version numbers, so labels,
+//! with the same command, finds what is done, and does the rest. Two at once, or one that is taken back meanwhile, are told
+//! apart by the mark there, which has to be the one that this push has claimed the place with. Records keep their version numbers, so labels,
 //! journals and receipts mean the same there. Signing keys stay: the new store makes its own.
 
 mod cancel;

@@ -1,11 +1,11 @@
 //! Taking a snapshot back: the authority stays here, as long as no cluster was made one.
 
 use super::{
-    error::{SnapshotError, here},
+    error::{SnapshotError, here, kept},
     journal::{Held, Step},
 };
 use crate::{
-    transfer::{fence::unfence, private::Places},
+    transfer::{fence::unfence, mark::Marked, private::Places},
     vault::Temporary,
 };
 use donjon_drivers::store::Store;
@@ -19,23 +19,92 @@ pub enum OfCluster {
     Lost,
 }
 
-/// Takes the fence away, and the journal; the login that was in the database is worth nothing here any more. In what was carried until
-/// then this store's mark says that the authority is on its way, so that a copy is none.
+/// Takes the journal away, and then the fence; the login that was in the database is worth nothing here any more. In what was
+/// carried until then this store's mark says that the authority is on its way, so that a copy is none.
+///
+/// The journal is written before all else: one who carries the database meanwhile, under whichever broker, finds it changed
+/// before the cluster could become the authority. It goes before the fence: what is put here later is missing in what was
+/// carried, so nobody may go on with that.
 pub async fn cancel(
     vault: Option<&Temporary>,
     store: &dyn Store,
     places: &Places,
+    marked: &Marked,
     cluster: OfCluster,
     now: i64,
 ) -> Result<(), SnapshotError> {
-    if let Some(Held { journal, .. }) = Held::read(store, places).await.map_err(here)? {
-        if journal.step >= Step::Arriving && cluster == OfCluster::AsWritten {
+    if let Some(mut held) = Held::read(store, places).await.map_err(here)? {
+        if held.journal.step >= Step::Arriving && cluster == OfCluster::AsWritten {
             return Err(SnapshotError::Arrived);
         }
+        held.save(store, places).await.map_err(kept)?;
         if let Some(vault) = vault {
-            vault.forget_successor(&journal.accessor).await?;
+            vault.forget_successor(&held.journal.accessor).await?;
+        }
+        store.remove(&places.handover()).await.map_err(here)?;
+    }
+    unfence(store, places, marked, now).await.map_err(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transfer::{
+        mark::{self, Mark},
+        snapshot::{BY_SNAPSHOT, journal::Journal},
+    };
+    use donjon_drivers::{
+        material::Material,
+        store::{StoreError, memory::Memory},
+    };
+
+    struct Source(Memory, Places);
+
+    impl Source {
+        async fn taken() -> Self {
+            let (store, places) = (Memory::default(), Places::new("site1".parse().unwrap()).unwrap());
+            let marked = mark::read(&store, &places).await.unwrap();
+            mark::write(&store, &places, &marked, Mark::Moving { to: BY_SNAPSHOT.to_owned() }, 1).await.unwrap();
+            let journal = Journal::taken("digest".to_owned(), Material::new(Vec::new()), "accessor".to_owned());
+            Held::begin(&store, &places, journal).await.unwrap();
+            Self(store, places)
+        }
+
+        async fn held(&self) -> Held {
+            Held::read(&self.0, &self.1).await.unwrap().unwrap()
+        }
+
+        async fn marked(&self) -> Marked {
+            mark::read(&self.0, &self.1).await.unwrap()
+        }
+
+        async fn cancel(&self, marked: &Marked) -> Result<(), SnapshotError> {
+            cancel(None, &self.0, &self.1, marked, OfCluster::AsWritten, 2).await
         }
     }
-    unfence(store, places, now).await.map_err(here)?;
-    store.remove(&places.handover()).await.map_err(here)
+
+    #[tokio::test]
+    async fn who_carries_it_meanwhile_cannot_make_the_cluster_the_authority_any_more() {
+        let source = Source::taken().await;
+        let mut carried = source.held().await;
+        source.cancel(&source.marked().await).await.unwrap();
+        assert!(source.marked().await.mark.unwrap().is_here());
+        let late = carried.reach(Step::Arriving, &source.0, &source.1).await;
+        assert!(matches!(late, Err(StoreError::Conflict { .. })), "{late:?}");
+    }
+
+    #[tokio::test]
+    async fn one_that_was_to_arrive_is_not_taken_back_nor_one_that_was_fenced_anew() {
+        let source = Source::taken().await;
+        let marked = source.marked().await;
+        source.held().await.reach(Step::Arriving, &source.0, &source.1).await.unwrap();
+        assert!(matches!(source.cancel(&marked).await, Err(SnapshotError::Arrived)));
+
+        let source = Source::taken().await;
+        let marked = source.marked().await;
+        let moving = marked.mark.clone().unwrap();
+        mark::write(&source.0, &source.1, &marked, moving, 2).await.unwrap();
+        assert!(matches!(source.cancel(&marked).await, Err(SnapshotError::Overtaken)));
+        assert!(!source.marked().await.mark.unwrap().is_here(), "it is fenced as before");
+    }
 }

@@ -3,9 +3,9 @@
 use super::{
     archive::Snapshot,
     clean,
-    error::{SnapshotError, here},
+    error::{SnapshotError, here, kept},
     journal::{Held, Opens, Share, Step},
-    take::mark_fits,
+    take::{BY_SNAPSHOT, mark_fits},
 };
 use crate::{
     rotation::checkpoint::reached,
@@ -97,10 +97,10 @@ pub async fn carry(carrying: &Carrying<'_>, tell: Tell<'_>) -> Result<Arrived, S
     look_at_all(carrying).await?;
     let (first, others) = servers.split_first().ok_or(PushError::NoAddress)?;
     restore(carrying, first, &mut held, tell).await?;
-    held.reach(Step::Restored, *store, places).await.map_err(here)?;
+    held.reach(Step::Restored, *store, places).await.map_err(kept)?;
     reached("snapshot.restored");
     join(carrying, first, others, &held, tell).await?;
-    held.reach(Step::Joined, *store, places).await.map_err(here)?;
+    held.reach(Step::Joined, *store, places).await.map_err(kept)?;
     reached("snapshot.joined");
     rekey(carrying, first, &mut held, tell).await?;
     reached("snapshot.rekeyed");
@@ -109,7 +109,12 @@ pub async fn carry(carrying: &Carrying<'_>, tell: Tell<'_>) -> Result<Arrived, S
     tell(format!("{} logins and {} tokens that came along are revoked", revoked.logins, revoked.tokens));
     reached("snapshot.revoked");
     let own = Authority::ensure(*store, places, carrying.now).await?;
-    held.reach(Step::Arriving, *store, places).await.map_err(here)?;
+    held.reach(Step::Arriving, *store, places).await.map_err(kept)?;
+    // Whoever takes the snapshot back has written the journal first: from here on the fence stays.
+    match mark::read(*store, places).await.map_err(here)?.mark {
+        Some(Mark::Moving { to }) if to == BY_SNAPSHOT => {}
+        None | Some(_) => return Err(SnapshotError::Overtaken),
+    }
     let key = clean::arrive(&first.store(), places, &own, carrying.now).await?;
     tell("the cluster signs with a key of its own, and holds no journal and no pending value of this one".to_owned());
     let mount = "donjon".parse().unwrap_or_else(|_| unreachable!("`donjon` is a path"));
@@ -143,7 +148,7 @@ pub async fn finish(carrying: &Carrying<'_>) -> Result<(), SnapshotError> {
     }
     held.journal.login = Material::new(Vec::new());
     held.journal.empty = None;
-    held.reach(Step::Done, *store, places).await.map_err(here)
+    held.reach(Step::Done, *store, places).await.map_err(kept)
 }
 
 async fn look_at_all(carrying: &Carrying<'_>) -> Result<Vec<(String, Look)>, SnapshotError> {
@@ -184,7 +189,7 @@ async fn restore(
         let shares = shares.into_iter().map(Share).collect();
         held.journal.empty = Some(Opens { root, shares });
         held.journal.step = Step::Initialised;
-        held.save(carrying.here, carrying.places).await.map_err(here)?;
+        held.save(carrying.here, carrying.places).await.map_err(kept)?;
         reached("snapshot.initialised");
     }
     let empty: Vec<Material> =
@@ -319,7 +324,7 @@ async fn rekey(
     if held.journal.step < Step::Rekeyed {
         if !others {
             held.journal.custodians = Some(wanted.clone());
-            held.save(*store, places).await.map_err(here)?;
+            held.save(*store, places).await.map_err(kept)?;
         }
         // Where there are as many as the new ones and other than the source had, an earlier run has come so far.
         let (look, source) = (first.look().await?, carrying.vault.opening());
@@ -341,7 +346,7 @@ async fn rekey(
         }
         held.journal.custodians = Some(wanted);
         first.rotate_barrier().await?;
-        held.reach(Step::Rekeyed, *store, places).await.map_err(here)?;
+        held.reach(Step::Rekeyed, *store, places).await.map_err(kept)?;
     } else if others {
         return Err(SnapshotError::OtherCustodians);
     }

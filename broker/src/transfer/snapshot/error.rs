@@ -22,6 +22,9 @@ pub enum SnapshotError {
     /// It cannot be taken back.
     #[error("the authority is in the cluster already, or was about to be when the last run ended")]
     Arrived,
+    /// Somebody changed the journal or the mark since.
+    #[error("another command goes on with this snapshot, or has taken it back")]
+    Overtaken,
     /// No snapshot was taken, or another one was.
     #[error("the snapshot given is not the one that was taken last")]
     OtherSnapshot,
@@ -116,6 +119,11 @@ pub enum SnapshotError {
 
 pub(super) fn here(source: StoreError) -> SnapshotError {
     SnapshotError::Store { store: "this store", source }
+}
+
+/// As [`here`], of a journal or a mark that nobody else may have written since.
+pub(super) fn kept(source: StoreError) -> SnapshotError {
+    if matches!(source, StoreError::Conflict { .. }) { SnapshotError::Overtaken } else { here(source) }
 }
 
 pub(super) fn there(source: StoreError) -> SnapshotError {

@@ -3,7 +3,7 @@
 use super::{
     archive::Snapshot,
     container,
-    error::{SnapshotError, here},
+    error::{SnapshotError, here, kept},
     journal::{Held, Journal, Step},
 };
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     transfer::{
         authority::Authority,
         bundle::Recipients,
-        fence::fence,
+        fence::{FenceError, fence, unfence},
         key::PublicKey,
         mark::{self, Mark},
         private::Places,
@@ -54,7 +54,12 @@ pub async fn take(taking: &Taking<'_>) -> Result<Taken, SnapshotError> {
     let Taking { vault, here: store, layout, places, recipients, now } = taking;
     mark_fits(mark::read(*store, places).await.map_err(here)?.mark)?;
     let authority = Authority::ensure(*store, places, *now).await?;
-    fence(*store, places, layout, BY_SNAPSHOT, *now).await?;
+    let fenced = fence(*store, places, layout, BY_SNAPSHOT, *now).await;
+    if let Err(FenceError::Unfinished { .. }) = &fenced {
+        let marked = mark::read(*store, places).await.map_err(here)?;
+        unfence(*store, places, &marked, *now).await.map_err(kept)?;
+    }
+    fenced?;
     reached("snapshot.fenced");
     // The login is made before the snapshot, so that it is in it; once a server has it, it has to stay the same.
     let before = Held::read(*store, places).await.map_err(here)?;
@@ -62,7 +67,7 @@ pub async fn take(taking: &Taking<'_>) -> Result<Taken, SnapshotError> {
         Some(mut held) if held.journal.step > Step::Taken => {
             let snapshot = Snapshot::checked(vault.snapshot().await?)?;
             held.journal.digest = snapshot.digest();
-            held.save(*store, places).await.map_err(here)?;
+            held.save(*store, places).await.map_err(kept)?;
             snapshot
         }
         Some(_) | None => {
@@ -84,7 +89,7 @@ pub(super) fn mark_fits(mark: Option<Mark>) -> Result<(), SnapshotError> {
         None | Some(Mark::Here { .. }) => Ok(()),
         Some(Mark::Moving { to }) if to == BY_SNAPSHOT => Ok(()),
         Some(Mark::Moving { to }) => Err(SnapshotError::OtherWay { to }),
-        Some(mark @ (Mark::Moved { .. } | Mark::Arriving { .. } | Mark::Following {})) => {
+        Some(mark @ (Mark::Moved { .. } | Mark::Arriving { .. } | Mark::Withdrawn { .. } | Mark::Following {})) => {
             mark.refusal().map_or(Ok(()), |elsewhere| Err(SnapshotError::Elsewhere(elsewhere)))
         }
     }
