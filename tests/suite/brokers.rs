@@ -1,6 +1,6 @@
 //! Two brokers on one Vault: one that is alive is left alone, and one that stalled changes nothing when it wakes.
 
-use super::existing;
+use super::{existing, push};
 use donjon_tests::{
     donjon::Donjon,
     mariadb::MariaDb,
@@ -145,6 +145,8 @@ async fn what_one_has_under_way_keeps_the_others_waiting() {
     let (first, second) = (of_a_group(&vault, &folder, &server).await, of_a_group(&vault, &folder, &server).await);
     let there = |name: &str| folder.path().join(name).exists();
     let touch = |name: &str| donjon_drivers::fs::replace(&folder.path().join(name), b"").expect("it can be written");
+    let at = push::named(&vault, &folder);
+    let export: Vec<&str> = ["export", "vault"].into_iter().chain(at.iter().map(String::as_str)).collect();
 
     // A deployer.
     let script = format!("touch {}/deploying; exec sleep 60", folder.path().display());
@@ -154,8 +156,8 @@ async fn what_one_has_under_way_keeps_the_others_waiting() {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let under = format!("another broker of this store, process {} on {host}", first.daemon().expect("it runs"));
     let nested = first.run(&["run", "--deploy", "--", "true"]);
-    let refused =
-        [second.run(&NOVA).failed(13), second.run_with_input(&["put", "x"], b"a-value-long-enough").failed(13)];
+    let put = second.run_with_input(&["put", "x"], b"a-value-long-enough").failed(13);
+    let refused = [second.run(&NOVA).failed(13), put, second.run(&export).failed(13)];
     run.kill().expect("it runs");
     run.wait().expect("a child can be waited for");
     assert_eq!(nested.code, 0, "several of one broker share it: {nested:?}");
@@ -172,10 +174,12 @@ async fn what_one_has_under_way_keeps_the_others_waiting() {
     let rotation = applies(&first, &ROOT);
     wait_for("the restart", Duration::from_secs(30), || there("api.restarting"));
     let (refused, deployer) = (second.run(&NOVA), second.run(&["run", "--deploy", "--", "true"]));
+    let exported = second.run(&export);
     touch("api.go");
     let rotated = rotation.wait_with_output().expect("it ended");
-    let refused = refused.failed(5);
-    assert!(refused.contains("another broker rotates `database_password` at this moment"), "{refused}");
+    for refused in [refused.failed(5), exported.failed(5)] {
+        assert!(refused.contains("another broker rotates `database_password` at this moment"), "{refused}");
+    }
     assert!(deployer.failed(13).contains("`database_password` has not ended"));
     assert!(rotated.status.success(), "{}", String::from_utf8_lossy(&rotated.stderr));
     second.run(&["rotate", "status"]).ok();

@@ -342,7 +342,7 @@ async fn a_push_that_another_broker_takes_back_makes_no_second_authority() {
 }
 
 /// How a server is named on the command line, with files in a folder.
-fn named(server: &OpenBao, files: &tempfile::TempDir) -> Vec<String> {
+pub(super) fn named(server: &OpenBao, files: &tempfile::TempDir) -> Vec<String> {
     let at = |name: &str| files.path().join(name);
     let Trust::Only(authority) = &server.address().trust else { panic!("the server has its own authority") };
     donjon_drivers::fs::replace(&at("ca.pem"), authority).unwrap();

@@ -37,8 +37,11 @@ pub(super) async fn push(
     let (plan, with) = (asked.plan, asked.credentials.then(|| asked.hosts.clone()));
     let destination =
         Destination::open(named(asked, materials)?).await.map_err(|error| told::looked(REFUSED, &error))?;
-    // Neither a rotation nor a deployer run is cut off in its middle.
+    // Neither a rotation nor a deployer run is cut off in its middle, here or under another broker.
     let _alone = if plan { None } else { Some(rotate::alone(daemon)?) };
+    if !plan {
+        rotate::others_rest(daemon, None).await?;
+    }
     // Nor is a value put while the authority changes sides, to stay behind unseen.
     let _still = if plan { None } else { Some(daemon.moving.write().await) };
     let pushing = Pushing {

@@ -5,7 +5,7 @@ mod bulk;
 mod overrides;
 mod status;
 
-pub(super) use alone::{alone, deployer_runs, no_deployer};
+pub(super) use alone::{alone, deployer_runs, no_deployer, others_rest};
 pub use status::status;
 
 use super::{Daemon, lookup::Answered, translate};
@@ -199,7 +199,7 @@ pub(super) async fn each(
             // the two sees the other.
             let here = async |journal: Journal| {
                 super::transfer::authority_is_here(daemon).await?;
-                alone::others_rest(daemon, &journal).await
+                others_rest(daemon, Some(&journal)).await
             };
             let held = begin::begin(&*store, &daemon.layout, &subject, &own, preflight, now(), here).await?;
             Ok((subject, held))
@@ -416,7 +416,7 @@ async fn drive(
             rotation.take_over(&daemon.id.to_string()).await?;
             // Whoever goes back gives consumers what they had, whatever else restarts.
             if !back {
-                alone::nobody_rotates(store, &daemon.layout, rotation.journal()).await?;
+                alone::nobody_rotates(daemon, store, Some(rotation.journal())).await?;
             }
         }
         if back { rotation.abort().await.map(drop) } else { rotation.drive().await.map(drop) }

@@ -47,6 +47,10 @@ pub(super) async fn export(
     }
     // Neither a rotation nor a deployer run is cut off in its middle, and nothing is put while the authority moves.
     let _alone = rotate::alone(daemon)?;
+    // What has arrived is ended all the same.
+    if !matches!(asked, SnapshotAsked::Finish(_)) {
+        rotate::others_rest(daemon, None).await?;
+    }
     let _still = daemon.moving.write().await;
     let names = secrets::names(&*store, &daemon.layout).await;
     let names = names.map_err(|error| translate::store("cannot read which secrets there are", &error))?;

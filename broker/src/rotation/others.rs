@@ -107,12 +107,13 @@ async fn runs(store: &dyn Store, path: &RecordPath, own: &Broker, pace: Pace) ->
 pub async fn rotation(
     store: &dyn Store,
     layout: &Layout,
-    own: &Journal,
+    broker: &Broker,
+    own: Option<&Journal>,
     pace: Pace,
 ) -> Result<Option<Held>, StoreError> {
     let unfinished = Held::unfinished(store, layout).await?;
     // Whoever says that it waits has stopped, until somebody resumes it.
-    let moving = |held: &Held| held.journal.waiting.is_none() && held.journal.broker != own.broker;
+    let moving = |held: &Held| held.journal.waiting.is_none() && held.journal.broker != broker.to_string();
     let others = unfinished.into_iter().filter(moving);
     let asked = others.map(async |held| Ok(is_in_the_way(store, layout, own, &held, pace).await?.then_some(held)));
     Ok(try_join_all(asked).await?.into_iter().flatten().next())
@@ -123,12 +124,12 @@ pub async fn rotation(
 async fn is_in_the_way(
     store: &dyn Store,
     layout: &Layout,
-    own: &Journal,
+    own: Option<&Journal>,
     other: &Held,
     pace: Pace,
 ) -> Result<bool, StoreError> {
     let begins = other.journal.state == State::Planned && !heartbeat::has_ended(&other.journal.broker);
-    if begins && began(&other.journal) < began(own) {
+    if begins && own.is_none_or(|own| began(&other.journal) < began(own)) {
         return Ok(true);
     }
     if !heartbeat::drives(store, layout, other, pace).await? {
@@ -205,7 +206,7 @@ mod tests {
         let earlier = begun("x.1", &own, 1).await;
         let mut later = begun("x.2", &other, 2).await;
         let in_the_way = async |own: &Journal| {
-            let found = rotation(&store, &layout, own, QUICK).await.unwrap();
+            let found = rotation(&store, &layout, &own.broker.parse().unwrap(), Some(own), QUICK).await.unwrap();
             found.map(|held| held.journal.id)
         };
         assert_eq!(in_the_way(&later.journal).await.as_deref(), Some("x.1"), "at once, though nothing moves");

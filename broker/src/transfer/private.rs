@@ -74,7 +74,7 @@ impl Places {
     }
 
     /// Whether a record stays where it is, even when everything is exported: what makes this store the authority, whose
-    /// bundles it takes in, and who caches what is in it.
+    /// bundles it takes in, who caches what is in it, and which deployers run beside it.
     pub(super) fn stays(&self, record: &RecordPath) -> bool {
         let own = self.alone_that_stay();
         let folders = FOLDERS_THAT_STAY.map(|folder| format!("{}/", self.private(folder)));
@@ -144,9 +144,10 @@ impl Places {
     }
 
     /// The folders of what a store keeps for itself while it is the authority: keys, values that nobody reads yet,
-    /// journals, who drives them, who caches.
-    pub(super) fn of_the_authority(&self) -> [RecordPath; 6] {
-        ["signing", "pending", "journal", "ended", "heartbeat", "readers"].map(|folder| self.private(folder))
+    /// journals, who drives them, who caches, which deployers run.
+    pub(super) fn of_the_authority(&self) -> [RecordPath; 7] {
+        ["signing", "pending", "journal", "ended", "heartbeat", "readers", "deployers"]
+            .map(|folder| self.private(folder))
     }
 
     pub(super) fn recipients(&self) -> RecordPath {
@@ -361,8 +362,8 @@ fn document<T: Serialize>(value: &T) -> Result<Document, NoObject> {
 /// How many versions of a record that counts by its newest are destroyed together.
 const DESTROYED_AT_ONCE: u64 = 4;
 
-/// What makes a store the authority, and who caches what is in it.
-const FOLDERS_THAT_STAY: [&str; 3] = ["signing", "readers", "authority"];
+/// What makes a store the authority, who caches what is in it, and which deployers run beside it.
+const FOLDERS_THAT_STAY: [&str; 4] = ["signing", "readers", "deployers", "authority"];
 
 /// Secret bytes as hexadecimal text inside a private record.
 pub(super) mod secret_hex {

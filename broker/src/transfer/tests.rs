@@ -471,9 +471,12 @@ async fn a_custodians_bundle_makes_a_new_authority_with_the_same_versions() {
     put(&site.store, "kolla/database_password", "third").await;
     site.store.destroy(&path("kolla/database_password"), &[Version(1)]).await.unwrap();
     put(&site.store, "donjon-private/kolla/labels/database_password", "label").await;
+    put(&site.store, "donjon-private/kolla/deployers/0123456789abcdef-7", "deployer").await;
     let edge_bundle = site.export_edge().await;
     let bundle = site.export_custodians().await;
     assert!(bundle.manifest.entries.iter().all(|e| !e.path.as_str().contains("/signing/")), "the key never travels");
+    let deployer = bundle.manifest.entries.iter().any(|e| e.path.as_str().contains("/deployers/"));
+    assert!(!deployer, "who runs beside this store runs beside no other");
 
     let new = Memory::default();
     let checks = Checks { now: 300, ..Checks::default() };

@@ -4,7 +4,6 @@
 use crate::{
     daemon::{Daemon, translate},
     failure::{Exit, Failure},
-    records::Layout,
     rotation::{
         heartbeat::{Broker, Pace},
         journal::Journal,
@@ -51,9 +50,9 @@ fn under(broker: &Broker) -> String {
     format!("it runs under another broker of this store, process {} on {}", broker.process(), broker.host())
 }
 
-/// Refuses a rotation beside what another broker of the same store does: a deployer that sets passwords itself, or a rotation,
+/// Refuses this broker's `own` rotation, or a move of the authority, beside what another broker of the same store does: a deployer that sets passwords itself, or a rotation,
 /// for of a group of services no two may restart at once.
-pub(super) async fn others_rest(daemon: &Daemon, own: &Journal) -> Result<(), Failure> {
+pub(in crate::daemon) async fn others_rest(daemon: &Daemon, own: Option<&Journal>) -> Result<(), Failure> {
     let store = daemon.store()?;
     if let Some(broker) = deployer_elsewhere(daemon).await? {
         return Err(Failure::new(Exit::Waiting, "a deployer run is under way")
@@ -62,12 +61,12 @@ pub(super) async fn others_rest(daemon: &Daemon, own: &Journal) -> Result<(), Fa
             .state("nothing was changed by this command")
             .hint("try again when it has ended, which `donjon status` tells there"));
     }
-    nobody_rotates(&*store, &daemon.layout, own).await
+    nobody_rotates(daemon, &*store, own).await
 }
 
-/// Refuses a rotation beside one that another broker drives.
-pub(super) async fn nobody_rotates(store: &dyn Store, layout: &Layout, own: &Journal) -> Result<(), Failure> {
-    let driven = others::rotation(store, layout, own, Pace::USUAL).await;
+/// As [`others_rest`], of rotations alone.
+pub(super) async fn nobody_rotates(daemon: &Daemon, store: &dyn Store, own: Option<&Journal>) -> Result<(), Failure> {
+    let driven = others::rotation(store, &daemon.layout, &daemon.id, own, Pace::USUAL).await;
     let driven = driven.map_err(|error| translate::store("cannot see what other brokers rotate", &error))?;
     let Some(held) = driven else { return Ok(()) };
     Err(Failure::new(Exit::Conflict, format!("another broker rotates {} at this moment", held.journal.named()))

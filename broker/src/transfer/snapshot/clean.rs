@@ -57,7 +57,7 @@ mod tests {
         let (store, places) = (Memory::default(), Places::new("kolla".parse().unwrap()).unwrap());
         let old = Authority::ensure(&store, &places, 1).await.unwrap();
         let path = |name: &str| name.parse().unwrap();
-        let gone = ["pending/r/a", "journal/r", "ended/q", "heartbeat/1", "readers/x", "handover"];
+        let gone = ["pending/r/a", "journal/r", "ended/q", "heartbeat/1", "readers/x", "deployers/x", "handover"];
         let stay = ["labels/a", "exports/custodians"];
         let document = || Document::from_json(Material::from(r#"{"v":1}"#.to_owned())).unwrap();
         for name in gone.iter().chain(&stay) {
