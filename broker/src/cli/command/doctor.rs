@@ -63,7 +63,9 @@ impl Doctor {
             Some("healthy") => Ok(()),
             // Of a whole catalogue, what is not deployed is the usual.
             Some("without_account") if all => Ok(()),
-            Some("without_account") => failure(Exit::NotThere, "the server has no such account"),
+            Some("without_account") => Err(Failure::new(Exit::NotThere, "the server has no such account")
+                .cause("no service of the deployment uses it, so that its service may not be deployed")
+                .hint("where it is not deployed there is nothing to do; else deploy it, or make the account there")),
             Some("unfinished") => failure(Exit::Waiting, "rotations have not ended"),
             Some("unreachable") => failure(Exit::Unavailable, "a node did not answer"),
             _ => failure(Exit::Ambiguous, "what is valid where is not what is stored; see above"),
