@@ -7,10 +7,11 @@ use crate::settings::secrecy::{self, Secrecy};
 use donjon_drivers::source::{
     OptionName, Text, Value,
     ini::{Entry, IniError, parse},
-    option::DEFAULT,
+    option::{DEFAULT, DEFINED_IN},
 };
 use donjon_policies::name::{SecretName, ServiceName};
 use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// What becomes of a file.
@@ -62,47 +63,66 @@ pub struct Places<'a> {
     pub mapping: &'a str,
     /// What reads it.
     pub driver: Driver<'a>,
-    /// The file of the same service that is wired already, if there is one, and of this one its name.
-    pub beside: Option<(&'a First, &'a str)>,
+    /// The files of the same service that are wired already, the newest first.
+    pub beside: &'a [Wired],
+    /// The name of this one.
+    pub file: &'a str,
 }
 
 /// A file of a service that is wired, beside which another one is read.
 ///
-/// What the later file says of sources takes the place of what the first has said, and in one group its settings would, too. So
-/// it has a group of its own, and names both: its own first, as it was read over the other before.
+/// What the last file says of sources takes the place of what those before it have said, and in one group its settings would, too.
+/// So each later file has a group of its own, and names all: its own first, as it was read over the others before. Which of them
+/// a process reads is not known. One that does not read a file is not to have its values either, so a group is written in its own
+/// file alone; a service goes on where a source that is named has none, and our own reader where it is said which file has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct First {
-    /// What it says of sources.
-    pub sources: String,
+pub struct Wired {
+    /// Where it is.
+    pub file: PathBuf,
+    /// Its mapping file.
+    pub mapping: PathBuf,
+    /// The group of its own source.
+    pub group: String,
+    /// The sources that it names, in their order.
+    pub sources: Vec<String>,
 }
 
-impl First {
+impl Wired {
     /// It, of the text of a file: where one of its sources reads this mapping.
-    pub fn of(text: &[u8], mapping: &str) -> Option<Self> {
+    pub fn of(file: &Path, text: &[u8], mapping: &Path) -> Option<Self> {
         let entries = parse(text).ok()?;
         let told = |group: &str, key: &str| {
             let mut found = entries.iter().filter(|entry| entry.section == group && entry.key == key);
             // EXPOSE: settings of the sources
             found.next_back().map(|entry| entry.value.expose().to_owned())
         };
-        let sources = told(DEFAULT, SOURCE)?;
-        let reads = |group: &str| told(group.trim(), MAPPING).is_some_and(|read| read == mapping);
-        sources.split(',').any(reads).then_some(Self { sources })
+        let named = told(DEFAULT, SOURCE)?;
+        let sources: Vec<String> = named.split(',').map(|group| group.trim().to_owned()).collect();
+        let reads = |group: &&String| told(group, MAPPING).is_some_and(|read| Path::new(&read) == mapping);
+        let group = sources.iter().find(reads)?.clone();
+        Some(Self { file: file.to_owned(), mapping: mapping.to_owned(), group, sources })
     }
 }
 
 impl Places<'_> {
-    /// The group of the source, and all sources in their order.
-    fn sources(self) -> (String, String) {
-        let driver = self.driver.name();
+    /// The group of the source.
+    fn group(self) -> String {
         match self.beside {
-            None => (driver.to_owned(), driver.to_owned()),
-            Some((first, file)) => {
-                let group = format!("{driver}_{}", stem(file));
-                let sources = format!("{group},{}", first.sources);
-                (group, sources)
+            [] => self.driver.name().to_owned(),
+            [..] => format!("{}_{}", self.driver.name(), stem(self.file)),
+        }
+    }
+
+    /// All sources in their order.
+    fn sources(self) -> String {
+        let groups = self.beside.iter().map(|wired| &wired.group);
+        let mut sources = vec![self.group()];
+        for source in groups.chain(self.beside.iter().flat_map(|wired| &wired.sources)) {
+            if !sources.contains(source) {
+                sources.push(source.clone());
             }
         }
+        sources.join(",")
     }
 }
 
@@ -136,6 +156,15 @@ impl Driver<'_> {
             Self::Donjon { .. } => "donjon",
             Self::Castellan { .. } => "castellan",
         }
+    }
+
+    /// The secret that a mapping file names so.
+    pub fn named(self, name: &str) -> Option<SecretName> {
+        let name = match self {
+            Self::Donjon { .. } => name,
+            Self::Castellan { deployment, .. } => name.strip_prefix(deployment)?.strip_prefix('/')?,
+        };
+        name.parse().ok()
     }
 
     /// A secret as the mapping file names it.
@@ -185,7 +214,7 @@ pub fn rewrite(
         return Err(Unwired::Sourced { line: entry.line });
     }
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
-    let (group, _) = places.sources();
+    let group = places.group();
     if lines.iter().any(|line| line.trim_end().eq_ignore_ascii_case(&format!("[{group}]"))) {
         return Err(Unwired::Taken { group });
     }
@@ -297,7 +326,7 @@ fn original(lines: &[&str], moved: &[Moved]) -> Vec<Piece> {
 
 /// The naming of the source, and its own group.
 fn added(places: Places<'_>) -> Vec<(OptionName, String)> {
-    let (group, sources) = places.sources();
+    let (group, sources) = (places.group(), places.sources());
     let (own, place) = match places.driver {
         Driver::Donjon { socket } => ("socket", socket),
         Driver::Castellan { settings, .. } => ("config_file", settings),
@@ -309,20 +338,24 @@ fn added(places: Places<'_>) -> Vec<(OptionName, String)> {
         (group, MAPPING, places.mapping),
         (group, own, place),
     ];
-    lines.map(|(group, name, value)| (OptionName::new(group, name), value.to_owned())).into()
+    let lines = lines.map(|(group, name, value)| (OptionName::new(group, name), value.to_owned()));
+    let elsewhere =
+        |wired: &Wired| (OptionName::new(wired.group.as_str(), DEFINED_IN), wired.file.display().to_string());
+    lines.into_iter().chain(places.beside.iter().map(elsewhere)).collect()
 }
 
 fn replaced(lines: &[&str], moved: &[Moved], added: &[(OptionName, String)]) -> Zeroizing<String> {
     let mut text = Zeroizing::new(String::new());
-    let (mut named, mut section) = (String::new(), String::new());
+    let (mut named, mut sections, mut within) = (String::new(), String::new(), DEFAULT);
     for (option, value) in added {
         match option.group == DEFAULT {
             true => named += &format!("{} = {value}\n", option.name),
             false => {
-                if section.is_empty() {
-                    section = format!("\n[{}]\n", option.group);
+                if within != option.group {
+                    sections += &format!("\n[{}]\n", option.group);
+                    within = &option.group;
                 }
-                section += &format!("{} = {value}\n", option.name);
+                sections += &format!("{} = {value}\n", option.name);
             }
         }
     }
@@ -345,7 +378,7 @@ fn replaced(lines: &[&str], moved: &[Moved], added: &[(OptionName, String)]) -> 
     if !text.ends_with('\n') {
         text.push('\n');
     }
-    text.push_str(&section);
+    text.push_str(&sections);
     text
 }
 
@@ -364,7 +397,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const PLACES: Places<'_> = Places { mapping: "/m", driver: Driver::Donjon { socket: "/s" }, beside: None };
+    const PLACES: Places<'_> = Places { mapping: "/m", driver: Driver::Donjon { socket: "/s" }, beside: &[], file: "" };
 
     fn of(text: &str) -> Rewrite {
         rewrite(&"keystone".parse().unwrap(), text, PLACES, none).unwrap()
@@ -444,19 +477,30 @@ mod tests {
     }
 
     #[test]
-    fn a_second_file_has_a_group_of_its_own_and_names_the_sources_of_both() {
+    fn a_later_file_has_a_group_of_its_own_and_names_the_sources_of_all() {
+        let wired =
+            |name: &str, text: &str, mapping: &str| Wired::of(Path::new(name), text.as_bytes(), Path::new(mapping));
         let first = of("[DEFAULT]\ntransport_url = canary\n");
-        assert_eq!(First::of(first.text.as_bytes(), "/other"), None);
-        let first = First::of(first.text.as_bytes(), "/m").expect("it reads that mapping");
+        assert_eq!(wired("/f", &first.text, "/other"), None);
+        let first = wired("/f", &first.text, "/m").expect("it reads that mapping");
         let text = "[DEFAULT]\nmetadata_proxy_shared_secret = canary\n[donjon]\nmine = 1\n";
-        let places = Places { mapping: "/m2", beside: Some((&first, "metadata-agent.ini")), ..PLACES };
+        let beside = [first.clone()];
+        let places = Places { mapping: "/m2", beside: &beside, file: "metadata-agent.ini", ..PLACES };
         let done = rewrite(&"neutron".parse().unwrap(), text, places, none).unwrap();
         let expected = "[DEFAULT]\nconfig_source = donjon_metadata_agent,donjon\n[donjon]\nmine = 1\n\n\
-                        [donjon_metadata_agent]\ndriver = donjon\nmapping_file = /m2\nsocket = /s\n";
+                        [donjon_metadata_agent]\ndriver = donjon\nmapping_file = /m2\nsocket = /s\n\n\
+                        [donjon]\ndefined_in = /f\n";
         assert_eq!(*done.text, expected);
         assert_eq!(put_back(&done), text);
-        // A third one is read beside the first, not beside this.
-        assert_eq!(First::of(done.text.as_bytes(), "/m"), None, "it does not say what reads that");
+        assert_eq!(wired("/s", &done.text, "/m"), None, "it does not say what reads that");
+        let second = wired("/s", &done.text, "/m2").unwrap();
+        // What stands in the first by hand, too, and in an order of its own.
+        let first = Wired { sources: vec!["donjon".to_owned(), "remote".to_owned()], ..first };
+        let beside = [second, first];
+        let places = Places { mapping: "/m3", beside: &beside, file: "c.ini", ..PLACES };
+        let done = rewrite(&"neutron".parse().unwrap(), "[DEFAULT]\n", places, none).unwrap();
+        assert!(done.text.contains("config_source = donjon_c,donjon_metadata_agent,donjon,remote\n"), "{}", *done.text);
+        assert!(done.text.ends_with("[donjon_metadata_agent]\ndefined_in = /s\n\n[donjon]\ndefined_in = /f\n"));
     }
 
     #[test]

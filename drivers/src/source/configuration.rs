@@ -9,14 +9,20 @@ use super::{
     environment::Environment,
     error::At,
     ini::{Files, Ini},
-    option::{Argued, DEFAULT},
+    option::{Argued, DEFAULT, DEFINED_IN},
     option_type::{Invalid, OptionType},
     outside::Broker,
     registry,
     template::{Piece, pieces, unescaped},
 };
 use crate::fs;
-use std::{collections::BTreeMap, future::Future, path::PathBuf, pin::Pin, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::Arc,
+};
 use zeroize::Zeroizing;
 
 /// What a service is started with.
@@ -210,14 +216,16 @@ impl Configuration {
             let outside =
                 Outside { group: group.clone(), environment: self.environment.clone(), broker: Arc::clone(broker) };
             match self.open_source(outside).await {
-                Ok((driver, source)) => self.sources.push(Opened { group, driver, source }),
+                Ok(Some((driver, source))) => self.sources.push(Opened { group, driver, source }),
+                Ok(None) => {}
                 Err(errors) => wrong.extend(errors),
             }
         }
         wrong
     }
 
-    async fn open_source(&self, outside: Outside) -> Result<(&'static str, Box<dyn Source>), Vec<OpenError>> {
+    /// `None` where a file that is not read has it, as is said.
+    async fn open_source(&self, outside: Outside) -> Result<Option<(&'static str, Box<dyn Source>)>, Vec<OpenError>> {
         let group = outside.group.clone();
         let mut settings = BTreeMap::new();
         let mut wrong = Vec::new();
@@ -228,6 +236,13 @@ impl Configuration {
         };
         let driver = read("driver").await.map_err(|error| vec![error])?.value;
         let driver = driver.inserted();
+        if driver.is_empty() {
+            let elsewhere = read(DEFINED_IN).await.map_err(|error| vec![error])?.value;
+            let elsewhere = elsewhere.inserted();
+            if !elsewhere.is_empty() && !self.files.iter().any(|file| file.is(Path::new(&*elsewhere))) {
+                return Ok(None);
+            }
+        }
         for name in registry::options(&driver) {
             match read(name).await {
                 Ok(Found { value: Value::Nothing, .. }) => {}
@@ -241,7 +256,7 @@ impl Configuration {
         let (driver, source) = registry::open(&driver, &settings, outside)
             .map_err(|mistakes| mistakes.into_iter().map(OpenError::Settings).collect::<Vec<_>>())?;
         source.ready().await.map_err(|source| vec![OpenError::Source { group, source: Box::new(source) }])?;
-        Ok((driver, source))
+        Ok(Some((driver, source)))
     }
 
     fn declaration(&self, option: &OptionName) -> Result<Declaration, ReadError> {
@@ -434,7 +449,7 @@ fn same(one: &Raw, other: &Raw) -> bool {
 }
 
 /// The `*.conf` of a folder, by name.
-fn configurations_in(folder: &std::path::Path) -> Result<Vec<PathBuf>, OpenError> {
+fn configurations_in(folder: &Path) -> Result<Vec<PathBuf>, OpenError> {
     let failed = |source| OpenError::File(fs::FileError::Io { act: "list", path: folder.into(), source });
     let entries: Vec<_> = std::fs::read_dir(folder).and_then(Iterator::collect).map_err(failed)?;
     let is_configuration =

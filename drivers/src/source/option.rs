@@ -8,6 +8,9 @@ use std::{
 
 /// The group of options that have none.
 pub const DEFAULT: &str = "DEFAULT";
+/// In the group of a source that `config_source` names: the file that says what it is. A process that does not read that file does
+/// without the source, as oslo.config does without any whose driver is not told.
+pub const DEFINED_IN: &str = "defined_in";
 
 /// An option: its group, as the service spells it, and its name, with `_` for `-`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -2,7 +2,7 @@
 
 use super::parse::{Entry, IniError, parse};
 use crate::source::{Given, Many, OptionName, Origin, Raw, option::DEFAULT};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A file that was read.
 #[derive(Debug)]
@@ -31,6 +31,16 @@ impl Ini {
     /// Its assignments, in order.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// Whether it is this file of this host.
+    pub fn is(&self, path: &Path) -> bool {
+        match &self.place {
+            Place::Local(read) => {
+                path.canonicalize().is_ok_and(|path| read.canonicalize().is_ok_and(|read| read == path))
+            }
+            Place::Remote(_) => false,
+        }
     }
 
     fn origin(&self, line: usize) -> Origin {

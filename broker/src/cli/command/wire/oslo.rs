@@ -1,5 +1,7 @@
 //! `donjon wire oslo`: a service's secrets out of its own file and into the store, to be undone until confirmed.
 
+mod beside;
+
 use super::proof::{self, Login};
 use crate::{
     callers::Accounts,
@@ -13,7 +15,7 @@ use crate::{
     },
     wire::{
         assembled::{Assembled, assembled},
-        oslo::{Driver, First, Moved, Piece, Places, Rewrite, chosen, rewrite, stem},
+        oslo::{Driver, Moved, Piece, Places, Rewrite, Wired, chosen, rewrite},
     },
 };
 use clap::{
@@ -46,8 +48,9 @@ use zeroize::Zeroizing;
 /// Comments and order stay. An option that has the value of a secret of the store is that secret, whatever the option is called,
 /// and follows it when it rotates; each other that is secret becomes the secret SERVICE.GROUP.OPTION. The role of the service's
 /// name in donjon.yaml must read them. A URL whose password is a secret of the store already is a view: it must stand under `views`, so
-/// that it follows when that secret rotates; what to write there is told. A second file of the service, which it reads behind the first,
-/// gets a mapping and a source of its own, and names both sources; it is undone by itself. What is needed to put the file back is kept beside it, with names where values stood: nothing
+/// that it follows when that secret rotates; what to write there is told. A further file of the service, which it reads behind the first,
+/// gets a mapping and a source of its own, and names the sources of all: wire them in the order in which they are read. The last is
+/// undone first. What is needed to put the file back is kept beside it, with names where values stood: nothing
 /// in clear. `--undo` puts the values of that time's names back, `--confirm` ends that.
 #[derive(Debug, Args)]
 #[command(
@@ -61,7 +64,7 @@ pub(super) struct Oslo {
     #[arg(long, value_name = "FILE", value_parser = absolute())]
     config: PathBuf,
     /// The mapping file to write; `donjon-SERVICE.conf` beside the configuration where not given, and `donjon-SERVICE-FILE.conf`
-    /// of a second file.
+    /// of a further file.
     #[arg(long, value_name = "FILE", value_parser = absolute())]
     mapping: Option<PathBuf>,
     /// What the service is to read its secrets with.
@@ -129,7 +132,7 @@ impl Oslo {
         let (bytes, standing) = fs::read_standing(&self.config).map_err(|error| left_alone().because(&error))?;
         let bytes = Zeroizing::new(bytes);
         let text = std::str::from_utf8(&bytes).map_err(|error| left_alone().because(&error))?;
-        let (mapping, first) = self.mapping_file()?;
+        let (mapping, wired) = self.mapping_file()?;
         let deployment = config::deployment(&context.home)?;
         let (mapped, settings) = (mapping.display().to_string(), self.castellan_file()?.display().to_string());
         let socket = self.socket(context, &deployment);
@@ -139,7 +142,7 @@ impl Oslo {
         };
         let stored = Stored::of(context, &deployment)?;
         let name = self.name();
-        let places = Places { mapping: &mapped, driver, beside: first.as_ref().map(|(_, first)| (first, &*name)) };
+        let places = Places { mapping: &mapped, driver, beside: &wired, file: &name };
         let done = rewrite(&self.service, text, places, |value| stored.with(value)).map_err(|error| {
             let hint = format!("name `{}` in config_source by hand, and map the options", driver.name());
             left_alone().because(&error).hint(hint)
@@ -148,6 +151,7 @@ impl Oslo {
         if !self.plan && !done.moved.is_empty() {
             self.may_read(&deployment, &done.moved)?;
             declared(&deployment, &views)?;
+            let before = self.moved_before(context, text, &wired, driver)?;
             store(context, &done.moved)?;
             let failed = |error: fs::FileError| {
                 Failure::new(Exit::Failed, "cannot write").because(&error).state("the service's file is as it was")
@@ -163,8 +167,10 @@ impl Oslo {
             fs::replace_with_mode(&mapping, done.mapping.as_bytes(), 0o644).map_err(failed)?;
             fs::replace(&kept, &undo).map_err(failed)?;
             fs::replace_as(&self.config, done.text.as_bytes(), standing).map_err(failed)?;
-            let files: Vec<PathBuf> = first.into_iter().map(|(file, _)| file).chain([self.config.clone()]).collect();
-            if let Err(failure) = self.prove(context, &deployment, &files, &done.moved) {
+            let others = wired.iter().rev().map(|Wired { file, .. }| file.clone());
+            let files: Vec<PathBuf> = others.chain([self.config.clone()]).collect();
+            let moved: Vec<&Moved> = done.moved.iter().chain(&before).collect();
+            if let Err(failure) = self.prove(context, &deployment, &files, &moved) {
                 let wired = |error: fs::FileError| {
                     Failure::new(Exit::Failed, "cannot put the service's file back")
                         .because(&error)
@@ -256,14 +262,14 @@ impl Oslo {
         Ok(views)
     }
 
-    /// Reads the new file as the service will, behind the one that it reads first, and compares: as its own user where its role
+    /// Reads the new file as the service will, behind those that it reads before, and compares all that moved: as its own user where its role
     /// names one and this one may become it.
     fn prove(
         &self,
         context: &Context,
         deployment: &Deployment,
         files: &[PathBuf],
-        moved: &[Moved],
+        moved: &[&Moved],
     ) -> Result<(), Failure> {
         if let Some(login) = self.login(deployment) {
             return proof::reads(&login, files, moved);
@@ -282,7 +288,11 @@ impl Oslo {
                 let found = opened.read(option).await.map_err(|error| outcome::reading(&error))?;
                 // EXPOSE: compared
                 if *found.value.text() != value.expose() {
-                    return Err(Failure::new(Exit::Failed, format!("{option} would be read otherwise than before")));
+                    return Err(Failure::new(Exit::Failed, format!("{option} would be read otherwise than before"))
+                        .cause(
+                            "the files of the service that are wired, read one after the other, do not give what moved",
+                        )
+                        .hint("`donjon config get` of that option with each --config-file says where it comes from"));
                 }
             }
             Ok(())
@@ -291,6 +301,7 @@ impl Oslo {
 
     fn put_back(&self, context: &Context) -> Result<(), Failure> {
         let kept = self.read_kept()?;
+        self.unnamed(&kept)?;
         let names: Vec<Asked> = kept
             .original
             .iter()
@@ -419,45 +430,8 @@ impl Oslo {
         })
     }
 
-    /// The mapping file to write, and the file behind which this one is read, where that has one of the same service already.
-    fn mapping_file(&self) -> Result<(PathBuf, Option<(PathBuf, First)>), Failure> {
-        let there = |mapping: &Path, hint: &str| {
-            Failure::new(Exit::Conflict, format!("{} is there already", mapping.display()))
-                .cause("it is the mapping of a file that was wired before, whose service would no longer start")
-                .state("nothing was done")
-                .hint(hint)
-        };
-        if let Some(mapping) = &self.mapping {
-            return match mapping.exists() {
-                true => Err(there(mapping, "name another --mapping")),
-                false => Ok((mapping.clone(), None)),
-            };
-        }
-        let mapping = self.config.with_file_name(format!("donjon-{}.conf", self.service));
-        if !mapping.exists() {
-            return Ok((mapping, None));
-        }
-        let first = self.first(&mapping.display().to_string()).ok_or_else(|| there(&mapping, UNNAMED))?;
-        let own = self.config.with_file_name(format!("donjon-{}-{}.conf", self.service, stem(&self.name())));
-        match own.exists() {
-            true => Err(there(&own, UNNAMED)),
-            false => Ok((own, Some(first))),
-        }
-    }
-
-    /// The file beside this one, one of whose sources reads this mapping.
-    fn first(&self, mapping: &str) -> Option<(PathBuf, First)> {
-        let entries = std::fs::read_dir(self.config.parent()?).ok()?;
-        let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-        files.sort();
-        files.into_iter().find_map(|file| {
-            let (bytes, _) = fs::read_standing(&file).ok()?;
-            Some((file, First::of(&Zeroizing::new(bytes), mapping)?))
-        })
-    }
-
     fn name(&self) -> Cow<'_, str> {
-        self.config.file_name().unwrap_or_default().to_string_lossy()
+        names_of(&self.config)
     }
 
     fn kept(&self) -> PathBuf {
@@ -466,8 +440,27 @@ impl Oslo {
 
     /// A hidden file beside the configuration.
     fn beside(&self, what: &str) -> PathBuf {
-        self.config.with_file_name(format!(".{}.{what}", self.name()))
+        hidden(&self.config, what)
     }
+}
+
+fn names_of(file: &Path) -> Cow<'_, str> {
+    file.file_name().unwrap_or_default().to_string_lossy()
+}
+
+/// A hidden file beside this one.
+fn hidden(file: &Path, what: &str) -> PathBuf {
+    file.with_file_name(format!(".{}.{what}", names_of(file)))
+}
+
+/// A file that can be read.
+fn read_whole(file: &Path) -> Option<Zeroizing<Vec<u8>>> {
+    fs::read_standing(file).ok().map(|(bytes, _)| Zeroizing::new(bytes))
+}
+
+/// What is kept of a file that was wired, where it can be read.
+fn remembered(kept: &Path) -> Option<Kept> {
+    serde_json::from_slice(&fs::read_private(kept).ok()?).ok()
 }
 
 /// The options that are assembled from secrets of the store, by the names that they get.
@@ -577,7 +570,6 @@ fn left_alone() -> Failure {
     Failure::new(Exit::Usage, "the file is left alone").state("nothing was done")
 }
 
-const UNNAMED: &str = "no file beside it names it: remove it if nothing reads it; for a process that reads this file alone, name another --mapping";
 const FORMAT: u32 = 1;
 /// Names in one request.
 const AT_ONCE: usize = 500;

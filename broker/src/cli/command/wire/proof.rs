@@ -55,7 +55,7 @@ impl Login {
 }
 
 /// Reads the files as this user, and compares what moved.
-pub(super) fn reads(login: &Login, files: &[PathBuf], moved: &[Moved]) -> Result<(), Failure> {
+pub(super) fn reads(login: &Login, files: &[PathBuf], moved: &[&Moved]) -> Result<(), Failure> {
     let failed = |what: &str| {
         Failure::new(Exit::NotAllowed, format!("the service's own user ({}) cannot read what moved", login.user.uid))
             .cause(what.to_owned())
