@@ -271,12 +271,13 @@ fn services_restart_in_their_order_and_one_that_does_not_come_up_ends_it() {
     place.serve();
     std::fs::File::create_new(place.path("scheduler.sick")).unwrap();
     let restarted = || std::fs::read_to_string(place.path("restarted")).unwrap_or_default();
-    let ended = place.drain(&["--restart"]).failed(1);
+    let ended = place.drain(&["--restart", "--tries", "2"]).failed(10);
+    assert!(ended.contains("it runs, and was looked at 2 times"), "{ended}");
     assert!(ended.contains("scheduler@local did not come up on the present bundle"), "{ended}");
     assert!(ended.contains("those after it are not; nothing was signed"), "{ended}");
     assert_eq!(restarted(), "web\nscheduler\n", "and the one behind it was left alone");
     // It runs on the bundle by now, and has logged in; that it is ill counts all the same.
-    let again = place.drain(&["--restart"]).failed(1);
+    let again = place.drain(&["--restart"]).failed(10);
     assert!(again.contains("scheduler@local did not come up on the present bundle"), "{again}");
     assert_eq!(restarted(), "web\nscheduler\n", "and the one behind it is left alone still");
     assert!(!place.path("drained").exists());

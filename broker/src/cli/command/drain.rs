@@ -40,8 +40,8 @@ use std::{
 /// since the reader serves the bundle, and have logged in to the reader after that; where they read a Vault of the site
 /// (--address), since the bundle was imported there, and its role's tokens tell who has logged in: the clocks of both must
 /// agree. With --restart those that have not been started since are restarted, by `order` and `after`, one step after the
-/// other, and nobody twice; who is not seen to log in is named (exit 13). One that does not start is tried again as --tries says,
-/// and those behind it are left alone; then that is for a person (exit 10). Each must pass its check. The receipt goes to the
+/// other, and nobody twice; who is not seen to log in is named (exit 13). One that does not start, or fails its check, is tried again as --tries says,
+/// and those behind it are left alone; then that is for a person (exit 10). The receipt goes to the
 /// authority as a file (`donjon receipt FILE` there), or by --send: old values end only when all sites have drained.
 #[derive(Debug, Args)]
 #[command(
@@ -65,7 +65,8 @@ pub struct Drain {
     /// Restart the consumers that have not been started since.
     #[arg(long)]
     restart: bool,
-    /// How often a consumer that does not start is started: again after 10 seconds, then after twice as long as before.
+    /// How often a consumer that does not start is started, and one that runs is looked at until it is well: again after 10 seconds,
+    /// then after twice as long as before.
     #[arg(long, value_name = "N", default_value_t = 1, requires = "restart", value_parser = clap::value_parser!(u32).range(1..=10))]
     tries: u32,
     /// Nothing on this node uses what the bundle holds.
@@ -161,7 +162,7 @@ struct Looking<'a> {
     opened: &'a Opened,
     since: i64,
     control: PathBuf,
-    /// How often one that does not start is started; 0 where nobody is to be.
+    /// How often one that does not start is started, or one that is not well is looked at; 0 where nobody is to be.
     tries: u32,
 }
 
@@ -204,7 +205,8 @@ impl Looking<'_> {
         Ok(drained)
     }
 
-    /// Restarts it unless it has been since, and waits until it is well. One that does not start is started again, later each time.
+    /// Restarts it unless it has been since, and waits until it is well. One that does not start is started again, later each time;
+    /// one that runs and is not well is given as much time, and restarts for that no more.
     async fn bring_up(&self, consumer: &Consumer, progress: &mut Progress) -> Result<(), Failure> {
         let (name, mut pause) = (named(&consumer.instance), FIRST_PAUSE);
         for tried in 1..=self.tries {
@@ -216,17 +218,23 @@ impl Looking<'_> {
                     consumer.service.restart().await
                 }
             };
-            let settled = match &restarted {
-                Ok(()) => self.settle(consumer).await,
-                Err(_) => Ok(()),
+            // A unit that fails and is started again is `active` for a moment.
+            let ill = match restarted.is_ok() || self.is_new(consumer).await? {
+                true => self.settle(consumer).await?,
+                false => None,
             };
-            if self.is_new(consumer).await? {
-                return settled;
+            let runs = self.is_new(consumer).await?;
+            if runs && ill.is_none() {
+                return Ok(());
             }
             if tried == self.tries {
-                return Err(does_not_start(consumer, tried, restarted.err().as_ref()));
+                return Err(match ill.filter(|_| runs) {
+                    Some(error) => not_up(consumer, tried, &error),
+                    None => does_not_start(consumer, tried, restarted.err().as_ref()),
+                });
             }
-            progress.tell(&Event::text(format!("{name} does not start; it is tried again in {} s", pause.as_secs())));
+            let what = if runs { "is not well" } else { "does not start" };
+            progress.tell(&Event::text(format!("{name} {what}; it is tried again in {} s", pause.as_secs())));
             tokio::time::sleep(pause).await;
             pause *= 2;
         }
@@ -275,8 +283,9 @@ impl Looking<'_> {
         self.served.logins(self.opened).await
     }
 
-    /// Waits until it is well and somebody has logged in since it was started: those behind it do not restart before.
-    async fn settle(&self, consumer: &Consumer) -> Result<(), Failure> {
+    /// Waits until it is well and somebody has logged in since it was started: those behind it do not restart before. What its check
+    /// said last where it is not well in time.
+    async fn settle(&self, consumer: &Consumer) -> Result<Option<ServiceError>, Failure> {
         let end = Instant::now() + consumer.settle;
         loop {
             let started = consumer.service.started().await.map_err(|error| unanswered(&error))?;
@@ -284,21 +293,22 @@ impl Looking<'_> {
             let login = started.is_some_and(|started| logins.iter().any(|at| *at > started));
             let well = consumer.service.check().await;
             match (login, well) {
-                (true, Ok(())) => return Ok(()),
-                (_, Err(error)) if Instant::now() >= end => return Err(not_up(consumer, &error)),
+                (true, Ok(())) => return Ok(None),
+                (_, Err(error)) if Instant::now() >= end => return Ok(Some(error)),
                 // Whether it is the one that logged in is judged in the end, over all of them.
-                (false, Ok(())) if Instant::now() >= end => return Ok(()),
+                (false, Ok(())) if Instant::now() >= end => return Ok(None),
                 (_, Ok(()) | Err(_)) => tokio::time::sleep(PAUSE).await,
             }
         }
     }
 }
 
-fn not_up(consumer: &Consumer, error: &ServiceError) -> Failure {
-    Failure::new(Exit::Failed, format!("{} did not come up on the present bundle", named(&consumer.instance)))
+fn not_up(consumer: &Consumer, tries: u32, error: &ServiceError) -> Failure {
+    let name = named(&consumer.instance);
+    Failure::new(Exit::Ambiguous, format!("{name} did not come up on the present bundle"))
         .because(error)
-        .state("those before it are restarted, those after it are not; nothing was signed")
-        .hint("look at its log; then the same command again")
+        .state(format!("it runs, and was looked at {}; {OTHERS}", times(tries)))
+        .hint(format!("its own log says why; once it is well, {GOES_ON}"))
 }
 
 fn does_not_start(consumer: &Consumer, tries: u32, error: Option<&ServiceError>) -> Failure {
@@ -308,10 +318,13 @@ fn does_not_start(consumer: &Consumer, tries: u32, error: Option<&ServiceError>)
         Some(error) => failure.because(error),
         None => failure.cause("it was restarted, and does not run"),
     };
-    let times = if tries == 1 { "once".to_owned() } else { format!("{tries} times") };
     failure
-        .state(format!("it was tried {times}; those before it are restarted, those after it are not; nothing was signed"))
-        .hint("its own log says why; once it starts, the same command again goes on (of the unit: `systemctl restart donjon-drain`); a newer bundle is tried by itself")
+        .state(format!("it was tried {}; {OTHERS}", times(tries)))
+        .hint(format!("its own log says why; once it starts, {GOES_ON}"))
+}
+
+fn times(tries: u32) -> String {
+    if tries == 1 { "once".to_owned() } else { format!("{tries} times") }
 }
 
 fn ill(consumer: &Consumer, error: &ServiceError) -> Failure {
@@ -346,6 +359,9 @@ fn people(value: &Value) -> String {
     }
 }
 
+const OTHERS: &str = "those before it are restarted, those after it are not; nothing was signed";
+const GOES_ON: &str =
+    "the same command again goes on (of the unit: `systemctl restart donjon-drain`); a newer bundle is tried by itself";
 const PAUSE: Duration = Duration::from_millis(100);
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 /// A bundle that is served from within this on is waited for.
