@@ -189,11 +189,16 @@ fn a_service_reads_its_url_from_a_bundle_after_the_vault_is_gone() {
     // A log that was moved away is not begun anew as if nothing had been: what is to be done is said, and does it.
     let [log, head] = ["folder/audit.jsonl", "folder/audit.jsonl.head"].map(|name| place.path(name));
     std::fs::rename(&log, place.path("old")).unwrap();
+    let gone = place.donjon.run(&verify).failed(9);
+    assert!(gone.contains("is gone") && gone.contains("it is known to have gone to line"), "{gone}");
     let error = serves_not(&place, "edge1.donjon").failed(6);
     assert!(error.contains(&format!("the audit log {} does not hold together", log.display())), "{error}");
     assert!(error.contains(&format!("move {} to it, or remove both", head.display())), "{error}");
     std::fs::remove_file(&log).unwrap();
     std::fs::remove_file(&head).unwrap();
+    // Nothing says that there has been one.
+    place.donjon.run(&verify).failed(4);
+    place.donjon.run(&["audit", "verify", "--node", "/nonexistent"]).failed(4);
     // Straight from the file, as the issue has it.
     let serving = Serving::start(&place, &format!("bundle:{}", place.text("edge1.donjon")));
     assert_eq!(service(&place, &serving.url), CONNECTION);

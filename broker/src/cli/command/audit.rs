@@ -1,6 +1,7 @@
 //! `donjon audit verify`: does every line of the audit log follow from the one before?
 
 use crate::{
+    absence,
     audit::{head::Head, verify},
     cli::{Context, show},
     daemon::translate,
@@ -8,7 +9,7 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Look after the audit log.
 #[derive(Debug, Args)]
@@ -19,7 +20,7 @@ pub struct Audit {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Check that every line follows from the one before. Exit code 9 where one does not.
+    /// Check that every line follows from the one before. Exit code 9 where one does not, 4 where there is no log.
     Verify {
         /// The log of a node's reader, in its folder, instead of the daemon's.
         #[arg(long, value_name = "FOLDER")]
@@ -38,7 +39,7 @@ impl Audit {
         let unread = |error| translate::file("cannot read the audit log", &error);
         // Before the log, which goes on meanwhile.
         let head = Head::read(&path).map_err(unread)?;
-        let text = donjon_drivers::fs::read_private(&path).map_err(unread)?;
+        let text = absence::read_private(&path).map_err(unread)?.ok_or_else(|| gone(&path, head.as_ref()))?;
         let end = verify::chain(&text, head.as_ref()).map_err(|broken| {
             Failure::new(Exit::Integrity, format!("the audit log {} does not hold together", path.display()))
                 .because(&broken)
@@ -59,6 +60,22 @@ impl Audit {
                 end.hash.as_deref().unwrap_or("-")
             )
         })
+    }
+}
+
+/// A log that is not there: one that has been is known from its head.
+fn gone(path: &Path, head: Option<&Head>) -> Failure {
+    match head {
+        Some(head) => Failure::new(Exit::Integrity, format!("the audit log {} is gone", path.display()))
+            .cause(format!("it is known to have gone to line {}", head.sequence))
+            .state("nothing was changed")
+            .hint("bring it back from its copies"),
+        None => Failure::new(Exit::NotThere, format!("there is no audit log {}", path.display()))
+            .cause("nothing has been written there, or it was moved away")
+            .state("nothing was changed")
+            .hint(
+                "name the folder of the reader (`--node`), or the daemon's (`DONJON_HOME`); the first start begins it",
+            ),
     }
 }
 
