@@ -302,7 +302,7 @@ fn a_rotation_waits_for_a_site_that_has_the_old_value() {
         let drain = ["drain", "-i", &identity, "--node", &folder, "--no-consumers", "--receipt", &drained];
         place.donjon.run(&drain).ok();
         place.receipt("drained").ok();
-        assert_eq!(place.receipt("drained").code, 9, "it counts once");
+        assert!(place.receipt("drained").ok().contains(r#""before":true"#), "it counts once");
         waits
     };
     answer("one.donjon").ok();

@@ -28,7 +28,7 @@ pub(super) async fn cancel(
 ) -> Answered {
     let (store, places) = (daemon.store()?, transfer::places(daemon)?);
     // A move that goes on meanwhile would arrive.
-    let _alone = rotate::alone(daemon)?;
+    let _alone = rotate::alone(daemon).await?;
     let _still = daemon.moving.write().await;
     let marked = mark::read(&*store, &places).await;
     let marked = marked.map_err(|error| translate::store("cannot see where the authority is", &error))?;

@@ -14,7 +14,7 @@ use rustix::{
     process::{Pid, PidfdFlags, pidfd_open},
 };
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 use tokio::sync::{OwnedRwLockReadGuard, oneshot};
 
 /// Begins a run, which lasts as long as the process that asked for it, whatever that one becomes and however it ends. What it
@@ -54,8 +54,8 @@ pub async fn begin(daemon: &Arc<Daemon>, actor: Actor) -> Result<Value, Failure>
             _ = ending.changed() => {}
             never = announced.beat(&*store, Pace::USUAL) => match never {},
         }
-        announced.ended(&*store).await;
         drop(run);
+        announced.ended(&*store).await;
     });
     Ok(described)
 }
@@ -66,7 +66,28 @@ struct Run {
     actor: Actor,
     epoch: u64,
     store: Arc<dyn Store>,
-    _held: OwnedRwLockReadGuard<()>,
+    _held: Shared,
+}
+
+/// What a rotation has for itself, shared by deployer runs, which are counted.
+struct Shared {
+    daemon: Arc<Daemon>,
+    _lock: OwnedRwLockReadGuard<()>,
+}
+
+impl Shared {
+    /// `None` while a rotation has it.
+    fn take(daemon: &Arc<Daemon>) -> Option<Self> {
+        let lock = daemon.rotating.clone().try_read_owned().ok()?;
+        daemon.deployers.fetch_add(1, Ordering::SeqCst);
+        Some(Self { daemon: daemon.clone(), _lock: lock })
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.daemon.deployers.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Run {
@@ -77,8 +98,7 @@ impl Run {
                 .state("the deployer was not started")
                 .hint("`donjon rotate status` shows it")
         };
-        let held =
-            daemon.rotating.clone().try_read_owned().map_err(|_| waiting("a rotation is under way in this daemon"))?;
+        let held = Shared::take(daemon).ok_or_else(|| waiting("a rotation is under way in this daemon"))?;
         let store = daemon.store()?;
         super::transfer::authority_stays(daemon).await?;
         let announced = Deployer::announce(&*store, &daemon.layout, &daemon.id).await;

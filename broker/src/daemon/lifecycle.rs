@@ -179,7 +179,7 @@ pub async fn unseal(daemon: &Daemon, actor: Actor, shares: Vec<Material>) -> Ans
 /// Ends the daemon; a temporary Vault is destroyed, where its secrets are safe elsewhere or the operator says so. Never under a
 /// deployer, which would stop half-way: whoever cannot wait ends that one first.
 pub async fn down(daemon: &Daemon, actor: Actor, force: bool) -> Answered {
-    if rotate::deployer_runs(daemon) {
+    if rotate::deployer_stays(daemon).await {
         return Err(Failure::new(Exit::Waiting, "a deployer run is under way")
             .cause("it reads its secrets here (`donjon run --deploy`), and would stop half-way")
             .state("nothing was changed; the deployer goes on")

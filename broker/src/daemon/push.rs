@@ -38,7 +38,7 @@ pub(super) async fn push(
     let destination =
         Destination::open(named(asked, materials)?).await.map_err(|error| told::looked(REFUSED, &error))?;
     // Neither a rotation nor a deployer run is cut off in its middle, here or under another broker.
-    let _alone = if plan { None } else { Some(rotate::alone(daemon)?) };
+    let _alone = if plan { None } else { Some(rotate::alone(daemon).await?) };
     if !plan {
         rotate::others_rest(daemon, None).await?;
     }

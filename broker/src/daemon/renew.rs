@@ -16,7 +16,7 @@ use tokio::sync::mpsc::UnboundedSender;
 /// Renews it. No rotation goes on meanwhile, for the Vault is started again in the end.
 pub async fn renew(daemon: &Daemon, actor: Actor, shares: Vec<Material>, tell: &UnboundedSender<Event>) -> Answered {
     let store = daemon.store()?;
-    let _one = rotate::alone(daemon)?;
+    let _one = rotate::alone(daemon).await?;
     let unfinished = Held::unfinished(&*store, &daemon.layout).await;
     let unfinished = unfinished.map_err(|error| translate::store("cannot read the journals", &error))?;
     if let Some(held) = unfinished.first() {

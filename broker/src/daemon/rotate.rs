@@ -5,7 +5,7 @@ mod bulk;
 mod overrides;
 mod status;
 
-pub(super) use alone::{alone, deployer_runs, no_deployer, others_rest};
+pub(super) use alone::{alone, deployer_runs, deployer_stays, no_deployer, others_rest};
 pub use status::status;
 
 use super::{Daemon, lookup::Answered, translate};
@@ -154,7 +154,7 @@ pub(super) async fn each(
     overrides::are_there(&asked.leave, &plan.rotations)?;
     let store = daemon.store()?;
     super::transfer::authority_is_here(daemon).await?;
-    let _one = alone(daemon)?;
+    let _one = alone(daemon).await?;
     // A mistake in what a later one needs is found before the first one begins.
     for planned in plan.rotations.iter().skip(1) {
         open::subject(&catalogue, &deployment, planned, &daemon.home.connections())?;
@@ -262,7 +262,7 @@ async fn unfinished(
     may(daemon)?;
     let (deployment, catalogue) = described(daemon).await?;
     let store = daemon.store()?;
-    let _one = alone(daemon)?;
+    let _one = alone(daemon).await?;
     let journals = Held::unfinished(&*store, &daemon.layout)
         .await
         .map_err(|error| translate::store("cannot read the journals", &error))?;

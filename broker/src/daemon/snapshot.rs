@@ -46,7 +46,7 @@ pub(super) async fn export(
         return Ok((described(&stand), Vec::new()));
     }
     // Neither a rotation nor a deployer run is cut off in its middle, and nothing is put while the authority moves.
-    let _alone = rotate::alone(daemon)?;
+    let _alone = rotate::alone(daemon).await?;
     // What has arrived is ended all the same.
     if !matches!(asked, SnapshotAsked::Finish(_)) {
         rotate::others_rest(daemon, None).await?;

@@ -177,7 +177,7 @@ pub async fn import(daemon: &Daemon, actor: Actor, asked: &ImportAsked, material
         return Ok((reply, Vec::new()));
     }
     // No rotation has a record in hand that changes under it, and none begins meanwhile.
-    let _alone = super::rotate::alone(daemon)?;
+    let _alone = super::rotate::alone(daemon).await?;
     let names = public_names(daemon, plan.steps.iter().filter(|s| s.change.writes()).map(|s| &s.path));
     let unfinished = Held::unfinished(&*store, &daemon.layout).await;
     let unfinished = unfinished.map_err(|error| super::translate::store("cannot read the journals", &error))?;

@@ -11,23 +11,35 @@ use crate::{
     },
 };
 use donjon_drivers::store::Store;
+use std::{sync::atomic::Ordering, time::Duration};
 
-/// One rotation at a time in one broker, and none while a deployer sets passwords of its own.
-pub(in crate::daemon) fn alone(daemon: &Daemon) -> Result<tokio::sync::RwLockWriteGuard<'_, ()>, Failure> {
-    daemon.rotating.try_write().map_err(|_| match daemon.rotating.try_read() {
-        Ok(_) => Failure::new(Exit::Waiting, "a deployer run is under way")
+/// One rotation at a time in one broker, and none while a deployer sets passwords of its own. It is tried for a moment: who
+/// merely looks whether the lock is free holds it as well, and the end of a deployer is seen a little after it.
+pub(in crate::daemon) async fn alone(daemon: &Daemon) -> Result<tokio::sync::RwLockWriteGuard<'_, ()>, Failure> {
+    for _ in 0..LOOKS {
+        if let Ok(own) = daemon.rotating.try_write() {
+            return Ok(own);
+        }
+        tokio::time::sleep(A_MOMENT).await;
+    }
+    Err(match deployer_runs(daemon) {
+        true => Failure::new(Exit::Waiting, "a deployer run is under way")
             .cause("it sets passwords itself, and would undo one half of a rotation")
             .state("nothing was changed by this command")
             .hint("try again when it has ended, which `donjon status` tells; the audit log names its process"),
-        Err(_) => Failure::new(Exit::Conflict, "a rotation is under way in this daemon")
+        false => Failure::new(Exit::Conflict, "a rotation is under way in this daemon")
             .state("nothing was changed by this command")
             .hint("`donjon rotate status` shows it"),
     })
 }
 
+/// How often, and how long between two.
+const LOOKS: usize = 50;
+const A_MOMENT: Duration = Duration::from_millis(5);
+
 /// Refuses what would tell readers of another epoch while a deployer is pinned to one: its next lookup would end it half-way.
 pub(in crate::daemon) async fn no_deployer(daemon: &Daemon) -> Result<(), Failure> {
-    let here = deployer_runs(daemon);
+    let here = deployer_stays(daemon).await;
     let elsewhere = if here { None } else { deployer_elsewhere(daemon).await? };
     if !here && elsewhere.is_none() {
         return Ok(());
@@ -75,7 +87,19 @@ pub(super) async fn nobody_rotates(daemon: &Daemon, store: &dyn Store, own: Opti
         .hint("`donjon rotate status` shows how far it is; try again when it has ended or waits"))
 }
 
-/// Whether a deployer run is under way: these share what a rotation has for itself.
+/// As [`deployer_runs`], a little later where one does: the end of a process is seen here a moment after whoever waited for it
+/// has gone on to the next command.
+pub(in crate::daemon) async fn deployer_stays(daemon: &Daemon) -> bool {
+    for _ in 0..LOOKS {
+        if !deployer_runs(daemon) {
+            return false;
+        }
+        tokio::time::sleep(A_MOMENT).await;
+    }
+    true
+}
+
+/// Whether a deployer run is under way here.
 pub(in crate::daemon) fn deployer_runs(daemon: &Daemon) -> bool {
-    daemon.rotating.try_write().is_err() && daemon.rotating.try_read().is_ok()
+    daemon.deployers.load(Ordering::SeqCst) > 0
 }
