@@ -109,10 +109,20 @@ pub enum WaitsFor {
     Stragglers,
 }
 
+/// An error and all that it was caused by, in one line.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    Failure::new(Exit::Failed, "").because(error).causes.join(": ")
+}
+
 impl Failure {
     /// What happened, and the exit code for it.
     pub fn new(code: Exit, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), causes: Vec::new(), state: None, hint: None, waits_for: None }
+    }
+
+    /// What happened and why, in one line.
+    pub fn line(&self) -> String {
+        std::iter::once(&self.message).chain(&self.causes).map(String::as_str).collect::<Vec<_>>().join(": ")
     }
 
     /// Why: an error and all that it was caused by.

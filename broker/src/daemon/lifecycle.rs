@@ -180,8 +180,7 @@ pub async fn unseal(daemon: &Daemon, actor: Actor, shares: Vec<Material>) -> Ans
 /// deployer, which would stop half-way: whoever cannot wait ends that one first.
 pub async fn down(daemon: &Daemon, actor: Actor, force: bool) -> Answered {
     if rotate::deployer_stays(daemon).await {
-        return Err(Failure::new(Exit::Waiting, "a deployer run is under way")
-            .cause("it reads its secrets here (`donjon run --deploy`), and would stop half-way")
+        return Err(rotate::deploys("it reads its secrets here (`donjon run --deploy`), and would stop half-way")
             .state("nothing was changed; the deployer goes on")
             .hint(
                 "wait until it has ended, which `donjon status` tells, or end its process, which the audit log names",

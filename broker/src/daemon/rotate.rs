@@ -5,7 +5,7 @@ mod bulk;
 mod overrides;
 mod status;
 
-pub(super) use alone::{alone, deployer_runs, deployer_stays, no_deployer, others_rest};
+pub(super) use alone::{alone, deployer_runs, deployer_stays, deploys, no_deployer, others_rest};
 pub use status::status;
 
 use super::{Daemon, lookup::Answered, translate};
@@ -122,9 +122,7 @@ impl Ended {
             return Ok((json!({"rotations": done, "left": left}), Vec::new()));
         };
         for (_, failure) in failed {
-            first
-                .causes
-                .push(std::iter::once(&failure.message).chain(&failure.causes).cloned().collect::<Vec<_>>().join(": "));
+            first.causes.push(failure.line());
         }
         let names = not_begun.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         Err(after(first, &done, &names))

@@ -5,7 +5,7 @@ use super::{Instance, Subject, step::roll::away};
 use crate::failure::{Exit, Failure};
 use donjon_drivers::{host::HostError, service::ServiceError};
 use futures_util::future::join_all;
-use std::{collections::BTreeSet, iter};
+use std::collections::BTreeSet;
 
 /// Refused, with all that do not answer; whom the operator leaves is not asked.
 pub async fn consumers(subject: &Subject, leave: &BTreeSet<String>) -> Result<(), Failure> {
@@ -19,8 +19,7 @@ pub async fn consumers(subject: &Subject, leave: &BTreeSet<String>) -> Result<()
     let away = silent.iter().any(|(_, why)| why.code == Exit::Unavailable);
     let code = if away { Exit::Unavailable } else { first.code };
     let mut failure = Failure::new(code, format!("cannot restart every consumer of {}", subject.names()));
-    let told = |why: &Failure| iter::once(&why.message).chain(&why.causes).cloned().collect::<Vec<_>>().join(": ");
-    failure.causes = silent.iter().map(|(instance, why)| format!("{}: {}", instance.place(), told(why))).collect();
+    failure.causes = silent.iter().map(|(instance, why)| format!("{}: {}", instance.place(), why.line())).collect();
     let without: Vec<_> = silent.iter().map(|(instance, _)| format!("--leave {}", instance.place())).collect();
     Err(failure.state("nothing was changed").hint(format!(
         "mend that first; or go on without, and what is left is cut off once the old value goes: {}",

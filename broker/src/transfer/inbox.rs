@@ -146,7 +146,7 @@ fn recorded(said: &[u8]) -> bool {
 /// What is told where a receipt was refused. Who answers is known by TLS at most, so its words are one cause among ours.
 fn refused(url: &str, said: &Failure) -> Failure {
     let code = if [Exit::Integrity, Exit::Unavailable].contains(&said.code) { said.code } else { Exit::Failed };
-    let words = std::iter::once(&said.message).chain(&said.causes).map(String::as_str).collect::<Vec<_>>().join(": ");
+    let words = said.line();
     Failure::new(code, format!("the authority at {url} refused the receipt"))
         .cause(words.chars().take(LONGEST_WORDS).collect::<String>())
         .state("the receipt is signed and written; nothing else was changed here")

@@ -64,13 +64,7 @@ fn several(context: &Context, answers: &[(String, Result<Value, Failure>)]) -> R
     let Some((_, first)) = refused.first() else { return Ok(()) };
     let (all, bad) = (answers.len(), refused.len());
     let mut failure = Failure::new(first.code, format!("of {all} receipts, {bad} were not taken"));
-    failure.causes = refused
-        .iter()
-        .map(|(file, failure)| {
-            let words = std::iter::once(&failure.message).chain(&failure.causes).map(String::as_str);
-            format!("{file}: {}", words.collect::<Vec<_>>().join(": "))
-        })
-        .collect();
+    failure.causes = refused.iter().map(|(file, failure)| format!("{file}: {}", failure.line())).collect();
     let state = match refused.iter().any(|(_, failure)| failure.code == Exit::Unavailable) {
         true => format!("{} were recorded; of the others `donjon receipt` says how things stand", all - bad),
         false => format!("{} were recorded; nothing was recorded for the others", all - bad),

@@ -158,7 +158,7 @@ fn answers(source: Arc<Mutex<Source>>) -> Answer {
     Box::new(move |name: &SecretName, part: Part| {
         let mut source = source.lock().unwrap_or_else(PoisonError::into_inner);
         source.value(name, part).map_err(|failure| {
-            let why = std::iter::once(&failure.message).chain(&failure.causes).cloned().collect::<Vec<_>>().join(": ");
+            let why = failure.line();
             source.failure = Some(failure);
             why
         })

@@ -23,8 +23,7 @@ pub(in crate::daemon) async fn alone(daemon: &Daemon) -> Result<tokio::sync::RwL
         tokio::time::sleep(A_MOMENT).await;
     }
     Err(match deployer_runs(daemon) {
-        true => Failure::new(Exit::Waiting, "a deployer run is under way")
-            .cause("it sets passwords itself, and would undo one half of a rotation")
+        true => deploys(SETS_PASSWORDS)
             .state("nothing was changed by this command")
             .hint("try again when it has ended, which `donjon status` tells; the audit log names its process"),
         false => Failure::new(Exit::Conflict, "a rotation is under way in this daemon")
@@ -44,13 +43,20 @@ pub(in crate::daemon) async fn no_deployer(daemon: &Daemon) -> Result<(), Failur
     if !here && elsewhere.is_none() {
         return Ok(());
     }
-    let mut failure = Failure::new(Exit::Waiting, "a deployer run is under way")
-        .cause("it reads all of one epoch (`donjon run --deploy`), and what is stored now would end it half-way");
+    let mut failure =
+        deploys("it reads all of one epoch (`donjon run --deploy`), and what is stored now would end it half-way");
     failure.causes.extend(elsewhere.map(|broker| under(&broker)));
     Err(failure
         .state("nothing was stored")
         .hint("try again when it has ended, which `donjon status` tells there; the audit log names its process"))
 }
+
+/// Why something waits: a deployer runs, and this is what that means for it.
+pub(in crate::daemon) fn deploys(why: &str) -> Failure {
+    Failure::new(Exit::Waiting, "a deployer run is under way").cause(why)
+}
+
+const SETS_PASSWORDS: &str = "it sets passwords itself, and would undo one half of a rotation";
 
 /// The other broker under which a deployer runs.
 async fn deployer_elsewhere(daemon: &Daemon) -> Result<Option<Broker>, Failure> {
@@ -62,13 +68,12 @@ fn under(broker: &Broker) -> String {
     format!("it runs under another broker of this store, process {} on {}", broker.process(), broker.host())
 }
 
-/// Refuses this broker's `own` rotation, or a move of the authority, beside what another broker of the same store does: a deployer that sets passwords itself, or a rotation,
-/// for of a group of services no two may restart at once.
+/// Refuses this broker's `own` rotation, or a move of the authority, beside what another broker of the same store does: a
+/// deployer that sets passwords itself, or a rotation, for of a group of services no two may restart at once.
 pub(in crate::daemon) async fn others_rest(daemon: &Daemon, own: Option<&Journal>) -> Result<(), Failure> {
     let store = daemon.store()?;
     if let Some(broker) = deployer_elsewhere(daemon).await? {
-        return Err(Failure::new(Exit::Waiting, "a deployer run is under way")
-            .cause("it sets passwords itself, and would undo one half of a rotation")
+        return Err(deploys(SETS_PASSWORDS)
             .cause(under(&broker))
             .state("nothing was changed by this command")
             .hint("try again when it has ended, which `donjon status` tells there"));

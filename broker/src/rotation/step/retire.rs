@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     daemon::translate,
-    failure::{Exit, Failure},
+    failure::{self, Exit, Failure},
     records::{
         labels::{self, Labels},
         secrets,
@@ -121,7 +121,7 @@ enum Well {
 
 async fn well(rotation: &Rotation<'_>, instance: &Instance) -> Result<Well, Failure> {
     if let Err(error) = instance.driver.check().await {
-        let why = Failure::new(Exit::Failed, "").because(&error).causes.join(": ");
+        let why = failure::chain(&error);
         return Ok(if roll::unreachable(&error) { Well::Unknown(why) } else { Well::No(why) });
     }
     Ok(match roll::fed::distrusted(rotation.store, rotation.layout, instance).await? {

@@ -2,7 +2,7 @@
 
 use super::{Proven, known, remember};
 use crate::{
-    failure::{Exit, Failure},
+    failure::{self, Exit, Failure},
     rotation::{Instance, Rotation, checkpoint, journal::Restarted},
 };
 use donjon_drivers::drain::{DrainError, Left, Standing};
@@ -84,7 +84,7 @@ pub async fn forgo(rotation: &mut Rotation<'_>, instance: &Instance) -> Result<(
 }
 
 fn stay_away(instance: &Instance, error: &DrainError) -> String {
-    let why = Failure::new(Exit::Unavailable, "").because(error).causes.join(": ");
+    let why = failure::chain(error);
     let place = instance.place();
     format!("{place}: clients may still be led away from it, since {why}; lead them back there by hand once it answers")
 }

@@ -3,7 +3,7 @@
 use super::unreachable;
 use crate::{
     daemon::translate,
-    failure::{Exit, Failure},
+    failure::{self, Failure},
     records::{Layout, secrets},
     rotation::{Instance, subject::FedBy},
 };
@@ -45,7 +45,7 @@ pub async fn distrusted(
     // Letters of a value that was made up here and never was in force.
     let wrong = Material::from(format!("wrong{:016x}", rand::random::<u64>()));
     let Err(distrust) = check.clone().prove(&wrong, served.record.value.material()).await else { return Ok(None) };
-    let why = Failure::new(Exit::Failed, "").because(&distrust).causes.join(": ");
+    let why = failure::chain(&distrust);
     Ok(Some(match &distrust {
         Distrust::Untested { source, .. } if unreachable(source) => Distrusted::Host(why),
         Distrust::Blind { .. } | Distrust::Fails { .. } | Distrust::Untested { .. } => Distrusted::Check(why),
