@@ -114,6 +114,8 @@ async fn connection(
     };
     loop {
         let received = tokio::select! {
+            // What was asked before the end is answered.
+            biased;
             received = timeout(patience, Message::receive_within(&mut stream, longest, 0)) => received,
             _ = end.changed() => return Ok(()),
         };
@@ -139,6 +141,10 @@ async fn connection(
                     return Ok(());
                 }
             }
+        }
+        // And nothing after it: who asks without pause would be waited for.
+        if end.has_changed().unwrap_or(true) {
+            return Ok(());
         }
     }
 }
