@@ -131,10 +131,15 @@ async fn every_version(
 ) -> Result<Vec<Result<Wanted, NotLookedFor>>, Failure> {
     let failed = |error| translate::store(format!("cannot read `{name}`"), &error);
     let versions = store.versions(&path).await.map_err(failed)?;
-    let mut values = Vec::new();
+    let mut values: Vec<Result<Wanted, NotLookedFor>> = Vec::new();
     for info in versions.iter().rev().filter(|info| info.state == VersionState::Present) {
         let which = Which::Number(info.version);
         let Some(held) = secrets::read_at(&*store, &path, &name, which).await.map_err(failed)? else { continue };
+        let material = held.record.value.material();
+        // A value that was stored again is one value, and its newest standing is what it is.
+        if values.iter().flatten().any(|newer| newer.material.matches(material)) {
+            continue;
+        }
         values.push(match held.record.origin {
             Origin::Assembled => Err(NotLookedFor { secret: name.clone(), why: Why::Assembled }),
             Origin::Generated
@@ -144,7 +149,7 @@ async fn every_version(
             | Origin::Restored
             | Origin::Imported => {
                 let standing = if values.is_empty() { newest } else { Standing::Previous };
-                Ok(Wanted { name: name.clone(), standing, material: held.record.value.material().duplicate() })
+                Ok(Wanted { name: name.clone(), standing, material: material.duplicate() })
             }
         });
     }
