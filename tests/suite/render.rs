@@ -65,6 +65,9 @@ fn each_template_becomes_a_file_in_memory_whatever_becomes_of_the_others() {
     fs::copy(file("my.cnf"), file("copy")).expect("it can be copied");
     assert_eq!(donjon.run(&["scan", &memory.path().display().to_string()]).code, 7);
 
+    let missing = donjon.run(&["render", &path("missing"), "-o", &shown("x")]).failed(2);
+    assert!(missing.contains("cannot render") && missing.contains("is as it was"), "{missing}");
+
     // Not on a disk, unless that is asked for.
     let disk = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("rendered-{}", std::process::id()));
     let on_disk = disk.display().to_string();

@@ -91,28 +91,25 @@ impl Render {
         file: &Path,
         source: &Arc<Mutex<Source>>,
     ) -> Result<Outcome, Failure> {
-        let failed = || {
-            Failure::new(Exit::Failed, format!("cannot render {}", template.display()))
+        let failing = |code| {
+            Failure::new(code, format!("cannot render {}", template.display()))
                 .state(format!("{} is as it was", file.display()))
         };
+        let failed = || failing(Exit::Failed);
         let place = Place::of(file).map_err(|error| failed().because(&error))?;
         if place.medium == Medium::Disk && !self.disk {
-            let mut failure = failed().cause(format!("{} would lie on a disk", place.path.display()));
-            failure.code = Exit::Usage;
-            return Err(
-                failure.hint("a path on a tmpfs, such as below /dev/shm (`findmnt -t tmpfs` lists all); or `--disk`")
-            );
+            return Err(failing(Exit::Usage)
+                .cause(format!("{} would lie on a disk", place.path.display()))
+                .hint("a path on a tmpfs, such as below /dev/shm (`findmnt -t tmpfs` lists all); or `--disk`"));
         }
-        let bytes = fs::read(template).map_err(|error| failed().because(&error))?;
-        let text = String::from_utf8(bytes).map_err(|error| failed().because(&error.utf8_error()))?;
+        let bytes = fs::read(template).map_err(|error| failing(Exit::Usage).because(&error))?;
+        let text = String::from_utf8(bytes).map_err(|error| failing(Exit::Usage).because(&error.utf8_error()))?;
         let rendered = match render(&text, answers(source.clone())).0 {
             Ok(rendered) => rendered,
             Err(error) => {
                 let asked = source.lock().unwrap_or_else(PoisonError::into_inner).failure.take();
                 let code = asked.map_or(Exit::Failed, |failure| failure.code);
-                let mut failure = failed().because(&error);
-                failure.code = code;
-                return Err(failure);
+                return Err(failing(code).because(&error));
             }
         };
         let mode = u32::from(self.mode.bits());
