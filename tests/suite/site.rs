@@ -224,6 +224,8 @@ fn what_is_wrong_with_a_bundle_is_said_and_changes_nothing() {
     let place = Place::new();
     place.export("one.donjon");
     place.export("two.donjon");
+    let planned = place.import("two.donjon", &["--plan"]).ok();
+    assert!(planned.contains("nothing was changed") && !place.path("folder").exists(), "{planned}");
     place.import("two.donjon", &[]).ok();
     let state = || std::fs::read(place.path("folder/node.json")).unwrap();
     let before = state();

@@ -145,7 +145,8 @@ impl Import {
         let refused = format!("cannot import {}", self.bundle.display());
         let identities = identities(&self.identity, identity)?;
         let key = self.authority_key.as_deref().map(authority_key).transpose()?;
-        let mut node = Node::open_in_turn(folder).map_err(|error| told::import(&refused, &error))?;
+        let opened = if self.plan { Node::open_to_plan(folder) } else { Node::open_in_turn(folder) };
+        let mut node = opened.map_err(|error| told::import(&refused, &error))?;
         let checks = self.checks(key.as_ref());
         let verified = node.verify(file, &checks).map_err(|error| told::import(&refused, &error))?;
         let opened = verified.open(&identities).map_err(|error| told::bundle(&refused, &error))?;

@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     fs::File,
+    io::ErrorKind,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -41,7 +42,8 @@ use zeroize::Zeroizing;
 pub struct Node {
     folder: PathBuf,
     state: Option<State>,
-    _lock: File,
+    /// Nothing where the folder is only looked at.
+    _lock: Option<File>,
 }
 
 /// What a node has accepted.
@@ -118,7 +120,7 @@ impl Node {
         fs::private_folder(folder)?;
         let lock = lock(folder)?;
         let state = read_state(folder)?;
-        Ok(Self { folder: folder.into(), state, _lock: lock })
+        Ok(Self { folder: folder.into(), state, _lock: Some(lock) })
     }
 
     /// As [`Node::open`], waiting for a moment where another process changes it.
@@ -133,6 +135,16 @@ impl Node {
                 Err(ImportError::Busy { .. }) if Instant::now() < end => std::thread::sleep(PAUSE),
                 opened => return opened,
             }
+        }
+    }
+
+    /// As [`Node::open_in_turn`], to look at alone: a folder that is not there is not made.
+    pub fn open_to_plan(folder: &Path) -> Result<Self, ImportError> {
+        match std::fs::symlink_metadata(folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Ok(Self { folder: folder.into(), state: None, _lock: None })
+            }
+            Ok(_) | Err(_) => Self::open_in_turn(folder),
         }
     }
 
