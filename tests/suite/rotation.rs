@@ -10,6 +10,7 @@ use donjon_tests::{
     proxy::{Act, Proxy},
 };
 use mysql_async::{Conn, OptsBuilder};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::{
     fs::Permissions,
@@ -167,7 +168,7 @@ async fn killed_at_every_point_it_resumes_and_loses_nothing() {
     let mut hit = Vec::new();
     for point in POINTS.iter().chain(MOVING) {
         let pid = donjon.daemon().expect("it runs");
-        donjon_tests::donjon::end(pid, rustix::process::Signal::KILL);
+        donjon_tests::donjon::end(pid, Signal::KILL);
         donjon.set("FAILPOINTS", &format!("{point}=return"));
         donjon.up();
         donjon.unset("FAILPOINTS");
@@ -357,6 +358,33 @@ async fn a_consumer_that_fails_on_the_new_value_is_returned_to_the_old_one() {
     // What was mended rotates.
     donjon.run(&["rotate", "apply", "database_password"]).ok();
     settled(&server, &donjon, &[OLD.to_owned()]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_interrupts_the_command_is_told_that_the_daemon_goes_on() {
+    let server = with_root_accounts().await;
+    let donjon = Donjon::verbose();
+    let consumer = Consumer::new(&donjon, server.port);
+    // It restarts once it may.
+    let (begun, may) = (donjon.home().join("begun"), donjon.home().join("may"));
+    let waits = format!("touch {begun:?}; for i in $(seq 300); do test -e {may:?} && exec \"$@\"; sleep 0.1; done");
+    let service = consumer.service().replace("restart: [", &format!("restart: [sh, -c, {waits:?}, sh, "));
+    described(&donjon, &server, &server.socket(), &service);
+    consumer.start();
+    let mut apply = donjon.command(&["rotate", "apply", "database_password"]);
+    let apply = apply.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for("its restart", Duration::from_secs(60), || begun.exists());
+    kill_process(Pid::from_child(&apply), Signal::INT).unwrap();
+    let left = apply.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&left.stderr).into_owned();
+    assert_eq!(left.status.code(), Some(13), "{said}");
+    assert!(said.contains("the daemon goes on with what was asked"), "{said}");
+    let status = donjon.run(&["rotate", "status"]).failed(13);
+    assert!(status.contains("a rotation goes on at this moment"), "{status}");
+    donjon_drivers::fs::replace(&may, b"").unwrap();
+    wait_for("its end", Duration::from_secs(60), || donjon.run(&["rotate", "status"]).code == 0);
+    settled(&server, &donjon, &[OLD.to_owned()]).await;
+    assert_eq!(consumer.report().denied, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

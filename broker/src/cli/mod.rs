@@ -3,6 +3,7 @@
 pub mod arguments;
 pub mod command;
 pub mod context;
+pub mod interrupt;
 pub mod progress;
 pub mod show;
 

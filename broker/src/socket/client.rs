@@ -122,6 +122,11 @@ impl Client {
         self.ask(request, materials, &mut |_| ())
     }
 
+    /// The connection, for whoever hangs up while another waits for an answer.
+    pub fn line(&self) -> std::io::Result<UnixStream> {
+        self.stream.try_clone()
+    }
+
     /// Gives up when the daemon is silent for longer.
     pub fn give_up_after(&self, silence: Duration) -> Result<(), Failure> {
         let refused =

@@ -3,7 +3,7 @@
 mod signing_key;
 
 use crate::{
-    cli::{Context, command::unseal, progress::Progress, show},
+    cli::{Context, command::unseal, interrupt::Interrupt, progress::Progress, show},
     daemon::lookup::name,
     failure::{Exit, Failure},
     rotation::plan::cut_off,
@@ -144,16 +144,31 @@ impl Rotate {
             What::SigningKey(asked) => return asked.run(context),
             What::Broker { identity } => return broker(context, &identity),
         };
+        let mut client = context.client()?;
+        // Where it cannot be waited for, Ctrl-C ends this without a word, as ever.
+        let interrupt = (shown == Shown::Rotations).then(|| Interrupt::hangs_up(&client).ok()).flatten();
         let mut progress = Progress::new(context.output);
-        let reply = context.client()?.ask(&request, Vec::new(), &mut |event| progress.tell(&event));
+        let reply = client.ask(&request, Vec::new(), &mut |event| progress.tell(&event));
         progress.end();
-        let value = reply.map_err(|failure| if shown == Shown::Rotations { killed(failure) } else { failure })?.value;
+        let value = reply.map_err(|failure| match interrupt {
+            Some(interrupt) if interrupt.has_come() && failure.message == BROKEN_OFF => left(),
+            Some(_) | None if shown == Shown::Rotations => killed(failure),
+            Some(_) | None => failure,
+        })?;
+        let value = value.value;
         match shown {
             Shown::Plan { detailed } => show_plan(context, &value, detailed),
             Shown::Status => show_status(context, &value),
             Shown::Rotations => show::answer(context.output, &value, || rotations(&value)),
         }
     }
+}
+
+/// Whoever asked has left; the daemon has not.
+fn left() -> Failure {
+    Failure::new(Exit::Waiting, "interrupted: this command waits no longer")
+        .state("the daemon goes on with what was asked; nothing was taken back")
+        .hint("`donjon rotate status` says how far it is")
 }
 
 /// Whatever a daemon that ended had begun is in the store.
