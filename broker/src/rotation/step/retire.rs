@@ -100,13 +100,17 @@ async fn trial(rotation: &mut Rotation<'_>) -> Result<(), Failure> {
             "the old value stays removed now: mend them, then `donjon rotate resume`, or `--leave SERVICE@HOST`",
         ));
     }
+    // First, as at a knock: killed in between, it has come back at most once.
+    let waits = format!("{what}: {}", unwell.join(", "));
+    rotation.held.journal.returned = true;
+    rotation.held.journal.waiting = Some(format!("{waits}; the old value may be valid once more, for this once"));
+    rotation.save().await?;
     let values = values(rotation).await?;
     let now = match accept::old_again(rotation, &values).await?.as_slice() {
         [] => "the old value stays removed, with the account that had it".to_owned(),
         back => format!("the old value is valid for {} once more, for this once", back.join(", ")),
     };
-    rotation.held.journal.returned = true;
-    rotation.held.journal.waiting = Some(format!("{what}: {}; {now}", unwell.join(", ")));
+    rotation.held.journal.waiting = Some(format!("{waits}; {now}"));
     rotation.save().await?;
     Err(stops(Exit::Waiting, &what).hint(format!("{now}: mend them, then `donjon rotate resume`")))
 }

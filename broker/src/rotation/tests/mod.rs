@@ -281,6 +281,32 @@ async fn an_old_value_that_comes_back_in_the_trial_is_gone_in_the_end() {
     assert!(hits > 100, "{hits}");
 }
 
+/// Whoever drives it is killed at some effect, and again and again after it: what comes back in the trial does so once.
+#[tokio::test]
+async fn an_old_value_comes_back_in_the_trial_once_at_most() {
+    let (mut hits, mut most) = (0, 0);
+    for scenario in WAYS.into_iter().chain([ROOT_ALONE]).filter(|way| way.path == Path::Overlap) {
+        for fault in [Fault::DeathBefore, Fault::DeathAfter, Fault::LostReply] {
+            for at in 1..MOST {
+                let world = World::new(Scenario { fails: Fails::InTrial, ..scenario }).await;
+                world.set(Some((at, fault)));
+                let _ = Seen::faulty(&world).apply().await;
+                if !world.hit() {
+                    break;
+                }
+                hits += 1;
+                for _ in 0..3 {
+                    world.set(None);
+                    let _ = Seen::faulty(&world).go(false).await;
+                }
+                assert!(world.came_back() <= 1, "{scenario:?}: {fault:?} at effect {at}");
+                most = most.max(world.came_back());
+            }
+        }
+    }
+    assert!(hits > 100 && most == 1, "{hits}, {most}");
+}
+
 /// An account whose twin stays has gone, and does not come back: who is to be mended is told all the same.
 #[tokio::test]
 async fn a_consumer_that_fails_in_the_trial_is_named_and_what_can_come_back_does() {

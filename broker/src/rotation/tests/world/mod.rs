@@ -91,6 +91,8 @@ struct Inner {
     led: Led,
     /// What rotations have told.
     told: Vec<String>,
+    /// How often each account has come to accept its first value again.
+    back: BTreeMap<Account, usize>,
 }
 
 /// What is rotated, and how it goes.
@@ -207,6 +209,11 @@ impl World {
     /// Whether the fault was met.
     pub(super) fn hit(&self) -> bool {
         self.inner.lock().unwrap().hit
+    }
+
+    /// How often the account that did so most often has come to accept its first value again.
+    pub(super) fn came_back(&self) -> usize {
+        self.inner.lock().unwrap().back.values().copied().max().unwrap_or(0)
     }
 
     /// What the store serves of a secret: the user and the value.

@@ -109,8 +109,19 @@ impl Target for Server {
             self.let_go();
             return so.map(drop);
         }
-        let values = values.iter().map(|value| value.duplicate()).collect();
-        self.change(admin, connection, |inner| drop(inner.accounts.insert(account.clone(), values))).await
+        let values: Vec<Material> = values.iter().map(|value| value.duplicate()).collect();
+        let secrets = self.seen.world.scenario.secrets;
+        let first = secrets.iter().find(|(_, user, _)| *user == account.user).map(|(name, ..)| format!("first-{name}"));
+        let first = first.map(Material::from);
+        self.change(admin, connection, |inner| {
+            let has = |values: &[Material]| first.as_ref().is_some_and(|first| values.iter().any(|v| v.matches(first)));
+            let (before, now) = (inner.accounts.get(account).is_some_and(|values| has(values)), has(&values));
+            if now && !before {
+                *inner.back.entry(account.clone()).or_default() += 1;
+            }
+            inner.accounts.insert(account.clone(), values);
+        })
+        .await
     }
 
     async fn login(&self, _: &Node, account: &Account, _: &[Account], value: &Material) -> Result<Login, TargetError> {
