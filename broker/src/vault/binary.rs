@@ -38,6 +38,14 @@ pub enum BinaryError {
         /// What was named.
         path: PathBuf,
     },
+    /// It could not be started to say what it is.
+    #[error("cannot run `{} version`", path.display())]
+    NotRun {
+        /// The program.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// It does not say what it is.
     #[error("`{} version` does not say that it is OpenBao or Vault", path.display())]
     Unknown {
@@ -72,20 +80,21 @@ impl Binary {
         // `bao` is nobody else's name; asking takes a sixth of a second.
         let flavour = match path.file_name() {
             Some(name) if name == "bao" => Flavour::OpenBao,
-            Some(_) | None => Flavour::ask(&path).ok_or_else(|| BinaryError::Unknown { path: path.clone() })?,
+            Some(_) | None => Flavour::ask(&path)?,
         };
         Ok(Self { path, flavour })
     }
 }
 
 impl Flavour {
-    fn ask(path: &Path) -> Option<Self> {
-        let asked = Command::new(path).arg("version").stdin(Stdio::null()).output().ok()?;
+    fn ask(path: &Path) -> Result<Self, BinaryError> {
+        let asked = Command::new(path).arg("version").stdin(Stdio::null()).output();
+        let asked = asked.map_err(|source| BinaryError::NotRun { path: path.into(), source })?;
         let said = String::from_utf8_lossy(&asked.stdout);
         match said.split_whitespace().next() {
-            Some("OpenBao") => Some(Self::OpenBao),
-            Some("Vault") => Some(Self::HashiCorp),
-            Some(_) | None => None,
+            Some("OpenBao") => Ok(Self::OpenBao),
+            Some("Vault") => Ok(Self::HashiCorp),
+            Some(_) | None => Err(BinaryError::Unknown { path: path.into() }),
         }
     }
 }
@@ -100,8 +109,11 @@ mod tests {
 
     fn program(folder: &Path, name: &str, says: &str) -> PathBuf {
         let path = folder.join(name);
-        let script = format!("#!/bin/sh\necho '{says}'\n");
-        donjon_drivers::fs::replace_with_mode(&path, script.as_bytes(), 0o755).unwrap();
+        // Written by another process: what another test starts meanwhile would hold a file that this one writes open for a
+        // moment, and one that somebody could write to is not run (ETXTBSY).
+        let written = "printf '#!/bin/sh\\necho \"%s\"\\n' \"$2\" > \"$1\" && chmod 755 \"$1\"";
+        let written = Command::new("sh").args(["-c", written, "sh"]).arg(&path).arg(says).status();
+        assert!(written.unwrap().success());
         path
     }
 
@@ -124,6 +136,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("nothing");
         assert!(matches!(find(Some(missing.as_os_str()), None), Err(BinaryError::NotRunnable { .. })));
+        let broken = folder.path().join("broken");
+        donjon_drivers::fs::replace_with_mode(&broken, b"#!/nowhere/interpreter\n", 0o755).unwrap();
+        let error = find(Some(broken.as_os_str()), None).unwrap_err();
+        assert!(matches!(error, BinaryError::NotRun { .. }), "{error}");
         let liar = program(folder.path(), "x", "busybox");
         assert!(matches!(find(Some(liar.as_os_str()), None), Err(BinaryError::Unknown { .. })));
     }
