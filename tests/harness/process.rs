@@ -3,8 +3,9 @@
 use rustix::process::{Pid, Signal};
 use std::{
     ffi::OsStr,
-    io,
-    process::{Child, Command, ExitStatus},
+    io::{self, Write},
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
@@ -13,6 +14,22 @@ pub fn tied(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program);
     command
+}
+
+/// Writes a program that is to be run. Another process does: what another thread starts meanwhile would hold the file that
+/// is written open for a moment, and one that somebody could write to is run by no kernel (ETXTBSY).
+pub fn write_program(path: &Path, text: &str) {
+    let mut writer = Command::new("sh");
+    writer.args(["-c", "cat > \"$1.new\" && chmod 700 \"$1.new\" && mv \"$1.new\" \"$1\"", "sh"]).arg(path);
+    let mut writer = writer.stdin(Stdio::piped()).spawn().expect("there is a shell");
+    writer.stdin.take().expect("it is piped").write_all(text.as_bytes()).expect("it reads");
+    assert!(writer.wait().expect("it ends").success(), "cannot write {}", path.display());
+}
+
+/// Copies a program that is to be run there, by another process for the same reason.
+pub fn copy_program(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg(from).arg(to).status().expect("there is cp");
+    assert!(copied.success(), "cannot copy {} to {}", from.display(), to.display());
 }
 
 /// Ends the child when dropped.

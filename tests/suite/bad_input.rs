@@ -1,6 +1,9 @@
 //! What people type wrong and what breaks around them: each a clear error, its exit code, and nothing lost.
 
-use donjon_tests::donjon::{Donjon, Ran, binary};
+use donjon_tests::{
+    donjon::{Donjon, Ran, binary},
+    process::copy_program,
+};
 use std::{os::unix::fs::PermissionsExt, process::Command};
 
 #[test]
@@ -84,7 +87,7 @@ fn the_socket_of_another_user_is_out_of_reach() {
         let copy = tempfile::tempdir().expect("a temporary folder can be made");
         std::fs::set_permissions(copy.path(), std::fs::Permissions::from_mode(0o755)).expect("it is ours");
         let program = copy.path().join("donjon");
-        std::fs::copy(binary(), &program).expect("it can be copied");
+        copy_program(&binary(), &program);
         let mut command = Command::new("setpriv");
         command.args(["--reuid", "nobody", "--regid", "nogroup", "--clear-groups"]).arg(&program);
         let asked = ["get", "x"];

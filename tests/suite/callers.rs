@@ -7,7 +7,7 @@ mod units;
 
 use donjon_tests::{
     donjon::{Donjon, Ran, binary},
-    process::wait_for,
+    process::{copy_program, wait_for},
 };
 use std::{
     os::unix::fs::PermissionsExt,
@@ -37,7 +37,7 @@ impl Scene {
     fn of(donjon: Donjon, store: &str, roles: &str) -> Self {
         let open = tempfile::tempdir().unwrap();
         std::fs::set_permissions(open.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-        std::fs::copy(binary(), open.path().join("donjon")).unwrap();
+        copy_program(&binary(), &open.path().join("donjon"));
         let scene = Self { donjon, open };
         scene.grant(roles);
         scene.donjon.run(&["up", "--store", store]).ok();

@@ -2,7 +2,7 @@
 
 use donjon_tests::{
     donjon::{Donjon, Ran},
-    process::Guard,
+    process::{Guard, write_program},
     tools,
 };
 use serde_json::Value;
@@ -68,7 +68,7 @@ impl Place {
         place.authority.run_with_input(&["put", "memcache_secret_key"], b"shared-4711").ok();
         let (folder, bao) = (place.files.path().display().to_string(), tools::program("bao").display().to_string());
         let script = SERVICE.replace("FOLDER", &folder).replace("PROGRAM", &bao);
-        donjon_drivers::fs::replace_with_mode(&place.path("service"), script.as_bytes(), 0o700).unwrap();
+        write_program(&place.path("service"), &script);
         place.node.describe(&two_services(&place.text("service")));
         place
     }
@@ -137,7 +137,7 @@ fn who_needs_no_credential_has_logged_in_with_what_it_reads_first() {
     // What is no reading of a secret is no login, as often as it is asked.
     let script = script.replace(&script[start..end], &format!("{reads} && {asks}/sys/health"));
     let script = script.replace("esac", &format!("health) {asks}/sys/health ;;\nesac"));
-    donjon_drivers::fs::replace_with_mode(&place.path("service"), script.as_bytes(), 0o700).unwrap();
+    write_program(&place.path("service"), &script);
     place.publish("one");
     let uid = rustix::process::geteuid().as_raw();
     let known = format!("cache: {{uids: [{uid}], reads: [memcache_secret_key]}}\n");
@@ -286,7 +286,7 @@ fn services_restart_in_their_order_and_one_that_does_not_come_up_ends_it() {
     let script = std::fs::read_to_string(place.path("service")).unwrap();
     let falls_ill = "restart)\n    [ $1 != api ] || touch web.sick";
     let script = script.replace("restart)", falls_ill);
-    donjon_drivers::fs::replace_with_mode(&place.path("service"), script.as_bytes(), 0o700).unwrap();
+    write_program(&place.path("service"), &script);
     for more in [&["--restart"][..], &[]] {
         let ill = place.drain(more).failed(1);
         assert!(ill.contains("web@local is not well on the present bundle"), "{ill}");
@@ -304,7 +304,7 @@ fn one_that_does_not_start_is_tried_as_often_as_is_said_and_then_left_to_a_perso
     // One kind says so, the other is started and does not run.
     let fails = "echo $1 >> restarted\n    [ ! -e $1.fails ] || exit 1\n    [ ! -e $1.dies ] || exit 0";
     let script = script.replace("echo $1 >> restarted", fails);
-    donjon_drivers::fs::replace_with_mode(&place.path("service"), script.as_bytes(), 0o700).unwrap();
+    write_program(&place.path("service"), &script);
     place.node.describe(&two_services(&place.text("service")).replace("settle: 5", "settle: 1"));
     place.publish("one");
     place.serve();
@@ -357,7 +357,7 @@ fn a_bundle_is_not_drained_where_another_came_meanwhile() {
     let script = std::fs::read_to_string(place.path("service")).unwrap();
     let script = script.replace(" > /dev/null ;;", &format!(" > /dev/null\n    [ $1 != web ] || {import} ;;"));
     assert!(script.contains(&import), "the control");
-    donjon_drivers::fs::replace_with_mode(&place.path("service"), script.as_bytes(), 0o700).unwrap();
+    write_program(&place.path("service"), &script);
     let ended = place.drain(&["--restart"]).failed(13);
     assert!(ended.contains("another bundle came meanwhile") && ended.contains("nothing was signed"), "{ended}");
     assert!(place.path("two.receipt").exists() && !place.path("drained").exists());

@@ -5,8 +5,8 @@ use donjon_drivers::{
     host::inventory::{Found, InventoryError, read},
 };
 use donjon_policies::deployment::{Inventory, Setting};
-use donjon_tests::tools;
-use std::{os::unix::fs::PermissionsExt, path::Path};
+use donjon_tests::{process::write_program, tools};
+use std::path::Path;
 
 async fn of(file: &Path, dynamic: bool) -> Result<Found, InventoryError> {
     let program = tools::program("ansible-inventory").display().to_string();
@@ -83,8 +83,7 @@ async fn an_inventory_that_is_a_program_is_run_only_where_that_is_said() {
         "#!/bin/sh\necho x >> {}\necho '{{\"g\": {{\"hosts\": [\"d1\"]}}, \"_meta\": {{\"hostvars\": {{\"d1\": {{\"ansible_host\": \"10.9.9.9\"}}}}}}}}'\n",
         mark.display()
     );
-    fs::replace(&program, script.as_bytes()).unwrap();
-    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o700)).unwrap();
+    write_program(&program, &script);
     let error = of(&program, false).await.unwrap_err().to_string();
     assert!(error.to_lowercase().contains("parse"), "{error}");
     assert!(!mark.exists(), "it was run");

@@ -1,7 +1,7 @@
 //! Recipients come and go, and what those who go have seen is told and rotated.
 
 use super::overcloud::DEPLOYMENT;
-use donjon_tests::donjon::Donjon;
+use donjon_tests::{donjon::Donjon, process::write_program};
 use serde_json::Value;
 use std::{path::PathBuf, process::Command};
 
@@ -174,7 +174,7 @@ fn no_recipient_and_no_identity_starts_a_program() {
     let place = Place::new();
     let (plugin, ran, log) = (place.path("age-plugin-canary"), place.path("ran"), place.path("strace"));
     let script = format!("#!/bin/sh\ntouch {}\n", ran.display());
-    donjon_drivers::fs::replace_with_mode(&plugin, script.as_bytes(), 0o755).unwrap();
+    write_program(&plugin, &script);
     let identity = place.path("identity");
     donjon_drivers::fs::replace(&identity, format!("{}\n", PLUGIN[1]).as_bytes()).unwrap();
     let search = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", place.files.path().display());

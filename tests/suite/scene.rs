@@ -7,7 +7,7 @@ use donjon_tests::{
     keystone::{DATABASE_USER, DATABASE_VALUE, Keystone, Setup},
     mariadb::MariaDb,
     namespaces::{Host, Hosts, Link},
-    process::Guard,
+    process::{Guard, write_program},
     tools,
 };
 use serde_json::Value;
@@ -58,7 +58,7 @@ impl Node {
         donjon_drivers::fs::replace(&node.path("identity"), key.to_string().expose_secret().as_bytes()).unwrap();
         let (folder, bao) = (node.files.path().display().to_string(), tools::program("bao").display().to_string());
         let script = SERVICE.replace("FOLDER", &folder).replace("PROGRAM", &bao);
-        donjon_drivers::fs::replace_with_mode(&node.path("service"), script.as_bytes(), 0o700).unwrap();
+        write_program(&node.path("service"), &script);
         node.donjon.describe(&format!(
             "deployment: site1\nservices:\n  api: {{driver: command, settle: 5, uses: [keystone.database.connection], \
              restart: [{0}, restart], started: [{0}, started]}}\n",

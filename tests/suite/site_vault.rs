@@ -15,6 +15,7 @@ use donjon_tests::{
     castellan::Castellan,
     donjon::{Donjon, Ran},
     openbao::OpenBao,
+    process::write_program,
     tools,
 };
 use std::{path::PathBuf, process::Command, sync::Arc};
@@ -183,7 +184,7 @@ async fn a_site_with_its_own_vault_has_drained_when_its_services_have_logged_in_
     let bao = tools::program("bao").display().to_string();
     let script = drained::SERVICE.replace("FOLDER", &place.files.path().display().to_string());
     let script = script.replace("node/approle", "approle").replace("PROGRAM", &bao);
-    donjon_drivers::fs::replace_with_mode(&place.path("service"), script.as_bytes(), 0o700).unwrap();
+    write_program(&place.path("service"), &script);
     place.file("url", place.server.address().url.as_bytes());
     place.file("ca.pem", &std::fs::read(place.server.authority()).unwrap());
     node.describe(&two_services(&place.text("service")));

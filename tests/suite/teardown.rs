@@ -4,7 +4,7 @@ use donjon::vault::{place, shares};
 use donjon_drivers::store::vault::{Address, Call, Connection, Trust};
 use donjon_tests::{
     donjon::{Donjon, binary},
-    process::tied,
+    process::{copy_program, tied},
 };
 use rustix::process::geteuid;
 use serde_json::Value;
@@ -148,7 +148,7 @@ fn without_root_it_is_said_that_nobody_has_looked() {
     let open = tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir().unwrap();
     let home = open.path().join("home");
     for (from, name) in [(binary(), "donjon"), (program, "bao")] {
-        std::fs::copy(from, open.path().join(name)).unwrap();
+        copy_program(&from, &open.path().join(name));
     }
     std::fs::create_dir(&home).unwrap();
     std::os::unix::fs::chown(&home, Some(NOBODY), Some(NOBODY)).unwrap();

@@ -4,7 +4,7 @@ mod deployers;
 mod odd;
 mod split;
 
-use donjon_tests::{donjon::Donjon, tools};
+use donjon_tests::{donjon::Donjon, process::write_program, tools};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -204,7 +204,7 @@ fn openstack_ansibles_secrets_and_a_vault_move_in() {
     // One that can be executed prints it, as for Ansible.
     let program = folder.path().join("program");
     let text = format!("#!/bin/sh\ncat {}\n", password.display());
-    donjon_drivers::fs::replace_with_mode(&program, text.as_bytes(), 0o700).expect("it can be written");
+    write_program(&program, &text);
     donjon.run(&["adopt", &path, "--replace", "--vault-password-file", &program.display().to_string()]).ok();
     assert_eq!(donjon.run(&["get", "galera_root_password"]).ok(), "5f4dcc3b5aa765d61d8327deb882cf99");
     assert_eq!(

@@ -1,7 +1,7 @@
 //! The node's reader as a process: for whom it answers, across its restarts, and while its bundle is replaced.
 
 use super::edge::{Edge, SECRETS, as_user};
-use donjon_tests::wait;
+use donjon_tests::{process::copy_program, wait};
 use reqwest::Client;
 use serde_json::{Value, json};
 use std::{
@@ -261,7 +261,7 @@ async fn a_service_starts_only_where_its_own_user_can_read() {
     let socket = edge.at("s").display().to_string();
     // A copy: other users cannot enter the folder that it was built in.
     let binary = edge.at("donjon");
-    std::fs::copy(donjon_tests::donjon::binary(), &binary).unwrap();
+    copy_program(&donjon_tests::donjon::binary(), &binary);
     let guard = |uid: u32, more: &[&str]| {
         let output = as_user(uid, &binary.display().to_string())
             .args(["serve", "ready", "--socket", &socket])

@@ -4,9 +4,9 @@ use super::recall::{VALUE, scanned};
 use donjon_tests::{
     donjon::Donjon,
     podman::{Booted, Podman},
+    process::write_program,
 };
 use serde_json::Value;
-use std::os::unix::fs::PermissionsExt;
 
 const OTHER: &str = "n0where/to be+Found";
 
@@ -32,8 +32,7 @@ async fn what_a_unit_has_logged_is_found_in_the_journal() {
     let bin = tempfile::tempdir().unwrap();
     let ask = format!("#!/bin/sh\nexec podman --runtime runc exec {} journalctl \"$@\"\n", host.name());
     let path = bin.path().join("journalctl");
-    donjon_drivers::fs::replace(&path, ask.as_bytes()).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&path, &ask);
     let mut donjon = Donjon::new();
     donjon.set("PATH", &format!("{}:{}", bin.path().display(), std::env::var("PATH").unwrap()));
     filled(&donjon);
