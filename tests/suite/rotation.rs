@@ -12,6 +12,7 @@ use donjon_tests::{
 use mysql_async::{Conn, OptsBuilder};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use std::{
     fs::Permissions,
     os::unix::fs::PermissionsExt,
@@ -358,6 +359,48 @@ async fn a_consumer_that_fails_on_the_new_value_is_returned_to_the_old_one() {
     // What was mended rotates.
     donjon.run(&["rotate", "apply", "database_password"]).ok();
     settled(&server, &donjon, &[OLD.to_owned()]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_is_fed_values_decides_once_it_has_told_a_wrong_one_from_the_right_one() {
+    let server = with_root_accounts().await;
+    let donjon = Donjon::verbose();
+    let consumer = Consumer::new(&donjon, server.port);
+    let login = format!(
+        "{{ printf '[client]\\npassword=\"'; printf %s \"$value\"; printf '\"\\n'; }} | mariadb --defaults-file=/dev/stdin --skip-ssl --user=root --host=127.0.0.1 --port={} --execute='SELECT 1'",
+        server.port
+    );
+    let checked = |check: &str| {
+        let words = json!(["sh", "-c", format!("value=$(cat); {check}")]);
+        consumer.service().replace("settle: 20", "settle: 2")
+            + &format!("    check: {words}\n    fed: database_password\n")
+    };
+    described(&donjon, &server, &server.socket(), &checked("true"));
+    consumer.start();
+    let described_again = |check: &str| {
+        let file = donjon.home().join("donjon.yaml");
+        let text = std::fs::read_to_string(file).unwrap();
+        let (before, _) = text.split_once("services:").unwrap();
+        donjon.describe(&format!("{before}{}", checked(check)));
+    };
+    for check in ["true", "false", "/nowhere/check"] {
+        described_again(check);
+        let refused = donjon.run(&["rotate", "apply", "database_password"]).failed(8);
+        assert!(refused.contains("mend the check") && refused.contains("nothing was changed"), "{refused}");
+    }
+    assert_eq!((settled(&server, &donjon, &[]).await.as_str(), consumer.report().started), (OLD, 1));
+    described_again(&login);
+    donjon.run(&["rotate", "apply", "database_password"]).ok();
+    let second = settled(&server, &donjon, &[OLD.to_owned()]).await;
+    assert_eq!(consumer.report().started, 2);
+    // One that knows the value of today alone, as of a consumer that keeps it elsewhere, too.
+    let (kept, one) = (donjon.home().join("kept"), "printf %s \"$value\" | sha256sum");
+    donjon_drivers::fs::replace(&kept, format!("{}  -\n", hex::encode(Sha256::digest(&second))).as_bytes()).unwrap();
+    described_again(&format!("{one} | cmp -s - {}", kept.display()));
+    let undone = donjon.run(&["rotate", "apply", "database_password"]).failed(1);
+    assert!(undone.contains("state: restored:") && undone.contains("was not proven"), "{undone}");
+    assert_eq!(settled(&server, &donjon, &[]).await, second);
+    assert_eq!(consumer.report().denied, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

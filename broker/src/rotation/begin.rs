@@ -5,7 +5,7 @@ use super::{
     journal::{Credential, Held, Item},
     probe::{self, Found},
     state_transfer,
-    step::roll::fed,
+    step::roll::fed::{self, Distrusted},
     subject::{self, Way},
     values::{Login, administrator},
 };
@@ -93,11 +93,16 @@ pub async fn preflight(
         before.push(labels);
     }
     for instance in subject.instances.iter().filter(|instance| !leave.contains(&instance.place())) {
-        if let Some(distrusted) = fed::distrusted(store, layout, instance).await? {
-            return Err(Failure::new(Exit::Refused, format!("cannot rotate {}", subject.names()))
-                .cause(distrusted.why())
-                .state("nothing was changed")
-                .hint("mend the check: a rotation believes it only if it fails on a wrong value and passes on the one in force"));
+        let failed = |code, why: String| {
+            Failure::new(code, format!("cannot rotate {}", subject.names())).cause(why).state("nothing was changed")
+        };
+        match fed::distrusted(store, layout, instance).await? {
+            None => {}
+            // As with any host that is away.
+            Some(Distrusted::Host(why)) => return Err(failed(Exit::Unavailable, why)),
+            Some(Distrusted::Check(why)) => {
+                return Err(failed(Exit::Refused, why).hint("mend the check: a rotation believes it only if it fails on a wrong value and passes on the one in force"));
+            }
         }
     }
     Ok(Preflight { secrets, unprovable, labels: before })
