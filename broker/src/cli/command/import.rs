@@ -25,7 +25,10 @@ use crate::{
     },
 };
 use clap::Args;
-use donjon_drivers::{fs, material::Material};
+use donjon_drivers::{
+    fs::{self, FileError},
+    material::Material,
+};
 use donjon_policies::name::{HostName, RoleName, SiteName};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -245,13 +248,23 @@ pub(super) fn identities(path: &Path, file: &Material) -> Result<Identities, Fai
     })
 }
 
-/// Reads a file that must be private.
+/// Reads an identity file as it is.
 pub(super) fn private(path: &Path) -> Result<Material, Failure> {
+    read_private(path, "identity")
+}
+
+/// Reads a file that must be private; this is what it holds.
+pub(super) fn read_private(path: &Path, what: &str) -> Result<Material, Failure> {
     fs::read_private(path).map(Material::new).map_err(|error| {
-        Failure::new(Exit::Usage, format!("cannot read the identity {}", path.display()))
+        let failure = Failure::new(Exit::Usage, format!("cannot read the {what} {}", path.display()))
             .because(&error)
-            .state("nothing was changed")
-            .hint("an identity is for its owner alone: `chmod 600`")
+            .state("nothing was changed");
+        match error {
+            FileError::TooOpen { .. } | FileError::Changeable { .. } => {
+                failure.hint(format!("it is for its owner alone: `chmod 600 {}`", path.display()))
+            }
+            FileError::Io { .. } | FileError::Foreign { .. } => failure,
+        }
     })
 }
 
@@ -291,5 +304,19 @@ mod tests {
         let told = people(&value, Path::new("node.identity"), Some("edge1.donjon.receipt"), false);
         let last = told.lines().last().unwrap();
         assert!(last.ends_with("`donjon serve --node /srv/node -i node.identity` serves it"), "{last}");
+    }
+
+    #[test]
+    fn chmod_is_said_where_it_helps_and_a_file_that_is_not_there_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let missing = read_private(&path, "token").unwrap_err();
+        assert_eq!((missing.code, missing.hint), (Exit::Usage, None));
+        assert!(missing.causes.iter().any(|cause| cause.contains("No such file")), "{:?}", missing.causes);
+        fs::replace_with_mode(&path, b"x", 0o644).unwrap();
+        let hint = read_private(&path, "token").unwrap_err().hint.unwrap();
+        assert!(hint.ends_with(&format!("`chmod 600 {}`", path.display())), "{hint}");
+        fs::replace(&path, b"x").unwrap();
+        assert_eq!(read_private(&path, "token").unwrap().expose(), b"x"); // EXPOSE: a test value
     }
 }

@@ -1,12 +1,12 @@
 //! Which Vault, and as whom: the arguments that `export vault` and `retire-host` share.
 
 use crate::{
-    cli::command::import::read,
+    cli::command::import::{read, read_private},
     failure::{Exit, Failure},
     socket::message::VaultAsked,
 };
 use clap::Args;
-use donjon_drivers::{fs, material::Material};
+use donjon_drivers::material::Material;
 use std::{
     env,
     path::{Path, PathBuf},
@@ -47,13 +47,8 @@ impl At {
     /// The token: from a private file, else from the environment.
     pub(in crate::cli::command) fn token(&self) -> Result<Material, Failure> {
         if let Some(file) = &self.token_file {
-            let read = fs::read_private(file).map_err(|error| {
-                Failure::new(Exit::Usage, format!("cannot read the token {}", file.display()))
-                    .because(&error)
-                    .state("nothing was changed")
-                    .hint("it is for its owner alone: `chmod 600`")
-            })?;
-            return Ok(Material::new(read.trim_ascii().to_vec()));
+            // EXPOSE: copied into Material without the white space around it
+            return read_private(file, "token").map(|read| Material::new(read.expose().trim_ascii().to_vec()));
         }
         let set = |name: &str| env::var(name).ok().filter(|token| !token.is_empty());
         set("BAO_TOKEN").or_else(|| set("VAULT_TOKEN")).map(Material::from).ok_or_else(|| {
