@@ -67,7 +67,7 @@ impl Broker {
     /// The signal that ended it, where one has; waits a moment for that.
     pub(super) fn ended_by_signal(&mut self) -> Option<i32> {
         let child = self.child.as_mut()?;
-        wait_for("the daemon to end", Duration::from_secs(10), || child.try_wait().unwrap().is_some());
+        wait_for("the daemon to end", Duration::from_secs(60), || child.try_wait().unwrap().is_some());
         child.try_wait().unwrap().and_then(|status| status.signal())
     }
 

@@ -55,7 +55,7 @@ impl DebianRoot {
             "-f",
             "/test/sshd_config",
         ]);
-        crate::wait::until("sshd", Duration::from_secs(10), async || {
+        crate::wait::until("sshd", Duration::from_secs(60), async || {
             TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()
         })
         .await;

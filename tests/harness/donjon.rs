@@ -261,6 +261,6 @@ pub fn end(pid: i32, signal: Signal) {
     if let Some(process) = Pid::from_raw(pid) {
         // It may be gone already.
         let _ = rustix::process::kill_process(process, signal);
-        wait_for("the process to end", Duration::from_secs(10), || !runs(pid));
+        wait_for("the process to end", Duration::from_secs(60), || !runs(pid));
     }
 }

@@ -38,8 +38,7 @@ impl Haproxy {
 
     /// Starts the proxy before servers that others started: `w1`, `w2`, … at these ports, well where this path is.
     pub fn before(ports: &[u16], path: &str, server: &str) -> Self {
-        // A busy server may take its time for an answer.
-        let check = format!("option httpchk GET {path}\n  timeout check 10s");
+        let check = format!("option httpchk GET {path}");
         Self::before_in(tempfile::tempdir().expect("a temporary folder can be made"), ports, &check, server)
     }
 
@@ -48,11 +47,12 @@ impl Haproxy {
         let socket = folder.path().join("runtime.sock");
         let lines: String =
             (1..).zip(ports).map(|(number, port)| format!("  server w{number} 127.0.0.1:{port} {server}\n")).collect();
+        // A busy server may take its time for an answer to a check; one that was killed refuses at once.
         let configuration = format!(
             "global\n  stats socket {} mode 600 level admin\n  stats socket 127.0.0.1:{runtime} level admin\n\
              defaults\n  mode http\n  retries 0\n  timeout connect 2s\n  timeout client 30s\n  timeout server 30s\n\
              frontend front\n  bind 127.0.0.1:{front}\n  default_backend web\n\
-             backend web\n  balance roundrobin\n  {check}\n  default-server inter 100ms fall 3 rise 2\n{lines}",
+             backend web\n  balance roundrobin\n  {check}\n  timeout check 10s\n  default-server inter 100ms fall 3 rise 2\n{lines}",
             socket.display()
         );
         let file = folder.path().join("haproxy.cfg");

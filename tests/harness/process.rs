@@ -32,6 +32,26 @@ pub fn copy_program(from: &Path, to: &Path) {
     assert!(copied.success(), "cannot copy {} to {}", from.display(), to.display());
 }
 
+/// A process that stands still until this is dropped.
+#[derive(Debug)]
+pub struct Standing(Pid);
+
+impl Standing {
+    /// Stops it.
+    pub fn still(pid: i32) -> Self {
+        let pid = Pid::from_raw(pid).expect("it is a process");
+        rustix::process::kill_process(pid, Signal::STOP).expect("it is ours");
+        Self(pid)
+    }
+}
+
+impl Drop for Standing {
+    fn drop(&mut self) {
+        // It may have been killed as it stood.
+        let _ = rustix::process::kill_process(self.0, Signal::CONT);
+    }
+}
+
 /// Ends the child when dropped.
 #[derive(Debug)]
 pub struct Guard(Child);

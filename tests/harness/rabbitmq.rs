@@ -116,7 +116,7 @@ impl RabbitMq {
                 let port: u16 = environment["ERL_EPMD_PORT"].parse().expect("a port is a number");
                 let mapper = quietly(tied("epmd").args(["-address", "127.0.0.1", "-port", &port.to_string()]));
                 // Erlang starts a mapper itself, one that nobody ends, where it finds none.
-                wait_for("the port mapper", Duration::from_secs(10), || {
+                wait_for("the port mapper", Duration::from_secs(60), || {
                     TcpStream::connect(("127.0.0.1", port)).is_ok()
                 });
                 Arc::new(mapper)

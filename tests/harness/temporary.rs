@@ -1,6 +1,6 @@
 //! A temporary Vault in a temporary folder, its custodians, and what tests do with it.
 
-use crate::tools;
+use crate::{tools, wait};
 use age::x25519;
 use donjon::vault::{Custody, Settings, Standing, Temporary, Watcher, place::Place, shares};
 use donjon_drivers::{
@@ -143,7 +143,15 @@ impl Custodians {
     }
 }
 
-/// Waits until it stands so.
+/// Waits until another process than this one serves.
+pub async fn replaced(vault: &Temporary, pid: i32) {
+    wait::until("another server", Duration::from_secs(30), async || {
+        (vault.standing() == Standing::Ready && vault.pid() != pid).then_some(())
+    })
+    .await;
+}
+
+/// Waits until it stands so. How it stood for a moment alone may be missed.
 pub async fn stands(vault: &Temporary, wanted: impl FnMut(&Standing) -> bool) {
     let mut follow = vault.follow();
     let waited = tokio::time::timeout(Duration::from_secs(30), follow.wait_for(wanted)).await;

@@ -5,7 +5,7 @@ use donjon_tests::{
     donjon::Donjon,
     mariadb::MariaDb,
     openbao::OpenBao,
-    process::wait_for,
+    process::{Standing, wait_for},
     proxy::{Act, Proxy},
 };
 use rustix::process::Signal;
@@ -71,9 +71,12 @@ async fn one_that_lives_is_left_alone_and_one_that_stalled_changes_nothing_late(
 
     // It stalls before it tells the server to take the new value alone; the other one goes back meanwhile.
     let before = second.run(&["get", "database_password"]).ok();
-    let (_, rotation) = stalls_at(&mut first, "rotation.moved.verified", 8);
+    let (daemon, rotation) = stalls_at(&mut first, "rotation.moved.verified", 8);
     under_way(&second, "verified");
+    // However long the other one takes.
+    let standing = Standing::still(daemon);
     let aborted = second.run(&["rotate", "abort", "--take-over", "--output", "json"]).json();
+    drop(standing);
     assert_eq!(aborted["rotations"][0]["state"], "aborted");
     let late = rotation.wait_with_output().expect("it ended");
     let said = String::from_utf8_lossy(&late.stderr).into_owned();
@@ -112,13 +115,13 @@ async fn the_session_of_a_broker_that_stands_still_is_named_as_that_brokers() {
     under_way(&second, "staged");
     wait_for("it to be held", Duration::from_secs(30), || proxy.has_acted());
     let daemon = first.daemon().expect("it runs");
-    let stopped = rustix::process::Pid::from_raw(daemon).expect("it is a process");
-    rustix::process::kill_process(stopped, Signal::STOP).expect("it is ours");
+    let standing = Standing::still(daemon);
 
     let waits = second.run(&["rotate", "resume", "--take-over"]);
     let status = second.run(&["rotate", "status"]);
     // Before anything is asserted: a process that stands still would be waited for.
     donjon_tests::donjon::end(daemon, Signal::KILL);
+    drop(standing);
     rotation.wait().expect("it ends with its daemon");
     proxy.drop_held();
     let waits = waits.failed(13);

@@ -28,7 +28,7 @@ fn rotations_wait_for_a_deployer_and_its_exit_code_passes_through() {
     assert!(open.contains("pipe:") && !open.contains("socket:"), "{open}");
     // What it leaves behind does not keep rotations waiting.
     let left = donjon.run(&["run", "--deploy", "--", "sh", "-c", "sleep 60 >/dev/null 2>&1 & echo $!"]).ok();
-    wait_for("the lease to end with the deployer", Duration::from_secs(5), || {
+    wait_for("the lease to end with the deployer", Duration::from_secs(60), || {
         donjon.run(&["rotate", "resume"]).code == 0
     });
     end(left.trim().parse().expect("it still runs"), Signal::KILL);
@@ -39,7 +39,7 @@ fn rotations_wait_for_a_deployer_and_its_exit_code_passes_through() {
     let mut command = donjon.command(&["run", "--deploy", "--", "sh", "-c", &script]);
     let mut run = command.stdin(Stdio::null()).spawn().expect("donjon is built");
     let child = || std::fs::read_to_string(&mark).ok().and_then(|pid| pid.trim().parse::<i32>().ok());
-    wait_for("the run to begin", Duration::from_secs(10), || child().is_some());
+    wait_for("the run to begin", Duration::from_secs(60), || child().is_some());
     let waiting = donjon.run(&["rotate", "resume"]).failed(13);
     assert!(waiting.contains("deployer"), "{waiting}");
     // Nor does anything else move the epoch under it; what is there already may be asked for again.
@@ -63,7 +63,7 @@ fn rotations_wait_for_a_deployer_and_its_exit_code_passes_through() {
     run.kill().expect("it runs");
     run.wait().expect("a child can be waited for");
     end(child().expect("it has begun"), Signal::KILL);
-    wait_for("the lease to end", Duration::from_secs(5), || donjon.run(&["rotate", "resume"]).code == 0);
+    wait_for("the lease to end", Duration::from_secs(60), || donjon.run(&["rotate", "resume"]).code == 0);
 }
 
 #[test]

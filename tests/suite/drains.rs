@@ -174,7 +174,17 @@ async fn clients_that_do_not_leave_are_counted() {
     let drain = open(json!({"backend": "web", "proxies": [{"socket": proxy.address()}], "leave": 0}));
     let before = drain.standing().await.unwrap();
     let url = proxy.url("/slow");
-    let slow: Vec<_> = (0..4).map(|_| tokio::spawn(reqwest::get(url.clone()))).collect();
+    // They ask again and again: all of one moment may be the other server's.
+    let counted = Arc::new(AtomicBool::new(false));
+    let asks = || {
+        let (url, counted) = (url.clone(), Arc::clone(&counted));
+        tokio::spawn(async move {
+            while !counted.load(Relaxed) {
+                assert!(reqwest::get(&url).await.unwrap().status().is_success(), "a drain cuts nobody off");
+            }
+        })
+    };
+    let slow: Vec<_> = (0..4).map(|_| asks()).collect();
     let left = wait::until("a client that stays", BOUND, async || match drain.drain().await.unwrap() {
         Left(0) => {
             drain.restore(&before).await.unwrap();
@@ -183,8 +193,9 @@ async fn clients_that_do_not_leave_are_counted() {
         left => Some(left),
     });
     assert!(left.await.0 > 0);
-    for answer in slow {
-        assert!(answer.await.unwrap().unwrap().status().is_success(), "a drain cuts nobody off");
+    counted.store(true, Relaxed);
+    for asking in slow {
+        asking.await.unwrap();
     }
     // Without checks there is nothing to wait for.
     drain.release(&before).await.unwrap();

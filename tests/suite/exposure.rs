@@ -7,7 +7,7 @@ use donjon_drivers::{
 };
 use donjon_tests::{
     search::modes,
-    temporary::{Custodians, Home, kill, stands, write},
+    temporary::{Custodians, Home, kill, replaced, stands, write},
 };
 use std::{
     path::{Path, PathBuf},
@@ -46,14 +46,14 @@ async fn no_share_and_no_credential_lies_in_clear_and_every_file_is_private() {
         let vault = home.up(custody.clone()).await;
         let tending = tokio::spawn(Arc::clone(&vault).tend());
         write(&vault, 1).await;
-        kill(vault.pid());
-        stands(&vault, |standing| *standing != Standing::Ready).await;
+        let pid = vault.pid();
+        kill(pid);
         let secrets: Vec<Material> = match custody {
             None => vec![shares::of_host(&home.place(), 0).unwrap(), shares::credential(&home.place()).unwrap()],
             Some(_) => (0..3).map(|number| people.share(&home, number)).collect(),
         };
         match custody {
-            None => stands(&vault, |standing| *standing == Standing::Ready).await,
+            None => replaced(&vault, pid).await,
             Some(_) => {
                 stands(&vault, |standing| matches!(standing, Standing::Waiting { .. })).await;
                 people.open(&home, &vault).await;

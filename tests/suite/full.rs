@@ -139,7 +139,7 @@ async fn a_vault_on_a_full_disk() {
     let ballast = fill(&disk);
     let path = "a".parse().unwrap();
     let (written, error) = write_until_full(&vault.store(), &path).await;
-    assert!(matches!(error, StoreError::Full { .. }), "{error:?}");
+    says_why(&vault, error).await;
     let read = vault.store().read(&path, Which::Latest).await;
     // A server that has stepped down meanwhile says that instead.
     let refused = matches!(read, Err(StoreError::Full { .. } | StoreError::Unreachable { .. }));
@@ -169,8 +169,13 @@ fn what_is_put_into_a_full_vault_is_told_and_not_stored() {
     donjon.run_with_input(&["put", "x"], b"a-value-long-enough").ok();
     let ballast = fill(&vault);
     for name in ["x", "y"] {
-        let error = donjon.run_with_input(&["put", name], b"another-value-long-enough").failed(6);
-        assert!(error.contains("full") && !error.contains("no audit line"), "the Vault's disk, not ours: {error}");
+        let mut error = String::new();
+        // One that steps down in that very moment is one that does not answer.
+        wait_for("it to say why", Duration::from_secs(20), || {
+            error = donjon.run_with_input(&["put", name], b"another-value-long-enough").failed(6);
+            error.contains("full")
+        });
+        assert!(!error.contains("no audit line"), "the Vault's disk, not ours: {error}");
         assert!(error.contains("state: nothing was written; what is stored is safe"), "{error}");
         assert!(error.contains("make room on the store's disk"), "{error}");
     }
@@ -182,6 +187,21 @@ fn what_is_put_into_a_full_vault_is_told_and_not_stored() {
         donjon.run_with_input(&["put", "y"], b"a-third-value-long-enough").code == 0
     });
     assert_eq!(donjon.run(&["get", "y"]).ok(), "a-third-value-long-enough");
+}
+
+/// Waits until it says that it is full. One that steps down in that very moment leaves the one write open, and says so to
+/// the next.
+async fn says_why(vault: &Temporary, error: StoreError) {
+    if matches!(error, StoreError::Full { .. }) {
+        return;
+    }
+    assert!(matches!(error, StoreError::Unreachable { .. }), "{error:?}");
+    let next: RecordPath = "b".parse().unwrap();
+    until("it to say why", Duration::from_secs(20), async || {
+        let refused = vault.store().write(&next, &document(0), Expected::Absent).await;
+        matches!(refused, Err(StoreError::Full { .. })).then_some(())
+    })
+    .await;
 }
 
 /// A server that was out of room steps down itself, more than once, before it leads for good.
@@ -208,17 +228,8 @@ async fn a_vault_that_fills_its_own_disk() {
     write(&vault, 1).await;
     let path = "a".parse().unwrap();
     let (written, error) = write_until_full(&vault.store(), &path).await;
-    // A server that steps down in that very moment leaves the one write open, and says so to the next.
     let open = !matches!(error, StoreError::Full { .. });
-    if open {
-        assert!(matches!(error, StoreError::Unreachable { .. }), "{error:?}");
-        let next: RecordPath = "b".parse().unwrap();
-        until("it to say why", Duration::from_secs(20), async || {
-            let refused = vault.store().write(&next, &document(0), Expected::Absent).await;
-            matches!(refused, Err(StoreError::Full { .. })).then_some(())
-        })
-        .await;
-    }
+    says_why(&vault, error).await;
     assert!(written > 10, "the control: there was room for some: {written}");
     std::fs::remove_file(reserve).unwrap();
     // The server has stepped down from leading itself, and leads again a moment later.

@@ -14,6 +14,7 @@ use donjon_policies::keyring::{Act, Refusal};
 use donjon_tests::{
     keystone::{Keystone, Setup, key},
     mariadb::MariaDb,
+    process::wait_for,
 };
 use reqwest::Method;
 use serde_json::{Map, Value, json};
@@ -135,6 +136,9 @@ async fn a_reader_never_sees_half_a_key_nor_lacks_one() {
     for round in 0..4 {
         let wanted = current.rotated(&material(&key()), 3).unwrap();
         for act in [Act::Add, Act::Promote, Act::Prune] {
+            // It has read since: a key that is two rounds old may be lacking.
+            let before = reads.load(SeqCst);
+            wait_for("the reader", Duration::from_secs(60), || reads.load(SeqCst) > before + 1);
             // The connection breaks somewhere in the middle, then the act is done again.
             host.cut.store(60 * (round + 1), SeqCst);
             let broken = write(&keyring, 0, act, &wanted, &[&current]).await;

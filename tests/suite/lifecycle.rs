@@ -9,7 +9,7 @@ use donjon_drivers::{
 use donjon_tests::{
     donjon::{Donjon, runs},
     process::wait_for,
-    temporary::{Custodians, Home, holds, kill, path, quiet, servers_of, stands, write},
+    temporary::{Custodians, Home, holds, kill, path, quiet, replaced, servers_of, stands, write},
     tools,
     wait::until,
 };
@@ -36,9 +36,9 @@ async fn host_mode_vault_killed() {
     let tending = tokio::spawn(Arc::clone(&vault).tend());
     for n in 1..=3 {
         write(&vault, n).await;
-        kill(vault.pid());
-        stands(&vault, |standing| *standing == Standing::Down).await;
-        stands(&vault, |standing| *standing == Standing::Ready).await;
+        let pid = vault.pid();
+        kill(pid);
+        replaced(&vault, pid).await;
         holds(&vault, 1..=n).await;
     }
     tending.abort();

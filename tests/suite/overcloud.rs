@@ -17,9 +17,9 @@ roles:
   keystone: {reads: [keystone.database.connection]}
 ";
 
-/// For how long nobody is served at most once the leader of the cluster has died: an election took 3.4 to 4.6 seconds here,
-/// and a server that is slow to notice may stand for a second one.
-pub(super) const ELECTION: Duration = Duration::from_secs(15);
+/// How long is waited for somebody who serves once the leader of the cluster has died. An election took 3.4 to 4.6 seconds
+/// here; a server that is slow to notice may stand for a second one, and a machine may be busy.
+pub(super) const ELECTION: Duration = Duration::from_secs(60);
 
 /// Both ends, and a folder for files.
 pub(super) struct Overcloud {

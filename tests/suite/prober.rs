@@ -156,14 +156,18 @@ fn all_since(account: &Probed, then: u128) -> bool {
 
 /// Keeps what is served in sight, a thousand times a second.
 fn watch(ended: &AtomicBool, served: &Mutex<Served>, socket: &Path, secret: &str) {
+    // The begin of the last look that saw what was served before: a new value was published after it.
+    let mut last = 0;
     while !ended.load(SeqCst) {
-        let begun = SystemTime::now();
+        let begun = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros();
         if let Some(now) = read(socket, secret) {
             let mut served = served.lock().unwrap();
-            if served.now != now {
+            if served.now == now {
+                last = begun;
+            } else {
                 let before = std::mem::replace(&mut served.now, now);
                 served.before = Some(before);
-                served.changed = begun.duration_since(UNIX_EPOCH).unwrap().as_micros();
+                served.changed = last;
             }
         }
         #[expect(clippy::disallowed_methods, reason = "the pace of a prober, not a wait for something")]

@@ -16,7 +16,7 @@ use donjon_tests::{
     cluster::Cluster,
     donjon::{Donjon, Ran, end, runs},
     openbao::OpenBao,
-    process::wait_for,
+    process::{Standing, wait_for},
     tools,
 };
 use serde_json::Value;
@@ -314,6 +314,7 @@ async fn a_push_that_another_broker_takes_back_makes_no_second_authority() {
     let (mut first, second) = (broker(), broker());
     first.set("FAILPOINTS", "push.fenced=1*sleep(15000)");
     first.up();
+    let daemon = first.daemon().unwrap();
     second.up();
     second.run_with_input(&["put", "nova_database_password"], b"before").ok();
     let files = tempfile::tempdir().unwrap();
@@ -322,8 +323,11 @@ async fn a_push_that_another_broker_takes_back_makes_no_second_authority() {
     let mut command = first.command(&words(["export", "vault"]));
     let push = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     wait_for("the fence", Duration::from_secs(60), || second.run(&["status"]).out.contains("on its way to"));
+    // However long the other one takes.
+    let standing = Standing::still(daemon);
     second.run(&words(["export", "cancel"])).ok();
     second.run_with_input(&["put", "nova_database_password"], b"after").ok();
+    drop(standing);
     let late = push.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&late.stderr).into_owned();
     assert_eq!(late.status.code(), Some(5), "{said}");

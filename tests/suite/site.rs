@@ -214,7 +214,7 @@ fn a_new_bundle_is_read_without_a_restart_and_the_end_is_orderly() {
     place.put("keystone_database_password", "another-4712");
     place.export("two.donjon");
     place.import("two.donjon", &[]).ok();
-    wait_for("the new bundle", Duration::from_secs(10), || service(&place, &serving.url).contains("another-4712"));
+    wait_for("the new bundle", Duration::from_secs(60), || service(&place, &serving.url).contains("another-4712"));
     serving.signal(Signal::TERM);
     assert!(serving.child.wait().unwrap().success());
 }

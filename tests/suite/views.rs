@@ -63,13 +63,17 @@ fn a_deployer_run_is_not_disturbed_by_a_view() {
     donjon.run(&["generate"]).ok();
     let changed = deployment("db2", "");
     let script = "cat > \"$DONJON_HOME/donjon.yaml\"; sleep 2.5; donjon get keystone_database_password >/dev/null && \
-                  donjon status | grep -q 'a deployer run is under way'";
+                  donjon status | grep -q 'a deployer run is under way' && \
+                  donjon list --output json > \"$DONJON_HOME/listed\"";
     let script = script.replace("donjon get", &format!("{} get", donjon_tests::donjon::binary().display()));
     let script = script.replace("donjon status", &format!("{} status", donjon_tests::donjon::binary().display()));
-    let epoch = |donjon: &Donjon| donjon.run(&["list", "--output", "json"]).json()["epoch"].clone();
-    let before = epoch(&donjon);
+    let script = script.replace("donjon list", &format!("{} list", donjon_tests::donjon::binary().display()));
+    let before = donjon.run(&["list", "--output", "json"]).json()["epoch"].clone();
     donjon.run_with_input(&["run", "--deploy", "--", "sh", "-c", &script], changed.as_bytes()).ok();
-    assert_eq!(epoch(&donjon), before, "the run was pinned to it");
+    // At its end: once it is over, the view follows.
+    let listed = std::fs::read(donjon.home().join("listed")).unwrap();
+    let listed: serde_json::Value = serde_json::from_slice(&listed).unwrap();
+    assert_eq!(listed["epoch"], before, "the run was pinned to it");
 }
 
 #[test]

@@ -120,7 +120,8 @@ fn state(home: &Path) -> BTreeMap<PathBuf, String> {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             if kind.is_dir() {
                 folders.push(path);
-            } else if kind.is_file() && !["daemon.log", "metrics.prom"].contains(&&*name) && !name.contains("audit.") {
+            } else if kind.is_file() && !["daemon.log", "metrics.prom", "audit."].iter().any(|part| name.contains(part))
+            {
                 found.insert(path.clone(), hex::encode(Sha256::digest(std::fs::read(&path).unwrap())));
             }
         }

@@ -70,7 +70,9 @@ fn a_long_file_is_not_held_in_memory_packed_or_not() {
             finding[key].is_string() && finding["offset"].as_u64().unwrap() > length - 100,
             "to the end: {finding}"
         );
-        assert!(most - before < MOST_HELD, "the daemon took {} bytes for {length}", most - before);
+        // What was there before may be given back in between.
+        let took = most.saturating_sub(before);
+        assert!(took < MOST_HELD, "the daemon took {took} bytes for {length}");
     }
     a_bar_is_drawn(&donjon, folder.path());
 }

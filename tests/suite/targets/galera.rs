@@ -30,9 +30,9 @@ async fn a_change_reaches_every_node_and_a_lost_one_is_named() {
     ];
     let setup: Vec<&str> = setup.iter().flatten().map(String::as_str).collect();
     let nodes = galera::start(&setup).await;
-    let members = ["n1", "n2", "n3"].into_iter().zip(&nodes).map(|(name, node)| node.member(name)).collect();
-    let limits = Limits { connect: Duration::from_secs(2), statement: Duration::from_secs(2) };
-    let driver = Driver::new(members, limits);
+    let members: Vec<_> = ["n1", "n2", "n3"].into_iter().zip(&nodes).map(|(name, node)| node.member(name)).collect();
+    let soon = Limits { connect: Duration::from_secs(2), statement: Duration::from_secs(2) };
+    let (hasty, driver) = (Driver::new(members.clone(), soon), Driver::new(members, Limits::default()));
     let (keeper, old, new) = (material(ADMIN_VALUE), material("OldCanary-1"), material("NewCanary-1"));
     let admin = Admin { user: ADMIN, values: &[&keeper], fence: None, passes: &[] };
     let survey = driver.survey(&admin, "app", &[&old]).await.unwrap();
@@ -60,6 +60,11 @@ async fn a_change_reaches_every_node_and_a_lost_one_is_named() {
         (rows[0][1] != "Primary").then_some(())
     })
     .await;
+    wait::until("the others to be without it", Duration::from_secs(20), async || {
+        let rows = nodes[0].try_sql("SHOW STATUS LIKE 'wsrep_cluster_size'").await.ok()?;
+        (rows[0][1] == "2").then_some(())
+    })
+    .await;
     let survey = driver.survey(&admin, "app", &[&old, &new]).await.unwrap();
     assert!(
         survey.hazards.iter().any(|hazard| hazard.node == "n3" && hazard.what.contains("primary component")),
@@ -75,7 +80,7 @@ async fn a_change_reaches_every_node_and_a_lost_one_is_named() {
 
     // A node that hangs makes a change hang: an error in time, and the truth by asking again.
     nodes[1].pause();
-    let hung = driver.declare(&admin, &survey.accounts[0], &[&new, &old]).await;
+    let hung = hasty.declare(&admin, &survey.accounts[0], &[&new, &old]).await;
     nodes[1].resume();
     assert!(matches!(hung, Err(TargetError::Unreachable { .. })), "{hung:?}");
     for node in &nodes {

@@ -337,7 +337,8 @@ async fn a_server_that_is_silent_or_gone_is_unreachable_in_time() {
         assert!(matches!(asked, Err(TargetError::Unreachable { .. })), "{asked:?}");
         let tried = driver.login(&driver.nodes()[0], &app, std::slice::from_ref(&app), &keeper).await;
         assert!(matches!(tried, Err(TargetError::Unreachable { .. })), "{tried:?}");
-        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+        // Without a bound of its own it would wait for as long as the server is silent.
+        assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
     };
     server.pause();
     both().await;
