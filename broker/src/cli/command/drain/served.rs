@@ -23,6 +23,7 @@ use crate::{
     },
 };
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
@@ -38,8 +39,9 @@ pub(super) enum Served {
 /// Who has logged in at a node's reader, as far as its log was read.
 pub(super) struct Logins {
     log: Following,
-    /// In microseconds since 1970.
-    at: Vec<i64>,
+    /// When, in microseconds since 1970, with the line's number: a log that was elsewhere for a while, and is read from its
+    /// beginning again, has each of its lines once.
+    at: BTreeSet<(i64, u64)>,
 }
 
 impl Served {
@@ -54,7 +56,7 @@ impl Served {
             let (file, _) = node.current().map_err(|error| told::import(&refused, &error))?;
             let verified = node.verify(&file, &checks).map_err(|error| told::import(&refused, &error))?;
             let opened = verified.open(&identities).map_err(|error| told::bundle(&refused, &error))?;
-            let logins = Logins { log: Following::of(folder.join(OF_NODE)), at: Vec::new() };
+            let logins = Logins { log: Following::of(folder.join(OF_NODE)), at: BTreeSet::new() };
             return Ok((Self::Node(folder, Mutex::new(logins)), opened));
         };
         let Some(bundle) = &drain.bundle else {
@@ -160,7 +162,7 @@ impl Logins {
         let at = &mut self.at;
         let mut take = |line: Line| {
             if line.act == Act::Login && line.outcome == Outcome::Done {
-                at.push(line.at);
+                at.insert((line.at, line.sequence));
             }
         };
         self.log.read(&mut take).map_err(|error| {
@@ -168,6 +170,32 @@ impl Logins {
                 .because(&error)
                 .state("nothing was signed")
         })?;
-        Ok(self.at.clone())
+        Ok(self.at.iter().map(|(at, _)| *at).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::{Actor, Log};
+
+    /// Each login proves one consumer, and one that is read twice would prove two.
+    #[test]
+    fn a_log_that_was_elsewhere_for_a_while_has_each_login_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, elsewhere) = (folder.path().join(OF_NODE), folder.path().join("elsewhere"));
+        let login = || {
+            let log = Log::open(&path).unwrap();
+            log.record(Actor { uid: 0, pid: 1 }, Act::Login, Vec::new(), Outcome::Done).unwrap();
+        };
+        let mut logins = Logins { log: Following::of(path.clone()), at: BTreeSet::new() };
+        login();
+        assert_eq!(logins.all(folder.path()).unwrap().len(), 1);
+        // Another file, with what the first one had and one more.
+        std::fs::rename(&path, &elsewhere).unwrap();
+        assert_eq!(logins.all(folder.path()).unwrap().len(), 1);
+        donjon_drivers::fs::replace(&path, &std::fs::read(&elsewhere).unwrap()).unwrap();
+        login();
+        assert_eq!(logins.all(folder.path()).unwrap().len(), 2);
     }
 }
