@@ -65,6 +65,9 @@ async fn a_systemd_unit_restarts_over_ssh() {
         let failed = unit(name, &[]).restart().await.unwrap_err();
         assert!(matches!(&failed, ServiceError::Failed { what, .. } if what.contains(part)), "{failed}");
     }
+    reader.found().await.unwrap();
+    let error = unit("nowhere.service", &[]).found().await.unwrap_err();
+    assert!(matches!(error, ServiceError::NotThere { .. }), "{error}");
 }
 
 #[tokio::test]
@@ -165,8 +168,17 @@ async fn a_container_restarts_by_the_client_of_docker() {
     let options = |name: &str| json!({"container": name, "engine": "docker", "engine_arguments": ["--host", address], "stop_timeout": 0});
     let service = open("container", local(), options(container.name()));
     restarts(&*service).await;
-    let missing = open("container", local(), options("donjon-test-nobody")).restart().await.unwrap_err();
-    assert!(matches!(missing, ServiceError::Failed { .. }), "{missing}");
+    let missing = open("container", local(), options("donjon-test-nobody"));
+    let failed = missing.restart().await.unwrap_err();
+    assert!(matches!(failed, ServiceError::Failed { .. }), "{failed}");
+    // What is not there, and what cannot be asked.
+    service.found().await.unwrap();
+    let error = missing.found().await.unwrap_err();
+    assert!(matches!(error, ServiceError::NotThere { .. }), "{error}");
+    let nowhere =
+        json!({"container": container.name(), "engine": "docker", "engine_arguments": ["--host", "unix:///nowhere"]});
+    let error = open("container", local(), nowhere).found().await.unwrap_err();
+    assert!(matches!(error, ServiceError::Failed { .. }), "{error}");
 }
 
 #[tokio::test]
@@ -175,8 +187,15 @@ async fn a_container_restarts() {
     let options = |name: &str| json!({"container": name, "engine_arguments": ENGINE_ARGUMENTS, "stop_timeout": 0});
     let service = open("container", local(), options(container.name()));
     restarts(&*service).await;
-    let missing = open("container", local(), options("donjon-test-nobody")).restart().await.unwrap_err();
-    assert!(matches!(missing, ServiceError::Failed { .. }), "{missing}");
+    let missing = open("container", local(), options("donjon-test-nobody"));
+    let failed = missing.restart().await.unwrap_err();
+    assert!(matches!(failed, ServiceError::Failed { .. }), "{failed}");
+    service.found().await.unwrap();
+    let error = missing.found().await.unwrap_err();
+    assert!(matches!(error, ServiceError::NotThere { .. }), "{error}");
+    let broken = json!({"container": container.name(), "engine_arguments": ["--root", "/proc/1/nowhere"]});
+    let error = open("container", local(), broken).found().await.unwrap_err();
+    assert!(matches!(error, ServiceError::Failed { .. }), "{error}");
     container.told(&["true"]);
     // A container that ended is not one that started.
     let brief = Podman::start(&[], &["true"]);

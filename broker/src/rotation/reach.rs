@@ -30,11 +30,11 @@ pub async fn consumers(subject: &Subject, leave: &BTreeSet<String>) -> Result<()
 async fn one(instance: &Instance) -> Result<(), Failure> {
     if let Err(error) = instance.driver.found().await {
         let (code, what) = match &error {
-            ServiceError::Host { source: HostError::NotRunnable { .. }, .. } | ServiceError::Failed { .. } => {
+            ServiceError::Host { source: HostError::NotRunnable { .. }, .. } | ServiceError::NotThere { .. } => {
                 (Exit::NotThere, "there is nothing that could be restarted")
             }
-            // Nothing was asked of it that takes long, so who hangs here is away.
-            ServiceError::Host { .. } => (Exit::Unavailable, "it cannot be asked"),
+            // Nothing was asked of it that takes long, so who hangs here is away; a service manager that refuses is no better.
+            ServiceError::Host { .. } | ServiceError::Failed { .. } => (Exit::Unavailable, "it cannot be asked"),
         };
         return Err(Failure::new(code, what).because(&error));
     }

@@ -75,7 +75,7 @@ impl Service for Own {
         // Found by the shell as the host would find it, and not begun.
         let words = ["sh", "-c", "command -v -- \"$1\" >/dev/null", "sh", program];
         match self.place.run(ACT, &words, ASKING).await {
-            Err(ServiceError::Failed { .. }) => Err(self.place.failed(ACT, format!("`{program}` is not there"))),
+            Err(ServiceError::Failed { .. }) => Err(self.place.not_there(format!("no program `{program}`"))),
             asked => asked.map(drop),
         }
     }

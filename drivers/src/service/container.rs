@@ -98,7 +98,13 @@ impl Service for Container {
 
     async fn found(&self) -> Result<(), ServiceError> {
         let words = self.words(&["inspect", "--type", "container", "--format", "{{.Id}}", &self.options.container]);
-        self.place.ask("say whether there is such a container", &words).await.map(drop)
+        match self.place.ask("say whether there is such a container", &words).await {
+            // As podman and docker say it.
+            Err(ServiceError::Failed { what, .. }) if what.to_lowercase().contains("no such container") => {
+                Err(self.place.not_there(format!("no container `{}`", self.options.container)))
+            }
+            asked => asked.map(drop),
+        }
     }
 
     async fn started(&self) -> Result<Option<i64>, ServiceError> {

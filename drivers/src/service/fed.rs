@@ -92,12 +92,16 @@ impl Fed {
         match self.run(wrong).await {
             Err(ServiceError::Failed { .. }) => {}
             Ok(()) => return Err(Distrust::Blind { service, host }),
-            Err(source @ ServiceError::Host { .. }) => return Err(Distrust::Untested { service, host, source }),
+            Err(source @ (ServiceError::Host { .. } | ServiceError::NotThere { .. })) => {
+                return Err(Distrust::Untested { service, host, source });
+            }
         }
         match self.run(current).await {
             Ok(()) => Ok(Proven(self)),
             Err(source @ ServiceError::Failed { .. }) => Err(Distrust::Fails { service, host, source }),
-            Err(source @ ServiceError::Host { .. }) => Err(Distrust::Untested { service, host, source }),
+            Err(source @ (ServiceError::Host { .. } | ServiceError::NotThere { .. })) => {
+                Err(Distrust::Untested { service, host, source })
+            }
         }
     }
 

@@ -18,7 +18,8 @@ pub trait Service: Send + Sync {
     /// Restarts it and returns once the service manager says that it runs.
     async fn restart(&self) -> Result<(), ServiceError>;
 
-    /// Whether its host answers and has it. It need not run.
+    /// Whether its host answers and has it. It need not run. That it does not have it is an error of its own
+    /// ([`ServiceError::NotThere`]): a service manager that does not answer says nothing of that.
     async fn found(&self) -> Result<(), ServiceError>;
 
     /// When the service manager started it, in microseconds since 1970 by the host's clock; `None` where it does not run.
@@ -51,6 +52,16 @@ pub enum ServiceError {
         host: String,
         /// Why.
         source: HostError,
+    },
+    /// Its host does not have it.
+    #[error("service {service} on {host} is not there: {what}")]
+    NotThere {
+        /// The service.
+        service: String,
+        /// The host.
+        host: String,
+        /// What there is none of.
+        what: String,
     },
     /// The service manager refused or it did not come up.
     #[error("service {service} on {host} did not {act}: {what}")]

@@ -94,6 +94,10 @@ impl Place {
         }
     }
 
+    pub(super) fn not_there(&self, what: String) -> ServiceError {
+        ServiceError::NotThere { service: self.service.clone(), host: self.host_name.clone(), what }
+    }
+
     pub(super) fn failed(&self, act: &'static str, what: String) -> ServiceError {
         ServiceError::Failed { service: self.service.clone(), host: self.host_name.clone(), act, what }
     }

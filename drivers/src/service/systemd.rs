@@ -62,6 +62,10 @@ impl Service for Systemd {
         let shown = self.place.ask(ACT, &["systemctl", "show", "--property=LoadState", &self.options.unit]).await?;
         match shown.as_str() {
             "LoadState=loaded" => Ok(()),
+            // One that is masked or cannot be read is none that starts, either.
+            "LoadState=not-found" | "LoadState=masked" | "LoadState=bad-setting" | "LoadState=error" => {
+                Err(self.place.not_there(format!("{}: {shown}", self.options.unit)))
+            }
             other => Err(self.place.failed(ACT, format!("{}: {other}", self.options.unit))),
         }
     }

@@ -154,7 +154,9 @@ fn failed(instance: &Instance, code: Exit, error: &ServiceError) -> Failure {
 /// and no host that cannot be reached.
 pub fn unreachable(error: &ServiceError) -> bool {
     match error {
-        ServiceError::Failed { .. } | ServiceError::Host { source: HostError::TimedOut { .. }, .. } => false,
+        ServiceError::Failed { .. }
+        | ServiceError::NotThere { .. }
+        | ServiceError::Host { source: HostError::TimedOut { .. }, .. } => false,
         ServiceError::Host { .. } => true,
     }
 }
