@@ -68,6 +68,22 @@ async fn the_example_conforms_and_its_twins_have_the_same_rights() {
     }
 }
 
+/// What else is amiss there is told beside that, and not taken for it.
+#[tokio::test]
+async fn that_there_is_no_account_is_a_hazard_of_its_own() {
+    let admin = Admin { user: KEEPER.1, values: &[], fence: None, passes: &[] };
+    for (hazards, told) in [
+        ("[]", &["n1: there is no account of `app`"][..]),
+        ("[\"the cluster is split\"]", &["n1: there is no account of `app`", "n1: the cluster is split"]),
+    ] {
+        let script = format!("cat > /dev/null; echo '{{\"accounts\": [], \"hazards\": {hazards}}}'");
+        let driver = driver(&["sh", "-c", &script], Duration::from_secs(60));
+        let survey = driver.survey(&admin, "app", &[]).await.unwrap();
+        assert!(survey.entries.is_empty());
+        assert_eq!(survey.hazards.iter().map(ToString::to_string).collect::<Vec<_>>(), told);
+    }
+}
+
 #[tokio::test]
 async fn a_program_that_misbehaves_is_an_error() {
     let value = material("CanaryOfTheProgram");

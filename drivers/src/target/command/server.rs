@@ -128,8 +128,11 @@ impl Target for Command {
             let question = Question { operation: "survey", user: Some(user), ..Question::default() };
             let answer = self.ask(node, Some(admin), known, question).await?;
             let found = answer.accounts.ok_or_else(|| unable(node, "the program tells no accounts"))?;
-            accounts.extend(found.into_iter().filter(|account| account.user == user));
-            hazards.extend(answer.hazards.into_iter().map(|what| Hazard { node: node.name.clone(), what }));
+            let of_user: Vec<Account> = found.into_iter().filter(|account| account.user == user).collect();
+            let none = of_user.is_empty().then(|| format!("there is no account of `{user}`"));
+            accounts.extend(of_user);
+            let told = none.into_iter().chain(answer.hazards);
+            hazards.extend(told.map(|what| Hazard { node: node.name.clone(), what }));
         }
         let accounts: Vec<Account> = accounts.into_iter().collect();
         Ok(Survey { entries: accounts.clone(), accounts, by_socket: Vec::new(), hazards })
