@@ -52,7 +52,12 @@ pub fn file(message: impl Into<String>, error: &FileError) -> Failure {
 
 /// An audit line could not be written, so nothing was done.
 pub fn audit(error: &AuditError) -> Failure {
-    let failure = Failure::new(Exit::Unavailable, "no audit line can be written, so nothing was done")
+    let code = match error {
+        // No later try helps.
+        AuditError::Broken { .. } => Exit::Integrity,
+        AuditError::Io { .. } | AuditError::File(_) => Exit::Unavailable,
+    };
+    let failure = Failure::new(code, "no audit line can be written, so nothing was done")
         .because(error)
         .state("nothing was answered or changed");
     match error {
@@ -64,5 +69,30 @@ pub fn audit(error: &AuditError) -> Failure {
                 "keep the file as evidence, and compare it with its copies (`donjon audit verify`; of a node `--node FOLDER`); where you have moved it away yourself, move {path}.head to it, or remove both: a new log begins then"
             ))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::{Act, Actor, Log, Outcome};
+
+    #[test]
+    fn a_log_that_does_not_hold_together_is_tried_again_by_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let line = |log: &Log| log.record(Actor { uid: 0, pid: 1 }, Act::Read, Vec::new(), Outcome::Done);
+        let log = Log::open(&path).unwrap();
+        line(&log).unwrap();
+        log.sync().unwrap();
+        drop(log);
+        std::fs::remove_file(&path).unwrap();
+        let failure = audit(&Log::open(&path).unwrap_err());
+        assert_eq!(failure.code, Exit::Integrity, "{failure}");
+        assert_eq!(
+            audit(&Log::open(&folder.path().join("none/log")).unwrap_err()).code,
+            Exit::Unavailable,
+            "the control"
+        );
     }
 }
