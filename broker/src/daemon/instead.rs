@@ -33,7 +33,7 @@ pub(super) async fn none(daemon: &Daemon, store: &dyn Store, meant: bool) -> Res
         None => Ok(()),
         Some(cause) => {
             let message = format!("there is nothing yet of the deployment `{}`", daemon.layout.deployment());
-            Err(Failure::new(Exit::Refused, message)
+            Err(Failure::new(Exit::Conflict, message)
                 .cause(cause)
                 .state("nothing was stored")
                 .hint(format!("{PUT_BACK}; `--new-deployment` with generate, adopt or put begins another beside it")))
