@@ -1,13 +1,9 @@
 //! What a chart means, and what to type next. Pure.
 
 use super::{Answer, Chart, Label, Standing, Try, examine::expected, rescue, socket_account};
-use crate::rotation::{sites, state_transfer};
+use crate::rotation::{journal::may_abort, sites, state_transfer};
 use donjon_drivers::target::Account;
-use donjon_policies::{
-    deployment::Deployment,
-    name::TargetName,
-    transition::{self, Event, Path, State},
-};
+use donjon_policies::{deployment::Deployment, name::TargetName};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -267,10 +263,7 @@ fn found(chart: &Chart, standing: &Standing) -> Vec<String> {
 
 /// As `rotate abort` decides: no consumer can have read the new value.
 fn can_go_back(standing: &Standing) -> bool {
-    let aborting = matches!(standing.state, State::Aborting);
-    let may = transition::next(standing.path, standing.state, Event::AbortAsked).is_ok();
-    let path_publishes = !matches!((standing.path, standing.state), (Path::Compromised, State::Staged));
-    may && !aborting && !standing.published() && path_publishes
+    may_abort(standing.path, standing.state) && !standing.published()
 }
 
 fn answered(chart: &Chart, answer: Answer) -> impl Iterator<Item = &Try> {

@@ -196,8 +196,13 @@ impl Journal {
 impl Journal {
     /// Whether it may be aborted from where it says that it stands.
     pub fn may_abort(&self) -> bool {
-        self.state != State::Aborting && transition::next(self.path, self.state, Event::AbortAsked).is_ok()
+        may_abort(self.path, self.state)
     }
+}
+
+/// Whether a rotation on this path may be aborted where it stands so, as far as that says.
+pub fn may_abort(path: Path, state: State) -> bool {
+    state != State::Aborting && transition::next(path, state, Event::AbortAsked).is_ok()
 }
 
 impl Held {
