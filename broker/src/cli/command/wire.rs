@@ -185,6 +185,22 @@ fn is_empty(node: &Node) -> bool {
     matches!(&node.kind, Kind::Scalar(scalar) if matches!(scalar.text.as_str(), "" | "null" | "~"))
 }
 
+/// Every file below a folder but git's own, in the order of their names; links are not followed.
+fn files_below(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut entries: Vec<_> = std::fs::read_dir(folder)?.collect::<Result<_, _>>()?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    let mut found = Vec::new();
+    for entry in entries {
+        let kind = entry.file_type()?;
+        if kind.is_dir() && entry.file_name() != ".git" {
+            found.extend(files_below(&entry.path())?);
+        } else if kind.is_file() {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
+
 fn unseen(path: &Path) -> Failure {
     Failure::new(Exit::Conflict, format!("{} is not replaced", path.display())).state("the file is as it was")
 }

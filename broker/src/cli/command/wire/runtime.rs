@@ -1,5 +1,6 @@
 //! `donjon wire kolla --runtime`: what lets kolla's services read their secrets themselves, and what stays in clear.
 
+use super::files_below;
 use crate::{
     cli::{Context, show},
     config,
@@ -95,11 +96,11 @@ impl Reading {
     pub(super) fn take_back(&self, context: &Context) -> Result<(), Failure> {
         let mut found = Vec::new();
         for folder in ["config", "globals.d"] {
-            gather(&self.config.join(folder), &mut found).map_err(|error| {
+            found.extend(files_if_any(&self.config.join(folder)).map_err(|error| {
                 Failure::new(Exit::Failed, format!("cannot look below {}", self.config.display()))
                     .because(&error)
                     .state("nothing was removed")
-            })?;
+            })?);
         }
         found.retain(|path| std::fs::read_to_string(path).is_ok_and(|text| is_ours(&text)));
         for path in &found {
@@ -136,7 +137,8 @@ impl Reading {
     /// not, that is refused: one of the two would be lost.
     fn leave_own_volumes(&self, roles: &mut [Role]) -> Result<(), Failure> {
         let mut found = vec![self.config.join("globals.yml")];
-        gather(&self.config.join("globals.d"), &mut found).map_err(|error| unwritten(&self.config).because(&error))?;
+        let more = files_if_any(&self.config.join("globals.d"));
+        found.extend(more.map_err(|error| unwritten(&self.config).because(&error))?);
         let texts = found.iter().filter_map(|path| std::fs::read_to_string(path).ok());
         let own: Vec<(String, bool)> = texts.filter(|text| !is_ours(text)).flat_map(|text| volumes(&text)).collect();
         let concerns = |name: &str| {
@@ -178,23 +180,12 @@ impl Reading {
     }
 }
 
-/// Every file below a folder, which need not be there; links are not followed.
-fn gather(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    let entries = match std::fs::read_dir(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
-    let mut entries: Vec<_> = entries.collect::<Result<_, _>>()?;
-    entries.sort_by_key(std::fs::DirEntry::file_name);
-    for entry in entries {
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            gather(&entry.path(), found)?;
-        } else if kind.is_file() {
-            found.push(entry.path());
-        }
+/// Every file below a folder, which need not be there.
+fn files_if_any(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    match files_below(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !folder.exists() => Ok(Vec::new()),
+        found => found,
     }
-    Ok(())
 }
 
 /// The variables of volumes that a file sets at its top, and whether each has Donjon's among them.

@@ -1,6 +1,6 @@
 //! `donjon wire tripleo`: placeholders for heat, and lookups in what config-download writes.
 
-use super::{nothing_else_in, numbers, replace};
+use super::{files_below, nothing_else_in, numbers, replace};
 use crate::{
     adopt::Format,
     cli::{Context, show},
@@ -93,9 +93,7 @@ fn described(change: &Change) -> serde_json::Value {
 }
 
 fn planned(folder: &Path, placeholders: &Placeholders) -> Result<Vec<Change>, Failure> {
-    let mut files = Vec::new();
-    gather(folder, Path::new(""), &mut files)?;
-    tree::plan(&files, placeholders).map_err(|faults| {
+    tree::plan(&read(folder)?, placeholders).map_err(|faults| {
         let mut failure = Failure::new(Exit::Failed, format!("{} cannot be wired", folder.display()));
         failure.causes = faults.iter().map(ToString::to_string).collect();
         failure.state("no file was changed").hint(match faults.iter().any(|fault| fault.reason.is_of_an_earlier_repository()) {
@@ -105,28 +103,20 @@ fn planned(folder: &Path, placeholders: &Placeholders) -> Result<Vec<Change>, Fa
     })
 }
 
-/// Every file below a folder but git's own; links are not followed.
-fn gather(root: &Path, below: &Path, files: &mut Vec<Given>) -> Result<(), Failure> {
-    let folder = root.join(below);
-    let failed = |error: &std::io::Error| {
-        let failure = Failure::new(Exit::NotThere, format!("cannot read {}", folder.display())).because(error);
+/// What is in every file below a folder.
+fn read(folder: &Path) -> Result<Vec<Given>, Failure> {
+    let found = files_below(folder).map_err(|error| {
+        let failure = Failure::new(Exit::NotThere, format!("cannot read {}", folder.display())).because(&error);
         failure.state("no file was changed")
+    })?;
+    let given = |path: PathBuf| {
+        let content = fs::read(&path).map_err(|error| {
+            Failure::new(Exit::Failed, "cannot read the tree").because(&error).state("no file was changed")
+        })?;
+        let path = path.strip_prefix(folder).map(Path::to_path_buf).unwrap_or(path);
+        Ok(Given { path, content })
     };
-    let mut entries: Vec<_> = std::fs::read_dir(&folder).and_then(Iterator::collect).map_err(|error| failed(&error))?;
-    entries.sort_by_key(std::fs::DirEntry::file_name);
-    for entry in entries {
-        let path = below.join(entry.file_name());
-        let kind = entry.file_type().map_err(|error| failed(&error))?;
-        if kind.is_dir() && entry.file_name() != ".git" {
-            gather(root, &path, files)?;
-        } else if kind.is_file() {
-            let content = fs::read(&root.join(&path)).map_err(|error| {
-                Failure::new(Exit::Failed, "cannot read the tree").because(&error).state("no file was changed")
-            })?;
-            files.push(Given { path, content });
-        }
-    }
-    Ok(())
+    found.into_iter().map(given).collect()
 }
 
 const PRIVATE: u32 = 0o600;
