@@ -5,8 +5,9 @@ mod drained;
 pub mod fed;
 mod former;
 
+use self::fed::Distrusted;
 use crate::{
-    failure::{Exit, Failure},
+    failure::{self, Exit, Failure},
     rotation::{
         Instance, Rotation, accept, checkpoint,
         journal::{Credential, Item, Marks, Restarted},
@@ -68,19 +69,20 @@ pub async fn roll(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
         let before = marks(rotation, &both).await?;
         let restarts = group.iter().map(|instance| restart(rotation, &both, instance, Side::New, &before));
         let proven = join_all(restarts).await;
-        let mut failed = None;
+        let (mut failed, mut unknown) = (None, None);
         for (instance, proven) in group.iter().zip(proven) {
-            match proven? {
-                Proven::Yes => {
+            match proven {
+                Ok(Proven::Yes) => {
                     let standing = known(rotation, instance).and_then(|known| known.standing.clone());
                     let before = before.clone();
                     remember(rotation, Restarted { acknowledged: true, standing, before, ..untouched(instance) });
                     rotation.told(format!("{} on {}: proven on the new value", instance.service, instance.host));
                 }
-                Proven::No(failure) => {
+                Ok(Proven::No(failure)) => {
                     rotation.told(failure.to_string());
                     failed = failed.or(Some(failure));
                 }
+                Err(failure) => unknown = unknown.or(Some(failure)),
             }
         }
         if let Some(failure) = failed {
@@ -93,6 +95,9 @@ pub async fn roll(rotation: &mut Rotation<'_>) -> Result<Event, Failure> {
             return Ok(Event::ConsumerFailed);
         }
         rotation.save().await?;
+        if let Some(failure) = unknown {
+            return Err(failure);
+        }
         checkpoint::reached("rotation.acknowledged");
     }
     drained::wait(rotation, &both).await?;
@@ -174,32 +179,55 @@ async fn proven(
     loop {
         let lacking = match (started(instance, since).await, instance.driver.check().await) {
             (Some(lacking), _) => Some(lacking),
-            (None, Err(error)) => Some(error.to_string()),
+            (None, Err(error)) => Some(Lacking::of(&error)),
             (None, Ok(())) if instance.proof == Proof::Check => None,
-            (None, Ok(())) => absent(rotation, both, instance, side, before).await?,
+            (None, Ok(())) => absent(rotation, both, instance, side, before).await?.map(Lacking::Told),
         };
         let lacking = match lacking {
             Some(lacking) => lacking,
             None => match fed::distrusted(rotation.store, rotation.layout, instance).await? {
                 None => return Ok(Proven::Yes),
-                Some(distrusted) => distrusted.why(),
+                Some(Distrusted::Check(why)) => Lacking::Told(why),
+                Some(Distrusted::Host(why)) => Lacking::Silent(why),
             },
         };
         if Instant::now() >= deadline {
             let (service, host, settle) = (&instance.service, &instance.host, instance.settle.as_secs());
             let late = format!("`{service}` on {host} was not proven within {settle} s");
-            return Ok(Proven::No(Failure::new(Exit::Failed, late).cause(lacking)));
+            return match lacking {
+                Lacking::Told(why) => Ok(Proven::No(Failure::new(Exit::Failed, late).cause(why))),
+                // It may be as well as can be: nothing goes back for it, and nothing goes on without it.
+                Lacking::Silent(why) => Err(Failure::new(Exit::Unavailable, late).cause(why).hint(format!(
+                    "`donjon rotate resume` once it answers, or without it: `--leave {}`",
+                    instance.place()
+                ))),
+            };
         }
         tokio::time::sleep(POLL).await;
     }
 }
 
-async fn started(instance: &Instance, since: i64) -> Option<String> {
+/// What a consumer lacks to be proven.
+enum Lacking {
+    /// As it was told.
+    Told(String),
+    /// Nobody tells: its host cannot be reached.
+    Silent(String),
+}
+
+impl Lacking {
+    fn of(error: &ServiceError) -> Self {
+        let why = failure::chain(error);
+        if unreachable(error) { Self::Silent(why) } else { Self::Told(why) }
+    }
+}
+
+async fn started(instance: &Instance, since: i64) -> Option<Lacking> {
     match instance.driver.started().await {
         Ok(Some(at)) if at >= since => None,
-        Ok(Some(_)) => Some("the service manager's start time is older than the publication".to_owned()),
-        Ok(None) => Some("it does not run".to_owned()),
-        Err(error) => Some(error.to_string()),
+        Ok(Some(_)) => Some(Lacking::Told("the service manager's start time is older than the publication".to_owned())),
+        Ok(None) => Some(Lacking::Told("it does not run".to_owned())),
+        Err(error) => Some(Lacking::of(&error)),
     }
 }
 

@@ -353,6 +353,24 @@ async fn a_consumer_that_cannot_be_reached_in_the_trial_is_waited_for() {
     }
 }
 
+/// Nobody can tell how it is since it restarted: it is no consumer that fails, and nothing goes back for it.
+#[tokio::test]
+async fn a_consumer_whose_host_goes_away_after_its_restart_is_waited_for() {
+    for scenario in WAYS.into_iter().chain([ROOT_ALONE]) {
+        let world = World::new(Scenario { fails: Fails::AwayOnNew, ..scenario }).await;
+        for again in [false, true] {
+            let stops = match again {
+                false => Seen::faulty(&world).apply().await.unwrap_err(),
+                true => Seen::faulty(&world).go(false).await.unwrap_err(),
+            };
+            assert!(stops.code == Exit::Unavailable && stops.to_string().contains("api"), "{scenario:?}: {stops}");
+            world.check("away").await;
+        }
+        assert_eq!(Seen::sound(&world).go(false).await.unwrap(), [end(scenario)], "{scenario:?}");
+        world.check_ended("reached").await;
+    }
+}
+
 /// Its host goes away once clients are led away from it, on the way on and on the way back: its proxies see that, too.
 #[tokio::test]
 async fn clients_are_led_back_to_a_consumer_that_cannot_be_reached() {

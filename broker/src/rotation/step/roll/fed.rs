@@ -21,15 +21,6 @@ pub enum Distrusted {
     Host(String),
 }
 
-impl Distrusted {
-    /// The same in words.
-    pub fn why(self) -> String {
-        match self {
-            Self::Check(why) | Self::Host(why) => why,
-        }
-    }
-}
-
 /// Puts a consumer's check to the test; `None` where it passes that, or there is none.
 pub async fn distrusted(
     store: &dyn Store,

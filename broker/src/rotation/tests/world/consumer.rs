@@ -125,7 +125,8 @@ impl Service for Seen {
             Fails::OnNew if new => Err(unwell("pass its check")),
             Fails::InTrial if new && alone && self.faulty => Err(unwell("pass its check")),
             Fails::AwayInTrial if new && alone && self.faulty => Err(away()),
-            Fails::Never | Fails::OnNew | Fails::InTrial | Fails::AwayInTrial => Ok(()),
+            Fails::AwayOnNew if new && self.faulty => Err(away()),
+            Fails::Never | Fails::OnNew | Fails::InTrial | Fails::AwayInTrial | Fails::AwayOnNew => Ok(()),
         }
     }
 }

@@ -116,6 +116,8 @@ pub(super) enum Fails {
     InTrial,
     /// It does not, but that broker cannot reach its host then.
     AwayInTrial,
+    /// It does not, but that broker cannot reach its host once it has restarted on new values.
+    AwayOnNew,
 }
 
 /// Everything outside a broker.
