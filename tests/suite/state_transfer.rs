@@ -5,6 +5,7 @@ use donjon_tests::{
     donjon::{Donjon, binary},
     galera::Growing,
     mariadb::{MariaDb, native_hash},
+    process::Standing,
     wait,
 };
 use std::{path::Path, process::Command, time::Duration};
@@ -17,6 +18,22 @@ const BACKUP_SECRET: &str = "MysqlMariabackupPassword";
 /// What this donor says of itself while it gives a copy.
 async fn gives(node: &MariaDb) -> bool {
     node.sql("SHOW STATUS LIKE 'wsrep_local_state'").await[0][1] == "2"
+}
+
+/// The process that copies a donor's data, while there is one.
+fn copies(donor: &MariaDb) -> Option<i32> {
+    let folder = donor.folder().display().to_string();
+    let mut pids =
+        std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.find(|pid| {
+        let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let words = String::from_utf8_lossy(&words);
+        words
+            .split('\0')
+            .next()
+            .is_some_and(|program| program.ends_with("mariadb-backup") || program.ends_with("mariabackup"))
+            && words.contains(&folder)
+    })
 }
 
 fn describe(donjon: &Donjon, nodes: &[MariaDb]) {
@@ -104,12 +121,17 @@ async fn nodes_join_by_an_account_of_the_socket_in_the_middle_of_rotations() {
     donjon.run(&apply).failed(13);
     let new = donjon.run(&["get", "MysqlRootPassword"]).ok();
     let meanwhile = async {
-        wait::until("one to give a copy", Duration::from_secs(60), async || {
-            (gives(&cluster.nodes[0]).await || gives(&cluster.nodes[1]).await).then_some(())
+        let copying = wait::until("one to give a copy", Duration::from_secs(60), async || {
+            let mut donors = cluster.nodes.iter().filter_map(|node| Some((node, copies(node)?)));
+            let (donor, pid) = donors.next()?;
+            gives(donor).await.then_some(pid)
         })
         .await;
+        // It does not end before it is met.
+        let standing = Standing::still(copying);
         drop(pooled);
         let refused = donjon.run(&["rotate", "resume"]).failed(11);
+        drop(standing);
         assert!(refused.contains("not a synced node of the primary component"), "{refused}");
         assert!(refused.contains("Donor/Desynced"), "{refused}");
         for node in &cluster.nodes {
