@@ -8,7 +8,7 @@ use crate::{
     socket::message::VaultAsked,
     transfer::{
         Places,
-        mark::{self, Mark, Marked},
+        mark::{self, Mark, Marked, Move},
         push::{Destination, OtherEnd, PushError},
         snapshot::{self, BY_SNAPSHOT, OfCluster},
         told,
@@ -32,9 +32,9 @@ pub(super) async fn cancel(
     let _still = daemon.moving.write().await;
     let marked = mark::read(&*store, &places).await;
     let marked = marked.map_err(|error| translate::store("cannot see where the authority is", &error))?;
-    let to = match marked.mark.clone() {
+    let moving = match marked.mark.clone() {
         None | Some(Mark::Here { .. }) => return Ok((json!({"from": null}), Vec::new())),
-        Some(Mark::Moving { to }) => to,
+        Some(Mark::Moving(moving)) => moving,
         Some(other) => return Err(other.refusal().map_or_else(nobody, |elsewhere| told::elsewhere(&elsewhere))),
     };
     let end = match (there, lost) {
@@ -43,8 +43,8 @@ pub(super) async fn cancel(
             let opened = Destination::open(push::named(there, materials)?).await;
             Some(opened.map_err(|error| told::looked(REFUSED, &error))?)
         }
-        (None, false) if to == BY_SNAPSHOT => None,
-        (None, false) => return Err(unknown(&to)),
+        (None, false) if moving.to == BY_SNAPSHOT => None,
+        (None, false) => return Err(unknown(&moving.to)),
     };
     let overrides = if lost { vec![Override::ClusterLost] } else { Vec::new() };
     let about = || About { overrides: overrides.clone(), ..About::default() };
@@ -52,23 +52,23 @@ pub(super) async fn cancel(
         daemon.audit.record_about(actor, Act::Export, about(), outcome).map_err(|error| translate::audit(&error))
     };
     record(Outcome::Intent)?;
-    let done = take_back(daemon, &*store, &places, (&marked, &to), (end.as_ref(), lost)).await;
+    let done = take_back(daemon, &*store, &places, (&marked, &moving), (end.as_ref(), lost)).await;
     record(if done.is_ok() { Outcome::Done } else { Outcome::Failed })?;
     done?;
-    Ok((json!({"from": to, "snapshot": to == BY_SNAPSHOT}), Vec::new()))
+    Ok((json!({"from": moving.to, "snapshot": moving.to == BY_SNAPSHOT}), Vec::new()))
 }
 
 async fn take_back(
     daemon: &Daemon,
     store: &dyn Store,
     places: &Places,
-    (marked, to): (&Marked, &str),
+    (marked, moving): (&Marked, &Move),
     (end, lost): (Option<&Destination>, bool),
 ) -> Result<(), Failure> {
     let now = transfer::now();
-    if to != BY_SNAPSHOT {
+    if moving.to != BY_SNAPSHOT {
         let end = end.map_or(OtherEnd::Lost, OtherEnd::There);
-        let cancelled = crate::transfer::push::cancel(store, places, (marked, to), end, now).await;
+        let cancelled = crate::transfer::push::cancel(store, places, (marked, moving), end, now).await;
         return cancelled.map_err(|error| {
             let told = told::push(REFUSED, &error);
             match (matches!(error, PushError::Store { .. }), matches!(error, PushError::Overtaken)) {

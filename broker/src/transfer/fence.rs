@@ -1,7 +1,7 @@
 //! The fence: from here on nothing is rotated or signed in a store, since its authority goes elsewhere.
 
 use super::{
-    mark::{self, Mark, Marked},
+    mark::{self, Mark, Marked, Move},
     private::Places,
 };
 use crate::{records::Layout, rotation::journal::Held};
@@ -16,26 +16,32 @@ pub enum FenceError {
         /// Of which secrets.
         names: String,
     },
+    /// Its authority goes another way meanwhile.
+    #[error("the authority is on its way elsewhere by another command")]
+    Overtaken,
     /// The store did not do it.
     #[error("cannot mark this store as one whose authority is on its way elsewhere")]
     Store(#[from] StoreError),
 }
 
 /// Fences a store. A rotation that has begun is let end first: it looks at the mark after it has written its journal, and
-/// this looks at the journals after it has written the mark; the fence is then to be taken away again.
+/// this looks at the journals after it has written the mark; the fence is then to be taken away again. One that is there for
+/// another move is none for this one.
 pub(super) async fn fence(
     store: &dyn Store,
     places: &Places,
     layout: &Layout,
-    to: &str,
+    moving: Move,
     now: i64,
 ) -> Result<(), FenceError> {
     let marked = mark::read(store, places).await?;
-    let moving = Mark::Moving { to: to.to_owned() };
-    // Also where it says so already: whoever takes that back at this moment finds it changed.
-    if marked.mark.as_ref().is_none_or(|mark| mark.is_here() || *mark == moving) {
-        mark::write(store, places, &marked, moving, now).await?;
+    match &marked.mark {
+        None | Some(Mark::Here { .. }) => {}
+        // Also where it says so already: whoever takes that back at this moment finds it changed.
+        Some(Mark::Moving(before)) if before.goes_to(&moving.to, moving.id.as_ref()) => {}
+        Some(_) => return Err(FenceError::Overtaken),
     }
+    mark::write(store, places, &marked, Mark::Moving(moving), now).await?;
     let unfinished = Held::unfinished(store, layout).await?;
     if unfinished.is_empty() {
         return Ok(());
@@ -48,7 +54,7 @@ pub(super) async fn fence(
 /// taking over.
 pub(super) async fn unfence(store: &dyn Store, places: &Places, marked: &Marked, now: i64) -> Result<(), StoreError> {
     match marked.mark {
-        Some(Mark::Moving { .. }) => mark::write(store, places, marked, Mark::Here { from: None }, now).await,
+        Some(Mark::Moving { .. }) => mark::write(store, places, marked, Mark::Here { from: None, id: None }, now).await,
         None | Some(_) => Ok(()),
     }
 }

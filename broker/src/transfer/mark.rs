@@ -9,7 +9,8 @@
 //! changed where the authority is, and nowhere else.
 //!
 //! The new store is marked `arriving` before the old one is marked `moving`, and `here` only after that: at no time do
-//! two stores rotate, and a move that was interrupted finds its other end again by the old authority's key.
+//! two stores rotate, and a move that was interrupted finds its other end again by the old authority's key and by the move's
+//! own name: an address may be another one by then, and a store may wait for a move that has long been given up.
 
 use super::{
     key::KeyId,
@@ -27,12 +28,12 @@ pub enum Mark {
         /// From which key the authority came, where it moved.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         from: Option<KeyId>,
+        /// By which move.
+        #[serde(rename = "move", default, skip_serializing_if = "Option::is_none")]
+        id: Option<MoveId>,
     },
     /// It is on its way to another store: nothing is rotated or signed here.
-    Moving {
-        /// Where to.
-        to: String,
-    },
+    Moving(Move),
     /// Another store has it.
     Moved {
         /// Where.
@@ -44,15 +45,36 @@ pub enum Mark {
     Arriving {
         /// The key of the store that it comes from.
         from: KeyId,
+        /// By which move.
+        #[serde(rename = "move", default, skip_serializing_if = "Option::is_none")]
+        id: Option<MoveId>,
     },
     /// It was on its way to this store, and was taken back: nothing is rotated or signed here, and the same may come again.
     Withdrawn {
         /// The key of the store that it stays with.
         from: KeyId,
+        /// By which move.
+        #[serde(rename = "move", default, skip_serializing_if = "Option::is_none")]
+        id: Option<MoveId>,
     },
     /// This store takes in what the authority signs, whose key is its pin: nothing is rotated or signed here.
     Following {},
 }
+
+/// A move of the authority, as the store says that it leaves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Move {
+    /// Where to: the address of whoever led there then.
+    pub to: String,
+    /// Which one it is.
+    #[serde(rename = "move", default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<MoveId>,
+}
+
+/// What tells a move from every other: a number made at random, in the marks of both ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MoveId(String);
 
 /// A mark as read, and what to expect when it is written next.
 #[derive(Debug)]
@@ -75,6 +97,30 @@ impl Recorded for Record {
     const FORMAT: u32 = 1;
 }
 
+impl Move {
+    /// A new one.
+    pub fn begin(to: impl Into<String>) -> Self {
+        Self { to: to.into(), id: Some(MoveId::random()) }
+    }
+
+    /// Whether it is the move that the mark of a store at `place` names. One that an older donjon began has no name at either
+    /// end: then the address says it.
+    pub fn goes_to(&self, place: &str, named: Option<&MoveId>) -> bool {
+        match (&self.id, named) {
+            (Some(own), Some(named)) => own == named,
+            (None, None) => self.to == place,
+            (None, Some(_)) | (Some(_), None) => false,
+        }
+    }
+}
+
+impl MoveId {
+    /// One that no other move has.
+    pub fn random() -> Self {
+        Self(hex::encode(rand::random::<[u8; 16]>()))
+    }
+}
+
 impl Mark {
     /// Whether it is the mark of the store that rotates and signs.
     pub fn is_here(&self) -> bool {
@@ -85,7 +131,7 @@ impl Mark {
     pub fn refusal(&self) -> Option<Elsewhere> {
         match self {
             Self::Here { .. } => None,
-            Self::Moving { to } => Some(Elsewhere::Moving { to: to.clone() }),
+            Self::Moving(Move { to, .. }) => Some(Elsewhere::Moving { to: to.clone() }),
             Self::Moved { to, key } => Some(Elsewhere::Moved { to: to.clone(), key: key.clone() }),
             Self::Arriving { .. } => Some(Elsewhere::Arriving),
             Self::Withdrawn { .. } => Some(Elsewhere::Withdrawn),
@@ -156,13 +202,26 @@ mod tests {
         let (store, places) = (Memory::default(), Places::new("kolla".parse().unwrap()).unwrap());
         assert_eq!(elsewhere(&store, &places).await.unwrap(), None);
         let (one, two) = (read(&store, &places).await.unwrap(), read(&store, &places).await.unwrap());
-        let to = |to: &str| Mark::Moving { to: to.to_owned() };
+        let to = |to: &str| Mark::Moving(Move::begin(to));
         write(&store, &places, &one, to("a"), 1).await.unwrap();
         let second = write(&store, &places, &two, to("b"), 2).await;
         assert!(matches!(second, Err(StoreError::Conflict { .. })), "{second:?}");
         assert_eq!(elsewhere(&store, &places).await.unwrap(), Some(Elsewhere::Moving { to: "a".to_owned() }));
         let moving = read(&store, &places).await.unwrap();
-        write(&store, &places, &moving, Mark::Here { from: None }, 3).await.unwrap();
+        write(&store, &places, &moving, Mark::Here { from: None, id: None }, 3).await.unwrap();
         assert_eq!(elsewhere(&store, &places).await.unwrap(), None);
+    }
+
+    #[test]
+    fn a_move_is_known_by_its_name_and_one_of_an_older_donjon_by_its_address() {
+        let (one, other) = (Move::begin("a"), Move::begin("a"));
+        assert!(one.goes_to("another leader", one.id.as_ref()));
+        assert!(!one.goes_to("a", other.id.as_ref()) && !one.goes_to("a", None));
+        let older: Mark = serde_json::from_str(r#"{"authority":"moving","to":"a"}"#).unwrap();
+        let Mark::Moving(older) = older else { panic!("{older:?}") };
+        assert!(older.goes_to("a", None));
+        assert!(!older.goes_to("b", None) && !older.goes_to("a", one.id.as_ref()));
+        let waits: Mark = serde_json::from_str(r#"{"authority":"arriving","from":"shown"}"#).unwrap();
+        assert!(matches!(waits, Mark::Arriving { id: None, .. }), "{waits:?}");
     }
 }

@@ -227,7 +227,7 @@ pub fn push(message: &str, error: &PushError) -> Failure {
         ),
         PushError::Elsewhere(error) => elsewhere(error),
         PushError::NothingThere { .. } => told(Exit::NotThere).state("nothing was changed").hint(
-            "the --mount and --namespace of then; where that store was wiped, `donjon export cancel --lost`",
+            "the --address, --mount and --namespace of then; where that store was wiped, `donjon export cancel --lost`",
         ),
         PushError::Overtaken => told(Exit::Conflict).state(OVERTAKEN).hint(STATUS),
         PushError::Unfinished { .. } => told(Exit::Waiting)
@@ -277,6 +277,7 @@ pub fn snapshot(message: &str, error: &SnapshotError) -> Failure {
         SnapshotError::Fence(FenceError::Unfinished { .. }) => told(Exit::Waiting)
             .state("nothing was taken; this store is the authority as before")
             .hint("`donjon rotate resume` or `donjon rotate abort`, then the same command again"),
+        SnapshotError::Fence(FenceError::Overtaken) => told(Exit::Conflict).state(OVERTAKEN).hint(STATUS),
         SnapshotError::Fence(FenceError::Store(source)) => translate::store(message, source),
         SnapshotError::Vault(VaultError::Call { source: CallError::Refused { reason: Reason::Denied, .. }, .. }) => {
             told(Exit::NotAllowed).state(CARRIED_ON).hint(

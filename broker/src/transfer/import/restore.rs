@@ -65,7 +65,7 @@ pub async fn restore(store: &dyn Store, places: &Places, opened: &Opened, now: i
     }
     let marked = mark::read(store, places).await.map_err(failed(wanted))?;
     if marked.mark == Some(Mark::Following {}) {
-        mark::write(store, places, &marked, Mark::Here { from: None }, now).await.map_err(failed(wanted))?;
+        mark::write(store, places, &marked, Mark::Here { from: None, id: None }, now).await.map_err(failed(wanted))?;
     }
     let receipt = Receipt::of(opened, Act::Reopened, &authority.key, now).to_file(&authority.key);
     Ok(Restored { records: wanted, authority, receipt })

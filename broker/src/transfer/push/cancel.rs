@@ -5,11 +5,11 @@
 //! that: a push that begins anew in between writes both again. Between the two nobody is the authority, and either command,
 //! given again, ends that.
 
-use super::{Destination, PushError, Side, error::marking};
+use super::{Destination, PushError, Side, error::marking, sides::Sides};
 use crate::transfer::{
     authority::Authority,
     fence::unfence,
-    mark::{self, Mark, Marked},
+    mark::{self, Mark, Marked, Move},
     private::Places,
 };
 use donjon_drivers::store::Store;
@@ -23,35 +23,24 @@ pub enum OtherEnd<'a> {
     Lost,
 }
 
-/// Takes the fence away, of a store whose mark says that the authority is on its way `to` a place. What was copied there stays
+/// Takes the fence away, of a store whose mark says that the authority is on its way by this move. What was copied there stays
 /// there, and is no authority: it waits for the same push again.
 pub async fn cancel(
     here: &dyn Store,
     places: &Places,
-    (marked, to): (&Marked, &str),
+    (marked, moving): (&Marked, &Move),
     end: OtherEnd<'_>,
     now: i64,
 ) -> Result<(), PushError> {
     if let OtherEnd::There(destination) = end {
-        if destination.place() != to {
-            return Err(PushError::OtherDestination);
-        }
-        let nothing = || PushError::NothingThere { place: destination.place(), mount: destination.mount().clone() };
-        if !destination.mounted().await? || withdraw(here, &destination.store(), places, now).await? == Found::Nothing {
-            return Err(nothing());
+        let (there, place) = (destination.store(), destination.place());
+        let sides = Sides { here, there: &there, places, place: &place };
+        if !destination.mounted().await? || sides.withdraw(moving, now).await? == Found::Nothing {
+            let (to, mount) = (moving.to.clone(), destination.mount().clone());
+            return Err(PushError::NothingThere { place, to, mount });
         }
     }
     unfence(here, places, marked, now).await.map_err(marking(Side::Here))
-}
-
-/// The same in the course of a push that cannot go on, where this store is fenced by it or by an earlier one.
-pub(super) async fn take_back(here: &dyn Store, there: &dyn Store, places: &Places, now: i64) -> Result<(), PushError> {
-    let marked = mark::read(here, places).await.map_err(Side::Here.failed())?;
-    if !matches!(marked.mark, Some(Mark::Moving { .. })) {
-        return Ok(());
-    }
-    withdraw(here, there, places, now).await?;
-    unfence(here, places, &marked, now).await.map_err(marking(Side::Here))
 }
 
 /// Whether the other end knew of this store.
@@ -61,22 +50,41 @@ enum Found {
     Nothing,
 }
 
-/// Has the other end wait for no push that is under way.
-async fn withdraw(here: &dyn Store, there: &dyn Store, places: &Places, now: i64) -> Result<Found, PushError> {
-    let own = Authority::read(here, places).await?;
-    // Its key may have been renewed since.
-    let from_here = |from| own.as_ref().is_some_and(|own| own.has_signed_with(from));
-    let theirs = mark::read(there, places).await.map_err(Side::There.failed())?;
-    match &theirs.mark {
-        None => Ok(Found::Nothing),
-        Some(Mark::Withdrawn { from }) if from_here(from) => Ok(Found::Ours),
-        Some(Mark::Arriving { from }) if from_here(from) => {
-            let withdrawn = Mark::Withdrawn { from: from.clone() };
-            mark::write(there, places, &theirs, withdrawn, now).await.map_err(marking(Side::There))?;
-            Ok(Found::Ours)
+impl Sides<'_> {
+    /// As [`cancel`], in the course of a push that cannot go on, where this store is fenced by it or by an earlier one.
+    pub(super) async fn take_back(&self, now: i64) -> Result<(), PushError> {
+        let marked = self.ours().await?;
+        let Some(Mark::Moving(moving)) = &marked.mark else { return Ok(()) };
+        self.withdraw(moving, now).await?;
+        unfence(self.here, self.places, &marked, now).await.map_err(marking(Side::Here))
+    }
+
+    /// Has the other end wait no longer for this move.
+    async fn withdraw(&self, moving: &Move, now: i64) -> Result<Found, PushError> {
+        let own = Authority::read(self.here, self.places).await?;
+        // Its key may have been renewed since.
+        let from_here = |from| own.as_ref().is_some_and(|own| own.has_signed_with(from));
+        let theirs = self.theirs().await?;
+        let (from, id) =
+            match &theirs.mark {
+                None => return Ok(Found::Nothing),
+                Some(
+                    Mark::Withdrawn { from, id } | Mark::Arriving { from, id } | Mark::Here { from: Some(from), id },
+                ) if from_here(from) => (from.clone(), id.clone()),
+                Some(_) => return Err(PushError::Taken),
+            };
+        if !moving.goes_to(self.place, id.as_ref()) {
+            return Err(PushError::OtherDestination);
         }
-        Some(Mark::Here { from: Some(from) }) if from_here(from) => Err(PushError::Arrived),
-        Some(_) => Err(PushError::Taken),
+        match &theirs.mark {
+            Some(Mark::Here { .. }) => return Err(PushError::Arrived),
+            Some(Mark::Arriving { .. }) => {
+                let withdrawn = Mark::Withdrawn { from, id };
+                mark::write(self.there, self.places, &theirs, withdrawn, now).await.map_err(marking(Side::There))?;
+            }
+            None | Some(_) => {}
+        }
+        Ok(Found::Ours)
     }
 }
 
@@ -89,6 +97,7 @@ mod tests {
         here: Memory,
         there: Memory,
         places: Places,
+        moving: Move,
     }
 
     impl Ends {
@@ -98,10 +107,12 @@ mod tests {
                 here: Memory::default(),
                 there: Memory::default(),
                 places: Places::new("site1".parse().unwrap()).unwrap(),
+                moving: Move::begin("there"),
             };
             let from = Authority::ensure(&ends.here, &ends.places, 1).await.unwrap().public().id();
-            ends.mark(&ends.here, Mark::Moving { to: "there".to_owned() }).await;
-            ends.mark(&ends.there, Mark::Arriving { from }).await;
+            let moving = ends.moving.clone();
+            ends.mark(&ends.there, Mark::Arriving { from, id: moving.id.clone() }).await;
+            ends.mark(&ends.here, Mark::Moving(moving)).await;
             ends
         }
 
@@ -117,8 +128,12 @@ mod tests {
             Authority::read(&self.here, &self.places).await.unwrap().unwrap().public().id()
         }
 
+        fn sides<'a>(&'a self, place: &'a str) -> Sides<'a> {
+            Sides { here: &self.here, there: &self.there, places: &self.places, place }
+        }
+
         async fn withdraw(&self) -> Result<Found, PushError> {
-            withdraw(&self.here, &self.there, &self.places, 2).await
+            self.sides("there").withdraw(&self.moving, 2).await
         }
 
         async fn unfence(&self, marked: &Marked) -> bool {
@@ -130,17 +145,17 @@ mod tests {
     async fn a_push_that_has_seen_the_other_end_wait_cannot_arrive_there_any_more() {
         let ends = Ends::moving().await;
         let seen = ends.marked(&ends.there).await;
-        take_back(&ends.here, &ends.there, &ends.places, 2).await.unwrap();
+        ends.sides("there").take_back(2).await.unwrap();
         assert!(ends.marked(&ends.here).await.mark.unwrap().is_here());
-        let arrived = Mark::Here { from: Some(ends.own().await) };
+        let arrived = Mark::Here { from: Some(ends.own().await), id: ends.moving.id.clone() };
         assert!(mark::write(&ends.there, &ends.places, &seen, arrived, 3).await.is_err(), "it was changed since");
     }
 
     #[tokio::test]
     async fn what_has_arrived_is_not_taken_back() {
         let ends = Ends::moving().await;
-        ends.mark(&ends.there, Mark::Here { from: Some(ends.own().await) }).await;
-        let refused = take_back(&ends.here, &ends.there, &ends.places, 2).await;
+        ends.mark(&ends.there, Mark::Here { from: Some(ends.own().await), id: ends.moving.id.clone() }).await;
+        let refused = ends.sides("there").take_back(2).await;
         assert!(matches!(refused, Err(PushError::Arrived)), "{refused:?}");
         assert!(!ends.marked(&ends.here).await.mark.unwrap().is_here(), "it is fenced as before");
     }
@@ -154,10 +169,23 @@ mod tests {
         assert_eq!(ends.withdraw().await.unwrap(), Found::Ours, "a second time");
         // A push writes both marks anew before the first one goes on.
         let from = ends.own().await;
-        ends.mark(&ends.there, Mark::Arriving { from }).await;
-        ends.mark(&ends.here, Mark::Moving { to: "there".to_owned() }).await;
+        ends.mark(&ends.there, Mark::Arriving { from, id: ends.moving.id.clone() }).await;
+        ends.mark(&ends.here, Mark::Moving(ends.moving.clone())).await;
         assert!(!ends.unfence(&before).await, "the push has this store fenced for itself");
-        take_back(&ends.here, &ends.there, &ends.places, 2).await.unwrap();
+        ends.sides("there").take_back(2).await.unwrap();
+        assert!(ends.marked(&ends.here).await.mark.unwrap().is_here());
+    }
+    #[tokio::test]
+    async fn another_leader_there_is_the_same_store_and_another_move_is_not() {
+        let ends = Ends::moving().await;
+        let id = Move::begin("there").id;
+        ends.mark(&ends.there, Mark::Arriving { from: ends.own().await, id }).await;
+        let refused = ends.sides("there").take_back(2).await;
+        assert!(matches!(refused, Err(PushError::OtherDestination)), "{refused:?}");
+        assert!(!ends.marked(&ends.here).await.mark.unwrap().is_here(), "it is fenced as before");
+        let (from, id) = (ends.own().await, ends.moving.id.clone());
+        ends.mark(&ends.there, Mark::Arriving { from, id }).await;
+        ends.sides("another leader").take_back(2).await.unwrap();
         assert!(ends.marked(&ends.here).await.mark.unwrap().is_here());
     }
 }

@@ -2,11 +2,10 @@
 
 use super::{
     Change, Compared, Credential, Destination, Grant, PushError, Side,
-    cancel::take_back,
     compare::{There, compare, paths},
-    error::marking,
     fill::fill,
     grants,
+    sides::{Begun, Sides, elsewhere},
 };
 use crate::{
     records::Layout,
@@ -15,8 +14,8 @@ use crate::{
         authority::Authority,
         export::Paths,
         fence::{FenceError, fence},
-        key::{KeyId, PublicKey},
-        mark::{self, Mark, Marked},
+        key::PublicKey,
+        mark::Mark,
         private::Places,
     },
 };
@@ -73,11 +72,12 @@ pub struct Pushed {
 /// Compares, and changes nothing.
 pub async fn stand(pushing: &Pushing<'_>) -> Result<Stand, PushError> {
     let Pushing { here, places, destination, .. } = pushing;
-    let there = destination.store();
+    let (there, place) = (destination.store(), destination.place());
+    let sides = Sides { here: *here, there: &there, places, place: &place };
     let mounted = destination.mounted().await?;
-    let begun = if mounted { begun(pushing, &there).await? } else { Begun::Nothing };
+    let begun = if mounted { sides.begun().await? } else { Begun::Nothing };
     if !mounted {
-        match mark::read(*here, places).await.map_err(Side::Here.failed())?.mark {
+        match sides.ours().await?.mark {
             None | Some(Mark::Here { .. }) => {}
             Some(no @ (Mark::Following {} | Mark::Withdrawn { .. })) => return Err(elsewhere(&no)),
             Some(Mark::Moving { .. } | Mark::Moved { .. } | Mark::Arriving { .. }) => {
@@ -111,9 +111,10 @@ pub async fn push(
     tell: &(dyn Fn(&str, usize, usize) + Send + Sync),
 ) -> Result<Pushed, PushError> {
     let Pushing { here, places, layout, destination, now, .. } = pushing;
-    let there = destination.store();
+    let (there, place) = (destination.store(), destination.place());
+    let sides = Sides { here: *here, there: &there, places, place: &place };
     if let Err(differs) = refuse_others(&stand.records) {
-        take_back(*here, &there, places, *now).await?;
+        sides.take_back(*now).await?;
         return Err(differs);
     }
     if !stand.mounted {
@@ -124,17 +125,18 @@ pub async fn push(
     let mut written = 0;
     let mut claimed = None;
     if !stand.done {
-        claimed = Some(claim(pushing, &there, &own).await?);
+        let claim = sides.claim(&own, *now).await?;
         reached("push.claimed");
         written += copy(pushing, &there, &stand.records, "copied", tell).await?;
         // Read back once before this store is fenced: what cannot be the same there keeps nobody from rotating here.
         refuse_others(&compared(pushing, &there).await?)?;
-        let fenced = fence(*here, places, layout, &destination.place(), *now).await;
+        let fenced = fence(*here, places, layout, claim.moving.clone(), *now).await;
         if let Err(FenceError::Unfinished { .. }) = &fenced {
-            take_back(*here, &there, places, *now).await?;
+            sides.take_back(*now).await?;
         }
         fenced?;
         reached("push.fenced");
+        claimed = Some(claim);
     }
     // Nothing changes here any more. What changed since the comparison is copied, then all of it is read back.
     let settled = async {
@@ -147,12 +149,12 @@ pub async fn push(
     };
     let records = match settled.await {
         Err(error @ (PushError::Differs { .. } | PushError::ReadBack { .. })) => {
-            take_back(*here, &there, places, *now).await?;
+            sides.take_back(*now).await?;
             return Err(error);
         }
         settled => settled?,
     };
-    let key = arrive(pushing, &there, &own, claimed.as_ref()).await?;
+    let key = sides.arrive(&own, claimed.as_ref(), *now).await?;
     let credentials = match with_credentials {
         WithCredentials::Yes(hosts) => grants::credentials(destination, &stand.grants, &hosts).await?,
         WithCredentials::No => Vec::new(),
@@ -167,69 +169,6 @@ pub enum WithCredentials {
     Yes(Vec<HostName>),
     /// They are not.
     No,
-}
-
-/// How far an earlier push to this destination came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Begun {
-    Nothing,
-    Claimed,
-    Done,
-}
-
-impl Begun {
-    fn there(self) -> There {
-        match self {
-            Self::Nothing => There::Unknown,
-            Self::Claimed | Self::Done => There::Ours,
-        }
-    }
-}
-
-async fn begun(pushing: &Pushing<'_>, there: &Vault) -> Result<Begun, PushError> {
-    let Pushing { here, places, .. } = pushing;
-    let ours = mark::read(*here, places).await.map_err(Side::Here.failed())?.mark;
-    let theirs = mark::read(there, places).await.map_err(Side::There.failed())?.mark;
-    let own = Authority::read(*here, places).await?;
-    // Its key may have been renewed since.
-    let from_here = |from: &KeyId| own.as_ref().is_some_and(|own| own.has_signed_with(from));
-    match (ours, theirs) {
-        (Some(ours @ (Mark::Arriving { .. } | Mark::Withdrawn { .. } | Mark::Following {})), _) => {
-            Err(elsewhere(&ours))
-        }
-        (None | Some(Mark::Here { .. }), None | Some(Mark::Following {})) => Ok(Begun::Nothing),
-        (Some(Mark::Moving { .. } | Mark::Moved { .. }), None) => Err(PushError::OtherDestination),
-        (
-            None | Some(Mark::Here { .. } | Mark::Moving { .. }),
-            Some(Mark::Arriving { from } | Mark::Withdrawn { from }),
-        ) if from_here(&from) => Ok(Begun::Claimed),
-        (Some(Mark::Moving { .. } | Mark::Moved { .. }), Some(Mark::Here { from: Some(from) })) if from_here(&from) => {
-            Ok(Begun::Done)
-        }
-        (Some(ours @ Mark::Moved { .. }), Some(_)) => Err(elsewhere(&ours)),
-        (_, Some(_)) => Err(PushError::Taken),
-    }
-}
-
-fn elsewhere(mark: &Mark) -> PushError {
-    mark.refusal().map_or(PushError::Taken, PushError::Elsewhere)
-}
-
-/// Says there for whom the place is kept, before anything is copied; gives back that mark. What is done from then on holds for
-/// as long as nobody has written another one.
-async fn claim(pushing: &Pushing<'_>, there: &Vault, own: &Authority) -> Result<Marked, PushError> {
-    let Pushing { places, now, .. } = pushing;
-    let read = async || mark::read(there, places).await.map_err(Side::There.failed());
-    let before = read().await?;
-    if matches!(&before.mark, None | Some(Mark::Following {} | Mark::Withdrawn { .. })) {
-        let mark = Mark::Arriving { from: own.public().id() };
-        mark::write(there, places, &before, mark, *now).await.map_err(marking(Side::There))?;
-    }
-    let claimed = read().await?;
-    match &claimed.mark {
-        Some(Mark::Arriving { from }) if own.has_signed_with(from) => Ok(claimed),
-        None | Some(_) => Err(PushError::Overtaken),
-    }
 }
 
 async fn compared(pushing: &Pushing<'_>, there: &Vault) -> Result<Vec<Compared>, PushError> {
@@ -279,42 +218,6 @@ pub(super) async fn read_back(
         tell("read back", seen + 1, paths.len());
     }
     if other.is_empty() { Ok(paths.len()) } else { Err(PushError::ReadBack { paths: Paths(other) }) }
-}
-
-/// Makes the new key, links it to the old one, and changes the marks: there first, since here is fenced already. There it is
-/// the mark that this push has `claimed` the place with, or the authority has arrived: a push that was taken back meanwhile
-/// changes neither.
-async fn arrive(
-    pushing: &Pushing<'_>,
-    there: &Vault,
-    own: &Authority,
-    claimed: Option<&Marked>,
-) -> Result<PublicKey, PushError> {
-    let Pushing { here, places, destination, now, .. } = pushing;
-    let ours = mark::read(*here, places).await.map_err(Side::Here.failed())?;
-    let theirs = mark::read(there, places).await.map_err(Side::There.failed())?.mark;
-    let arrived = matches!(&theirs, Some(Mark::Here { from: Some(from) }) if own.has_signed_with(from));
-    match (&ours.mark, arrived) {
-        (Some(Mark::Moving { .. }), _) | (Some(Mark::Moved { .. }), true) => {}
-        (None | Some(_), _) => return Err(PushError::Overtaken),
-    }
-    if !arrived {
-        let (Some(claimed), Some(Mark::Arriving { from })) = (claimed, theirs) else {
-            return Err(PushError::Overtaken);
-        };
-        let authority = Authority::ensure_above(there, places, own.floor, *now).await?;
-        let chain = own.succeed(places, authority.public(), *now);
-        Authority::adopt_chain(there, places, chain).await?;
-        let mark = Mark::Here { from: Some(from) };
-        mark::write(there, places, claimed, mark, *now).await.map_err(marking(Side::There))?;
-        reached("push.arrived");
-    }
-    let key = *Authority::ensure_above(there, places, own.floor, *now).await?.public();
-    if let Some(Mark::Moving { .. }) = &ours.mark {
-        let mark = Mark::Moved { to: destination.place(), key: key.id() };
-        mark::write(*here, places, &ours, mark, *now).await.map_err(marking(Side::Here))?;
-    }
-    Ok(key)
 }
 
 fn refuse_others(records: &[Compared]) -> Result<(), PushError> {

@@ -49,11 +49,13 @@ pub enum PushError {
     /// It was begun with another destination.
     #[error("that store is not the one that the authority is on its way to")]
     OtherDestination,
-    /// It was begun with this destination, of which nothing is left, or in another mount.
-    #[error("nothing of this deployment is in the mount `{mount}` of {place}, where the authority is on its way to")]
+    /// It was begun with this destination, of which nothing is left, or in another mount, or with another destination.
+    #[error("nothing of this deployment is in the mount `{mount}` of {place}; the authority is on its way to {to}")]
     NothingThere {
         /// The address.
         place: String,
+        /// The address of then.
+        to: String,
         /// The mount.
         mount: RecordPath,
     },
@@ -143,6 +145,7 @@ impl From<FenceError> for PushError {
     fn from(error: FenceError) -> Self {
         match error {
             FenceError::Unfinished { names } => Self::Unfinished { names },
+            FenceError::Overtaken => Self::Overtaken,
             FenceError::Store(source) => Self::Store { side: Side::Here, source },
         }
     }

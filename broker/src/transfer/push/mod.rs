@@ -20,6 +20,7 @@ mod fill;
 mod grants;
 mod logins;
 mod revoke;
+mod sides;
 
 pub use cancel::{OtherEnd, cancel};
 pub use carry::{POINTS, Pushed, Pushing, Stand, WithCredentials, push, stand};

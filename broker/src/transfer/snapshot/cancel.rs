@@ -50,7 +50,7 @@ pub async fn cancel(
 mod tests {
     use super::*;
     use crate::transfer::{
-        mark::{self, Mark},
+        mark::{self, Mark, Move},
         snapshot::{BY_SNAPSHOT, journal::Journal},
     };
     use donjon_drivers::{
@@ -64,7 +64,7 @@ mod tests {
         async fn taken() -> Self {
             let (store, places) = (Memory::default(), Places::new("site1".parse().unwrap()).unwrap());
             let marked = mark::read(&store, &places).await.unwrap();
-            mark::write(&store, &places, &marked, Mark::Moving { to: BY_SNAPSHOT.to_owned() }, 1).await.unwrap();
+            mark::write(&store, &places, &marked, Mark::Moving(Move::begin(BY_SNAPSHOT)), 1).await.unwrap();
             let journal = Journal::taken("digest".to_owned(), Material::new(Vec::new()), "accessor".to_owned());
             Held::begin(&store, &places, journal).await.unwrap();
             Self(store, places)

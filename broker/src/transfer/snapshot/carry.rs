@@ -12,7 +12,7 @@ use crate::{
     transfer::{
         authority::Authority,
         key::PublicKey,
-        mark::{self, Mark},
+        mark::{self, Mark, Move},
         private::Places,
         push::{Credential, Destination, PushError, WithCredentials},
     },
@@ -111,11 +111,11 @@ pub async fn carry(carrying: &Carrying<'_>, tell: Tell<'_>) -> Result<Arrived, S
     let own = Authority::ensure(*store, places, carrying.now).await?;
     held.reach(Step::Arriving, *store, places).await.map_err(kept)?;
     // Whoever takes the snapshot back has written the journal first: from here on the fence stays.
-    match mark::read(*store, places).await.map_err(here)?.mark {
-        Some(Mark::Moving { to }) if to == BY_SNAPSHOT => {}
+    let id = match mark::read(*store, places).await.map_err(here)?.mark {
+        Some(Mark::Moving(Move { to, id })) if to == BY_SNAPSHOT => id,
         None | Some(_) => return Err(SnapshotError::Overtaken),
-    }
-    let key = clean::arrive(&first.store(), places, &own, carrying.now).await?;
+    };
+    let key = clean::arrive(&first.store(), places, &own, id, carrying.now).await?;
     tell("the cluster signs with a key of its own, and holds no journal and no pending value of this one".to_owned());
     let mount = "donjon".parse().unwrap_or_else(|_| unreachable!("`donjon` is a path"));
     let destination = Destination::at(first.connection().clone(), mount);

@@ -6,7 +6,7 @@ use crate::{
     transfer::{
         authority::Authority,
         key::PublicKey,
-        mark::{self, Mark},
+        mark::{self, Mark, MoveId},
         private::{Places, records_below},
     },
 };
@@ -18,17 +18,18 @@ pub(super) async fn arrive(
     store: &dyn Store,
     places: &Places,
     own: &Authority,
+    id: Option<MoveId>,
     now: i64,
 ) -> Result<PublicKey, SnapshotError> {
     let marked = mark::read(store, places).await.map_err(there)?;
     let from = own.public().id();
-    if !matches!(&marked.mark, Some(Mark::Here { from: Some(known) }) if *known == from) {
+    if !matches!(&marked.mark, Some(Mark::Here { from: Some(known), .. }) if *known == from) {
         forget(store, places).await.map_err(there)?;
         reached("snapshot.cleaned");
         let authority = Authority::ensure_above(store, places, own.floor, now).await?;
         let chain = own.succeed(places, authority.public(), now);
         Authority::adopt_chain(store, places, chain).await?;
-        mark::write(store, places, &marked, Mark::Here { from: Some(from) }, now).await.map_err(there)?;
+        mark::write(store, places, &marked, Mark::Here { from: Some(from), id }, now).await.map_err(there)?;
         reached("snapshot.arrived");
     }
     Ok(*Authority::ensure(store, places, now).await?.public())
@@ -65,7 +66,7 @@ mod tests {
             store.write(&record, &document(), Expected::Absent).await.unwrap();
         }
         store.write(&path("kolla/a"), &document(), Expected::Absent).await.unwrap();
-        let key = arrive(&store, &places, &old, 2).await.unwrap();
+        let key = arrive(&store, &places, &old, None, 2).await.unwrap();
         assert_ne!(key, *old.public(), "the old key does not sign there");
         for name in gone {
             let record = path(&format!("donjon-private/kolla/{name}"));
@@ -76,7 +77,7 @@ mod tests {
             assert!(store.read(&record, Which::Latest).await.unwrap().is_some(), "{name}");
         }
         assert!(store.read(&path("kolla/a"), Which::Latest).await.unwrap().is_some());
-        assert_eq!(arrive(&store, &places, &old, 3).await.unwrap(), key, "a second time nothing is changed");
+        assert_eq!(arrive(&store, &places, &old, None, 3).await.unwrap(), key, "a second time nothing is changed");
         let chain = Authority::read(&store, &places).await.unwrap().unwrap().chain;
         let trust = crate::transfer::succession::trust(places.deployment(), Some(old.public()), &chain, &key);
         assert!(matches!(trust, Some(crate::transfer::succession::Trust::Succeeded { .. })), "{trust:?}");

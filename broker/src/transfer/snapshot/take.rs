@@ -14,7 +14,7 @@ use crate::{
         bundle::Recipients,
         fence::{FenceError, fence, unfence},
         key::PublicKey,
-        mark::{self, Mark},
+        mark::{self, Mark, Move},
         private::Places,
     },
     vault::Temporary,
@@ -52,9 +52,14 @@ pub struct Taken {
 /// in the source does not change any more.
 pub async fn take(taking: &Taking<'_>) -> Result<Taken, SnapshotError> {
     let Taking { vault, here: store, layout, places, recipients, now } = taking;
-    mark_fits(mark::read(*store, places).await.map_err(here)?.mark)?;
+    let marked = mark::read(*store, places).await.map_err(here)?;
+    mark_fits(marked.mark.clone())?;
+    let moving = match marked.mark {
+        Some(Mark::Moving(begun)) => begun,
+        None | Some(_) => Move::begin(BY_SNAPSHOT),
+    };
     let authority = Authority::ensure(*store, places, *now).await?;
-    let fenced = fence(*store, places, layout, BY_SNAPSHOT, *now).await;
+    let fenced = fence(*store, places, layout, moving, *now).await;
     if let Err(FenceError::Unfinished { .. }) = &fenced {
         let marked = mark::read(*store, places).await.map_err(here)?;
         unfence(*store, places, &marked, *now).await.map_err(kept)?;
@@ -87,8 +92,8 @@ pub async fn take(taking: &Taking<'_>) -> Result<Taken, SnapshotError> {
 pub(super) fn mark_fits(mark: Option<Mark>) -> Result<(), SnapshotError> {
     match mark {
         None | Some(Mark::Here { .. }) => Ok(()),
-        Some(Mark::Moving { to }) if to == BY_SNAPSHOT => Ok(()),
-        Some(Mark::Moving { to }) => Err(SnapshotError::OtherWay { to }),
+        Some(Mark::Moving(Move { to, .. })) if to == BY_SNAPSHOT => Ok(()),
+        Some(Mark::Moving(Move { to, .. })) => Err(SnapshotError::OtherWay { to }),
         Some(mark @ (Mark::Moved { .. } | Mark::Arriving { .. } | Mark::Withdrawn { .. } | Mark::Following {})) => {
             mark.refusal().map_or(Ok(()), |elsewhere| Err(SnapshotError::Elsewhere(elsewhere)))
         }
