@@ -1,6 +1,9 @@
 //! `export snapshot` into three real servers: the database itself, re-keyed; what opened it before opens nothing there.
 
-use super::overcloud::{DEPLOYMENT, ELECTION, Overcloud, Person};
+use super::{
+    existing,
+    overcloud::{DEPLOYMENT, ELECTION, Overcloud, Person},
+};
 use donjon::{
     transfer::snapshot::{NoSnapshot, POINTS, Snapshot},
     vault::{place::Place, shares},
@@ -8,13 +11,14 @@ use donjon::{
 use donjon_drivers::{
     material::Material,
     store::{
-        Store, Which,
-        vault::{Address, Call, CallError, Connection, Method, Reason, Trust},
+        Document, Expected, Store, Which,
+        vault::{Address, Call, CallError, Connection, Method, Reason, Trust, Vault},
     },
 };
 use donjon_tests::{
     cluster::Cluster,
     donjon::{Donjon, Ran, runs},
+    openbao::OpenBao,
     process::wait_for,
     wait,
 };
@@ -337,4 +341,24 @@ async fn a_server_without_an_audit_device_of_its_own_is_named() {
     place.export(&[]).ok();
     assert_eq!(place.service(2, "out/keystone"), URL);
     place.donjon.run(&["down", "--no-search"]).ok();
+}
+
+/// A broker on what was carried of a temporary Vault before its end: the mark there is that of its source.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_carried_is_made_no_authority_by_taking_it_back() {
+    let (server, folder, mut donjon) = (OpenBao::start().await, tempfile::tempdir().unwrap(), Donjon::new());
+    existing::uses(&mut donjon, &server, &folder);
+    donjon.describe(DEPLOYMENT);
+    donjon.up();
+    let store = Vault::new(server.connection(), "kv".parse().unwrap());
+    let mark = r#"{"format":1,"authority":"moving","to":"a cluster, by snapshot","at":1}"#.to_owned();
+    let mark = Document::from_json(Material::from(mark)).unwrap();
+    store.write(&"donjon-private/site1/authority".parse().unwrap(), &mark, Expected::Absent).await.unwrap();
+    let put = || donjon.run_with_input(&["put", "keystone_database_password"], b"stray");
+    assert!(put().failed(5).contains("what was carried of it is no authority"), "{}", put().err);
+    let refused = donjon.run(&["export", "cancel"]).failed(5);
+    assert!(refused.contains("may be what was carried of one") && refused.contains("nothing was changed"), "{refused}");
+    put().failed(5);
+    donjon.run(&["export", "cancel", "--lost"]).ok();
+    put().ok();
 }

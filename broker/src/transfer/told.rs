@@ -12,7 +12,7 @@ use super::{
     pin::PinError,
     push::{PushError, Side},
     receipt::ReceiptError,
-    snapshot::{ContainerError, SnapshotError},
+    snapshot::{BY_SNAPSHOT, ContainerError, SnapshotError},
 };
 use crate::{
     daemon::translate,
@@ -175,8 +175,11 @@ pub fn drill(message: impl Into<String>, error: &DrillError) -> Failure {
 /// This store neither rotates nor signs.
 pub fn elsewhere(error: &Elsewhere) -> Failure {
     let hint = match error {
+        Elsewhere::Moving { to } if to == BY_SNAPSHOT => {
+            "under the broker of the temporary Vault the same `donjon export snapshot` again goes on with it, and `donjon export cancel` takes it back; what was carried of it is no authority by itself"
+        }
         Elsewhere::Moving { .. } => {
-            "the same `donjon export vault` or `donjon export snapshot` again goes on with it; `donjon export cancel` takes it back"
+            "the same `donjon export vault` again goes on with it; `donjon export cancel` takes it back"
         }
         Elsewhere::Moved { .. } => "ask the broker there; `donjon down` destroys what is here",
         Elsewhere::Arriving => "the same `donjon export vault` at the old authority goes on with it",
@@ -265,6 +268,10 @@ pub fn snapshot(message: &str, error: &SnapshotError) -> Failure {
         }
         SnapshotError::Arrived => told(Exit::Conflict).state("nothing was changed").hint(
             "the same `donjon export snapshot` again ends it; where the cluster is lost now: `donjon export cancel --lost`",
+        ),
+        SnapshotError::Copy => told(Exit::Conflict).state("nothing was changed").hint(
+            "`donjon export cancel` under the broker of that Vault takes it back there; where that Vault is gone for good, \
+             `donjon export cancel --lost` makes this copy the authority: if it is not, two stores rotate and sign",
         ),
         SnapshotError::Overtaken => told(Exit::Conflict).state(OVERTAKEN).hint(STATUS),
         SnapshotError::OtherSnapshot => {

@@ -25,7 +25,24 @@ pub enum OfCluster {
 /// The journal is written before all else: one who carries the database meanwhile, under whichever broker, finds it changed
 /// before the cluster could become the authority. It goes before the fence: what is put here later is missing in what was
 /// carried, so nobody may go on with that.
+///
+/// What was carried has the same mark as the store that it comes from, and may lack the journal. Only the temporary Vault is
+/// the one that it was taken of: without one this store is a copy, unless somebody says that there is no other.
 pub async fn cancel(
+    vault: Option<&Temporary>,
+    store: &dyn Store,
+    places: &Places,
+    marked: &Marked,
+    cluster: OfCluster,
+    now: i64,
+) -> Result<(), SnapshotError> {
+    match (vault, cluster) {
+        (None, OfCluster::AsWritten) => Err(SnapshotError::Copy),
+        (None, OfCluster::Lost) | (Some(_), _) => take_back(vault, store, places, marked, cluster, now).await,
+    }
+}
+
+async fn take_back(
     vault: Option<&Temporary>,
     store: &dyn Store,
     places: &Places,
@@ -79,8 +96,21 @@ mod tests {
         }
 
         async fn cancel(&self, marked: &Marked) -> Result<(), SnapshotError> {
-            cancel(None, &self.0, &self.1, marked, OfCluster::AsWritten, 2).await
+            take_back(None, &self.0, &self.1, marked, OfCluster::AsWritten, 2).await
         }
+    }
+
+    #[tokio::test]
+    async fn a_copy_is_made_no_authority_unless_somebody_says_that_there_is_no_other() {
+        // A snapshot is taken before its journal is written.
+        let copy = Source::taken().await;
+        copy.0.remove(&copy.1.handover()).await.unwrap();
+        let marked = copy.marked().await;
+        let refused = cancel(None, &copy.0, &copy.1, &marked, OfCluster::AsWritten, 2).await;
+        assert!(matches!(refused, Err(SnapshotError::Copy)), "{refused:?}");
+        assert!(!copy.marked().await.mark.unwrap().is_here());
+        cancel(None, &copy.0, &copy.1, &marked, OfCluster::Lost, 2).await.unwrap();
+        assert!(copy.marked().await.mark.unwrap().is_here());
     }
 
     #[tokio::test]

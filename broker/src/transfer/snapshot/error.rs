@@ -22,6 +22,9 @@ pub enum SnapshotError {
     /// It cannot be taken back.
     #[error("the authority is in the cluster already, or was about to be when the last run ended")]
     Arrived,
+    /// It was taken of the temporary Vault, which this one is not.
+    #[error("this store is no temporary Vault, and may be what was carried of one")]
+    Copy,
     /// Somebody changed the journal or the mark since.
     #[error("another command goes on with this snapshot, or has taken it back")]
     Overtaken,
