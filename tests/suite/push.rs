@@ -276,6 +276,16 @@ async fn a_push_is_taken_back_until_it_has_arrived() {
         elsewhere.contains("nothing of this deployment is in the mount `other`") && elsewhere.contains("was wiped"),
         "{elsewhere}"
     );
+    // Nor is a token believed that may not look: to it there is no mount.
+    for (policy, code) in [
+        ("path \"secret/*\" { capabilities = [\"read\"] }", 3),
+        ("path \"donjon/data/site1/*\" { capabilities = [\"read\"] }", 3),
+        ("path \"other/data/*\" { capabilities = [\"read\"] }", 4),
+    ] {
+        let mount = if code == 4 { "other" } else { "donjon" };
+        let told = single.run(&[&cancel[..], &["--mount", mount]].concat(), &single.token(policy).await).failed(code);
+        assert_eq!(told.contains("--lost"), code == 4, "{policy}: {told}");
+    }
     puts(&single).failed(5);
     let back = single.run(&cancel, &single.root()).ok();
     assert!(back.contains("this store rotates and signs again"), "{back}");

@@ -232,6 +232,9 @@ pub fn push(message: &str, error: &PushError) -> Failure {
         PushError::NothingThere { .. } => told(Exit::NotThere).state("nothing was changed").hint(
             "the --address, --mount and --namespace of then; where that store was wiped, `donjon export cancel --lost`",
         ),
+        PushError::Blind { .. } => told(Exit::NotAllowed)
+            .state("nothing was changed")
+            .hint("a token that reads and writes the records in that mount; or the --mount and --namespace of then"),
         PushError::Overtaken => told(Exit::Conflict).state(OVERTAKEN).hint(STATUS),
         PushError::Unfinished { .. } => told(Exit::Waiting)
             .state("what was copied stays there; this store is the authority as before")

@@ -35,7 +35,11 @@ pub async fn cancel(
     if let OtherEnd::There(destination) = end {
         let (there, place) = (destination.store(), destination.place());
         let sides = Sides { here, there: &there, places, place: &place };
-        if !destination.mounted().await? || sides.withdraw(moving, now).await? == Found::Nothing {
+        let mounted = destination.mounted().await?;
+        if !mounted {
+            destination.may_look(&places.authority()).await?;
+        }
+        if !mounted || sides.withdraw(moving, now).await? == Found::Nothing {
             let (to, mount) = (moving.to.clone(), destination.mount().clone());
             return Err(PushError::NothingThere { place, to, mount });
         }

@@ -123,6 +123,22 @@ impl Destination {
         }
     }
 
+    /// Fails where the token may not read this record. A Vault answers one that may not look as if there were no mount.
+    pub(super) async fn may_look(&self, record: &RecordPath) -> Result<(), PushError> {
+        #[derive(Deserialize)]
+        struct Capabilities {
+            capabilities: Vec<String>,
+        }
+        let asked = BTreeMap::from([("paths", [format!("{}/data/{record}", self.mount)])]);
+        let doing = PushError::call("ask what the token may do there");
+        let answer = self.connection.call(Call::post("sys/capabilities-self", body(&asked))).await.map_err(&doing)?;
+        let Capabilities { capabilities } = answer.parse::<Answer<Capabilities>>().map_err(doing)?.data;
+        match capabilities.iter().any(|word| word == "read" || word == "root") {
+            true => Ok(()),
+            false => Err(PushError::Blind { place: self.place(), mount: self.mount.clone() }),
+        }
+    }
+
     /// Makes the mount, and waits until it takes records. Writers without compare-and-set are refused there.
     pub async fn make_mount(&self) -> Result<(), PushError> {
         #[derive(Serialize)]

@@ -59,6 +59,16 @@ pub enum PushError {
         /// The mount.
         mount: RecordPath,
     },
+    /// The token is answered as if nothing were there.
+    #[error(
+        "the token may not look into the mount `{mount}` of {place}, so whether the authority has arrived is not known"
+    )]
+    Blind {
+        /// The address.
+        place: String,
+        /// The mount.
+        mount: RecordPath,
+    },
     /// Somebody changed a mark since.
     #[error("another command goes on with this move, or has taken it back")]
     Overtaken,
