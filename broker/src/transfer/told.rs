@@ -272,6 +272,9 @@ pub fn snapshot(message: &str, error: &SnapshotError) -> Failure {
         SnapshotError::Arrived => told(Exit::Conflict).state("nothing was changed").hint(
             "the same `donjon export snapshot` again ends it; where the cluster is lost now: `donjon export cancel --lost`",
         ),
+        SnapshotError::NotArrived => told(Exit::Conflict)
+            .state("this store is fenced for it, or is the authority, as before")
+            .hint("the same `donjon export snapshot` again goes on with it"),
         SnapshotError::Copy => told(Exit::Conflict).state("nothing was changed").hint(
             "`donjon export cancel` under the broker of that Vault takes it back there; where that Vault is gone for good, \
              `donjon export cancel --lost` makes this copy the authority: if it is not, two stores rotate and sign",

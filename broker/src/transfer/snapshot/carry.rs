@@ -3,7 +3,7 @@
 use super::{
     archive::Snapshot,
     clean,
-    error::{SnapshotError, here, kept},
+    error::{SnapshotError, here, kept, there},
     journal::{Held, Opens, Share, Step},
     take::{BY_SNAPSHOT, mark_fits},
 };
@@ -136,10 +136,13 @@ pub async fn finish(carrying: &Carrying<'_>) -> Result<(), SnapshotError> {
     let logged_in = held.journal.step != Step::Done && first.log_in(&held.journal.login).await?;
     let marked = mark::read(*store, places).await.map_err(here)?;
     if !marked.mark.as_ref().is_some_and(|mark| matches!(mark, Mark::Moved { .. })) {
-        let there = Authority::read(&first.store(), places).await?;
-        let key = there.ok_or(SnapshotError::OtherSnapshot)?.public().id();
+        let own = Authority::read(*store, places).await?;
+        let arrived = mark::read(&first.store(), places).await.map_err(there)?.mark;
+        may_end(held.journal.step, marked.mark.as_ref(), arrived.as_ref(), own.as_ref())?;
+        let signs = Authority::read(&first.store(), places).await?;
+        let key = signs.ok_or(SnapshotError::OtherSnapshot)?.public().id();
         let mark = Mark::Moved { to: first.place(), key };
-        mark::write(*store, places, &marked, mark, *now).await.map_err(here)?;
+        mark::write(*store, places, &marked, mark, *now).await.map_err(kept)?;
     }
     reached("snapshot.moved");
     if logged_in {
@@ -149,6 +152,27 @@ pub async fn finish(carrying: &Carrying<'_>) -> Result<(), SnapshotError> {
     held.journal.login = Material::new(Vec::new());
     held.journal.empty = None;
     held.reach(Step::Done, *store, places).await.map_err(kept)
+}
+
+/// Whoever asks for the end of it may have seen no more than a conflict: this store goes on as the authority unless it is
+/// fenced for a snapshot, and that one has arrived.
+fn may_end(
+    step: Step,
+    ours: Option<&Mark>,
+    theirs: Option<&Mark>,
+    own: Option<&Authority>,
+) -> Result<(), SnapshotError> {
+    let Some(Mark::Moving(moving)) = ours.filter(|_| step >= Step::Arriving) else {
+        return Err(SnapshotError::NotArrived);
+    };
+    match theirs {
+        Some(Mark::Here { from: Some(from), id })
+            if own.is_some_and(|own| own.has_signed_with(from)) && moving.goes_to(BY_SNAPSHOT, id.as_ref()) =>
+        {
+            Ok(())
+        }
+        None | Some(_) => Err(SnapshotError::NotArrived),
+    }
 }
 
 async fn look_at_all(carrying: &Carrying<'_>) -> Result<Vec<(String, Look)>, SnapshotError> {
@@ -376,3 +400,39 @@ pub const POINTS: &[&str] = &[
     "snapshot.handed-over",
     "snapshot.moved",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use donjon_drivers::store::memory::Memory;
+
+    #[tokio::test]
+    async fn a_store_stays_the_authority_until_the_snapshot_that_it_is_fenced_for_has_arrived() {
+        let (store, places) = (Memory::default(), Places::new("site1".parse().unwrap()).unwrap());
+        let own = Authority::ensure(&store, &places, 1).await.unwrap();
+        let other = Authority::ensure(&Memory::default(), &places, 1).await.unwrap();
+        let moving = Move::begin(BY_SNAPSHOT);
+        let arrived = |from: &Authority, moving: &Move| {
+            let from = Some(from.public().id());
+            Some(Mark::Here { from, id: moving.id.clone() })
+        };
+        let (fenced, there) = (Some(Mark::Moving(moving.clone())), arrived(&own, &moving));
+        let ended = |step, ours: &Option<Mark>, theirs: &Option<Mark>| {
+            may_end(step, ours.as_ref(), theirs.as_ref(), Some(&own)).is_ok()
+        };
+        assert!(ended(Step::Arriving, &fenced, &there), "the control");
+        for step in [Step::Taken, Step::Initialised, Step::Restored, Step::Joined, Step::Rekeyed] {
+            assert!(!ended(step, &fenced, &there), "{step:?}");
+        }
+        for ours in [None, Some(Mark::Here { from: None, id: None }), Some(Mark::Moving(Move::begin("a push")))] {
+            assert!(!ended(Step::Arriving, &ours, &there), "{ours:?}");
+        }
+        let earlier = arrived(&own, &Move::begin(BY_SNAPSHOT));
+        for theirs in [None, fenced.clone(), arrived(&other, &moving), earlier] {
+            assert!(!ended(Step::Arriving, &fenced, &theirs), "{theirs:?}");
+        }
+        // One that an older donjon has begun.
+        let older = Move { to: BY_SNAPSHOT.to_owned(), id: None };
+        assert!(ended(Step::Arriving, &Some(Mark::Moving(older.clone())), &arrived(&own, &older)));
+    }
+}

@@ -22,6 +22,9 @@ pub enum SnapshotError {
     /// It cannot be taken back.
     #[error("the authority is in the cluster already, or was about to be when the last run ended")]
     Arrived,
+    /// It is not to be ended yet.
+    #[error("the authority is not in the cluster by this snapshot")]
+    NotArrived,
     /// It was taken of the temporary Vault, which this one is not.
     #[error("this store is no temporary Vault, and may be what was carried of one")]
     Copy,
