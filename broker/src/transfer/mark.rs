@@ -48,6 +48,9 @@ pub enum Mark {
         /// By which move.
         #[serde(rename = "move", default, skip_serializing_if = "Option::is_none")]
         id: Option<MoveId>,
+        /// Whether it follows another store as before where the authority stays there.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        follows: bool,
     },
     /// It was on its way to this store, and was taken back: nothing is rotated or signed here, and the same may come again.
     Withdrawn {
@@ -56,6 +59,9 @@ pub enum Mark {
         /// By which move.
         #[serde(rename = "move", default, skip_serializing_if = "Option::is_none")]
         id: Option<MoveId>,
+        /// Whether it follows another store as before where the authority stays there.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        follows: bool,
     },
     /// This store takes in what the authority signs, whose key is its pin: nothing is rotated or signed here.
     Following {},
@@ -127,6 +133,11 @@ impl Mark {
         matches!(self, Self::Here { .. })
     }
 
+    /// Whether it is the mark of a store that takes in what another one signs.
+    pub fn is_following(&self) -> bool {
+        self.refusal() == Some(Elsewhere::Following)
+    }
+
     /// Why a store with this mark neither rotates nor signs; `None` where it does.
     pub fn refusal(&self) -> Option<Elsewhere> {
         match self {
@@ -134,7 +145,8 @@ impl Mark {
             Self::Moving(Move { to, .. }) => Some(Elsewhere::Moving { to: to.clone() }),
             Self::Moved { to, key } => Some(Elsewhere::Moved { to: to.clone(), key: key.clone() }),
             Self::Arriving { .. } => Some(Elsewhere::Arriving),
-            Self::Withdrawn { .. } => Some(Elsewhere::Withdrawn),
+            Self::Withdrawn { follows: false, .. } => Some(Elsewhere::Withdrawn),
+            Self::Withdrawn { follows: true, .. } => Some(Elsewhere::Following),
             Self::Following {} => Some(Elsewhere::Following),
         }
     }

@@ -64,7 +64,7 @@ pub async fn restore(store: &dyn Store, places: &Places, opened: &Opened, now: i
         authority = Authority::ensure(store, places, now).await?;
     }
     let marked = mark::read(store, places).await.map_err(failed(wanted))?;
-    if marked.mark == Some(Mark::Following {}) {
+    if marked.mark.as_ref().is_some_and(Mark::is_following) {
         mark::write(store, places, &marked, Mark::Here { from: None, id: None }, now).await.map_err(failed(wanted))?;
     }
     let receipt = Receipt::of(opened, Act::Reopened, &authority.key, now).to_file(&authority.key);

@@ -24,7 +24,7 @@ pub enum OtherEnd<'a> {
 }
 
 /// Takes the fence away, of a store whose mark says that the authority is on its way by this move. What was copied there stays
-/// there, and is no authority: it waits for the same push again.
+/// there, and is no authority: it waits for the same push again, or follows whom it has followed before.
 pub async fn cancel(
     here: &dyn Store,
     places: &Places,
@@ -69,21 +69,22 @@ impl Sides<'_> {
         // Its key may have been renewed since.
         let from_here = |from| own.as_ref().is_some_and(|own| own.has_signed_with(from));
         let theirs = self.theirs().await?;
-        let (from, id) =
-            match &theirs.mark {
-                None => return Ok(Found::Nothing),
-                Some(
-                    Mark::Withdrawn { from, id } | Mark::Arriving { from, id } | Mark::Here { from: Some(from), id },
-                ) if from_here(from) => (from.clone(), id.clone()),
-                Some(_) => return Err(PushError::Taken),
-            };
+        let (from, id) = match &theirs.mark {
+            None => return Ok(Found::Nothing),
+            Some(
+                Mark::Withdrawn { from, id, .. }
+                | Mark::Arriving { from, id, .. }
+                | Mark::Here { from: Some(from), id },
+            ) if from_here(from) => (from.clone(), id.clone()),
+            Some(_) => return Err(PushError::Taken),
+        };
         if !moving.goes_to(self.place, id.as_ref()) {
             return Err(PushError::OtherDestination);
         }
         match &theirs.mark {
             Some(Mark::Here { .. }) => return Err(PushError::Arrived),
-            Some(Mark::Arriving { .. }) => {
-                let withdrawn = Mark::Withdrawn { from, id };
+            Some(Mark::Arriving { follows, .. }) => {
+                let withdrawn = Mark::Withdrawn { from, id, follows: *follows };
                 mark::write(self.there, self.places, &theirs, withdrawn, now).await.map_err(marking(Side::There))?;
             }
             None | Some(_) => {}
@@ -115,7 +116,7 @@ mod tests {
             };
             let from = Authority::ensure(&ends.here, &ends.places, 1).await.unwrap().public().id();
             let moving = ends.moving.clone();
-            ends.mark(&ends.there, Mark::Arriving { from, id: moving.id.clone() }).await;
+            ends.mark(&ends.there, Mark::Arriving { from, id: moving.id.clone(), follows: false }).await;
             ends.mark(&ends.here, Mark::Moving(moving)).await;
             ends
         }
@@ -173,7 +174,7 @@ mod tests {
         assert_eq!(ends.withdraw().await.unwrap(), Found::Ours, "a second time");
         // A push writes both marks anew before the first one goes on.
         let from = ends.own().await;
-        ends.mark(&ends.there, Mark::Arriving { from, id: ends.moving.id.clone() }).await;
+        ends.mark(&ends.there, Mark::Arriving { from, id: ends.moving.id.clone(), follows: false }).await;
         ends.mark(&ends.here, Mark::Moving(ends.moving.clone())).await;
         assert!(!ends.unfence(&before).await, "the push has this store fenced for itself");
         ends.sides("there").take_back(2).await.unwrap();
@@ -183,12 +184,12 @@ mod tests {
     async fn another_leader_there_is_the_same_store_and_another_move_is_not() {
         let ends = Ends::moving().await;
         let id = Move::begin("there").id;
-        ends.mark(&ends.there, Mark::Arriving { from: ends.own().await, id }).await;
+        ends.mark(&ends.there, Mark::Arriving { from: ends.own().await, id, follows: false }).await;
         let refused = ends.sides("there").take_back(2).await;
         assert!(matches!(refused, Err(PushError::OtherDestination)), "{refused:?}");
         assert!(!ends.marked(&ends.here).await.mark.unwrap().is_here(), "it is fenced as before");
         let (from, id) = (ends.own().await, ends.moving.id.clone());
-        ends.mark(&ends.there, Mark::Arriving { from, id }).await;
+        ends.mark(&ends.there, Mark::Arriving { from, id, follows: false }).await;
         ends.sides("another leader").take_back(2).await.unwrap();
         assert!(ends.marked(&ends.here).await.mark.unwrap().is_here());
     }

@@ -84,7 +84,7 @@ impl Sides<'_> {
             {
                 Ok(Begun::Claimed)
             }
-            (Some(Mark::Moving(moving)), Some(Mark::Arriving { from, id } | Mark::Withdrawn { from, id }))
+            (Some(Mark::Moving(moving)), Some(Mark::Arriving { from, id, .. } | Mark::Withdrawn { from, id, .. }))
                 if from_here(&from) =>
             {
                 this(&moving, &id, Begun::Claimed)
@@ -108,12 +108,12 @@ impl Sides<'_> {
         let to = || self.place.to_owned();
         let kept = |id: &Option<MoveId>| Move { to: to(), id: id.clone() };
         let (moving, written) = match (&ours, &before.mark) {
-            (Some(Mark::Moving(fenced)), Some(Mark::Arriving { from, id } | Mark::Withdrawn { from, id }))
+            (Some(Mark::Moving(fenced)), Some(Mark::Arriving { from, id, .. } | Mark::Withdrawn { from, id, .. }))
                 if own.has_signed_with(from) && fenced.goes_to(self.place, id.as_ref()) =>
             {
                 (kept(id), matches!(before.mark, Some(Mark::Arriving { .. })))
             }
-            (None | Some(Mark::Here { .. }), Some(Mark::Arriving { from, id: id @ Some(_) }))
+            (None | Some(Mark::Here { .. }), Some(Mark::Arriving { from, id: id @ Some(_), .. }))
                 if own.has_signed_with(from) =>
             {
                 (kept(id), true)
@@ -127,12 +127,17 @@ impl Sides<'_> {
             (None | Some(_), None | Some(_)) => return Err(PushError::Overtaken),
         };
         if !written {
-            let mark = Mark::Arriving { from: own.public().id(), id: moving.id.clone() };
+            let follows = match before.mark {
+                Some(Mark::Following {}) => true,
+                Some(Mark::Arriving { follows, .. } | Mark::Withdrawn { follows, .. }) => follows,
+                None | Some(Mark::Here { .. } | Mark::Moving { .. } | Mark::Moved { .. }) => false,
+            };
+            let mark = Mark::Arriving { from: own.public().id(), id: moving.id.clone(), follows };
             mark::write(self.there, self.places, &before, mark, now).await.map_err(marking(Side::There))?;
         }
         let marked = self.theirs().await?;
         match marked.mark.clone() {
-            Some(Mark::Arriving { from, id }) if own.has_signed_with(&from) && id == moving.id => {
+            Some(Mark::Arriving { from, id, .. }) if own.has_signed_with(&from) && id == moving.id => {
                 Ok(Claimed { marked, from, moving })
             }
             None | Some(_) => Err(PushError::Overtaken),
@@ -189,7 +194,10 @@ mod tests {
     use super::*;
     use crate::{
         records::Layout,
-        transfer::fence::{FenceError, fence, unfence},
+        transfer::{
+            fence::{FenceError, fence, unfence},
+            mark::Elsewhere,
+        },
     };
     use donjon_drivers::store::memory::Memory;
 
@@ -284,7 +292,7 @@ mod tests {
         let from = three.own.public().id();
         three.mark(&three.here, Mark::Moving(Move { to: "one".to_owned(), id: None })).await;
         for store in [&three.one, &three.other] {
-            three.mark(store, Mark::Arriving { from: from.clone(), id: None }).await;
+            three.mark(store, Mark::Arriving { from: from.clone(), id: None, follows: false }).await;
         }
         let (one, other) = (three.sides(&three.one, "one"), three.sides(&three.other, "other"));
         assert!(matches!(other.begun().await, Err(PushError::OtherDestination)));
@@ -292,5 +300,29 @@ mod tests {
         let claimed = one.claim(&three.own, 2).await.unwrap();
         three.fence(claimed.moving.clone()).await.unwrap();
         one.arrive(&three.own, Some(&claimed), 2).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_store_that_followed_follows_again_once_the_push_into_it_is_taken_back() {
+        let three = Three::new().await;
+        three.mark(&three.one, Mark::Following {}).await;
+        let (one, other) = (three.sides(&three.one, "one"), three.sides(&three.other, "other"));
+        let refusal = async |sides: &Sides<'_>| sides.theirs().await.unwrap().mark.unwrap().refusal();
+        for _ in 0..2 {
+            for sides in [&one, &other] {
+                let claimed = sides.claim(&three.own, 1).await.unwrap();
+                assert_eq!(refusal(sides).await, Some(Elsewhere::Arriving));
+                three.fence(claimed.moving).await.unwrap();
+                sides.take_back(2).await.unwrap();
+            }
+            assert_eq!(refusal(&one).await, Some(Elsewhere::Following));
+            assert_eq!(refusal(&other).await, Some(Elsewhere::Withdrawn), "the control");
+        }
+        // It is what was pushed before, so the same push goes on with it.
+        assert_eq!(one.begun().await.unwrap(), Begun::Claimed);
+        let claimed = one.claim(&three.own, 3).await.unwrap();
+        three.fence(claimed.moving.clone()).await.unwrap();
+        one.arrive(&three.own, Some(&claimed), 3).await.unwrap();
+        assert_eq!(refusal(&one).await, None);
     }
 }

@@ -1,7 +1,10 @@
 //! A bundle on its way into another store.
 
 use super::*;
-use crate::transfer::private;
+use crate::transfer::{
+    mark::{self, Mark},
+    private,
+};
 
 #[tokio::test]
 async fn another_store_takes_a_bundle_in_once_and_goes_on_where_it_stopped() {
@@ -193,6 +196,12 @@ async fn a_store_that_followed_and_becomes_the_authority_follows_nobody() {
     let checks = Checks { now: 300, ..Checks::default() };
     let opened =
         verify(&there, &custodians.file.bytes().unwrap(), &checks).await.unwrap().open(&site.identities()).unwrap();
+    // Also where a push into it was taken back.
+    let marked = mark::read(&there, &site.places).await.unwrap();
+    let from = site.authority.public().id();
+    let withdrawn = Mark::Withdrawn { from, id: None, follows: true };
+    mark::write(&there, &site.places, &marked, withdrawn, 300).await.unwrap();
+    assert_eq!(elsewhere(&there, &site.places).await.unwrap(), Some(Elsewhere::Following));
     restore(&there, &site.places, &opened, 300).await.unwrap();
     assert_eq!(elsewhere(&there, &site.places).await.unwrap(), None);
 }
