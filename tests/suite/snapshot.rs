@@ -343,6 +343,30 @@ async fn a_server_without_an_audit_device_of_its_own_is_named() {
     place.donjon.run(&["down", "--no-search"]).ok();
 }
 
+/// What destroying a login answers: the first time, once it is gone, and to one who may not.
+#[tokio::test]
+async fn a_server_says_that_a_login_is_gone_in_other_words_than_that_it_may_not_be_destroyed() {
+    let server = OpenBao::start().await;
+    let call = async |path: &str, body: Value| {
+        server.connection().call(Call::post(path, Material::from(body.to_string()))).await
+    };
+    call("sys/auth/approle", json!({"type": "approle"})).await.unwrap();
+    call("auth/approle/role/some", json!({})).await.unwrap();
+    let made: Value = call("auth/approle/role/some/secret-id", json!({})).await.unwrap().parse().unwrap();
+    let (destroy, accessor) = (
+        "auth/approle/role/some/secret-id-accessor/destroy",
+        json!({"secret_id_accessor": made["data"]["secret_id_accessor"]}),
+    );
+    let token: Value = call("auth/token/create", json!({"policies": ["default"]})).await.unwrap().parse().unwrap();
+    let token = Material::from(token["auth"]["client_token"].as_str().unwrap().to_owned());
+    let body = Material::from(accessor.to_string());
+    let denied = server.connection().call_with(&token, Call::post(destroy, body)).await.unwrap_err();
+    assert_eq!(denied.reason(), Some(Reason::Denied), "{denied:?}");
+    call(destroy, accessor.clone()).await.unwrap();
+    let gone = call(destroy, accessor).await.unwrap_err();
+    assert_eq!(gone.reason(), Some(Reason::NoAccessor), "{gone:?}");
+}
+
 /// A broker on what was carried of a temporary Vault before its end: the mark there is that of its source.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_carried_is_made_no_authority_by_taking_it_back() {

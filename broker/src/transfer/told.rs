@@ -272,6 +272,16 @@ pub fn snapshot(message: &str, error: &SnapshotError) -> Failure {
         SnapshotError::Arrived => told(Exit::Conflict).state("nothing was changed").hint(
             "the same `donjon export snapshot` again ends it; where the cluster is lost now: `donjon export cancel --lost`",
         ),
+        SnapshotError::LoginStays(VaultError::Call { source, .. }) if source.reason() == Some(Reason::Denied) => {
+            told(Exit::NotAllowed).state(LOGIN_STAYS).hint(
+                "the broker's own credential may have ended: `donjon unseal` where custodians open this Vault, else a daemon that is \
+                 started again (`donjon up`) logs in anew; then the same command",
+            )
+        }
+        SnapshotError::LoginStays(_) => told(Exit::Unavailable).state(LOGIN_STAYS).hint(
+            "once this Vault answers again, the same command: `donjon status` says how it is, `donjon unseal` opens it, and \
+             it needs room on its disk",
+        ),
         SnapshotError::NotArrived => told(Exit::Conflict)
             .state("this store is fenced for it, or is the authority, as before")
             .hint("the same `donjon export snapshot` again goes on with it"),
@@ -361,5 +371,6 @@ pub const TAKEN_IN: &str = "the bundle is taken in, and is what is read from now
 pub const WRITES_IT: &str = "the same command again writes the receipt";
 const OVERTAKEN: &str =
     "this command has stopped before the authority changed sides; what was written there is no authority by it";
+const LOGIN_STAYS: &str = "nothing is rotated or signed here as before, and what is known of the login is kept";
 const STATUS: &str = "`donjon status` says where the authority is, or where it is moving";
 const GOES_ON: &str = "what was written there stays, and is whole; the same command again goes on";

@@ -12,7 +12,7 @@ use super::{
 use donjon_drivers::{
     fs, identity,
     material::Material,
-    store::vault::{Call, CallError, Method},
+    store::vault::{Call, CallError, Method, Reason},
 };
 use donjon_policies::access::SUCCESSOR;
 use serde::{Deserialize, Serialize};
@@ -102,14 +102,13 @@ impl Temporary {
         login_of_successor(&Server(&self.connection)).await
     }
 
-    /// Such a login is good here no longer. One that is gone already is that, too.
+    /// Such a login is good here no longer. One that is gone already is that, too; one that this Vault refuses to destroy, for
+    /// whatever other reason, is good still.
     pub async fn forget_successor(&self, accessor: &str) -> Result<(), VaultError> {
         let path = format!("auth/approle/role/{SUCCESSOR}/secret-id-accessor/destroy");
         let gone = Material::from(json!({"secret_id_accessor": accessor}).to_string());
-        match self.connection.call(Call::post(path, gone)).await {
-            Ok(_) | Err(CallError::Refused { .. }) => Ok(()),
-            Err(source) => Err(VaultError::Call { act: "destroy a login", source }),
-        }
+        let destroyed = self.connection.call(Call::post(path, gone)).await.map(drop);
+        is_gone(destroyed).map_err(VaultError::call("destroy a login"))
     }
 
     /// The database, as the server encrypts it. It is complete: a change that was acknowledged before is in it.
@@ -165,6 +164,13 @@ impl Server<'_> {
     }
 }
 
+fn is_gone(destroyed: Result<(), CallError>) -> Result<(), CallError> {
+    match destroyed {
+        Err(error) if error.reason() == Some(Reason::NoAccessor) => Ok(()),
+        other => other,
+    }
+}
+
 /// A new secret-id of the successor's role.
 pub(super) async fn login_of_successor(server: &Server<'_>) -> Result<Login, VaultError> {
     #[derive(Deserialize)]
@@ -199,3 +205,28 @@ pub(super) async fn login_of_successor(server: &Server<'_>) -> Result<Login, Vau
 const HANDOVER: &str = "handover";
 const RELOADED_WITHIN: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_is_gone_where_the_vault_knows_its_accessor_no_more_and_in_no_other_case() {
+        let refused = |reason| Err(CallError::Refused { place: "x".to_owned(), status: 400, reason });
+        assert!(is_gone(Ok(())).is_ok() && is_gone(refused(Reason::NoAccessor)).is_ok());
+        for reason in [
+            Reason::Denied,
+            Reason::Sealed,
+            Reason::Uninitialised,
+            Reason::NotReady,
+            Reason::NothingThere,
+            Reason::Gone,
+            Reason::Full,
+            Reason::BadRequest,
+            Reason::Other,
+        ] {
+            assert!(is_gone(refused(reason)).is_err(), "{reason}");
+        }
+        assert!(is_gone(Err(CallError::Unreadable { place: "x".to_owned() })).is_err());
+    }
+}

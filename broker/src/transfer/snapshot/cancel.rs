@@ -24,7 +24,7 @@ pub enum OfCluster {
 ///
 /// The journal is written before all else: one who carries the database meanwhile, under whichever broker, finds it changed
 /// before the cluster could become the authority. It goes before the fence: what is put here later is missing in what was
-/// carried, so nobody may go on with that.
+/// carried, so nobody may go on with that. And it goes after the login, which can be destroyed by what is in it alone.
 ///
 /// What was carried has the same mark as the store that it comes from, and may lack the journal. Only the temporary Vault is
 /// the one that it was taken of: without one this store is a copy, unless somebody says that there is no other.
@@ -56,7 +56,7 @@ async fn take_back(
         }
         held.save(store, places).await.map_err(kept)?;
         if let Some(vault) = vault {
-            vault.forget_successor(&held.journal.accessor).await?;
+            vault.forget_successor(&held.journal.accessor).await.map_err(SnapshotError::LoginStays)?;
         }
         store.remove(&places.handover()).await.map_err(here)?;
     }
@@ -66,13 +66,22 @@ async fn take_back(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transfer::{
-        mark::{self, Mark, Move},
-        snapshot::{BY_SNAPSHOT, journal::Journal},
+    use crate::{
+        failure::Exit,
+        transfer::{
+            mark::{self, Mark, Move},
+            snapshot::{BY_SNAPSHOT, journal::Journal},
+            told,
+        },
+        vault::VaultError,
     };
     use donjon_drivers::{
         material::Material,
-        store::{StoreError, memory::Memory},
+        store::{
+            StoreError,
+            memory::Memory,
+            vault::{CallError, Reason},
+        },
     };
 
     struct Source(Memory, Places);
@@ -111,6 +120,22 @@ mod tests {
         assert!(!copy.marked().await.mark.unwrap().is_here());
         cancel(None, &copy.0, &copy.1, &marked, OfCluster::Lost, 2).await.unwrap();
         assert!(copy.marked().await.mark.unwrap().is_here());
+    }
+
+    #[test]
+    fn a_login_that_is_not_destroyed_is_told_with_what_to_do() {
+        let told = |reason| {
+            let source = CallError::Refused { place: "x".to_owned(), status: 503, reason };
+            told::snapshot(
+                "not taken back",
+                &SnapshotError::LoginStays(VaultError::Call { act: "destroy a login", source }),
+            )
+        };
+        assert_eq!((told(Reason::Denied).code, told(Reason::Full).code), (Exit::NotAllowed, Exit::Unavailable));
+        let said = told(Reason::Sealed);
+        assert_eq!(said.code, Exit::Unavailable);
+        assert!(said.causes[0].contains("is good still"), "{said:?}");
+        assert!(said.hint.unwrap().contains("`donjon unseal`"));
     }
 
     #[tokio::test]

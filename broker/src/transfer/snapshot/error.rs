@@ -22,6 +22,9 @@ pub enum SnapshotError {
     /// It cannot be taken back.
     #[error("the authority is in the cluster already, or was about to be when the last run ended")]
     Arrived,
+    /// What came along with the snapshot opens this Vault still.
+    #[error("the login that goes with the snapshot is good still")]
+    LoginStays(#[source] VaultError),
     /// It is not to be ended yet.
     #[error("the authority is not in the cluster by this snapshot")]
     NotArrived,
