@@ -9,6 +9,8 @@
 //! donjon-private/<deployment>/ended/<rotation>  the journal of one that has ended, laid aside
 //! donjon-private/<deployment>/adoption          which file was taken over last, and how far
 //! donjon-private/<deployment>/heartbeat/<broker>  that a broker which drives a rotation lives
+//! donjon-private/<deployment>/deployers/<run>   that a deployer runs under a broker, and lives
+//! donjon-private/<deployment>/readers/<broker>  for how long a broker may answer out of its cache
 //! donjon-private/<deployment>/authority         which store rotates and signs
 //! ```
 

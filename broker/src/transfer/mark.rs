@@ -1,9 +1,13 @@
 //! The mark of the authority: which store rotates and signs. It is written with compare-and-set, and never travels.
 //!
 //! ```text
-//! old store:  (none) = here ──▶ moving ──▶ moved              new store:  (none) ──▶ arriving ──▶ here
-//! a site's:   (none) ──▶ following                             which `up --from` or a move makes one that is here
+//! old store:  (none) = here ◀──▶ moving ──▶ moved      new store:  (none) ──▶ arriving ◀──▶ withdrawn
+//!                                                                               └──▶ here
+//! a site's:   (none) ──▶ following, which `up --from` makes one that is here, and a push one that is arriving
 //! ```
+//!
+//! A move that is taken back makes the old store `here` again, after the new one was `withdrawn`. That waits for the same push
+//! again; it follows meanwhile where it did before.
 //!
 //! An empty store that takes a bundle in follows whoever signed it, from before its first record on: so a site's values are
 //! changed where the authority is, and nowhere else.
