@@ -262,6 +262,18 @@ async fn a_push_is_taken_back_until_it_has_arrived() {
         put += 1;
         single.donjon.run_with_input(&["put", "heat_database_password"], format!("value-{put}").as_bytes())
     };
+    // It came as far as its claim there, which alone is taken back.
+    single.push_killed_at("push.claimed");
+    let store = Vault::new(single.server.connection(), "donjon".parse().unwrap());
+    let mark = async || -> Value {
+        let path = "donjon-private/site1/authority".parse().unwrap();
+        store.read(&path, Which::Latest).await.unwrap().unwrap().document.parse().unwrap()
+    };
+    assert_eq!(mark().await["authority"], "arriving");
+    puts(&single).ok();
+    single.run(&cancel, &single.root()).ok();
+    assert_eq!(mark().await["authority"], "withdrawn");
+    assert!(single.run(&cancel, &single.root()).ok().contains("nothing of it is on its way"));
     single.push_killed_at("push.fenced");
     let refused = puts(&single).failed(5);
     assert!(refused.contains("`donjon export cancel` takes it back"), "{refused}");
@@ -306,9 +318,8 @@ async fn a_push_is_taken_back_until_it_has_arrived() {
     single.run(&["export", "vault"], &single.root()).ok();
     let gone = single.donjon.run(&[&cancel[..], &["--lost"]].concat()).failed(5);
     assert!(gone.contains("the authority is at"), "{gone}");
-    let store = Vault::new(single.server.connection(), "donjon".parse().unwrap());
     let held = store.read(&"site1/heat_database_password".parse().unwrap(), Which::Latest).await.unwrap().unwrap();
-    assert_eq!(held.document.parse::<Value>().unwrap()["password"], "value-4");
+    assert_eq!(held.document.parse::<Value>().unwrap()["password"], "value-5");
 }
 
 /// Two brokers share a store: what one of them takes back, the other one does not carry to its end.

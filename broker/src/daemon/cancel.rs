@@ -33,7 +33,13 @@ pub(super) async fn cancel(
     let marked = mark::read(&*store, &places).await;
     let marked = marked.map_err(|error| translate::store("cannot see where the authority is", &error))?;
     let moving = match marked.mark.clone() {
-        None | Some(Mark::Here { .. }) => return Ok((json!({"from": null}), Vec::new())),
+        None | Some(Mark::Here { .. }) => {
+            let waits = match there {
+                Some(there) => release(daemon, actor, (&*store, &places), there, materials).await?,
+                None => None,
+            };
+            return Ok((json!({"from": waits}), Vec::new()));
+        }
         Some(Mark::Moving(moving)) => moving,
         Some(other) => return Err(other.refusal().map_or_else(nobody, |elsewhere| told::elsewhere(&elsewhere))),
     };
@@ -56,6 +62,22 @@ pub(super) async fn cancel(
     record(if done.is_ok() { Outcome::Done } else { Outcome::Failed })?;
     done?;
     Ok((json!({"from": moving.to, "snapshot": moving.to == BY_SNAPSHOT}), Vec::new()))
+}
+
+/// Of a push that never fenced this store: where it was claimed, if it was.
+async fn release(
+    daemon: &Daemon,
+    actor: Actor,
+    (store, places): (&dyn Store, &Places),
+    there: VaultAsked,
+    materials: Vec<Material>,
+) -> Result<Option<String>, Failure> {
+    let told = |error: PushError| told::push(REFUSED, &error).state("this store is the authority as before");
+    let destination = Destination::open(push::named(there, materials)?).await.map_err(told)?;
+    daemon.record(actor, Act::Export, &[], Outcome::Intent)?;
+    let released = crate::transfer::push::release(store, places, &destination, transfer::now()).await;
+    daemon.record(actor, Act::Export, &[], if released.is_ok() { Outcome::Done } else { Outcome::Failed })?;
+    Ok(released.map_err(told)?.then(|| destination.place()))
 }
 
 async fn take_back(

@@ -47,6 +47,21 @@ pub async fn cancel(
     unfence(here, places, marked, now).await.map_err(marking(Side::Here))
 }
 
+/// The same of a push that did not come as far as the fence, so that this store is the authority: the other end waits for it no
+/// longer. Says whether it did.
+pub async fn release(
+    here: &dyn Store,
+    places: &Places,
+    destination: &Destination,
+    now: i64,
+) -> Result<bool, PushError> {
+    if !destination.mounted().await? {
+        return destination.may_look(&places.authority()).await.map(|()| false);
+    }
+    let (there, place) = (destination.store(), destination.place());
+    Sides { here, there: &there, places, place: &place }.release(now).await
+}
+
 /// Whether the other end knew of this store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Found {
@@ -61,6 +76,21 @@ impl Sides<'_> {
         let Some(Mark::Moving(moving)) = &marked.mark else { return Ok(()) };
         self.withdraw(moving, now).await?;
         unfence(self.here, self.places, &marked, now).await.map_err(marking(Side::Here))
+    }
+
+    /// Has the other end wait no longer for a push from here; one that has this store fenced meanwhile is begun again or taken
+    /// back by its name.
+    async fn release(&self, now: i64) -> Result<bool, PushError> {
+        let own = Authority::read(self.here, self.places).await?;
+        let theirs = self.theirs().await?;
+        match theirs.mark.clone() {
+            Some(Mark::Arriving { from, id, follows }) if own.is_some_and(|own| own.has_signed_with(&from)) => {
+                let withdrawn = Mark::Withdrawn { from, id, follows };
+                mark::write(self.there, self.places, &theirs, withdrawn, now).await.map_err(marking(Side::There))?;
+                Ok(true)
+            }
+            None | Some(_) => Ok(false),
+        }
     }
 
     /// Has the other end wait no longer for this move.
@@ -192,5 +222,26 @@ mod tests {
         ends.mark(&ends.there, Mark::Arriving { from, id, follows: false }).await;
         ends.sides("another leader").take_back(2).await.unwrap();
         assert!(ends.marked(&ends.here).await.mark.unwrap().is_here());
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_a_push_that_did_not_come_to_the_fence_is_released() {
+        let ends = Ends::moving().await;
+        ends.mark(&ends.here, Mark::Here { from: None, id: None }).await;
+        let waits = Mark::Arriving { from: ends.own().await, id: ends.moving.id.clone(), follows: true };
+        ends.mark(&ends.there, waits).await;
+        assert!(ends.sides("there").release(2).await.unwrap());
+        assert!(ends.marked(&ends.there).await.mark.unwrap().is_following(), "as before the push");
+        assert!(!ends.sides("there").release(2).await.unwrap(), "a second time there is nothing to do");
+        // What has arrived, or waits for somebody else, is left as it is.
+        let other = Authority::ensure(&Memory::default(), &ends.places, 1).await.unwrap().public().id();
+        for kept in [
+            Mark::Here { from: Some(ends.own().await), id: None },
+            Mark::Arriving { from: other, id: None, follows: false },
+        ] {
+            ends.mark(&ends.there, kept.clone()).await;
+            assert!(!ends.sides("there").release(2).await.unwrap());
+            assert_eq!(ends.marked(&ends.there).await.mark, Some(kept));
+        }
     }
 }
