@@ -92,12 +92,19 @@ impl Sides<'_> {
             (Some(Mark::Moving(moving)), Some(Mark::Here { from: Some(from), id })) if from_here(&from) => {
                 this(&moving, &id, Begun::Done)
             }
-            (Some(Mark::Moved { .. }), Some(Mark::Here { from: Some(from), .. })) if from_here(&from) => {
-                Ok(Begun::Done)
+            (Some(ours @ Mark::Moved { .. }), Some(Mark::Here { from: Some(from), .. })) if from_here(&from) => {
+                if self.signs_there(&ours).await? { Ok(Begun::Done) } else { Err(elsewhere(&ours)) }
             }
             (Some(ours @ Mark::Moved { .. }), Some(_)) => Err(elsewhere(&ours)),
             (_, Some(_)) => Err(PushError::Taken),
         }
+    }
+
+    /// Whether that store is the one that this one's mark says the authority moved to. Its key may have been renewed since.
+    async fn signs_there(&self, moved: &Mark) -> Result<bool, PushError> {
+        let Mark::Moved { key, .. } = moved else { return Ok(false) };
+        let signs = Authority::read(self.there, self.places).await?;
+        Ok(signs.is_some_and(|signs| signs.has_signed_with(key)))
     }
 
     /// Says there for whom the place is kept, before anything is copied; gives back that mark. What is done from then on
@@ -159,7 +166,9 @@ impl Sides<'_> {
             (Some(Mark::Moving(moving)), Some(Mark::Here { from: Some(from), id })) => {
                 own.has_signed_with(from) && moving.goes_to(self.place, id.as_ref())
             }
-            (Some(Mark::Moved { .. }), Some(Mark::Here { from: Some(from), .. })) => own.has_signed_with(from),
+            (Some(moved @ Mark::Moved { .. }), Some(Mark::Here { from: Some(from), .. })) => {
+                own.has_signed_with(from) && self.signs_there(moved).await?
+            }
             (None | Some(_), None | Some(_)) => false,
         };
         if !arrived {
@@ -270,6 +279,14 @@ mod tests {
         assert!(matches!(one.begun().await, Err(PushError::OtherDestination)));
         assert!(matches!(one.arrive(&three.own, Some(&claimed), 3).await, Err(PushError::Overtaken)));
         assert!(matches!(one.ours().await.unwrap().mark, Some(Mark::Moving { .. })));
+        // Nor is it where the authority is in the end.
+        Authority::ensure(&three.one, &three.places, 1).await.unwrap();
+        let claimed = other.claim(&three.own, 3).await.unwrap();
+        other.arrive(&three.own, Some(&claimed), 3).await.unwrap();
+        assert_eq!(other.begun().await.unwrap(), Begun::Done);
+        other.arrive(&three.own, None, 3).await.unwrap();
+        assert!(matches!(one.begun().await, Err(PushError::Elsewhere(_))));
+        assert!(matches!(one.arrive(&three.own, None, 3).await, Err(PushError::Overtaken)));
     }
 
     #[tokio::test]
