@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 
 /// Take back an `export vault` or `export snapshot` that has not arrived: this store rotates and signs again.
 ///
-/// Of a snapshot this store knows how far it came. Of a push the cluster is asked, with the --address of then; one that is
-/// lost cannot be, and --lost says so in its place: where it is not lost, two stores rotate and sign. What was copied there
-/// stays there, and is no authority.
+/// Of a snapshot the temporary Vault knows how far it came, and takes it back itself; what was carried of it is no authority.
+/// Of a push the cluster is asked, with an --address of it, whoever leads there now; one that is lost cannot be, and --lost says
+/// so in its place: where it is not lost, two stores rotate and sign. What was copied there stays there, and is no authority; a
+/// site's store takes in the bundles of its authority again.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  donjon export cancel     of a snapshot\n  donjon export cancel --address https://10.0.0.11:8200 --cacert ca.pem --token-file token\n  donjon export cancel --lost"
