@@ -5,7 +5,9 @@ use super::{
     kept::{self, Sent},
     lifecycle,
     lookup::{self, Answered, Caller, Wanted},
-    metrics, push, recipients, renew, rotate, scan, schedule, signing_key, snapshot, transfer,
+    metrics, push, recipients, renew, rotate, scan, schedule, signing_key, snapshot,
+    state::Ending,
+    transfer,
 };
 use crate::{
     audit::Actor,
@@ -19,13 +21,24 @@ use crate::{
 use donjon_drivers::material::Material;
 use std::{
     io::{self, Read},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
-use tokio::{io::AsyncReadExt, net::UnixStream, sync::mpsc, time::timeout};
+use tokio::{
+    io::AsyncReadExt,
+    net::UnixStream,
+    sync::{mpsc, watch},
+    time::timeout,
+};
 
-/// Serves one connection until the peer leaves.
-pub async fn serve(daemon: Arc<Daemon>, mut stream: UnixStream) -> Result<(), FrameError> {
+/// Serves one connection until the peer leaves, or the daemon ends, of which `ending` tells what was not seen before the
+/// connection was.
+pub async fn serve(
+    daemon: Arc<Daemon>,
+    mut stream: UnixStream,
+    mut ending: watch::Receiver<Ending>,
+) -> Result<(), FrameError> {
     let peer = stream.peer_cred().map_err(FrameError::Io)?;
     let actor = Actor { uid: peer.uid(), pid: peer.pid().unwrap_or(0) };
     let own = rustix::process::geteuid().as_raw();
@@ -39,11 +52,16 @@ pub async fn serve(daemon: Arc<Daemon>, mut stream: UnixStream) -> Result<(), Fr
         let _ = timeout(REFUSED_WAIT, rest).await;
         return Ok(());
     }
-    let mut ending = daemon.ending.subscribe();
-    loop {
-        let received = tokio::select! {
-            received = Message::receive(&mut stream) => received,
-            _ = ending.changed() => return Ok(()),
+    // Who connects at the end asks again, and finds the next daemon, or none.
+    while *ending.borrow() == Ending::No {
+        let received = {
+            let mut receive = pin!(Message::receive(&mut stream));
+            tokio::select! {
+                // What was asked before the end is answered, also where that is seen a little later than the end.
+                biased;
+                received = &mut receive => received,
+                _ = ending.changed() => timeout(ASKED_BEFORE, receive).await.unwrap_or(Err(FrameError::Gone)),
+            }
         };
         let message = match received {
             Ok(message) => message,
@@ -86,6 +104,7 @@ pub async fn serve(daemon: Arc<Daemon>, mut stream: UnixStream) -> Result<(), Fr
         };
         reply.send(&mut stream).await?;
     }
+    Ok(())
 }
 
 /// Answers from memory what can be: most of what is ever asked, and worth a short way.
@@ -227,3 +246,49 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PIECE: usize = 256 << 10;
 const LONGEST_REFUSED: u64 = 1 << 20;
 const REFUSED_WAIT: Duration = Duration::from_secs(1);
+/// What was sent before the end is there by then.
+const ASKED_BEFORE: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::tests::Scene;
+
+    /// What a connection is told that asks how things are.
+    async fn asked(mut stream: UnixStream) -> Result<Message, FrameError> {
+        Message::receive(&mut stream).await
+    }
+
+    async fn asks(stream: &mut UnixStream) {
+        Message::new(&Request::Status, Vec::new()).unwrap().send(stream).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn whoever_connects_at_the_end_is_told_nothing_by_the_daemon_that_ends() {
+        let scene = Scene::new();
+        let seen = scene.daemon.ending.subscribe();
+        scene.daemon.ending.send_replace(Ending::Destroyed);
+        let (mut here, there) = UnixStream::pair().unwrap();
+        asks(&mut here).await;
+        serve(scene.daemon.clone(), there, seen).await.unwrap();
+        let told = asked(here).await;
+        assert!(told.is_err(), "{told:?}");
+    }
+
+    #[tokio::test]
+    async fn what_was_asked_before_the_end_is_answered_and_nothing_after_it() {
+        let scene = Scene::new();
+        let (mut here, there) = UnixStream::pair().unwrap();
+        let serving = tokio::spawn(serve(scene.daemon.clone(), there, scene.daemon.ending.subscribe()));
+        // Until it waits for a question.
+        asks(&mut here).await;
+        Message::receive(&mut here).await.unwrap();
+        // No pause between the two: it sees the end first, or both.
+        asks(&mut here).await;
+        scene.daemon.ending.send_replace(Ending::Stop);
+        let told = Message::receive(&mut here).await.unwrap();
+        assert!(matches!(told.parse::<Answer>().unwrap(), Answer::Reply(_)));
+        serving.await.unwrap().unwrap();
+        assert!(asked(here).await.is_err());
+    }
+}

@@ -24,6 +24,8 @@ mod signing_key;
 mod snapshot;
 pub mod start;
 pub mod state;
+#[cfg(test)]
+mod tests;
 pub mod tick;
 pub mod transfer;
 pub mod translate;

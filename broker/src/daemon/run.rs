@@ -58,22 +58,11 @@ pub async fn serve(
     let mut lean = tokio::time::interval_at(Instant::now() + STARTED_BY, Duration::from_secs(60));
     loop {
         tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    let (daemon, answering) = (daemon.clone(), answering.clone());
-                    tokio::spawn(async move {
-                        let _answering = answering;
-                        if let Err(error) = answer::serve(daemon, stream).await {
-                            tracing::debug!(%error, "a connection ended early");
-                        }
-                    });
-                }
-                // Out of descriptors, or the peer left: one bad connection never stops the loop.
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            },
+            // The end comes first: whoever connects after it is no caller of this daemon.
+            biased;
+            _ = ending.changed() => break,
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
             _ = sync.tick() => drop(tokio::task::spawn_blocking({
                 let daemon = daemon.clone();
                 move || sync_audit(&daemon)
@@ -86,9 +75,24 @@ pub async fn serve(
                 daemon.reserve.expire();
                 drop(tokio::spawn(destroy_expired(daemon.clone())));
             }
-            _ = ending.changed() => break,
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    let (daemon, answering) = (daemon.clone(), answering.clone());
+                    // As of this look: an end that is told meanwhile is not one that it has seen.
+                    let ending = ending.clone();
+                    tokio::spawn(async move {
+                        let _answering = answering;
+                        if let Err(error) = answer::serve(daemon, stream, ending).await {
+                            tracing::debug!(%error, "a connection ended early");
+                        }
+                    });
+                }
+                // Out of descriptors, or the peer left: one bad connection never stops the loop.
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            },
         }
     }
     // Who waits for an answer, also for that of `down` itself, gets it; connections without a question end.

@@ -91,7 +91,7 @@ impl Up {
         let from = self.from.as_deref().zip(self.identity.as_deref());
         let vouched = Vouched { key: self.authority_key.as_deref(), first: self.trust_first };
         let from = from.map(|(bundle, identity)| From::read(context, bundle, identity, vouched)).transpose()?;
-        if let Some(status) = running(context)? {
+        if let Some(status) = running(context, DYING)? {
             self.fits(&status)?;
             if let Some(from) = from {
                 return from.restore(context);
@@ -194,15 +194,19 @@ impl Up {
 
 const UNSEAL: &str = "custodians run `donjon unseal -i IDENTITY`";
 
-/// The status of a daemon that runs. One that has just been killed still holds its socket for a moment.
-fn running(context: &Context) -> Result<Option<Value>, Failure> {
-    let end = Instant::now() + DYING;
+/// The status of a daemon that runs. One that has just been killed still holds its socket for a moment; one that ends may keep
+/// whoever has connected for longer, so what is late is asked once more.
+fn running(context: &Context, dying: Duration) -> Result<Option<Value>, Failure> {
+    let (end, mut late) = (Instant::now() + dying, false);
     loop {
         let Ok(mut client) = context.client() else { return Ok(None) };
         match client.ask_quietly(&Request::Status, Vec::new()) {
             Ok(reply) => return Ok(Some(reply.value)),
-            Err(failure) if Instant::now() >= end => return Err(failure),
-            Err(_) => pause(),
+            Err(failure) if late => return Err(failure),
+            Err(_) => {
+                late = Instant::now() >= end;
+                pause();
+            }
         }
     }
 }
@@ -256,4 +260,39 @@ pub fn report(report: &Report) {
     };
     // Whoever started the daemon may be gone; the daemon goes on.
     let _ = writeln!(out, "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{cli::context::Output, home::Home, socket::frame::Message};
+    use std::os::unix::net::UnixListener;
+
+    /// What `up` makes of a daemon that keeps it waiting and then ends without an answer, by what is at its socket then.
+    fn after_a_late_end(free: bool) -> Result<Option<Value>, Failure> {
+        let folder = tempfile::tempdir().unwrap();
+        let context = Context { home: Home::at(folder.path().join("home")), output: Output::Json };
+        let socket = context.home.socket();
+        std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
+        let listener = UnixListener::bind(&socket).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                for _ in 0..2 {
+                    let (mut stream, _) = listener.accept().unwrap();
+                    Message::read(&mut stream).unwrap();
+                    if free {
+                        std::fs::remove_file(&socket).unwrap();
+                        return;
+                    }
+                }
+            });
+            running(&context, Duration::ZERO)
+        })
+    }
+
+    #[test]
+    fn a_daemon_that_ended_late_is_looked_for_once_more() {
+        assert_eq!(after_a_late_end(true).unwrap(), None);
+        assert_eq!(after_a_late_end(false).unwrap_err().code, Exit::Unavailable);
+    }
 }
