@@ -49,12 +49,14 @@ pub async fn begin(daemon: &Arc<Daemon>, actor: Actor) -> Result<Value, Failure>
     let mut ending = daemon.ending.subscribe();
     tokio::spawn(async move {
         let store = run.store.clone();
-        tokio::select! {
-            _ = &mut ended => {}
-            _ = ending.changed() => {}
-            never = announced.beat(&*store, Pace::USUAL) => match never {},
-        }
-        drop(run);
+        let runs = async move {
+            tokio::select! {
+                _ = &mut ended => {}
+                _ = ending.changed() => {}
+            }
+            drop(run);
+        };
+        announced.beating(&*store, Pace::USUAL, runs).await;
         announced.ended(&*store).await;
     });
     Ok(described)

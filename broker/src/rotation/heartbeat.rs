@@ -8,9 +8,11 @@
 use super::journal::Held;
 use crate::{records::Layout, vault::process::Mark};
 use donjon_drivers::store::{Document, Expected, RecordPath, Store, StoreError, Version, Which};
+use futures_util::future::join;
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
-use std::{convert::Infallible, fmt, str::FromStr, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
+use tokio::sync::oneshot;
 
 /// A broker, as journals name it: `<number>@<host>:<pid>:<started>:<boot>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,10 +151,13 @@ pub async fn beating<T>(
     work: impl Future<Output = T>,
 ) -> T {
     let begun = tokio::time::Instant::now();
-    let done = tokio::select! {
-        done = work => done,
-        never = beat(store, layout, broker, pace) => match never {},
-    };
+    let done = beats(pace, work, |beats| async move {
+        // A store that is away is the rotation's trouble; the next beat tries again.
+        if let Err(error) = tell(store, layout, broker, beats).await {
+            tracing::debug!(%error, "a heartbeat was not written");
+        }
+    });
+    let done = done.await;
     // What took less than the time to a first beat has left none.
     if begun.elapsed() >= pace.every {
         end(store, layout, broker).await;
@@ -160,17 +165,27 @@ pub async fn beating<T>(
     done
 }
 
-/// Says that this broker lives, again and again. Rotations shorter than one beat write nothing.
-async fn beat(store: &dyn Store, layout: &Layout, broker: &Broker, pace: Pace) -> Infallible {
-    let mut beats = 0_u64;
-    loop {
-        tokio::time::sleep(pace.every).await;
-        beats += 1;
-        // A store that is away is the rotation's trouble; the next beat tries again.
-        if let Err(error) = tell(store, layout, broker, beats).await {
-            tracing::debug!(%error, "a heartbeat was not written");
+/// Does some work, and tells meanwhile, again and again, that it goes on. A beat that is being written when it ends is written
+/// to its end: cut off, it could arrive after what beats wrote was removed, and look like life.
+pub async fn beats<T, Told: Future<Output = ()>>(
+    pace: Pace,
+    work: impl Future<Output = T>,
+    mut tell: impl FnMut(u64) -> Told,
+) -> T {
+    let (goes_on, mut ended) = oneshot::channel::<()>();
+    let work = async move {
+        let done = work.await;
+        drop(goes_on);
+        done
+    };
+    let telling = async {
+        let mut beats = 0;
+        while tokio::time::timeout(pace.every, &mut ended).await.is_err() {
+            beats += 1;
+            tell(beats).await;
         }
-    }
+    };
+    join(work, telling).await.0
 }
 
 /// Removes what the beats wrote.
@@ -258,6 +273,7 @@ mod tests {
     use crate::rotation::journal::Journal;
     use donjon_drivers::store::memory::Memory;
     use donjon_policies::transition::Path as Way;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     const QUICK: Pace = Pace { every: Duration::from_millis(40), patience: Duration::from_secs(1) };
 
@@ -298,14 +314,24 @@ mod tests {
         let broker = elsewhere();
         let held = driven_by(&store, &layout, &broker).await;
         assert!(!lives(&store, &layout, &held, QUICK).await.unwrap(), "nothing beats");
-        let watched = tokio::select! {
-            never = beat(&store, &layout, &broker, QUICK) => match never {},
-            watched = lives(&store, &layout, &held, QUICK) => watched.unwrap(),
-        };
-        assert!(watched, "it beats");
+        let watched = lives(&store, &layout, &held, QUICK);
+        let watched = beats(QUICK, watched, async |beats| tell(&store, &layout, &broker, beats).await.unwrap());
+        assert!(watched.await.unwrap(), "it beats");
         assert!(!lives(&store, &layout, &held, QUICK).await.unwrap(), "the last beat alone is no life");
         end(&store, &layout, &broker).await;
         assert_eq!(beat_of(&store, &layout, &broker).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_beat_that_is_being_written_when_the_work_ends_is_written_to_its_end() {
+        let written = AtomicU64::new(0);
+        let works = tokio::time::sleep(QUICK.every + QUICK.every / 2);
+        let beating = beats(QUICK, works, async |beat| {
+            tokio::time::sleep(QUICK.every).await;
+            written.store(beat, Ordering::SeqCst);
+        });
+        beating.await;
+        assert_eq!(written.into_inner(), 1);
     }
 
     #[tokio::test]

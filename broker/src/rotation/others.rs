@@ -13,7 +13,6 @@ use donjon_drivers::store::{Document, Expected, RecordPath, Store, StoreError, W
 use donjon_policies::transition::State;
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
-use std::convert::Infallible;
 
 /// A deployer that runs under this broker, as others see it.
 #[derive(Debug)]
@@ -39,17 +38,15 @@ impl Deployer {
         Ok(own)
     }
 
-    /// Says that it runs still, again and again.
-    pub async fn beat(&self, store: &dyn Store, pace: Pace) -> Infallible {
-        let mut beats = 0_u64;
-        loop {
-            tokio::time::sleep(pace.every).await;
-            beats += 1;
+    /// Says that it runs still, again and again, for as long as it does.
+    pub async fn beating<T>(&self, store: &dyn Store, pace: Pace, runs: impl Future<Output = T>) -> T {
+        heartbeat::beats(pace, runs, |beats| async move {
             // The next beat tries again.
             if let Err(error) = self.write(store, beats).await {
                 tracing::debug!(%error, "a deployer's heartbeat was not written");
             }
-        }
+        })
+        .await
     }
 
     /// Takes that back. What cannot be taken back has no beats any more.
@@ -163,30 +160,20 @@ mod tests {
         let seen = async || deployer(&store, &layout, &own, QUICK).await.unwrap();
         assert_eq!(seen().await, None);
         let runs = Deployer::announce(&store, &layout, &other).await.unwrap();
-        let watched = tokio::select! {
-            never = runs.beat(&store, QUICK) => match never {},
-            watched = seen() => watched,
-        };
+        let watched = runs.beating(&store, QUICK, seen()).await;
         assert_eq!(watched.as_ref(), Some(&other));
         assert_eq!(deployer(&store, &layout, &other, QUICK).await.unwrap(), None, "its own broker knows it better");
 
         // A beat that was written and whose reply was lost stops no later one.
         runs.write(&store, 99).await.unwrap();
-        let watched = tokio::select! {
-            never = runs.beat(&store, QUICK) => match never {},
-            watched = seen() => watched,
-        };
+        let watched = runs.beating(&store, QUICK, seen()).await;
         assert_eq!(watched.as_ref(), Some(&other));
 
         // Silent for too long, it is taken for ended; and it is seen again once it beats again.
         assert_eq!(seen().await, None);
         assert_eq!(store.list(&layout.private(FOLDER)).await.unwrap(), Vec::<String>::new());
-        let again = tokio::time::timeout(QUICK.every * 3, runs.beat(&store, QUICK)).await;
-        assert!(again.is_err(), "it beats for ever");
-        let watched = tokio::select! {
-            never = runs.beat(&store, QUICK) => match never {},
-            watched = seen() => watched,
-        };
+        runs.beating(&store, QUICK, tokio::time::sleep(QUICK.every * 3)).await;
+        let watched = runs.beating(&store, QUICK, seen()).await;
         assert_eq!(watched.as_ref(), Some(&other));
         let ends = async {
             tokio::time::sleep(QUICK.every).await;
