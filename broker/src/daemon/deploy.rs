@@ -1,6 +1,6 @@
 //! Deployer runs: while one is under way, no rotation begins, and its lookups are pinned to one epoch.
 
-use super::{Daemon, lookup, translate};
+use super::{Daemon, lookup, rotate, translate};
 use crate::{
     audit::{Act, Actor, Outcome},
     failure::{Exit, Failure},
@@ -78,9 +78,9 @@ struct Shared {
 }
 
 impl Shared {
-    /// `None` while a rotation has it.
-    fn take(daemon: &Arc<Daemon>) -> Option<Self> {
-        let lock = daemon.rotating.clone().try_read_owned().ok()?;
+    /// `None` while a rotation has it, and not only for a moment.
+    async fn take(daemon: &Arc<Daemon>) -> Option<Self> {
+        let lock = rotate::soon(|| daemon.rotating.clone().try_read_owned().ok()).await?;
         daemon.deployers.fetch_add(1, Ordering::SeqCst);
         Some(Self { daemon: daemon.clone(), _lock: lock })
     }
@@ -100,7 +100,8 @@ impl Run {
                 .state("the deployer was not started")
                 .hint("`donjon rotate status` shows it")
         };
-        let held = Shared::take(daemon).ok_or_else(|| waiting("a rotation is under way in this daemon"))?;
+        let held = Shared::take(daemon).await;
+        let held = held.ok_or_else(|| waiting("a rotation is under way in this daemon"))?;
         let store = daemon.store()?;
         super::transfer::authority_stays(daemon).await?;
         let announced = Deployer::announce(&*store, &daemon.layout, &daemon.id).await;
@@ -134,5 +135,24 @@ impl Drop for Run {
         if let Err(failure) = self.daemon.record(self.actor, Act::Deploy, &[], Outcome::Done) {
             tracing::error!(%failure, "the end of a deployer run could not be recorded");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::tests::Scene;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn what_is_held_for_a_moment_keeps_no_deployer_from_beginning() {
+        let scene = Scene::new();
+        let held = scene.daemon.rotating.try_write().unwrap();
+        let lets_go = async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            drop(held);
+        };
+        let (begun, ()) = tokio::join!(Run::begin(&scene.daemon, Actor::own()), lets_go);
+        assert!(begun.is_ok());
     }
 }

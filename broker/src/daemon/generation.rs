@@ -44,7 +44,7 @@ pub async fn generate(daemon: &Daemon, actor: Actor, asked: Asked, tell: &Unboun
     let (present, operator) = (present.clone(), operator.clone());
     if make.is_empty() {
         daemon.record(actor, Act::Generate, &[], Outcome::Done)?;
-        views::follow(daemon, actor).await?;
+        views::follow_now(daemon, actor).await?;
         return Ok((reply(&Report::default(), &present, &operator), Vec::new()));
     }
     instead::none(daemon, &*store, asked.new_deployment).await?;

@@ -5,7 +5,7 @@ mod bulk;
 mod overrides;
 mod status;
 
-pub(super) use alone::{alone, deployer_runs, deployer_stays, deploys, no_deployer, others_rest};
+pub(super) use alone::{alone, deployer_runs, deployer_stays, deploys, is_free, no_deployer, others_rest, soon};
 pub use status::status;
 
 use super::{Daemon, lookup::Answered, translate};

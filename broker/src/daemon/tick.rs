@@ -43,7 +43,7 @@ async fn look(daemon: &Arc<Daemon>, lately: &mut Lately) {
         (Ok((dated, _)), Ok(deployment)) if !deployment.schedules.automatic => (dated, Vec::new()),
         (Ok((dated, journals)), Ok(_)) => {
             // Neither while a rotation or a deployer run is under way nor before one that was interrupted has gone on.
-            let free = daemon.rotating.try_write().is_ok() && journals.iter().all(|journal| journal.state.ended());
+            let free = rotate::is_free(daemon) && journals.iter().all(|journal| journal.state.ended());
             let may = |dated: &&Dated| {
                 let affordable = dated.accepted || dated.outage == Some(Outage::None);
                 dated.due == When::Now

@@ -44,7 +44,7 @@ pub async fn export(
     let (store, places) = (daemon.store()?, places(daemon)?);
     let refused = "cannot export the bundle";
     // What the file says of views a moment ago is what the bundle is to have.
-    views::follow(daemon, actor).await?;
+    views::follow_now(daemon, actor).await?;
     let (scope, closure, recipients) = match &asked.site {
         Some((site, role)) => for_site(daemon, &*store, asked, site, role).await?,
         None => {

@@ -1,6 +1,6 @@
 //! The deployment's views, kept as its file says: a view is there as soon as its secrets are, and follows its template.
 
-use super::{Daemon, transfer, translate};
+use super::{Daemon, rotate, transfer, translate};
 use crate::{
     audit::{Act, Actor, Outcome},
     failure::{Exit, Failure},
@@ -48,11 +48,17 @@ pub async fn follow(daemon: &Daemon, actor: Actor) -> Result<Followed, Failure> 
     let deployment = daemon.deployment()?;
     let (Ok(store), Ok(_still)) = (daemon.store(), daemon.moving.try_read()) else { return Ok(Followed::NotNow) };
     // A deployer run is pinned to the epoch.
-    if daemon.rotating.try_write().is_err() || transfer::authority_is_here(daemon).await.is_err() {
+    if !rotate::is_free(daemon) || transfer::authority_is_here(daemon).await.is_err() {
         return Ok(Followed::NotNow);
     }
     publish(daemon, actor, &*store, deployment.views.keys().cloned().collect()).await?;
     Ok(Followed::All)
+}
+
+/// As [`follow`], for what is to have them as the file says now: who holds for a moment what would keep it back is waited for.
+pub async fn follow_now(daemon: &Daemon, actor: Actor) -> Result<Followed, Failure> {
+    rotate::soon(|| rotate::is_free(daemon).then_some(())).await;
+    follow(daemon, actor).await
 }
 
 /// As [`assemble`], and tells readers.
@@ -105,3 +111,22 @@ pub async fn assemble(
 /// How often the file is looked at: it is read again where it has changed only.
 const EVERY: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::tests::Scene;
+
+    #[tokio::test]
+    async fn what_is_held_for_a_moment_keeps_no_command_from_the_views_of_now() {
+        let scene = Scene::new();
+        let held = scene.daemon.rotating.try_write().unwrap();
+        assert_eq!(follow(&scene.daemon, Actor::own()).await.unwrap(), Followed::NotNow, "the control");
+        let lets_go = async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            drop(held);
+        };
+        let (followed, ()) = tokio::join!(follow_now(&scene.daemon, Actor::own()), lets_go);
+        assert_eq!(followed.unwrap(), Followed::All);
+    }
+}

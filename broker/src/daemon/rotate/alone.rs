@@ -16,11 +16,8 @@ use std::{sync::atomic::Ordering, time::Duration};
 /// One rotation at a time in one broker, and none while a deployer sets passwords of its own. It is tried for a moment: who
 /// merely looks whether the lock is free holds it as well, and the end of a deployer is seen a little after it.
 pub(in crate::daemon) async fn alone(daemon: &Daemon) -> Result<tokio::sync::RwLockWriteGuard<'_, ()>, Failure> {
-    for _ in 0..LOOKS {
-        if let Ok(own) = daemon.rotating.try_write() {
-            return Ok(own);
-        }
-        tokio::time::sleep(A_MOMENT).await;
+    if let Some(own) = soon(|| daemon.rotating.try_write().ok()).await {
+        return Ok(own);
     }
     Err(match deployer_runs(daemon) {
         true => deploys(SETS_PASSWORDS)
@@ -30,6 +27,17 @@ pub(in crate::daemon) async fn alone(daemon: &Daemon) -> Result<tokio::sync::RwL
             .state("nothing was changed by this command")
             .hint("`donjon rotate status` shows it"),
     })
+}
+
+/// What is there now, or in a moment.
+pub(in crate::daemon) async fn soon<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    for _ in 0..LOOKS {
+        if let Some(found) = look() {
+            return Some(found);
+        }
+        tokio::time::sleep(A_MOMENT).await;
+    }
+    None
 }
 
 /// How often, and how long between two.
@@ -95,13 +103,12 @@ pub(super) async fn nobody_rotates(daemon: &Daemon, store: &dyn Store, own: Opti
 /// As [`deployer_runs`], a little later where one does: the end of a process is seen here a moment after whoever waited for it
 /// has gone on to the next command.
 pub(in crate::daemon) async fn deployer_stays(daemon: &Daemon) -> bool {
-    for _ in 0..LOOKS {
-        if !deployer_runs(daemon) {
-            return false;
-        }
-        tokio::time::sleep(A_MOMENT).await;
-    }
-    true
+    soon(|| (!deployer_runs(daemon)).then_some(())).await.is_none()
+}
+
+/// Whether neither a rotation nor a deployer run is under way here. Who looks keeps no deployer from beginning meanwhile.
+pub(in crate::daemon) fn is_free(daemon: &Daemon) -> bool {
+    !deployer_runs(daemon) && daemon.rotating.try_read().is_ok()
 }
 
 /// Whether a deployer run is under way here.
