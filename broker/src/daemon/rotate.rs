@@ -197,7 +197,9 @@ pub(super) async fn each(
             // the two sees the other.
             let here = async |journal: Journal| {
                 super::transfer::authority_is_here(daemon).await?;
-                others_rest(daemon, Some(&journal)).await
+                // Who looks says that it lives: else it were taken for one that nobody drives.
+                let rest = others_rest(daemon, Some(&journal));
+                heartbeat::beating(&*store, &daemon.layout, &daemon.id, Pace::USUAL, rest).await
             };
             let held = begin::begin(&*store, &daemon.layout, &subject, &own, preflight, now(), here).await?;
             Ok((subject, held))
@@ -411,10 +413,12 @@ async fn drive(
     let mut rotation = if begun { Rotation::begun(means, held) } else { Rotation::new(means, held) };
     let work = async {
         if !begun {
-            rotation.take_over(&daemon.id.to_string()).await?;
             // Whoever goes back gives consumers what they had, whatever else restarts.
+            rotation.held.journal.looking = (!back).then(now);
+            rotation.take_over(&daemon.id.to_string()).await?;
             if !back {
                 alone::nobody_rotates(daemon, store, Some(rotation.journal())).await?;
+                rotation.goes_on().await?;
             }
         }
         if back { rotation.abort().await.map(drop) } else { rotation.drive().await.map(drop) }

@@ -125,6 +125,12 @@ impl Rotation<'_> {
         }
     }
 
+    /// Goes on once nobody was found in its way: from now on others see it move.
+    pub async fn goes_on(&mut self) -> Result<(), Failure> {
+        self.held.journal.looking = None;
+        self.save().await
+    }
+
     /// Goes back, if no consumer can have read the new value.
     pub async fn abort(&mut self) -> Result<&Journal, Failure> {
         let (state, path) = (self.journal().state, self.journal().path);
@@ -269,6 +275,7 @@ impl Rotation<'_> {
         let state = transition::next(self.journal().path, self.journal().state, event).map_err(impossible)?;
         self.held.journal.state = state;
         self.held.journal.waiting = None;
+        self.held.journal.looking = None;
         self.held.journal.history.push((state, (self.clock)()));
         checkpoint::reached(&format!("rotation.moving.{state}"));
         // The look is for the next step, and as good as one after the write: what a step changes is held back from a broker

@@ -268,7 +268,7 @@ impl FromStr for Broker {
 pub struct NoBroker;
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::rotation::journal::Journal;
     use donjon_drivers::store::memory::Memory;
@@ -276,6 +276,11 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     const QUICK: Pace = Pace { every: Duration::from_millis(40), patience: Duration::from_secs(1) };
+
+    /// A beat of a broker, for the tests of others.
+    pub(in crate::rotation) async fn told(store: &Memory, layout: &Layout, broker: &Broker, beats: u64) {
+        tell(store, layout, broker, beats).await.unwrap();
+    }
 
     fn elsewhere() -> Broker {
         Broker { boot: "another".to_owned(), ..Broker::own() }
@@ -315,7 +320,7 @@ mod tests {
         let held = driven_by(&store, &layout, &broker).await;
         assert!(!lives(&store, &layout, &held, QUICK).await.unwrap(), "nothing beats");
         let watched = lives(&store, &layout, &held, QUICK);
-        let watched = beats(QUICK, watched, async |beats| tell(&store, &layout, &broker, beats).await.unwrap());
+        let watched = beats(QUICK, watched, async |beats| told(&store, &layout, &broker, beats).await);
         assert!(watched.await.unwrap(), "it beats");
         assert!(!lives(&store, &layout, &held, QUICK).await.unwrap(), "the last beat alone is no life");
         end(&store, &layout, &broker).await;

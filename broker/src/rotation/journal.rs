@@ -49,6 +49,9 @@ pub struct Journal {
     pub restarted: Vec<Restarted>,
     /// What it waits for, for a person.
     pub waiting: Option<String>,
+    /// Since when whoever has taken it over looks for others in its way, in microseconds since 1970; until then nothing moves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looking: Option<i64>,
     /// Where the records of refused logins ended when the old values were.
     #[serde(default)]
     pub watched: Points,
@@ -172,6 +175,7 @@ impl Journal {
             epoch: None,
             restarted: Vec::new(),
             waiting: None,
+            looking: None,
             watched: BTreeMap::new(),
             undone: None,
         }

@@ -99,46 +99,77 @@ async fn runs(store: &dyn Store, path: &RecordPath, own: &Broker, pace: Pace) ->
     Ok(None)
 }
 
-/// A rotation that another broker drives at this moment, beside this broker's `own`. One that merely waits for something is
-/// none.
+/// A rotation of another broker that is in the way.
+#[derive(Debug)]
+pub enum Other {
+    /// That broker drives it.
+    Driven(Held),
+    /// It has begun and has not moved, and that broker says nothing: it may have looked already, and go on any time.
+    Begun(Held),
+}
+
+/// A rotation of another broker that is in the way of this broker's `own`. One that merely waits for something is not.
 pub async fn rotation(
     store: &dyn Store,
     layout: &Layout,
     broker: &Broker,
     own: Option<&Journal>,
     pace: Pace,
-) -> Result<Option<Held>, StoreError> {
+) -> Result<Option<Other>, StoreError> {
     let unfinished = Held::unfinished(store, layout).await?;
     // Whoever says that it waits has stopped, until somebody resumes it.
     let moving = |held: &Held| held.journal.waiting.is_none() && held.journal.broker != broker.to_string();
     let others = unfinished.into_iter().filter(moving);
-    let asked = others.map(async |held| Ok(is_in_the_way(store, layout, own, &held, pace).await?.then_some(held)));
-    Ok(try_join_all(asked).await?.into_iter().flatten().next())
+    let asked = try_join_all(others.map(async |held| in_the_way(store, layout, own, held, pace).await)).await?;
+    let (driven, begun): (Vec<_>, Vec<_>) =
+        asked.into_iter().flatten().partition(|other| matches!(other, Other::Driven(_)));
+    Ok(driven.into_iter().chain(begun).next())
 }
 
-/// Of two that begin at once each sees the other's journal, where nothing moves yet: the one that began later stops at once,
-/// the earlier one waits for that.
-async fn is_in_the_way(
+/// Of two that begin or go on at once each sees the other's journal, where nothing moves yet: the one that came later stops, the
+/// earlier one waits for that.
+async fn in_the_way(
     store: &dyn Store,
     layout: &Layout,
     own: Option<&Journal>,
-    other: &Held,
+    mut other: Held,
     pace: Pace,
-) -> Result<bool, StoreError> {
-    let begins = other.journal.state == State::Planned && !heartbeat::has_ended(&other.journal.broker);
-    if begins && own.is_none_or(|own| began(&other.journal) < began(own)) {
-        return Ok(true);
+) -> Result<Option<Other>, StoreError> {
+    let end = tokio::time::Instant::now() + pace.patience;
+    let mut lives = false;
+    loop {
+        let patience = end.saturating_duration_since(tokio::time::Instant::now());
+        if heartbeat::has_ended(&other.journal.broker) {
+            return Ok(None);
+        }
+        if !heartbeat::drives(store, layout, &other, Pace { patience, ..pace }).await? {
+            break;
+        }
+        let now = Held::read_at(store, &layout.journal(&other.journal.id)).await?;
+        let goes_on = |now: &Held| !now.journal.state.ended() && now.journal.waiting.is_none();
+        let Some(now) = now.filter(goes_on) else { return Ok(None) };
+        if !comes_later(&now.journal, own) {
+            return Ok(Some(Other::Driven(now)));
+        }
+        (other, lives) = (now, true);
     }
-    if !heartbeat::drives(store, layout, other, pace).await? {
-        return Ok(false);
-    }
-    let now = Held::read_at(store, &layout.journal(&other.journal.id)).await?;
-    Ok(now.is_some_and(|now| !now.journal.state.ended()))
+    Ok(match () {
+        () if lives => Some(Other::Driven(other)),
+        () if other.journal.state == State::Planned && !comes_later(&other.journal, own) => Some(Other::Begun(other)),
+        () => None,
+    })
 }
 
-/// In which order they began; clocks that differ make it another one, which is the same for both.
-fn began(journal: &Journal) -> (i64, &str) {
-    (journal.history.first().map_or(0, |(_, at)| *at), &journal.id)
+/// Whether this one is about to begin, or to go on, and came later than `own`, which is, too.
+fn comes_later(other: &Journal, own: Option<&Journal>) -> bool {
+    came(other).zip(own.and_then(came)).is_some_and(|(other, own)| other > own)
+}
+
+/// In which order those came of which nothing moves yet; clocks that differ make it another one, which is the same for both.
+fn came(journal: &Journal) -> Option<(i64, &str)> {
+    let began = || journal.history.first().map_or(0, |(_, at)| *at);
+    let planned = journal.state == State::Planned;
+    Some((journal.looking.or_else(|| planned.then(began))?, &journal.id))
 }
 
 const FOLDER: &str = "deployers";
@@ -185,19 +216,33 @@ mod tests {
     #[tokio::test]
     async fn of_two_rotations_that_begin_at_once_the_later_one_stops() {
         let (store, layout) = (Memory::default(), Layout::new("d".parse().unwrap()).unwrap());
-        let (own, other) = (Broker::own().to_string(), Broker::own().to_string());
-        let begun = async |id: &str, broker: &str, at| {
-            let journal = Journal::new(id.to_owned(), Path::Overlap, Vec::new(), broker, at);
+        let (own, other) = (Broker::own(), Broker::own());
+        let begun = async |id: &str, broker: &Broker, at| {
+            let journal = Journal::new(id.to_owned(), Path::Overlap, Vec::new(), &broker.to_string(), at);
             Held::create(&store, &layout, journal).await.unwrap()
         };
         let earlier = begun("x.1", &own, 1).await;
         let mut later = begun("x.2", &other, 2).await;
         let in_the_way = async |own: &Journal| {
             let found = rotation(&store, &layout, &own.broker.parse().unwrap(), Some(own), QUICK).await.unwrap();
-            found.map(|held| held.journal.id)
+            found.map(|other| match other {
+                Other::Driven(held) => (held.journal.id, "driven"),
+                Other::Begun(held) => (held.journal.id, "begun"),
+            })
         };
-        assert_eq!(in_the_way(&later.journal).await.as_deref(), Some("x.1"), "at once, though nothing moves");
+        let found = |id: &str, how| Some((id.to_owned(), how));
+        assert_eq!(
+            in_the_way(&later.journal).await,
+            found("x.1", "begun"),
+            "though nothing moves, and nobody says more"
+        );
         assert_eq!(in_the_way(&earlier.journal).await, None, "one that stalls there looks again before it goes on");
+        let (first, second) = (&earlier.journal, &later.journal);
+        let beats = async |beats| heartbeat::tests::told(&store, &layout, &own, beats).await;
+        assert_eq!(heartbeat::beats(QUICK, in_the_way(second), beats).await, found("x.1", "driven"));
+        let none = rotation(&store, &layout, &Broker::own(), None, QUICK).await.unwrap();
+        assert!(matches!(none, Some(Other::Begun(_))), "in the way of what is no rotation: {none:?}");
+        assert_eq!(first.state, State::Planned);
 
         let mut moves = async |state| {
             tokio::time::sleep(QUICK.every).await;
@@ -206,8 +251,32 @@ mod tests {
         };
         // It had looked before the earlier one was there.
         let (found, ()) = tokio::join!(in_the_way(&earlier.journal), moves(State::Staged));
-        assert_eq!(found.as_deref(), Some("x.2"));
+        assert_eq!(found, Some(("x.2".to_owned(), "driven")));
         let (found, ()) = tokio::join!(in_the_way(&earlier.journal), moves(State::Aborted));
         assert_eq!(found, None, "it has stopped");
+    }
+    #[tokio::test]
+    async fn of_two_that_go_on_at_once_exactly_one_stops() {
+        let (store, layout) = (Memory::default(), Layout::new("d".parse().unwrap()).unwrap());
+        let taken_over = async |id: &str, at| {
+            let journal = Journal::new(id.to_owned(), Path::Overlap, Vec::new(), &Broker::own().to_string(), 0);
+            let journal = Journal { state: State::Rolling, looking: Some(at), ..journal };
+            Held::create(&store, &layout, journal).await.unwrap()
+        };
+        // Each is seen to live by the other, while both merely look.
+        let stops = async |mut held: Held| {
+            let own = held.journal.clone();
+            let broker: Broker = own.broker.parse().unwrap();
+            let looks = rotation(&store, &layout, &broker, Some(&own), QUICK);
+            let beats = async |beats| heartbeat::tests::told(&store, &layout, &broker, beats).await;
+            let stops = heartbeat::beats(QUICK, looks, beats).await.unwrap().is_some();
+            held.journal.looking = None;
+            held.journal.waiting = stops.then(|| "for the other".to_owned());
+            held.save(&store, &layout).await.unwrap();
+            stops
+        };
+        let (first, second) = (taken_over("z.1", 1).await, taken_over("a.1", 2).await);
+        let (first, second) = tokio::join!(stops(first), stops(second));
+        assert!(!first && second, "{first} {second}");
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     rotation::{
         heartbeat::{Broker, Pace},
         journal::Journal,
-        others,
+        others::{self, Other},
     },
 };
 use donjon_drivers::store::Store;
@@ -91,13 +91,28 @@ pub(in crate::daemon) async fn others_rest(daemon: &Daemon, own: Option<&Journal
 
 /// As [`others_rest`], of rotations alone.
 pub(super) async fn nobody_rotates(daemon: &Daemon, store: &dyn Store, own: Option<&Journal>) -> Result<(), Failure> {
-    let driven = others::rotation(store, &daemon.layout, &daemon.id, own, Pace::USUAL).await;
-    let driven = driven.map_err(|error| translate::store("cannot see what other brokers rotate", &error))?;
-    let Some(held) = driven else { return Ok(()) };
-    Err(Failure::new(Exit::Conflict, format!("another broker rotates {} at this moment", held.journal.named()))
+    let other = others::rotation(store, &daemon.layout, &daemon.id, own, Pace::USUAL).await;
+    let other = other.map_err(|error| translate::store("cannot see what other brokers rotate", &error))?;
+    other.map_or(Ok(()), |other| Err(refused(&other)))
+}
+
+fn refused(other: &Other) -> Failure {
+    let failure = match other {
+        Other::Driven(held) => {
+            Failure::new(Exit::Conflict, format!("another broker rotates {} at this moment", held.journal.named()))
+                .hint("`donjon rotate status` shows how far it is; try again when it has ended or waits")
+        }
+        Other::Begun(held) => {
+            let first = held.journal.names().first().map(|name| format!(" {name}")).unwrap_or_default();
+            let what = format!("a rotation of {} has begun, and nobody may be driving it", held.journal.named());
+            Failure::new(Exit::Waiting, what)
+                .cause(format!("{} began it, and has said nothing for as long as was waited for", held.journal.broker))
+                .hint(format!("`donjon rotate resume{first}` goes on with it, `donjon rotate abort{first}` lets go"))
+        }
+    };
+    failure
         .cause("two rotations at once could restart two members of a cluster at once")
         .state("nothing was changed by this command")
-        .hint("`donjon rotate status` shows how far it is; try again when it has ended or waits"))
 }
 
 /// As [`deployer_runs`], a little later where one does: the end of a process is seen here a moment after whoever waited for it
@@ -114,4 +129,24 @@ pub(in crate::daemon) fn is_free(daemon: &Daemon) -> bool {
 /// Whether a deployer run is under way here.
 pub(in crate::daemon) fn deployer_runs(daemon: &Daemon) -> bool {
     daemon.deployers.load(Ordering::SeqCst) > 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{records::Layout, rotation::journal::Held};
+    use donjon_drivers::store::memory::Memory;
+    use donjon_policies::transition::Path;
+
+    #[tokio::test]
+    async fn one_that_nobody_may_be_driving_is_told_as_that_with_what_ends_it() {
+        let (store, layout) = (Memory::default(), Layout::new("d".parse().unwrap()).unwrap());
+        let held = async |id: &str| {
+            let journal = Journal::new(id.to_owned(), Path::Overlap, Vec::new(), &Broker::own().to_string(), 0);
+            Held::create(&store, &layout, journal).await.unwrap()
+        };
+        let (driven, begun) = (refused(&Other::Driven(held("a").await)), refused(&Other::Begun(held("b").await)));
+        assert_eq!((driven.code, begun.code), (Exit::Conflict, Exit::Waiting));
+        assert!(begun.hint.unwrap().starts_with("`donjon rotate resume"), "what it waits for is a person");
+    }
 }
