@@ -230,6 +230,12 @@ async fn two_that_begin_at_once_or_go_on_restart_no_two_of_a_group() {
     touch("web.go");
     assert!(rotation.wait_with_output().expect("it ended").status.success());
     assert!(refused.contains("another broker rotates `nova_database_password` at this moment"), "{refused}");
+    assert!(refused.contains("this broker has taken it over") && !refused.contains("nothing was changed"), "{refused}");
+    let status = first.run(&["rotate", "status", "--output", "json"]).out;
+    assert!(
+        status.contains(r#""waiting":"another broker rotates `nova_database_password` at this moment""#),
+        "{status}"
+    );
     touch("api.go");
     first.run(&["rotate", "resume"]).ok();
 }

@@ -413,12 +413,15 @@ async fn drive(
     let mut rotation = if begun { Rotation::begun(means, held) } else { Rotation::new(means, held) };
     let work = async {
         if !begun {
+            let waited = rotation.journal().waiting.clone();
             // Whoever goes back gives consumers what they had, whatever else restarts.
             rotation.held.journal.looking = (!back).then(now);
             rotation.take_over(&daemon.id.to_string()).await?;
             if !back {
-                alone::nobody_rotates(daemon, store, Some(rotation.journal())).await?;
-                rotation.goes_on().await?;
+                match alone::nobody_rotates(daemon, store, Some(rotation.journal())).await {
+                    Ok(()) => rotation.goes_on().await?,
+                    Err(failure) => return Err(rotation.stands_back(waited, failure).await),
+                }
             }
         }
         if back { rotation.abort().await.map(drop) } else { rotation.drive().await.map(drop) }

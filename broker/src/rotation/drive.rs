@@ -131,6 +131,21 @@ impl Rotation<'_> {
         self.save().await
     }
 
+    /// Does not go on after it was taken over: it waits for what it had waited for before, or else for this.
+    pub async fn stands_back(&mut self, waited: Option<String>, failure: Failure) -> Failure {
+        self.held.journal.looking = None;
+        self.held.journal.waiting = waited.or_else(|| Some(failure.message.clone()));
+        let state = self.journal().state;
+        let stands = format!(
+            "this broker has taken it over and has changed nothing else; {state}: {}",
+            self.journal().meaning()
+        );
+        match self.save().await {
+            Ok(()) => failure.state(stands),
+            Err(unsaved) => failure.cause(unsaved.line()).state(stands),
+        }
+    }
+
     /// Goes back, if no consumer can have read the new value.
     pub async fn abort(&mut self) -> Result<&Journal, Failure> {
         let (state, path) = (self.journal().state, self.journal().path);
