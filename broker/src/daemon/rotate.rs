@@ -149,7 +149,7 @@ pub(super) async fn each(
         let _ = tell.send(Event::text(text));
     }
     let overrides = overrides::asked(asked)?;
-    overrides::are_there(&asked.leave, &plan.rotations)?;
+    overrides::are_there(&asked.leave, &plan.rotations, &[])?;
     let store = daemon.store()?;
     super::transfer::authority_is_here(daemon).await?;
     let _one = alone(daemon).await?;
@@ -276,9 +276,10 @@ async fn unfinished(
     let journals: Vec<Held> = journals.into_iter().filter(named).collect();
     if !asked.leave.is_empty() {
         let names = journals.iter().flat_map(|held| held.journal.names()).map(|name| name.to_string()).collect();
+        let restarted: Vec<_> = journals.iter().flat_map(|held| held.journal.restarted.clone()).collect();
         // What has no plan any more is told for each.
         if let Ok(planned) = plan::plan(&catalogue, &deployment, &RotateAsked { names, ..RotateAsked::default() }) {
-            overrides::are_there(&asked.leave, &planned.rotations)?;
+            overrides::are_there(&asked.leave, &planned.rotations, &restarted)?;
         }
     }
     let (mut done, mut first) = (Vec::new(), None);

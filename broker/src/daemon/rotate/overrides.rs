@@ -3,7 +3,7 @@
 use crate::{
     audit::Override,
     failure::{Exit, Failure},
-    rotation::plan::PlannedRotation,
+    rotation::{journal::Restarted, plan::PlannedRotation},
     socket::message::RotateAsked,
 };
 use donjon_policies::{catalogue::Account, nearest::nearest, restart::Instance};
@@ -40,12 +40,18 @@ pub(super) fn left(leave: &BTreeSet<String>) -> Result<Vec<Override>, Failure> {
     leave.iter().map(|place| instance(place).ok_or_else(|| no(place))).collect()
 }
 
-/// Refuses names of which a rotation has none: nobody would be left, and who is away would stop it all the same.
-pub(super) fn are_there(leave: &BTreeSet<String>, rotations: &[PlannedRotation]) -> Result<(), Failure> {
+/// Refuses names of which a rotation has none: nobody would be left, and who is away would stop it all the same. What it has
+/// restarted already is its, too: one that has died since may be gone from the deployment file.
+pub(super) fn are_there(
+    leave: &BTreeSet<String>,
+    rotations: &[PlannedRotation],
+    restarted: &[Restarted],
+) -> Result<(), Failure> {
     let instances = rotations.iter().flat_map(|rotation| &rotation.restarts).flat_map(|step| &step.instances);
     let sites = rotations.iter().flat_map(|rotation| &rotation.sites).map(ToString::to_string);
+    let restarted = restarted.iter().map(|Restarted { service, host, .. }| format!("{service}@{host}"));
     let known: BTreeSet<String> =
-        instances.map(|Instance { service, host }| format!("{service}@{host}")).chain(sites).collect();
+        instances.map(|Instance { service, host }| format!("{service}@{host}")).chain(restarted).chain(sites).collect();
     let Some(strange) = leave.iter().find(|place| !known.contains(*place)) else { return Ok(()) };
     let failure = Failure::new(Exit::NotThere, format!("`{strange}` is no consumer and no site of what is rotated"))
         .state("nothing was changed");
@@ -62,6 +68,7 @@ fn no(what: &str, shape: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
 
     #[test]
     fn what_is_no_account_and_no_consumer_is_refused() {
@@ -71,5 +78,13 @@ mod tests {
         assert!(left(&["web@ctl1".to_owned()].into()).is_ok());
         assert!(left(&["edge1".to_owned()].into()).is_ok());
         assert!(left(&["@web".to_owned()].into()).is_err());
+    }
+    #[test]
+    fn a_consumer_that_was_restarted_and_is_described_no_more_may_be_left() {
+        let (service, host) = ("web".parse().unwrap(), "ctl1".parse().unwrap());
+        let web = Restarted { service, host, acknowledged: false, standing: None, before: BTreeMap::new() };
+        let leave = |place: &str| are_there(&[place.to_owned()].into(), &[], std::slice::from_ref(&web));
+        assert!(leave("web@ctl1").is_ok());
+        assert_eq!(leave("web@ctl2").unwrap_err().code, Exit::NotThere, "the control");
     }
 }
