@@ -32,16 +32,20 @@ pub async fn status_by_store(daemon: &Daemon) -> Value {
         let elsewhere = elsewhere(daemon, &*store).await.ok()?;
         let rotations = Held::unfinished(&*store, &daemon.layout).await.ok()?;
         let ending = ending(daemon, &*store).await.ok()?;
-        let names: Vec<String> = rotations.iter().map(|held| held.journal.named()).collect();
+        let named = |held: &Held| held.journal.named();
+        let names: Vec<String> = rotations.iter().map(named).collect();
+        let driven: Vec<String> = rotations.iter().filter(|held| drives(daemon, held)).map(named).collect();
         let unfinished = unfinished(daemon, &rotations);
         let secrets = secrets::names(&*store, &daemon.layout).await.ok()?.len();
         let instead = instead::told(&*store, &daemon.layout).await.ok()?;
         let other = instead.clone().map(|instead| format!("{instead}: {}", instead::PUT_BACK));
         let told: Vec<String> = elsewhere.into_iter().chain(unfinished).chain(ending).chain(other).collect();
-        Some((told, names, secrets, instead))
+        Some((told, (names, driven), secrets, instead))
     };
-    let Ok(Some((told, names, secrets, instead))) = tokio::time::timeout(AT_ONCE, told).await else { return status };
-    status["unfinished"] = json!(names);
+    let Ok(Some((told, (names, driven), secrets, instead))) = tokio::time::timeout(AT_ONCE, told).await else {
+        return status;
+    };
+    (status["unfinished"], status["driven"]) = (json!(names), json!(driven));
     (status["secrets"], status["instead"]) = (json!(secrets), json!(instead));
     if let Some(warnings) = status["warnings"].as_array_mut() {
         warnings.extend(told.into_iter().map(Value::from));
@@ -56,12 +60,17 @@ async fn elsewhere(daemon: &Daemon, store: &dyn Store) -> Result<Option<String>,
     Ok(elsewhere.map(|elsewhere| format!("{elsewhere}: nothing is rotated or signed here")))
 }
 
+/// Whether this daemon drives a rotation at this moment.
+fn drives(daemon: &Daemon, held: &Held) -> bool {
+    let journal = &held.journal;
+    journal.broker == daemon.id.to_string() && journal.waiting.is_none() && daemon.rotating.try_read().is_err()
+}
+
 /// A warning of each rotation that has not ended.
 fn unfinished(daemon: &Daemon, rotations: &[Held]) -> Vec<String> {
-    let driven =
-        if daemon.rotating.try_read().is_err() { "this daemon drives one now" } else { "nobody here drives it" };
     let warning = |held: &Held| {
         let (names, state) = (held.journal.named(), held.journal.state);
+        let driven = if drives(daemon, held) { "this daemon drives it now" } else { "nobody here drives it" };
         format!("the rotation of {names} has not ended ({state}; {driven}): `donjon rotate status`")
     };
     rotations.iter().map(warning).collect()

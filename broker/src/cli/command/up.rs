@@ -211,10 +211,19 @@ fn running(context: &Context, dying: Duration) -> Result<Option<Value>, Failure>
     }
 }
 
-/// What was under way when a daemon ended goes on when somebody says so.
+/// What was under way when a daemon ended goes on when somebody says so; what this one drives goes on by itself.
 fn unfinished(status: &Value) -> String {
-    let names = status["unfinished"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    names.map(|names| format!("a rotation of {names} has not ended: `donjon rotate resume`\n")).collect()
+    let named = |key: &str| {
+        let names = status[key].as_array().into_iter().flatten().filter_map(Value::as_str);
+        names.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let driven = named("driven");
+    let told = |names: &String| match driven.contains(names) {
+        true => format!("the rotation of {names} goes on\n"),
+        false if driven.is_empty() => format!("a rotation of {names} has not ended: `donjon rotate resume`\n"),
+        false => format!("a rotation of {names} has not ended: `donjon rotate resume`, once the other one has\n"),
+    };
+    named("unfinished").iter().map(told).collect()
 }
 
 /// Between two looks at something that takes a moment.
@@ -294,5 +303,15 @@ mod tests {
     fn a_daemon_that_ended_late_is_looked_for_once_more() {
         assert_eq!(after_a_late_end(true).unwrap(), None);
         assert_eq!(after_a_late_end(false).unwrap_err().code, Exit::Unavailable);
+    }
+    #[test]
+    fn nobody_is_told_to_resume_what_is_driven() {
+        let told = |driven: &[&str]| unfinished(&json!({"unfinished": ["`a`", "`b`"], "driven": driven}));
+        assert_eq!(told(&[]).matches("`donjon rotate resume`\n").count(), 2);
+        let told = told(&["`a`"]);
+        assert!(told.contains("the rotation of `a` goes on\n"), "{told}");
+        assert!(told.contains("a rotation of `b` has not ended: `donjon rotate resume`, once"), "{told}");
+        let older = unfinished(&json!({"unfinished": ["`a`"]}));
+        assert!(older.contains("`donjon rotate resume`"), "a daemon of before says nothing of it: {older}");
     }
 }
