@@ -13,6 +13,7 @@ use crate::{
 use donjon_drivers::{material::Material, memory::Kind, store::Store};
 use serde_json::{Value, json};
 use std::time::Duration;
+use tokio::sync::RwLockWriteGuard;
 
 /// How things are, with what the store has to tell, where it does so at once: where the authority is, where not here,
 /// rotations that have not ended, bundles that end soon.
@@ -188,30 +189,76 @@ pub async fn unseal(daemon: &Daemon, actor: Actor, shares: Vec<Material>) -> Ans
 /// Ends the daemon; a temporary Vault is destroyed, where its secrets are safe elsewhere or the operator says so. Never under a
 /// deployer, which would stop half-way: whoever cannot wait ends that one first.
 pub async fn down(daemon: &Daemon, actor: Actor, force: bool) -> Answered {
-    if rotate::deployer_stays(daemon).await {
-        return Err(rotate::deploys("it reads its secrets here (`donjon run --deploy`), and would stop half-way")
-            .state("nothing was changed; the deployer goes on")
-            .hint(
-                "wait until it has ended, which `donjon status` tells, or end its process, which the audit log names",
-            ));
-    }
-    let temporary = matches!(daemon.backing, Backing::Temporary { .. });
-    if temporary && !force {
-        safe_elsewhere(daemon).await?;
-    }
+    let _undisturbed = undisturbed(daemon, force).await?;
     daemon.record(actor, Act::Down, &[], Outcome::Intent)?;
     daemon.backing.destroy().await?;
     daemon.ending.send_replace(Ending::Destroyed);
-    Ok((json!({"destroyed": temporary}), Vec::new()))
+    Ok((json!({"destroyed": is_temporary(daemon)}), Vec::new()))
+}
+
+/// Whether anything stands against the end. No deployer begins from before the looks on, for as long as what is given back is
+/// held; where a rotation is driven, which only force passes over, nothing is, and none begins either.
+async fn undisturbed(daemon: &Daemon, force: bool) -> Result<Option<RwLockWriteGuard<'_, ()>>, Failure> {
+    let alone = rotate::soon(|| daemon.rotating.try_write().ok()).await;
+    if alone.is_none() && rotate::deployer_stays(daemon).await {
+        return Err(deploys(
+            "wait until it has ended, which `donjon status` tells, or end its process, which the audit log names",
+        ));
+    }
+    if !is_temporary(daemon) {
+        return Ok(alone);
+    }
+    // A store that is not open serves no deployer.
+    if let Ok(store) = daemon.store() {
+        none_under_others(daemon, &*store, force).await?;
+    }
+    if !force {
+        safe_elsewhere(daemon, if alone.is_some() { Driven::NotHere } else { Driven::Here }).await?;
+    }
+    Ok(alone)
+}
+
+fn is_temporary(daemon: &Daemon) -> bool {
+    matches!(daemon.backing, Backing::Temporary { .. })
+}
+
+/// Whether this daemon drives a rotation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Driven {
+    Here,
+    NotHere,
+}
+
+fn deploys(hint: &str) -> Failure {
+    rotate::deploys("it reads its secrets here (`donjon run --deploy`), and would stop half-way")
+        .state("nothing was changed; the deployer goes on")
+        .hint(hint)
+}
+
+/// Refused while a deployer runs under another broker of this Vault. One that does not answer cannot tell, and serves nobody:
+/// whoever forces its end is not kept from it.
+async fn none_under_others(daemon: &Daemon, store: &dyn Store, force: bool) -> Result<(), Failure> {
+    match rotate::deployer_elsewhere(daemon, store).await {
+        Ok(None) => Ok(()),
+        Ok(Some(broker)) => {
+            let hint = "wait until it has ended, which `donjon status` tells there, or end its process, which the audit log there names";
+            Err(deploys(hint).cause(rotate::under(&broker)))
+        }
+        Err(failure) if force => {
+            tracing::warn!(%failure, "it was not seen whether a deployer runs under another broker");
+            Ok(())
+        }
+        Err(failure) => Err(failure.state("nothing was changed")),
+    }
 }
 
 /// Refused while a rotation has not ended: servers may have values that nothing but this store holds. One that nobody drives
 /// here may go on elsewhere, where the custodians' bundle has it as it is.
-async fn none_unfinished(daemon: &Daemon) -> Result<(), Failure> {
+async fn none_unfinished(daemon: &Daemon, driven: Driven) -> Result<(), Failure> {
     let failed = |error| translate::store("cannot see whether a rotation is under way", &error);
     let (store, places) = (daemon.store()?, transfer::places(daemon)?);
     let mut unfinished = Held::unfinished(&*store, &daemon.layout).await.map_err(failed)?;
-    if daemon.rotating.try_read().is_ok() {
+    if driven == Driven::NotHere {
         let (exported, _) = ledger::read(&*store, &places, &Scope::Custodians {}).await.map_err(failed)?;
         let contents = exported.map_or_else(Vec::new, |exported| exported.contents);
         let is_there = |held: &Held| {
@@ -233,7 +280,7 @@ async fn none_unfinished(daemon: &Daemon) -> Result<(), Failure> {
     ))
 }
 
-async fn safe_elsewhere(daemon: &Daemon) -> Result<(), Failure> {
+async fn safe_elsewhere(daemon: &Daemon, driven: Driven) -> Result<(), Failure> {
     let store = daemon.store()?;
     let failed = |error| translate::store("cannot see whether the secrets are safe elsewhere", &error);
     let mut names = secrets::names(&*store, &daemon.layout).await.map_err(failed)?;
@@ -255,7 +302,7 @@ async fn safe_elsewhere(daemon: &Daemon) -> Result<(), Failure> {
     if standing.moved.is_some() {
         return Ok(());
     }
-    none_unfinished(daemon).await?;
+    none_unfinished(daemon, driven).await?;
     if standing.may_end() {
         return Ok(());
     }
@@ -282,3 +329,39 @@ const AWAY: &str = "unavailable";
 const SILENT: &str = "the Vault does not answer at once";
 /// How long `status` waits for the store.
 const AT_ONCE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        daemon::{deploy, tests::Scene},
+        rotation::{heartbeat::Pace, others::Deployer},
+    };
+    use donjon_drivers::store::memory::Memory;
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn no_deployer_begins_from_the_looks_on() {
+        let scene = Scene::new();
+        let begins = async || deploy::begin(&scene.daemon, Actor::own()).await.map_err(|failure| failure.code);
+        let undisturbed = undisturbed(&scene.daemon, true).await.unwrap();
+        assert_eq!(begins().await.unwrap_err(), Exit::Waiting);
+        drop(undisturbed);
+        begins().await.unwrap();
+        assert_eq!(down(&scene.daemon, Actor::own(), true).await.unwrap_err().code, Exit::Waiting);
+    }
+
+    #[tokio::test]
+    async fn a_deployer_under_another_broker_keeps_the_vault_and_one_that_was_killed_does_not() {
+        let shared: Arc<dyn Store> = Arc::new(Memory::default());
+        let (own, other) = (Scene::on(shared.clone()), Scene::on(shared));
+        let (store, layout) = (other.daemon.store().unwrap(), &other.daemon.layout);
+        let runs = Deployer::announce(&*store, layout, &other.daemon.id).await.unwrap();
+        let here = own.daemon.store().unwrap();
+        let asked = none_under_others(&own.daemon, &*here, true);
+        let refused = runs.beating(&*store, Pace::USUAL, asked).await.unwrap_err();
+        assert_eq!(refused.code, Exit::Waiting, "{refused}");
+        runs.ended(&*store).await;
+        none_under_others(&own.daemon, &*here, false).await.unwrap();
+    }
+}

@@ -5,7 +5,9 @@ mod bulk;
 mod overrides;
 mod status;
 
-pub(super) use alone::{alone, deployer_runs, deployer_stays, deploys, is_free, no_deployer, others_rest, soon};
+pub(super) use alone::{
+    alone, deployer_elsewhere, deployer_runs, deployer_stays, deploys, is_free, no_deployer, others_rest, soon, under,
+};
 pub use status::status;
 
 use super::{Daemon, lookup::Answered, translate};

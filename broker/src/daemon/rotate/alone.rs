@@ -47,7 +47,7 @@ const A_MOMENT: Duration = Duration::from_millis(5);
 /// Refuses what would tell readers of another epoch while a deployer is pinned to one: its next lookup would end it half-way.
 pub(in crate::daemon) async fn no_deployer(daemon: &Daemon) -> Result<(), Failure> {
     let here = deployer_stays(daemon).await;
-    let elsewhere = if here { None } else { deployer_elsewhere(daemon).await? };
+    let elsewhere = if here { None } else { deployer_elsewhere(daemon, &*daemon.store()?).await? };
     if !here && elsewhere.is_none() {
         return Ok(());
     }
@@ -67,12 +67,16 @@ pub(in crate::daemon) fn deploys(why: &str) -> Failure {
 const SETS_PASSWORDS: &str = "it sets passwords itself, and would undo one half of a rotation";
 
 /// The other broker under which a deployer runs.
-async fn deployer_elsewhere(daemon: &Daemon) -> Result<Option<Broker>, Failure> {
-    let seen = others::deployer(&*daemon.store()?, &daemon.layout, &daemon.id, Pace::USUAL).await;
+pub(in crate::daemon) async fn deployer_elsewhere(
+    daemon: &Daemon,
+    store: &dyn Store,
+) -> Result<Option<Broker>, Failure> {
+    let seen = others::deployer(store, &daemon.layout, &daemon.id, Pace::USUAL).await;
     seen.map_err(|error| translate::store("cannot see whether a deployer runs", &error))
 }
 
-fn under(broker: &Broker) -> String {
+/// Where it runs, for messages.
+pub(in crate::daemon) fn under(broker: &Broker) -> String {
     format!("it runs under another broker of this store, process {} on {}", broker.process(), broker.host())
 }
 
@@ -80,7 +84,7 @@ fn under(broker: &Broker) -> String {
 /// deployer that sets passwords itself, or a rotation, for of a group of services no two may restart at once.
 pub(in crate::daemon) async fn others_rest(daemon: &Daemon, own: Option<&Journal>) -> Result<(), Failure> {
     let store = daemon.store()?;
-    if let Some(broker) = deployer_elsewhere(daemon).await? {
+    if let Some(broker) = deployer_elsewhere(daemon, &*store).await? {
         return Err(deploys(SETS_PASSWORDS)
             .cause(under(&broker))
             .state("nothing was changed by this command")
