@@ -103,10 +103,12 @@ impl Run {
         let held = Shared::take(daemon).await;
         let held = held.ok_or_else(|| waiting("a rotation is under way in this daemon"))?;
         let store = daemon.store()?;
-        super::transfer::authority_stays(daemon).await?;
+        // Before the look at the mark: who moves the authority writes that first, and then looks for deployers. One of the two sees
+        // the other.
         let announced = Deployer::announce(&*store, &daemon.layout, &daemon.id).await;
         let announced = announced.map_err(|error| translate::store("cannot tell other brokers of the run", &error))?;
         let looked = async {
+            super::transfer::authority_stays(daemon).await?;
             let journals = Held::unfinished(&*store, &daemon.layout)
                 .await
                 .map_err(|error| translate::store("cannot read the journals", &error))?;
@@ -141,8 +143,35 @@ impl Drop for Run {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::tests::Scene;
+    use crate::{
+        daemon::tests::{Done, Scene, Told},
+        rotation::Journal,
+    };
+    use donjon_policies::transition::Path;
     use std::time::Duration;
+
+    #[tokio::test]
+    async fn a_deployer_is_announced_before_it_looks_where_the_authority_is() {
+        let told = Arc::new(Told::default());
+        let scene = Scene::on(told.clone());
+        let (_run, _announced) = Run::begin(&scene.daemon, Actor::own()).await.ok().unwrap();
+        let at = |wanted: &dyn Fn(&Done) -> bool| told.done().iter().position(wanted);
+        let announced = at(&|done| matches!(done, Done::Written(path) if path.as_str().contains("/deployers/")));
+        let looked = at(&|done| matches!(done, Done::Read(path) if path.as_str().ends_with("/authority")));
+        assert!(announced.zip(looked).is_some_and(|(announced, looked)| announced < looked), "{:?}", told.done());
+    }
+
+    #[tokio::test]
+    async fn a_deployer_that_is_refused_is_announced_no_more() {
+        let scene = Scene::new();
+        let store = scene.daemon.store().unwrap();
+        let journal = Journal::new("x.1".to_owned(), Path::Overlap, Vec::new(), &scene.daemon.id.to_string(), 0);
+        Held::create(&*store, &scene.daemon.layout, journal).await.unwrap();
+        assert!(Run::begin(&scene.daemon, Actor::own()).await.is_err());
+        let others = Scene::on(store.clone());
+        let runs = rotate::deployer_elsewhere(&others.daemon, &*store).await.unwrap();
+        assert!(runs.is_none(), "{runs:?}");
+    }
 
     #[tokio::test]
     async fn what_is_held_for_a_moment_keeps_no_deployer_from_beginning() {

@@ -2,8 +2,15 @@
 
 use super::Daemon;
 use crate::{audit::Log, home::Home, lifecycle::Backing, records::Layout};
-use donjon_drivers::store::{Store, memory::Memory};
-use std::{sync::Arc, time::Duration};
+use async_trait::async_trait;
+use donjon_drivers::store::{
+    Capabilities, Document, Expected, RecordPath, Store, StoreError, Stored, Version, VersionInfo, Which,
+    memory::Memory,
+};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 /// A daemon, for as long as its home is there.
 pub(super) struct Scene {
@@ -26,5 +33,62 @@ impl Scene {
         let audit = Log::open(&home.audit()).unwrap();
         let daemon = Daemon::new(home, layout, audit, Backing::Folder { store }, Duration::ZERO);
         Self { daemon: Arc::new(daemon), _folder: folder }
+    }
+}
+
+/// A store that remembers what it was asked for, in order.
+#[derive(Default)]
+pub(super) struct Told {
+    inner: Memory,
+    done: Mutex<Vec<Done>>,
+}
+
+/// What a store was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Done {
+    Read(RecordPath),
+    Written(RecordPath),
+}
+
+impl Told {
+    pub(super) fn done(&self) -> Vec<Done> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn tell(&self, done: Done) {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).push(done);
+    }
+}
+
+#[async_trait]
+impl Store for Told {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn read(&self, path: &RecordPath, which: Which) -> Result<Option<Stored>, StoreError> {
+        self.tell(Done::Read(path.clone()));
+        self.inner.read(path, which).await
+    }
+
+    async fn write(&self, path: &RecordPath, document: &Document, expected: Expected) -> Result<Version, StoreError> {
+        self.tell(Done::Written(path.clone()));
+        self.inner.write(path, document, expected).await
+    }
+
+    async fn list(&self, folder: &RecordPath) -> Result<Vec<String>, StoreError> {
+        self.inner.list(folder).await
+    }
+
+    async fn versions(&self, path: &RecordPath) -> Result<Vec<VersionInfo>, StoreError> {
+        self.inner.versions(path).await
+    }
+
+    async fn destroy(&self, path: &RecordPath, versions: &[Version]) -> Result<(), StoreError> {
+        self.inner.destroy(path, versions).await
+    }
+
+    async fn remove(&self, path: &RecordPath) -> Result<(), StoreError> {
+        self.inner.remove(path).await
     }
 }
