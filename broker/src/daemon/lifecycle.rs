@@ -30,15 +30,20 @@ pub async fn status_by_store(daemon: &Daemon) -> Value {
     }
     let (Ok(store), true) = (daemon.store(), status["state"] == READY) else { return status };
     let told = async {
-        let elsewhere = elsewhere(daemon, &*store).await.ok()?;
-        let rotations = Held::unfinished(&*store, &daemon.layout).await.ok()?;
-        let ending = ending(daemon, &*store).await.ok()?;
+        // At the same time: each asks the store on its own, and the one who waits does so for a moment alone.
+        let (elsewhere, rotations, ending, secrets, instead) = tokio::join!(
+            elsewhere(daemon, &*store),
+            Held::unfinished(&*store, &daemon.layout),
+            ending(daemon, &*store),
+            secrets::names(&*store, &daemon.layout),
+            instead::told(&*store, &daemon.layout),
+        );
+        let (elsewhere, rotations, ending) = (elsewhere.ok()?, rotations.ok()?, ending.ok()?);
+        let (secrets, instead) = (secrets.ok()?.len(), instead.ok()?);
         let named = |held: &Held| held.journal.named();
         let names: Vec<String> = rotations.iter().map(named).collect();
         let driven: Vec<String> = rotations.iter().filter(|held| drives(daemon, held)).map(named).collect();
         let unfinished = unfinished(daemon, &rotations);
-        let secrets = secrets::names(&*store, &daemon.layout).await.ok()?.len();
-        let instead = instead::told(&*store, &daemon.layout).await.ok()?;
         let other = instead.clone().map(|instead| format!("{instead}: {}", instead::PUT_BACK));
         let told: Vec<String> = elsewhere.into_iter().chain(unfinished).chain(ending).chain(other).collect();
         Some((told, (names, driven), secrets, instead))
