@@ -51,6 +51,7 @@ pub(super) async fn push(
         destination: &destination,
         access: &access,
         roles: deployment.roles.keys().cloned().collect(),
+        broker: &daemon.id,
         now: transfer::now(),
     };
     let found = stand(&pushing).await.map_err(|error| told::looked(REFUSED, &error))?;

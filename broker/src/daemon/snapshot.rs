@@ -122,8 +122,15 @@ async fn take(
     let recipients = if recipients.is_empty() { own()? } else { recipients };
     let recipients =
         Recipients::parse(recipients.iter().map(String::as_str)).map_err(|error| told::recipient(&error))?;
-    let taking =
-        Taking { vault, here: store, layout: &daemon.layout, places, recipients: &recipients, now: transfer::now() };
+    let taking = Taking {
+        vault,
+        here: store,
+        layout: &daemon.layout,
+        places,
+        recipients: &recipients,
+        broker: &daemon.id,
+        now: transfer::now(),
+    };
     let taken = snapshot::take(&taking).await.map_err(|error| told::snapshot(REFUSED, &error))?;
     let reply = json!({
         "digest": taken.digest,

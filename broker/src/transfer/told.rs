@@ -239,6 +239,9 @@ pub fn push(message: &str, error: &PushError) -> Failure {
         PushError::Unfinished { .. } => told(Exit::Waiting)
             .state("what was copied stays there; this store is the authority as before")
             .hint("`donjon rotate resume` or `donjon rotate abort`, then the same command again"),
+        PushError::Deployer { .. } => told(Exit::Waiting)
+            .state("what was copied stays there; this store is the authority as before")
+            .hint(ONCE_IT_ENDS),
         PushError::ReadBack { .. } => told(Exit::Integrity)
             .state("what was copied stays there; this store is the authority as before")
             .hint("the same command again writes what is missing"),
@@ -300,6 +303,9 @@ pub fn snapshot(message: &str, error: &SnapshotError) -> Failure {
         SnapshotError::Fence(FenceError::Unfinished { .. }) => told(Exit::Waiting)
             .state("nothing was taken; this store is the authority as before")
             .hint("`donjon rotate resume` or `donjon rotate abort`, then the same command again"),
+        SnapshotError::Fence(FenceError::Deployer { .. }) => {
+            told(Exit::Waiting).state("nothing was taken; this store is the authority as before").hint(ONCE_IT_ENDS)
+        }
         SnapshotError::Fence(FenceError::Overtaken) => told(Exit::Conflict).state(OVERTAKEN).hint(STATUS),
         SnapshotError::Fence(FenceError::Store(source)) => translate::store(message, source),
         SnapshotError::Vault(VaultError::Call { source: CallError::Refused { reason: Reason::Denied, .. }, .. }) => {
@@ -372,5 +378,6 @@ pub const WRITES_IT: &str = "the same command again writes the receipt";
 const OVERTAKEN: &str =
     "this command has stopped before the authority changed sides; what was written there is no authority by it";
 const LOGIN_STAYS: &str = "nothing is rotated or signed here as before, and what is known of the login is kept";
+const ONCE_IT_ENDS: &str = "the same command again once it has ended";
 const STATUS: &str = "`donjon status` says where the authority is, or where it is moving";
 const GOES_ON: &str = "what was written there stays, and is whole; the same command again goes on";

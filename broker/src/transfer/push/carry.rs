@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     records::Layout,
-    rotation::checkpoint::reached,
+    rotation::{checkpoint::reached, heartbeat::Broker},
     transfer::{
         authority::Authority,
         export::Paths,
@@ -39,6 +39,8 @@ pub struct Pushing<'a> {
     pub access: &'a Access,
     /// The roles.
     pub roles: Vec<RoleName>,
+    /// Who does it.
+    pub broker: &'a Broker,
     /// Now, in seconds since 1970.
     pub now: i64,
 }
@@ -110,7 +112,7 @@ pub async fn push(
     with_credentials: WithCredentials,
     tell: &(dyn Fn(&str, usize, usize) + Send + Sync),
 ) -> Result<Pushed, PushError> {
-    let Pushing { here, places, layout, destination, now, .. } = pushing;
+    let Pushing { here, places, layout, destination, broker, now, .. } = pushing;
     let (there, place) = (destination.store(), destination.place());
     let sides = Sides { here: *here, there: &there, places, place: &place };
     if let Err(differs) = refuse_others(&stand.records) {
@@ -130,8 +132,8 @@ pub async fn push(
         written += copy(pushing, &there, &stand.records, "copied", tell).await?;
         // Read back once before this store is fenced: what cannot be the same there keeps nobody from rotating here.
         refuse_others(&compared(pushing, &there).await?)?;
-        let fenced = fence(*here, places, layout, claim.moving.clone(), *now).await;
-        if let Err(FenceError::Unfinished { .. }) = &fenced {
+        let fenced = fence(*here, places, layout, broker, claim.moving.clone(), *now).await;
+        if let Err(FenceError::Unfinished { .. } | FenceError::Deployer { .. }) = &fenced {
             sides.take_back(*now).await?;
         }
         fenced?;

@@ -84,6 +84,12 @@ pub enum PushError {
         /// Of which secrets.
         names: String,
     },
+    /// A deployer run has begun under another broker: it reads its secrets here.
+    #[error("a deployer runs under another broker of this store, {under}")]
+    Deployer {
+        /// Which process, and on which host.
+        under: String,
+    },
     /// What was written cannot be read back.
     #[error("{paths} read back otherwise than they were written")]
     ReadBack {
@@ -155,6 +161,7 @@ impl From<FenceError> for PushError {
     fn from(error: FenceError) -> Self {
         match error {
             FenceError::Unfinished { names } => Self::Unfinished { names },
+            FenceError::Deployer { under } => Self::Deployer { under },
             FenceError::Overtaken => Self::Overtaken,
             FenceError::Store(source) => Self::Store { side: Side::Here, source },
         }

@@ -203,6 +203,7 @@ mod tests {
     use super::*;
     use crate::{
         records::Layout,
+        rotation::heartbeat::Broker,
         transfer::{
             fence::{FenceError, fence, unfence},
             mark::Elsewhere,
@@ -232,7 +233,7 @@ mod tests {
 
         async fn fence(&self, moving: Move) -> Result<(), FenceError> {
             let layout = Layout::new("site1".parse().unwrap()).unwrap();
-            fence(&self.here, &self.places, &layout, moving, 2).await
+            fence(&self.here, &self.places, &layout, &Broker::own(), moving, 2).await
         }
 
         async fn mark(&self, store: &Memory, mark: Mark) {

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     records::Layout,
-    rotation::checkpoint::reached,
+    rotation::{checkpoint::reached, heartbeat::Broker},
     transfer::{
         authority::Authority,
         bundle::Recipients,
@@ -33,6 +33,8 @@ pub struct Taking<'a> {
     pub places: &'a Places,
     /// Who can open the file.
     pub recipients: &'a Recipients,
+    /// Who does it.
+    pub broker: &'a Broker,
     /// Now, in seconds since 1970.
     pub now: i64,
 }
@@ -51,7 +53,7 @@ pub struct Taken {
 /// Fences the source, takes the snapshot and seals it. Once a server of the cluster has it, another is as good: what is
 /// in the source does not change any more.
 pub async fn take(taking: &Taking<'_>) -> Result<Taken, SnapshotError> {
-    let Taking { vault, here: store, layout, places, recipients, now } = taking;
+    let Taking { vault, here: store, layout, places, recipients, broker, now } = taking;
     let marked = mark::read(*store, places).await.map_err(here)?;
     mark_fits(marked.mark.clone())?;
     let moving = match marked.mark {
@@ -59,8 +61,8 @@ pub async fn take(taking: &Taking<'_>) -> Result<Taken, SnapshotError> {
         None | Some(_) => Move::begin(BY_SNAPSHOT),
     };
     let authority = Authority::ensure(*store, places, *now).await?;
-    let fenced = fence(*store, places, layout, moving, *now).await;
-    if let Err(FenceError::Unfinished { .. }) = &fenced {
+    let fenced = fence(*store, places, layout, broker, moving, *now).await;
+    if let Err(FenceError::Unfinished { .. } | FenceError::Deployer { .. }) = &fenced {
         let marked = mark::read(*store, places).await.map_err(here)?;
         unfence(*store, places, &marked, *now).await.map_err(kept)?;
     }
