@@ -126,7 +126,7 @@ enum Well {
 async fn well(rotation: &Rotation<'_>, instance: &Instance) -> Result<Well, Failure> {
     if let Err(error) = instance.driver.check().await {
         let why = failure::chain(&error);
-        return Ok(if roll::unreachable(&error) { Well::Unknown(why) } else { Well::No(why) });
+        return Ok(if roll::silent(instance, &error).await { Well::Unknown(why) } else { Well::No(why) });
     }
     Ok(match roll::fed::distrusted(rotation.store, rotation.layout, instance).await? {
         None => Well::Yes,

@@ -179,7 +179,7 @@ async fn proven(
     loop {
         let lacking = match (started(instance, since).await, instance.driver.check().await) {
             (Some(lacking), _) => Some(lacking),
-            (None, Err(error)) => Some(Lacking::of(&error)),
+            (None, Err(error)) => Some(Lacking::of(instance, &error).await),
             (None, Ok(())) if instance.proof == Proof::Check => None,
             (None, Ok(())) => absent(rotation, both, instance, side, before).await?.map(Lacking::Told),
         };
@@ -197,10 +197,7 @@ async fn proven(
             return match lacking {
                 Lacking::Told(why) => Ok(Proven::No(Failure::new(Exit::Failed, late).cause(why))),
                 // It may be as well as can be: nothing goes back for it, and nothing goes on without it.
-                Lacking::Silent(why) => Err(Failure::new(Exit::Unavailable, late).cause(why).hint(format!(
-                    "`donjon rotate resume` once it answers, or without it: `--leave {}`",
-                    instance.place()
-                ))),
+                Lacking::Silent(why) => Err(Failure::new(Exit::Unavailable, late).cause(why)),
             };
         }
         tokio::time::sleep(POLL).await;
@@ -216,10 +213,16 @@ enum Lacking {
 }
 
 impl Lacking {
-    fn of(error: &ServiceError) -> Self {
+    async fn of(instance: &Instance, error: &ServiceError) -> Self {
         let why = failure::chain(error);
-        if unreachable(error) { Self::Silent(why) } else { Self::Told(why) }
+        if silent(instance, error).await { Self::Silent(why) } else { Self::Told(why) }
     }
+}
+
+/// Whether nobody can tell how a consumer is, of which this was said: its host says nothing else, either. A check that is not
+/// there, or that ends as ssh does where it cannot connect, is a check that fails.
+pub async fn silent(instance: &Instance, error: &ServiceError) -> bool {
+    unreachable(error) && instance.driver.now().await.is_err_and(|error| unreachable(&error))
 }
 
 async fn started(instance: &Instance, since: i64) -> Option<Lacking> {
@@ -227,7 +230,7 @@ async fn started(instance: &Instance, since: i64) -> Option<Lacking> {
         Ok(Some(at)) if at >= since => None,
         Ok(Some(_)) => Some(Lacking::Told("the service manager's start time is older than the publication".to_owned())),
         Ok(None) => Some(Lacking::Told("it does not run".to_owned())),
-        Err(error) => Some(Lacking::of(&error)),
+        Err(error) => Some(Lacking::of(instance, &error).await),
     }
 }
 

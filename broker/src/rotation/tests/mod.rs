@@ -57,7 +57,7 @@ const WAYS: [Scenario; 11] = [
 /// Where a rotation ends that nothing stops.
 fn end(scenario: Scenario) -> State {
     match (scenario.fails, scenario.path) {
-        (Fails::OnNew, _) => State::Restored,
+        (Fails::OnNew | Fails::Unlike, _) => State::Restored,
         (_, Path::Overlap | Path::Keyring) => State::Retired,
         (_, Path::Cutover | Path::Together | Path::Compromised) => State::Settled,
     }
@@ -350,6 +350,16 @@ async fn a_consumer_that_cannot_be_reached_in_the_trial_is_waited_for() {
         }
         assert_eq!(Seen::sound(&world).go(false).await.unwrap(), [State::Retired], "{scenario:?}");
         world.check_ended("reached").await;
+    }
+}
+
+/// As ssh ends where it cannot connect, and a shell where there is no such command: what the host says of itself decides.
+#[tokio::test]
+async fn a_check_that_ends_as_if_its_host_were_away_is_one_that_fails() {
+    for scenario in WAYS.into_iter().chain([ROOT_ALONE]).filter(|way| way.path != Path::Compromised) {
+        let world = World::new(Scenario { fails: Fails::Unlike, ..scenario }).await;
+        assert_eq!(Seen::faulty(&world).apply().await.unwrap(), State::Restored, "{scenario:?}");
+        world.check_ended("restored").await;
     }
 }
 

@@ -1,6 +1,6 @@
 //! Checks that are fed a value: believed only where they fail on a wrong one.
 
-use super::unreachable;
+use super::silent;
 use crate::{
     daemon::translate,
     failure::{self, Failure},
@@ -38,7 +38,7 @@ pub async fn distrusted(
     let Err(distrust) = check.clone().prove(&wrong, served.record.value.material()).await else { return Ok(None) };
     let why = failure::chain(&distrust);
     Ok(Some(match &distrust {
-        Distrust::Untested { source, .. } if unreachable(source) => Distrusted::Host(why),
+        Distrust::Untested { source, .. } if silent(instance, source).await => Distrusted::Host(why),
         Distrust::Blind { .. } | Distrust::Fails { .. } | Distrust::Untested { .. } => Distrusted::Check(why),
     }))
 }

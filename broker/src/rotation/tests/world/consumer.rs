@@ -110,23 +110,25 @@ impl Service for Seen {
         if self.dead() {
             return Err(unwell("tell the time"));
         }
+        if self.is_away() {
+            return Err(away());
+        }
         let inner = self.world.inner.lock().unwrap();
         Ok(inner.time + inner.skew)
     }
 
     async fn check(&self) -> Result<(), ServiceError> {
-        let inner = self.world.inner.lock().unwrap();
-        let new = inner.consumer.values().any(|(_, value)| text(value).starts_with("new"));
-        let first = |value: &Material| {
-            self.world.scenario.secrets.iter().any(|(name, ..)| text(value) == format!("first-{name}"))
-        };
-        let alone = !inner.accounts.values().flatten().any(first);
+        if self.is_away() {
+            return Err(away());
+        }
+        let (new, alone) = self.stands();
         match self.world.scenario.fails {
             Fails::OnNew if new => Err(unwell("pass its check")),
+            Fails::Unlike if new => Err(away()),
             Fails::InTrial if new && alone && self.faulty => Err(unwell("pass its check")),
-            Fails::AwayInTrial if new && alone && self.faulty => Err(away()),
-            Fails::AwayOnNew if new && self.faulty => Err(away()),
-            Fails::Never | Fails::OnNew | Fails::InTrial | Fails::AwayInTrial | Fails::AwayOnNew => Ok(()),
+            Fails::Never | Fails::OnNew | Fails::Unlike | Fails::InTrial | Fails::AwayInTrial | Fails::AwayOnNew => {
+                Ok(())
+            }
         }
     }
 }
@@ -141,6 +143,27 @@ pub(super) enum Led {
 }
 
 impl Seen {
+    /// Whether the consumer runs on new values, and whether these are the only ones that are accepted.
+    fn stands(&self) -> (bool, bool) {
+        let inner = self.world.inner.lock().unwrap();
+        let new = inner.consumer.values().any(|(_, value)| text(value).starts_with("new"));
+        let first = |value: &Material| {
+            self.world.scenario.secrets.iter().any(|(name, ..)| text(value) == format!("first-{name}"))
+        };
+        (new, !inner.accounts.values().flatten().any(first))
+    }
+
+    /// Whether this broker cannot reach its host.
+    fn is_away(&self) -> bool {
+        let (new, alone) = self.stands();
+        self.faulty
+            && match self.world.scenario.fails {
+                Fails::AwayInTrial => new && alone,
+                Fails::AwayOnNew => new,
+                Fails::Never | Fails::OnNew | Fails::Unlike | Fails::InTrial => false,
+            }
+    }
+
     /// Leads clients otherwise.
     async fn lead(&self, led: Led) -> Result<(), DrainError> {
         let unanswered = || DrainError::Unreachable { proxy: "lb1".into(), source: io::ErrorKind::TimedOut.into() };

@@ -112,6 +112,8 @@ pub(super) enum Fails {
     Never,
     /// On new values.
     OnNew,
+    /// On new values, and its check ends as if its host could not be reached, which tells the time all the same.
+    Unlike,
     /// Without the old ones, as the broker sees it that meets the faults.
     InTrial,
     /// It does not, but that broker cannot reach its host then.
