@@ -2,7 +2,7 @@
 
 use super::{
     Service, ServiceError,
-    place::{CHECK, Place, RESTART_TIMEOUT},
+    place::{ASKING, CHECK, Place, RESTART_TIMEOUT},
 };
 use crate::{
     options::{Description, Kind, Need},
@@ -98,13 +98,12 @@ impl Service for Container {
 
     async fn found(&self) -> Result<(), ServiceError> {
         let words = self.words(&["inspect", "--type", "container", "--format", "{{.Id}}", &self.options.container]);
-        match self.place.ask("say whether there is such a container", &words).await {
-            // As podman and docker say it.
-            Err(ServiceError::Failed { what, .. }) if what.to_lowercase().contains("no such container") => {
-                Err(self.place.not_there(format!("no container `{}`", self.options.container)))
-            }
-            asked => asked.map(drop),
+        let asked = self.place.output(&words, ASKING).await?;
+        // As podman and docker say it, behind whatever a login there prints first.
+        if asked.code != Some(0) && asked.err.to_lowercase().contains("no such container") {
+            return Err(self.place.not_there(format!("no container `{}`", self.options.container)));
         }
+        self.place.must_have_done("say whether there is such a container", &words, &asked)
     }
 
     async fn started(&self) -> Result<Option<i64>, ServiceError> {

@@ -52,11 +52,21 @@ impl Place {
         words: &[&str],
         within: Duration,
     ) -> Result<Output, ServiceError> {
-        let output =
-            self.host.run(Command { words, input: None, within }).await.map_err(|source| self.error(source))?;
-        match output.code {
-            Some(0) => Ok(output),
-            Some(code) => Err(self.failed(act, format!("{} ended with {code}{}", words[0], first_line(&output.err)))),
+        let output = self.output(words, within).await?;
+        self.must_have_done(act, words, &output)?;
+        Ok(output)
+    }
+
+    /// What a command printed, however it ended.
+    pub(super) async fn output(&self, words: &[&str], within: Duration) -> Result<Output, ServiceError> {
+        self.host.run(Command { words, input: None, within }).await.map_err(|source| self.error(source))
+    }
+
+    /// An error where a command did not end with 0.
+    pub(super) fn must_have_done(&self, act: &'static str, words: &[&str], ended: &Output) -> Result<(), ServiceError> {
+        match ended.code {
+            Some(0) => Ok(()),
+            Some(code) => Err(self.failed(act, format!("{} ended with {code}{}", words[0], first_line(&ended.err)))),
             None => Err(self.failed(act, format!("{} was ended by a signal", words[0]))),
         }
     }
