@@ -12,7 +12,7 @@ use crate::{
 };
 use donjon_drivers::{material::Material, memory::Kind, store::Store};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{sync::PoisonError, time::Duration};
 use tokio::sync::RwLockWriteGuard;
 
 /// How things are, with what the store has to tell, where it does so at once: where the authority is, where not here,
@@ -66,10 +66,10 @@ async fn elsewhere(daemon: &Daemon, store: &dyn Store) -> Result<Option<String>,
     Ok(elsewhere.map(|elsewhere| format!("{elsewhere}: nothing is rotated or signed here")))
 }
 
-/// Whether this daemon drives a rotation at this moment.
+/// Whether this daemon drives this rotation at this moment.
 fn drives(daemon: &Daemon, held: &Held) -> bool {
-    let journal = &held.journal;
-    journal.broker == daemon.id.to_string() && journal.waiting.is_none() && daemon.rotating.try_read().is_err()
+    let driven = daemon.driven.lock().unwrap_or_else(PoisonError::into_inner);
+    driven.as_ref() == Some(&held.journal.id)
 }
 
 /// A warning of each rotation that has not ended.
@@ -204,11 +204,15 @@ pub async fn down(daemon: &Daemon, actor: Actor, force: bool) -> Answered {
 /// Whether anything stands against the end. No deployer begins from before the looks on, for as long as what is given back is
 /// held; where a rotation is driven, which only force passes over, nothing is, and none begins either.
 async fn undisturbed(daemon: &Daemon, force: bool) -> Result<Option<RwLockWriteGuard<'_, ()>>, Failure> {
-    let alone = rotate::soon(|| daemon.rotating.try_write().ok()).await;
-    if alone.is_none() && rotate::deployer_stays(daemon).await {
-        return Err(deploys(
-            "wait until it has ended, which `donjon status` tells, or end its process, which the audit log names",
-        ));
+    let mut alone = rotate::soon(|| daemon.rotating.try_write().ok()).await;
+    if alone.is_none() {
+        if rotate::deployer_stays(daemon).await {
+            return Err(deploys(
+                "wait until it has ended, which `donjon status` tells, or end its process, which the audit log names",
+            ));
+        }
+        // One that has ended between the two looks is no rotation, and another one shall not begin behind it.
+        alone = rotate::soon(|| daemon.rotating.try_write().ok()).await;
     }
     if !is_temporary(daemon) {
         return Ok(alone);
@@ -340,9 +344,10 @@ mod tests {
     use super::*;
     use crate::{
         daemon::{deploy, tests::Scene},
-        rotation::{heartbeat::Pace, others::Deployer},
+        rotation::{heartbeat::Pace, journal::Journal, others::Deployer},
     };
     use donjon_drivers::store::memory::Memory;
+    use donjon_policies::transition::Path;
     use std::sync::Arc;
 
     #[tokio::test]
@@ -366,7 +371,24 @@ mod tests {
         let asked = none_under_others(&own.daemon, &*here, true);
         let refused = runs.beating(&*store, Pace::USUAL, asked).await.unwrap_err();
         assert_eq!(refused.code, Exit::Waiting, "{refused}");
-        runs.ended(&*store).await;
+        // Its record stays, and nobody beats.
+        drop(runs);
         none_under_others(&own.daemon, &*here, false).await.unwrap();
+        assert!(store.list(&layout.private("deployers")).await.unwrap().is_empty(), "it was taken back");
+    }
+
+    #[tokio::test]
+    async fn only_what_is_driven_at_this_moment_is_told_as_driven() {
+        let scene = Scene::new();
+        let (store, layout) = (scene.daemon.store().unwrap(), &scene.daemon.layout);
+        let mut ids = Vec::new();
+        for id in ["a.1", "b.1"] {
+            let journal = Journal::new(id.to_owned(), Path::Overlap, Vec::new(), &scene.daemon.id.to_string(), 0);
+            ids.push(Held::create(&*store, layout, journal).await.unwrap());
+        }
+        let _driving = rotate::Driving::of(&scene.daemon, "b.1");
+        assert_eq!(ids.iter().map(|held| drives(&scene.daemon, held)).collect::<Vec<_>>(), [false, true]);
+        drop(_driving);
+        assert!(!drives(&scene.daemon, &ids[1]));
     }
 }

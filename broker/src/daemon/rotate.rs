@@ -30,7 +30,10 @@ use crate::{
 use donjon_drivers::store::{self, Store, secret::SecretValue};
 use donjon_policies::{catalogue::Catalogue, deployment::Deployment, name::SecretName, transition::State};
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, PoisonError},
+};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// What would change. Looked at are the catalogue, the deployment file and its inventory alone; and of what nodes of a
@@ -275,7 +278,9 @@ async fn unfinished(
             .hint("`donjon rotate status` shows those that are"));
     }
     let overrides = overrides::left(&asked.leave)?;
-    let journals: Vec<Held> = journals.into_iter().filter(named).collect();
+    let mut journals: Vec<Held> = journals.into_iter().filter(named).collect();
+    // One that has only begun, and that nobody may be driving, keeps the others back: it goes on before them.
+    journals.sort_by_key(|held| held.journal.state != State::Planned);
     if !asked.leave.is_empty() {
         let names = journals.iter().flat_map(|held| held.journal.names()).map(|name| name.to_string()).collect();
         let restarted: Vec<_> = journals.iter().flat_map(|held| held.journal.restarted.clone()).collect();
@@ -414,6 +419,7 @@ async fn drive(
     };
     let means = Means { store, layout: &daemon.layout, subject, make: &make, clock: &now, tell: &tell, leave };
     let mut rotation = if begun { Rotation::begun(means, held) } else { Rotation::new(means, held) };
+    let driving = Driving::of(daemon, &rotation.journal().id);
     let work = async {
         if !begun {
             let waited = rotation.journal().waiting.clone();
@@ -430,12 +436,30 @@ async fn drive(
         if back { rotation.abort().await.map(drop) } else { rotation.drive().await.map(drop) }
     };
     heartbeat::beating(store, &daemon.layout, &daemon.id, Pace::USUAL, work).await?;
+    drop(driving);
     let held = rotation.held;
     // What is left is laid aside later.
     if let Err(error) = held.lay_aside(store, &daemon.layout).await {
         tracing::debug!(%error, "a journal was not laid aside");
     }
     told(&held.journal, subject, back)
+}
+
+/// While it lives, a rotation is told as driven.
+pub(super) struct Driving<'a>(&'a Daemon);
+
+impl<'a> Driving<'a> {
+    /// Of the rotation with this journal.
+    pub(super) fn of(daemon: &'a Daemon, id: &str) -> Self {
+        *daemon.driven.lock().unwrap_or_else(PoisonError::into_inner) = Some(id.to_owned());
+        Self(daemon)
+    }
+}
+
+impl Drop for Driving<'_> {
+    fn drop(&mut self) {
+        *self.0.driven.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 /// What is told of a rotation that has ended; `back` says that it was called off.

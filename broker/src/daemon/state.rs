@@ -16,7 +16,7 @@ use donjon_drivers::store::Store;
 use donjon_policies::{deployment::Deployment, name::SecretName};
 use std::{
     path::PathBuf,
-    sync::{Arc, OnceLock, atomic::AtomicUsize},
+    sync::{Arc, Mutex, OnceLock, atomic::AtomicUsize},
     time::Duration,
 };
 use tokio::sync::{RwLock, watch};
@@ -31,6 +31,8 @@ pub struct Daemon {
     pub id: Broker,
     /// Held by the one rotation that is driven, or shared by the deployer runs that are under way.
     pub rotating: Arc<RwLock<()>>,
+    /// The journal of the rotation that is driven at this moment.
+    pub driven: Mutex<Option<String>>,
     /// The deployer runs that are under way: who merely looks at the lock holds it for a moment, too.
     pub deployers: AtomicUsize,
     /// Held by what only the authority does, and alone by what moves the authority.
@@ -82,6 +84,7 @@ impl Daemon {
             layout,
             id,
             rotating: Arc::default(),
+            driven: Mutex::default(),
             deployers: AtomicUsize::new(0),
             moving: RwLock::default(),
             audit,
