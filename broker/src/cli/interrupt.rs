@@ -20,8 +20,11 @@ impl Interrupt {
     ///
     /// # Errors
     ///
-    /// The signal cannot be waited for; it ends the process as ever.
+    /// The signal cannot be waited for, or is ignored, as of a command in the background of a script: then all is as ever.
     pub fn hangs_up(client: &Client) -> io::Result<Self> {
+        if is_ignored() {
+            return Err(io::Error::other("SIGINT is ignored"));
+        }
         let line = client.line()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
         let mut interrupt = {
@@ -45,3 +48,13 @@ impl Interrupt {
         self.0.load(Relaxed)
     }
 }
+
+/// Whether whoever started this has had it ignore SIGINT. See proc_pid_status(5).
+fn is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & OF_SIGINT != 0)
+}
+
+/// The bit of signal 2.
+const OF_SIGINT: u64 = 1 << 1;
