@@ -187,11 +187,12 @@ fn is_empty(node: &Node) -> bool {
 
 /// Every file below a folder but git's own, in the order of their names; links are not followed.
 fn files_below(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut entries: Vec<_> = std::fs::read_dir(folder)?.collect::<Result<_, _>>()?;
+    let named = |error: std::io::Error| std::io::Error::new(error.kind(), format!("{}: {error}", folder.display()));
+    let mut entries: Vec<_> = std::fs::read_dir(folder).and_then(Iterator::collect).map_err(named)?;
     entries.sort_by_key(std::fs::DirEntry::file_name);
     let mut found = Vec::new();
     for entry in entries {
-        let kind = entry.file_type()?;
+        let kind = entry.file_type().map_err(named)?;
         if kind.is_dir() && entry.file_name() != ".git" {
             found.extend(files_below(&entry.path())?);
         } else if kind.is_file() {
