@@ -144,6 +144,13 @@ impl Donjon {
         self.prepared(tied(binary()), arguments)
     }
 
+    /// As [`Self::command`], started by another program and its arguments.
+    pub fn command_by(&self, by: &[&str], arguments: &[&str]) -> Command {
+        let mut command = Command::new(by[0]);
+        command.args(&by[1..]).arg(binary());
+        self.prepared(command, arguments)
+    }
+
     fn prepared(&self, mut command: Command, arguments: &[&str]) -> Command {
         for name in
             ["VAULT_ADDR", "BAO_ADDR", "VAULT_TOKEN", "BAO_TOKEN", "FAILPOINTS", "DONJON_CONFIG", "DONJON_SOCKET"]

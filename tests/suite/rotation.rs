@@ -414,19 +414,32 @@ async fn who_interrupts_the_command_is_told_that_the_daemon_goes_on() {
     let service = consumer.service().replace("restart: [", &format!("restart: [sh, -c, {waits:?}, sh, "));
     described(&donjon, &server, &server.socket(), &service);
     consumer.start();
-    let mut apply = donjon.command(&["rotate", "apply", "database_password"]);
-    let apply = apply.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    wait_for("its restart", Duration::from_secs(60), || begun.exists());
-    kill_process(Pid::from_child(&apply), Signal::INT).unwrap();
-    let left = apply.wait_with_output().unwrap();
+    // As a shell starts it, whatever this test was started with; and its end, once it was interrupted in the restart.
+    let interrupted = |standing: &str, meanwhile: &dyn Fn()| {
+        let mut apply = donjon.command_by(&["env", standing], &["rotate", "apply", "database_password"]);
+        let apply = apply.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        wait_for("its restart", Duration::from_secs(60), || begun.exists());
+        kill_process(Pid::from_child(&apply), Signal::INT).unwrap();
+        meanwhile();
+        apply.wait_with_output().unwrap()
+    };
+    let goes_on = || donjon_drivers::fs::replace(&may, b"").unwrap();
+    // In the background of a script it is not to be interrupted.
+    let ignored = interrupted("--ignore-signal=INT", &goes_on);
+    assert_eq!(ignored.status.code(), Some(0), "{ignored:?}");
+    let second = settled(&server, &donjon, &[OLD.to_owned()]).await;
+    for mark in [&begun, &may] {
+        std::fs::remove_file(mark).unwrap();
+    }
+    let left = interrupted("--default-signal=INT", &|| {});
     let said = String::from_utf8_lossy(&left.stderr).into_owned();
     assert_eq!(left.status.code(), Some(13), "{said}");
     assert!(said.contains("the daemon goes on with what was asked"), "{said}");
     let status = donjon.run(&["rotate", "status"]).failed(13);
     assert!(status.contains("a rotation goes on at this moment"), "{status}");
-    donjon_drivers::fs::replace(&may, b"").unwrap();
+    goes_on();
     wait_for("its end", Duration::from_secs(60), || donjon.run(&["rotate", "status"]).code == 0);
-    settled(&server, &donjon, &[OLD.to_owned()]).await;
+    settled(&server, &donjon, &[OLD.to_owned(), second]).await;
     assert_eq!(consumer.report().denied, 0);
 }
 

@@ -386,9 +386,9 @@ mod tests {
             let journal = Journal::new(id.to_owned(), Path::Overlap, Vec::new(), &scene.daemon.id.to_string(), 0);
             ids.push(Held::create(&*store, layout, journal).await.unwrap());
         }
-        let _driving = rotate::Driving::of(&scene.daemon, "b.1");
+        let driving = rotate::Driving::of(&scene.daemon, "b.1");
         assert_eq!(ids.iter().map(|held| drives(&scene.daemon, held)).collect::<Vec<_>>(), [false, true]);
-        drop(_driving);
+        drop(driving);
         assert!(!drives(&scene.daemon, &ids[1]));
     }
 }
