@@ -169,15 +169,19 @@ async fn a_container_restarts_by_the_client_of_docker() {
     let service = open("container", local(), options(container.name()));
     restarts(&*service).await;
     let missing = open("container", local(), options("donjon-test-nobody"));
-    let failed = missing.restart().await.unwrap_err();
-    assert!(matches!(failed, ServiceError::Failed { .. }), "{failed}");
-    // What is not there, and what cannot be asked.
-    service.found().await.unwrap();
-    let error = missing.found().await.unwrap_err();
-    assert!(matches!(error, ServiceError::NotThere { .. }), "{error}");
     let nowhere =
         json!({"container": container.name(), "engine": "docker", "engine_arguments": ["--host", "unix:///nowhere"]});
-    let error = open("container", local(), nowhere).found().await.unwrap_err();
+    is_told_apart(&*service, &*missing, &*open("container", local(), nowhere)).await;
+}
+
+/// What is there, what is not, and what cannot be asked.
+async fn is_told_apart(there: &dyn Service, missing: &dyn Service, unasked: &dyn Service) {
+    let failed = missing.restart().await.unwrap_err();
+    assert!(matches!(failed, ServiceError::Failed { .. }), "{failed}");
+    there.found().await.unwrap();
+    let error = missing.found().await.unwrap_err();
+    assert!(matches!(error, ServiceError::NotThere { .. }), "{error}");
+    let error = unasked.found().await.unwrap_err();
     assert!(matches!(error, ServiceError::Failed { .. }), "{error}");
 }
 
@@ -188,14 +192,8 @@ async fn a_container_restarts() {
     let service = open("container", local(), options(container.name()));
     restarts(&*service).await;
     let missing = open("container", local(), options("donjon-test-nobody"));
-    let failed = missing.restart().await.unwrap_err();
-    assert!(matches!(failed, ServiceError::Failed { .. }), "{failed}");
-    service.found().await.unwrap();
-    let error = missing.found().await.unwrap_err();
-    assert!(matches!(error, ServiceError::NotThere { .. }), "{error}");
     let broken = json!({"container": container.name(), "engine_arguments": ["--root", "/proc/1/nowhere"]});
-    let error = open("container", local(), broken).found().await.unwrap_err();
-    assert!(matches!(error, ServiceError::Failed { .. }), "{error}");
+    is_told_apart(&*service, &*missing, &*open("container", local(), broken)).await;
     container.told(&["true"]);
     // A container that ended is not one that started.
     let brief = Podman::start(&[], &["true"]);
