@@ -323,7 +323,13 @@ impl Adopt {
     }
 
     fn left_alone(&self) -> Failure {
-        Failure::new(Exit::Usage, format!("cannot take over {}", self.file.display())).state("nothing was stored")
+        let file = self.file.display();
+        let (what, state) = match (self.undo, self.confirm) {
+            (true, _) => (format!("cannot put back the original of {file}"), "nothing was done"),
+            (_, true) => (format!("cannot confirm {file}"), "nothing was done"),
+            (false, false) => (format!("cannot take over {file}"), "nothing was stored"),
+        };
+        Failure::new(Exit::Usage, what).state(state)
     }
 }
 
