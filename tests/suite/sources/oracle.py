@@ -4,16 +4,21 @@ A case names the options, the arguments, and the environment; its files are on d
 each option's value and place, and what the original logged while it went on without a source.
 """
 
+import faulthandler
 import json
 import logging
 import os
 import signal
 import sys
+import traceback
 
 from oslo_config import cfg, types
 
 answers = os.fdopen(os.dup(1), "w", buffering=1)
 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+# What it ends of itself by is told; what oslo.config prints of wrong arguments is not.
+faulthandler.enable(sys.__stderr__)
+sys.excepthook = lambda *error: traceback.print_exception(*error, file=sys.__stderr__)
 sys.stderr = open(os.devnull, "w")
 
 
@@ -133,6 +138,8 @@ for line in sys.stdin.buffer:
     try:
         told = answer(case)
     finally:
+        # Nor is it ended for what the one who asks takes before the next case.
+        signal.alarm(0)
         for name in environment:
             del os.environb[name]
     answers.write(json.dumps(told) + "\n")

@@ -68,7 +68,9 @@ impl Oracle {
         let asked = json!({"options": case.options, "arguments": arguments, "environment": environment});
         writeln!(self.to, "{asked}").unwrap();
         let mut line = String::new();
-        self.from.read_line(&mut line).unwrap();
+        if self.from.read_line(&mut line).unwrap() == 0 {
+            panic!("the original ended without an answer: {:?}\n{asked}", self.process.wait());
+        }
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}\n{asked}"))
     }
 
