@@ -166,6 +166,28 @@ fn a_site_that_leaves_is_waited_for_no_more() {
     assert!(audit.contains("\"retire\"") && audit.contains("\"recipients\""), "both acts are in the log");
 }
 
+#[test]
+fn what_is_to_be_typed_after_a_site_or_a_host_has_left_knows_it_by_that_name() {
+    let place = Place::new();
+    // Keys that have no names.
+    for (site, host) in [("edge1", Some("ctl9")), ("edge2", None)] {
+        let (file, key) = (place.path(site).display().to_string(), Place::recipient());
+        let words = ["export", "bundle", "--site", site, "--role", "cache", "--recipient", &key, "-o", &file];
+        let host = host.map(|host| ["--host", host]);
+        place.donjon.run(&words.into_iter().chain(host.into_iter().flatten()).collect::<Vec<_>>()).ok();
+        let listed = place.donjon.run(&["recipients", "list", "--output", "json"]).json();
+        let row = listed["recipients"].as_array().unwrap().iter().find(|row| row["recipient"] == *key).unwrap();
+        assert_eq!(row["sites"][0], site, "what it has is of there");
+    }
+    for name in ["ctl9", "edge2"] {
+        let told = place.donjon.run(&["retire-host", name]).ok();
+        let next = told.lines().find_map(|line| line.strip_prefix("next: donjon rotate apply ")).expect("what is next");
+        let words: Vec<&str> = ["rotate", "plan", "--output", "json"].into_iter().chain(next.split(' ')).collect();
+        let planned = place.donjon.run(&words).json();
+        assert_eq!(planned["rotations"][0]["secrets"][0]["secret"], "memcache_secret_key", "{name}: {planned}");
+    }
+}
+
 /// A recipient and an identity that age's own tools hand to the program `age-plugin-canary`.
 const PLUGIN: [&str; 2] = ["age1canary1dpjkcmr0a67058", "AGE-PLUGIN-CANARY-1DPJKCMR0LQAZM8"];
 

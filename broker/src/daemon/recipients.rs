@@ -9,6 +9,7 @@ use crate::{
     transfer::{
         bundle::Recipients,
         exposure::{self, Exposed, Known, Newest},
+        ledger,
         push::{Destination, PushError, Revoked},
         retire, told,
     },
@@ -41,7 +42,7 @@ pub(super) async fn recipients(
             for known in exposure::all(&*store, &places).await.map_err(failed)? {
                 let exposed = exposure::exposed(&*store, &places, &known, &mut newest).await.map_err(failed)?;
                 let declared = declared.get(known.recipient.as_str()).into_iter().flatten().copied();
-                let sites: BTreeSet<&SiteName> = declared.chain(&known.sites).collect();
+                let sites: BTreeSet<&SiteName> = declared.chain(&known.sites).chain(&known.had).collect();
                 rows.push(json!({
                     "recipient": known.recipient,
                     "name": known.name,
@@ -146,11 +147,18 @@ fn declared(deployment: &Deployment) -> BTreeMap<&str, BTreeSet<&SiteName>> {
 }
 
 /// The secrets whose values a recipient could ever open and that nothing newer has replaced, the oldest exposure first.
-/// It is named by its key, or by the name that it was added with.
+/// It is named by its key, or by the name that it was added with; a site stands for all recipients that it ever had, and a
+/// host for those of its last bundles.
 pub(super) async fn exposed_to(daemon: &Daemon, who: &str) -> Result<Vec<(SecretName, i64)>, Failure> {
     let store = daemon.store()?;
-    let known = found(&*store, daemon, who).await?;
-    let exposed = all_exposed(daemon, &*store, &[known]).await?;
+    let mut whose = known(&*store, daemon).await?;
+    let of_host = ledger::of_host(&*store, &transfer::places(daemon)?, who).await;
+    let of_host = of_host.map_err(|error| translate::store("cannot read the ledger", &error))?;
+    whose.retain(|known| is_called(known, who) || known.is_of(who) || of_host.contains(&known.recipient));
+    if whose.is_empty() {
+        return Err(unknown(who));
+    }
+    let exposed = all_exposed(daemon, &*store, &whose).await?;
     secrets(daemon, &exposed)
 }
 
@@ -242,18 +250,29 @@ fn secrets(daemon: &Daemon, exposed: &[Exposed]) -> Result<Vec<(SecretName, i64)
 }
 
 async fn found(store: &dyn Store, daemon: &Daemon, who: &str) -> Result<Known, Failure> {
-    let all = exposure::all(store, &transfer::places(daemon)?).await;
-    let all = all.map_err(|error| translate::store("cannot read the recipients", &error))?;
-    let mut found = all.into_iter().filter(|known| known.recipient == who || known.name.as_deref() == Some(who));
+    let mut found = known(store, daemon).await?.into_iter().filter(|known| is_called(known, who));
     match (found.next(), found.next()) {
         (Some(known), None) => Ok(known),
         (Some(_), Some(_)) => Err(Failure::new(Exit::Usage, format!("several recipients have the name `{who}`"))
             .state("nothing was changed")
             .hint("give the key itself; `donjon recipients list` shows them")),
-        (None, _) => Err(Failure::new(Exit::NotThere, format!("no recipient `{who}` is known"))
-            .state("nothing was changed")
-            .hint("`donjon recipients list` shows those that are")),
+        (None, _) => Err(unknown(who)),
     }
+}
+
+async fn known(store: &dyn Store, daemon: &Daemon) -> Result<Vec<Known>, Failure> {
+    let all = exposure::all(store, &transfer::places(daemon)?).await;
+    all.map_err(|error| translate::store("cannot read the recipients", &error))
+}
+
+fn is_called(known: &Known, who: &str) -> bool {
+    known.recipient == who || known.name.as_deref() == Some(who)
+}
+
+fn unknown(who: &str) -> Failure {
+    Failure::new(Exit::NotThere, format!("no recipient `{who}` is known"))
+        .state("nothing was changed")
+        .hint("`donjon recipients list` shows those that are; one without a name is given by its key")
 }
 
 fn one(text: &str) -> Result<String, Failure> {

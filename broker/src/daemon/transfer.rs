@@ -14,7 +14,7 @@ use crate::{
         bundle::{BundleFile, Checks, Identities, Recipients, Scope},
         closure::{ClosureError, closure},
         drill,
-        export::{self, Request, Wanted},
+        export::{self, Heir, Request, Wanted},
         exposure, heir,
         import::{own_key::own_key, restore, store as into_store},
         key::PublicKey,
@@ -45,16 +45,12 @@ pub async fn export(
     let refused = "cannot export the bundle";
     // What the file says of views a moment ago is what the bundle is to have.
     views::follow_now(daemon, actor).await?;
-    let (scope, closure, recipients) = match &asked.site {
-        Some((site, role)) => for_site(daemon, &*store, asked, site, role).await?,
-        None => {
-            let wanted = match asked.heir {
-                true => export::everything_and_heir(&*store, &places).await,
-                false => export::everything(&*store, &places).await,
-            };
-            let wanted = wanted.map_err(|error| super::translate::store(refused, &error))?;
-            (Scope::Custodians {}, wanted, asked.recipients.clone())
+    let (scope, of_site, recipients) = match &asked.site {
+        Some((site, role)) => {
+            let (scope, closure, recipients) = for_site(daemon, &*store, asked, site, role).await?;
+            (scope, Some(closure), recipients)
         }
+        None => (Scope::Custodians {}, None, asked.recipients.clone()),
     };
     // None that was removed, and those of the site that were added.
     let (asked_for, unread) = (recipients.len(), "cannot read the recipients of the bundle");
@@ -68,6 +64,13 @@ pub async fn export(
     }
     let recipients =
         Recipients::parse(recipients.iter().map(String::as_str)).map_err(|error| told::recipient(&error))?;
+    let heir = if asked.heir { Heir::Goes } else { Heir::Stays };
+    let closure = match of_site {
+        Some(closure) => closure,
+        None => export::for_custodians(&*store, &places, (&recipients, heir), now())
+            .await
+            .map_err(|error| super::translate::store(refused, &error))?,
+    };
     let names = public_names(daemon, closure.iter().map(|wanted| &wanted.path));
     daemon.record(actor, Act::Export, &names, Outcome::Intent)?;
     let authority =

@@ -117,32 +117,70 @@ pub async fn export_telling(
     Ok(Bundle { file: sealed.file, manifest: sealed.manifest, digest: sealed.digest })
 }
 
+/// Whether a custodians' bundle has the key that is to sign after this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heir {
+    /// Whoever opens it signs with that.
+    Goes,
+    /// It stays.
+    Stays,
+}
+
+/// What a custodians' bundle for these recipients has: everything, and that they can open it. It is noted before all is read:
+/// who comes back from the bundle knows who else has it.
+pub async fn for_custodians(
+    store: &dyn Store,
+    places: &Places,
+    (recipients, heir): (&Recipients, Heir),
+    now: i64,
+) -> Result<Vec<Wanted>, StoreError> {
+    let mut wanted = everything(store, places).await?;
+    let held = wanted.iter().filter_map(|Wanted { path, which }| match which {
+        Which::Number(version) => Some(Content { path: path.to_string(), version: *version }),
+        Which::Latest => None,
+    });
+    let held: Vec<_> = held.collect();
+    exposure::note(store, places, (recipients, &Scope::Custodians {}), &held, now).await?;
+    let folder = places.recipients();
+    let below = format!("{folder}/");
+    wanted.retain(|wanted| !wanted.path.as_str().starts_with(&below));
+    present(store, places, &folder, &mut wanted).await?;
+    if heir == Heir::Goes {
+        wanted.push(Wanted { path: places.heir(), which: Which::Latest });
+    }
+    Ok(wanted)
+}
+
 /// Everything that is needed to become the authority again: each record of the deployment with each version that is
 /// still there and says something, but the signing key and its heir, the mark of the authority, and what is made anew from
 /// the rest.
 pub async fn everything(store: &dyn Store, places: &Places) -> Result<Vec<Wanted>, StoreError> {
     let mut wanted = Vec::new();
-    let (travels, heir) = (places.travels(&Scope::Custodians {}), places.heir());
     for folder in places.folders() {
-        for path in records_below(store, &folder).await? {
-            if !travels.holds(&path) || path == heir {
-                continue;
-            }
-            let versions = store.versions(&path).await?;
-            let present = versions.iter().filter(|info| info.state == VersionState::Present);
-            let earlier = if places.counts_newest(&path) { present.clone().count().saturating_sub(1) } else { 0 };
-            let numbered = present.skip(earlier).map(|info| Which::Number(info.version));
-            wanted.extend(numbered.map(|which| Wanted { path: path.clone(), which }));
-        }
+        present(store, places, &folder, &mut wanted).await?;
     }
     Ok(wanted)
 }
 
-/// As [`everything`], and with it the heir, which whoever opens the bundle signs with.
-pub async fn everything_and_heir(store: &dyn Store, places: &Places) -> Result<Vec<Wanted>, StoreError> {
-    let mut wanted = everything(store, places).await?;
-    wanted.push(Wanted { path: places.heir(), which: Which::Latest });
-    Ok(wanted)
+/// The records below a folder that travel, with each version that is there.
+async fn present(
+    store: &dyn Store,
+    places: &Places,
+    folder: &RecordPath,
+    wanted: &mut Vec<Wanted>,
+) -> Result<(), StoreError> {
+    let (travels, heir) = (places.travels(&Scope::Custodians {}), places.heir());
+    for path in records_below(store, folder).await? {
+        if !travels.holds(&path) || path == heir {
+            continue;
+        }
+        let versions = store.versions(&path).await?;
+        let present = versions.iter().filter(|info| info.state == VersionState::Present);
+        let earlier = if places.counts_newest(&path) { present.clone().count().saturating_sub(1) } else { 0 };
+        let numbered = present.skip(earlier).map(|info| Which::Number(info.version));
+        wanted.extend(numbered.map(|which| Wanted { path: path.clone(), which }));
+    }
+    Ok(())
 }
 
 /// Reads the records, some at once, and seals each as it comes. Says how sites and recipients stand by them.

@@ -313,6 +313,12 @@ impl Recorded for Known {
 }
 
 impl Known {
+    /// Whether it is, or was until it was removed, one of a site's: not where it left that one and stays another's.
+    pub fn is_of(&self, site: &str) -> bool {
+        let is_it = |known: &SiteName| known.as_str() == site;
+        self.sites.iter().any(is_it) || (self.sites.is_empty() && self.had.iter().any(is_it))
+    }
+
     fn new(recipient: &str, added: i64) -> Self {
         Self {
             format: Self::FORMAT,

@@ -156,6 +156,13 @@ pub(super) async fn all(store: &dyn Store, places: &Places) -> Result<Vec<Export
     below(store, &places.exports()).await
 }
 
+/// The recipients of the last bundles for a host.
+pub async fn of_host(store: &dyn Store, places: &Places, host: &str) -> Result<BTreeSet<String>, StoreError> {
+    let is_it = |scope: &Scope| matches!(scope, Scope::Site { host: Some(of), .. } if of.as_str() == host);
+    let all = all(store, places).await?.into_iter().filter(|exported| is_it(&exported.scope));
+    Ok(all.flat_map(|exported| exported.recipients).collect())
+}
+
 /// Every entry of one site.
 pub(super) async fn of_site(store: &dyn Store, places: &Places, site: &SiteName) -> Result<Vec<Exported>, StoreError> {
     below(store, &places.exports_of(site)).await

@@ -10,7 +10,7 @@ use super::{
     authority::Authority,
     bundle::{Checks, Epoch, Foreign, Identities, OpenError, Recipients, Scope, Stale},
     drill::{DrillError, drill, last},
-    export::{Bundle, ExportError, Request, Wanted, everything, export},
+    export::{Bundle, ExportError, Heir, Request, Wanted, everything, export, for_custodians},
     exposure,
     import::{
         ImportError,
@@ -74,7 +74,7 @@ impl Site {
     }
 
     async fn export(&self, scope: Scope, closure: &[Wanted]) -> Result<Bundle, ExportError> {
-        let recipients = Recipients::parse([self.reader.to_public().to_string().as_str()]).unwrap();
+        let recipients = self.recipients();
         let request = Request { scope, closure, recipients: &recipients, lifetime: 1000, folder: Path::new(".") };
         export(&self.store, &self.places, &self.authority, &request, 200).await
     }
@@ -84,13 +84,18 @@ impl Site {
     }
 
     async fn export_custodians(&self) -> Bundle {
-        self.export(Scope::Custodians {}, &everything(&self.store, &self.places).await.unwrap()).await.unwrap()
+        let closure = for_custodians(&self.store, &self.places, (&self.recipients(), Heir::Stays), 200).await.unwrap();
+        self.export(Scope::Custodians {}, &closure).await.unwrap()
     }
 
     /// Reopens the custodians' bundle, whose last one is made for it.
     async fn drill(&self) {
         let bundle = self.export_custodians().await.file.bytes().unwrap();
         drill(&self.store, &self.places, &self.authority, &bundle, &[self.identities()], 1, 500).await.unwrap();
+    }
+
+    fn recipients(&self) -> Recipients {
+        Recipients::parse([self.reader.to_public().to_string().as_str()]).unwrap()
     }
 
     fn identities(&self) -> Identities {

@@ -25,6 +25,9 @@ use zeroize::Zeroizing;
 
 /// Export secrets, encrypted and signed.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  donjon export bundle --site edge1 --role compute -o edge1.donjon\n  donjon export key -o authority.pem\n  donjon export vault --address https://10.0.0.11:8200 --cacert ca.pem --token-file token --plan"
+)]
 pub struct Export {
     #[command(subcommand)]
     what: What,
@@ -45,11 +48,12 @@ enum What {
 /// everything that is needed to become the authority again (`donjon up --from`).
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  donjon export bundle --site edge1 --role compute -o edge1.donjon\n  donjon export bundle --site edge1 --role compute --recipient age1… -o edge1.donjon\n  donjon export bundle --custodians --recipient age1… -o everything.donjon\n  donjon export bundle --custodians --with-heir --recipient age1… -o everything.donjon"
+    after_help = "Examples:\n  donjon export bundle --site edge1 --role compute -o edge1.donjon\n  donjon export bundle --site edge1 --role compute --recipient age1… -o edge1.donjon\n  donjon export bundle --custodians --recipient age1… -o everything.donjon\n  donjon export bundle --custodians --with-heir --recipient age1… -o everything.donjon",
+    group = clap::ArgGroup::new("whom").required(true).args(["site", "custodians"])
 )]
 struct Bundle {
     /// The site, as the deployment file names it.
-    #[arg(long, requires = "role", required_unless_present = "custodians")]
+    #[arg(long, requires = "role")]
     site: Option<String>,
     /// The role whose secrets it gets.
     #[arg(long, requires = "site")]

@@ -102,7 +102,7 @@ fn listed(rows: &[Value]) -> String {
 pub(super) fn seen(value: &Value) -> String {
     let exposed = value["exposed"].as_array().cloned().unwrap_or_default();
     if exposed.is_empty() {
-        return "it could open no value\n".to_owned();
+        return "no bundle that is known here gave it a value\n".to_owned();
     }
     let row = |one: &Value| {
         let now = if one["in_use"] == true { "in use" } else { "replaced since" };

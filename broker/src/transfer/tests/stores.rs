@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::transfer::{
+    exposure::Newest,
     mark::{self, Mark},
     private,
 };
@@ -204,6 +205,24 @@ async fn a_store_that_followed_and_becomes_the_authority_follows_nobody() {
     assert_eq!(elsewhere(&there, &site.places).await.unwrap(), Some(Elsewhere::Following));
     restore(&there, &site.places, &opened, 300).await.unwrap();
     assert_eq!(elsewhere(&there, &site.places).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn who_comes_back_from_a_bundle_knows_who_else_could_open_it() {
+    let site = Site::new().await;
+    let bundle = site.export_custodians().await;
+    let there = Memory::default();
+    let checks = Checks { now: 300, ..Checks::default() };
+    let file = bundle.file.bytes().unwrap();
+    let opened = verify(&there, &file, &checks).await.unwrap().open(&site.identities()).unwrap();
+    restore(&there, &site.places, &opened, 300).await.unwrap();
+    let known = exposure::all(&there, &site.places).await.unwrap();
+    let recipients: Vec<_> = known.iter().map(|known| known.recipient.clone()).collect();
+    assert_eq!(recipients, [site.reader.to_public().to_string()]);
+    let exposed = exposure::exposed(&there, &site.places, &known[0], &mut Newest::default()).await.unwrap();
+    let exposed: Vec<_> = exposed.iter().map(|one| (one.path.as_str(), one.in_use)).collect();
+    let of_all = ["kolla/database_password", "kolla/keystone_admin_password", "kolla/nova_password"];
+    assert_eq!(exposed, of_all.map(|path| (path, true)));
 }
 
 #[tokio::test]
