@@ -95,7 +95,7 @@ async fn the_doctor_finds_nothing_where_all_is_well() {
     assert_eq!(all["secrets"][0]["secret"], "database_password", "{all}");
     donjon.run_with_input(&["put", "aodh_database_password"], b"of-a-service-that-is-not-there").ok();
     let told = donjon.run(&["doctor", "--all"]).ok();
-    assert!(told.starts_with("1 healthy, 1 without account, 0 with findings"), "{told}");
+    assert!(told.starts_with("1 healthy, 0 untried, 1 without account, 0 with findings"), "{told}");
     assert!(told.contains("without account: aodh_database_password") && !told.contains("ALTER USER"), "{told}");
     donjon.run(&["doctor", "aodh_database_password"]).failed(4);
     donjon.run(&["doctor", "no_such_secret"]).failed(4);
@@ -270,4 +270,17 @@ async fn hosts_of_an_inventory_are_hosts_to_it() {
     let seen: Value = serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{ran:#?}"));
     assert_eq!(seen["left"], serde_json::json!([]), "{seen:#}");
     assert!(!answers(&seen["secrets"][0], "current").is_empty(), "{seen:#}");
+}
+
+#[test]
+fn where_nothing_was_tried_nothing_is_healthy() {
+    let donjon = Donjon::verbose();
+    donjon.up();
+    donjon.run_with_input(&["put", "database_password"], b"of-a-server-that-is-not-described").ok();
+    donjon.run_with_input(&["put", "memcache_secret_key"], b"of-no-account-anywhere").ok();
+    for asked in ["database_password", "memcache_secret_key", "--all"] {
+        assert_eq!(doctor(&donjon, &[asked], 2)["health"], "untried", "{asked}");
+    }
+    let told = donjon.run(&["doctor", "--all"]);
+    assert!(told.out.starts_with("0 healthy, 2 untried, 0 without account, 0 with findings"), "{told:#?}");
 }

@@ -50,22 +50,30 @@ pub async fn doctor(daemon: &Daemon, actor: Actor, asked: &DoctorAsked, tell: &U
     let connections = daemon.home.connections();
     let mut looker =
         Looker::new((&*store, &daemon.layout), (&catalogue, &deployment), &connections, &journals, driving.as_deref());
-    let (mut shown, mut left, mut health) = (Vec::new(), Vec::new(), Health::Healthy);
+    let (mut shown, mut left, mut found) = (Vec::new(), Vec::new(), BTreeSet::new());
     for (done, name) in listed.iter().enumerate() {
         let event =
             Event { done: Some(done as u64), total: Some(listed.len() as u64), ..Event::text(format!("`{name}`")) };
         // The caller may have left; then nobody is told.
         let _ = tell.send(event);
         match looker.examine(name).await? {
-            Examined::Left(why) => left.push(json!({"secret": name, "why": why})),
+            Examined::Left(why) => {
+                left.push(json!({"secret": name, "why": why}));
+                found.insert(Health::Untried);
+            }
             Examined::Chart(chart) => {
                 let verdict = doctor::advise(&deployment, &chart);
-                health = health.max(verdict.health);
+                found.insert(verdict.health);
                 shown.push(merged(json!(chart), json!(verdict)));
             }
         }
     }
     daemon.record(actor, Act::Doctor, &listed, Outcome::Done)?;
+    // Of all, those without an account are the usual; where not one is proven, that is no health.
+    if asked.all && found.contains(&Health::Healthy) {
+        found.remove(&Health::Untried);
+    }
+    let health = found.last().copied().unwrap_or(Health::Healthy);
     Ok((json!({"health": health, "secrets": shown, "left": left}), Vec::new()))
 }
 

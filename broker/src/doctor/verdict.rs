@@ -13,6 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub enum Health {
     /// What is served works everywhere.
     Healthy,
+    /// No login was tried, so nothing is known.
+    Untried,
     /// The server has no such account; the service that would use it may not be deployed.
     WithoutAccount,
     /// A rotation has not ended; it can go on.
@@ -68,7 +70,8 @@ pub fn judge(chart: &Chart) -> Verdict {
         verdict.findings.push(state_transfer::nothing_to_rotate(target, accounts));
     }
     if chart.logins.is_empty() && verdict.findings.is_empty() {
-        verdict.findings.push("no login was tried: it has no account on a server that is described here".to_owned());
+        let told = "no login was tried: it has no account on a server that is described here".to_owned();
+        verdict.find(Health::Untried, told);
     }
     let nodes: BTreeSet<String> = answered(chart, Answer::Unreachable)
         .map(|tried| format!("{} of `{}` ({})", tried.node, tried.target, tried.address))
@@ -212,10 +215,9 @@ fn unfinished(chart: &Chart, standing: &Standing, verdict: &mut Verdict) {
     let away = answered(chart, Answer::Unreachable).next().is_some();
     let again = match verdict.health {
         Health::Ambiguous => "   # once what is listed is mended",
-        Health::Healthy | Health::WithoutAccount | Health::Unfinished | Health::Unreachable if away => {
-            "   # once the node is back"
+        Health::Healthy | Health::Untried | Health::WithoutAccount | Health::Unfinished | Health::Unreachable => {
+            if away { "   # once the node is back" } else { "" }
         }
-        Health::Healthy | Health::WithoutAccount | Health::Unfinished | Health::Unreachable => "",
     };
     let resume = format!("donjon rotate resume {secret}");
     if again.is_empty() && !standing.behind.is_empty() {

@@ -20,7 +20,7 @@ use std::{
 ///
 /// Tries the stored values by fresh logins on every node and account. Exit code 0: healthy; 13: a rotation has not ended;
 /// 6: a node did not answer; 10: ambiguous, a person must decide; 4: the server has no such account, which with --all is
-/// the usual where a service is not deployed.
+/// the usual where a service is not deployed; 2: no login was tried, with --all of none.
 ///
 /// With --drill it proves instead that the custodians can come back: each of their identities opens the last custodians'
 /// bundle, and no value is shown or stored. Its age is a metric, `donjon_drill_age_seconds`.
@@ -66,6 +66,8 @@ impl Doctor {
             Some("without_account") => Err(Failure::new(Exit::NotThere, "the server has no such account")
                 .cause("no service of the deployment uses it, so that its service may not be deployed")
                 .hint("where it is not deployed there is nothing to do; else deploy it, or make the account there")),
+            Some("untried") => Err(Failure::new(Exit::Usage, "no login was tried, so nothing is proven")
+                .hint("`targets` in donjon.yaml describe the servers; of what has no account on one, its consumers' checks tell")),
             Some("unfinished") => failure(Exit::Waiting, "rotations have not ended"),
             Some("unreachable") => failure(Exit::Unavailable, "a node did not answer"),
             _ => failure(Exit::Ambiguous, "what is valid where is not what is stored; see above"),
@@ -115,12 +117,23 @@ fn people(value: &Value) -> String {
 fn of_all(value: &Value) -> String {
     let secrets = items(&value["secrets"]);
     let healthy = |secret: &&Value| secret["health"] == "healthy" && secret["untried"] == 0;
-    let without = |secret: &&Value| secret["health"] == "without_account";
-    let absent: Vec<String> = secrets.iter().filter(without).map(|secret| text(&secret["secret"])).collect();
-    let found: Vec<&Value> = secrets.iter().filter(|secret| !healthy(secret) && !without(secret)).collect();
+    let those = |health| secrets.iter().filter(move |secret| secret["health"] == health);
+    let names = |health| those(health).map(|secret| text(&secret["secret"])).collect::<Vec<String>>();
+    let (absent, untried) = (names("without_account"), names("untried"));
+    let counted = ["without_account", "untried"];
+    let found = secrets.iter().filter(|secret| !healthy(secret) && !counted.iter().any(|of| secret["health"] == *of));
+    let found: Vec<&Value> = found.collect();
     let healthy = secrets.iter().filter(healthy).count();
-    let mut shown = format!("{healthy} healthy, {} without account, {} with findings\n\n", absent.len(), found.len());
+    let mut shown = format!(
+        "{healthy} healthy, {} untried, {} without account, {} with findings\n\n",
+        untried.len() + items(&value["left"]).len(),
+        absent.len(),
+        found.len()
+    );
     shown += &found.into_iter().map(one).collect::<String>();
+    if !untried.is_empty() {
+        shown += &format!("untried, without an account on a server that is described: {}\n\n", untried.join(", "));
+    }
     if !absent.is_empty() {
         shown += &format!(
             "without account: {}\nthe server has no such account: is the service deployed? `donjon doctor NAME` tells more\n\n",
