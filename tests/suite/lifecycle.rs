@@ -13,7 +13,13 @@ use donjon_tests::{
     tools,
     wait::until,
 };
-use std::{sync::Arc, time::Duration};
+use serde_json::{Value, json};
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::Stdio,
+    sync::Arc,
+    time::Duration,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn host_mode_daemon_killed() {
@@ -74,7 +80,7 @@ async fn a_server_without_a_socket_is_reached_over_the_network() {
     drop(vault);
     // As an earlier Donjon wrote it, whose credential is bound to loopback.
     let state = std::fs::read(home.place().state()).unwrap();
-    let mut state: serde_json::Value = serde_json::from_slice(&state).unwrap();
+    let mut state: Value = serde_json::from_slice(&state).unwrap();
     assert_eq!(state.as_object_mut().unwrap().remove("reach").unwrap(), "network");
     donjon_drivers::fs::replace(&home.place().state(), state.to_string().as_bytes()).unwrap();
     let vault = home.up(None).await;
@@ -415,4 +421,47 @@ fn a_name_that_was_changed_in_the_file_hides_no_secret_from_the_end() {
     donjon.kill_daemon();
     donjon.up();
     assert_eq!(donjon.run(&["get", "database_password"]).ok(), "a-value-long-enough");
+}
+
+#[test]
+fn who_watches_sees_each_change_and_nothing_twice() {
+    let donjon = Donjon::new();
+    donjon.up();
+    let mut watch =
+        donjon.tied_command(&["status", "--watch", "--output", "json"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut next = || serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap();
+    let first = next();
+    assert_eq!((first["state"].as_str(), &first["warnings"]), (Some("ready"), &json!([])), "{first}");
+    donjon.describe("deploment: x\n");
+    let warned = next();
+    let warning = warned["warnings"][0].as_str().unwrap();
+    assert!(warning.contains("has mistakes") && warning.contains("nothing is rotated"), "{warning}");
+    donjon.describe("deployment: another\n");
+    let warned = next();
+    let warning = warned["warnings"][0].as_str().unwrap();
+    assert!(warning.contains("now names `another`") && warning.contains("was started for `default`"), "{warning}");
+    donjon.kill_daemon();
+    while next()["error"]["message"] != "donjon is not up" {}
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+    assert!(lines.next().is_none(), "what has not changed is not told again");
+}
+
+#[test]
+fn in_the_foreground_it_tells_a_person_what_up_tells_and_its_steps_once() {
+    let donjon = Donjon::new();
+    let mut up = donjon.tied_command(&["up", "--foreground"]);
+    let mut up = up.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut said = String::new();
+    // It lets go of its output once it is up.
+    up.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    let identity = donjon.home().join("vault/identity");
+    assert!(said.starts_with("donjon is up (pid ") && said.contains(&identity.display().to_string()), "{said}");
+    assert!(said.contains("this is a new, empty store") && !said.contains('{'), "{said}");
+    let second = donjon.run(&["up", "--foreground"]);
+    assert_eq!((second.code, second.out.as_str()), (5, ""), "{second:#?}");
+    assert!(second.err.contains("end that by SIGTERM"), "{second:#?}");
+    donjon.run(&["down", "--force", "--no-search"]).ok();
+    up.wait().unwrap();
 }

@@ -124,12 +124,19 @@ pub fn status(daemon: &Daemon) -> Value {
         "custodians": custodians,
         "threshold": threshold,
         "deployment": daemon.layout.deployment(),
+        "home": daemon.home.folder(),
+        "file": daemon.home.deployment_file(),
         "memory": {
             "kept": daemon.cache.count(),
             "lease": daemon.cache.lease().as_secs(),
             "pages": daemon.cache.pages().map(|kind| kind.to_string()),
         },
         "warnings": warnings(daemon),
+        // What only an open store tells.
+        "secrets": null,
+        "unfinished": null,
+        "driven": null,
+        "instead": null,
         "deployer": rotate::deployer_runs(daemon),
         "pid": std::process::id(),
         "version": env!("CARGO_PKG_VERSION"),
@@ -154,6 +161,14 @@ fn warnings(daemon: &Daemon) -> Vec<String> {
             "RLIMIT_MEMLOCK has no room for the key of what is kept in memory, so it may be swapped out".to_owned(),
         ),
         None => warnings.push("there is no memory for values, so each is read from the store".to_owned()),
+    }
+    // What is described is read anew for each rotation, and where a daemon starts.
+    if let Err(failure) = daemon.deployment() {
+        warnings.push(format!(
+            "{}: {}; until that is mended nothing is rotated, and a new daemon would not serve this deployment",
+            failure.message,
+            failure.causes.join("; ")
+        ));
     }
     if rotate::deployer_runs(daemon) {
         warnings.push("a deployer run is under way (`donjon run --deploy`): rotations wait for it".to_owned());

@@ -1,9 +1,9 @@
 //! Starting the daemon: the lock, the store, the socket, and a report to whoever started it.
 
-use super::{Daemon, callers, run, translate};
+use super::{Daemon, callers, lifecycle::status_by_store, run, translate};
 use crate::{
     audit::{Act, Actor, Log, Outcome},
-    cli::command::up::{DYING, Kind, Report, Up, pause, report},
+    cli::command::up::{DYING, Kind, Report, Up, is_new, pause, report, told},
     failure::{Exit, Failure},
     home::Home,
     lifecycle::{self, Backing, Wanted},
@@ -15,7 +15,7 @@ use donjon_drivers::{material::Material, memory::Linked};
 use rustix::fs::FlockOperation;
 use std::{
     fs::{File, OpenOptions},
-    io::Read,
+    io::{IsTerminal, Read, Write, stdout},
     os::unix::fs::OpenOptionsExt,
     path::PathBuf,
     sync::Arc,
@@ -27,7 +27,7 @@ pub fn foreground(home: &Home, up: &Up) -> Result<(), Failure> {
     // Fails where this process leads its group already, as under systemd or a shell: then there is nothing to leave.
     let _ = rustix::process::setsid();
     let ended = start(home, up);
-    if let Err(failure) = &ended {
+    if let (Err(failure), true) = (&ended, up.is_of_another_process()) {
         report(&Report::Failed(failure.clone()));
     }
     ended
@@ -37,6 +37,7 @@ fn start(home: &Home, up: &Up) -> Result<(), Failure> {
     #[cfg(feature = "failpoints")]
     let _points = fail::FailScenario::setup();
     home.make()?;
+    let new = is_new(home);
     let _lock = lock(home)?;
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
@@ -69,7 +70,14 @@ fn start(home: &Home, up: &Up) -> Result<(), Failure> {
         daemon.record(own, Act::Up, &[], Outcome::Done)?;
         let listener = run::listen(&daemon)?;
         daemon.listens_at(lookup_socket);
-        report(&Report::Serving);
+        match up.is_of_another_process() {
+            true => report(&Report::Serving),
+            false => {
+                let told = told::up(home, &status_by_store(&daemon).await, new);
+                // Nobody may be there to read it.
+                let _ = stdout().write_all(told.as_bytes());
+            }
+        }
         let_go_of_output()?;
         let served = run::serve(daemon.clone(), listener, callers, Arc::new(linked)).await;
         donjon_drivers::host::ssh::close(&home.connections()).await;
@@ -92,9 +100,12 @@ async fn open_store(home: &Home, up: &Up) -> Result<Backing, Failure> {
         threshold: up.threshold,
         token: token.filter(|token| !token.is_empty()),
     };
-    let watcher = Arc::new(|step: Step| {
+    let told = up.is_of_another_process();
+    let watcher = Arc::new(move |step: Step| {
         tracing::info!("{step}");
-        report(&Report::Step(Event::text(step.to_string())));
+        if told {
+            report(&Report::Step(Event::text(step.to_string())));
+        }
     });
     lifecycle::open(home, wanted, watcher).await
 }
@@ -133,7 +144,7 @@ fn lock(home: &Home) -> Result<File, Failure> {
             Err(Failure::new(Exit::Conflict, "another daemon runs in this DONJON_HOME")
                 .cause(format!("{} is locked", home.lock().display()))
                 .state("nothing was changed")
-                .hint("`donjon status`; or give this one a DONJON_HOME of its own"))
+                .hint("`donjon status` tells its process: end that by SIGTERM, then this again; what is stored stays"))
         }
         Err(error) => Err(failed(&error.into())),
     }
@@ -148,8 +159,7 @@ pub fn open_log(home: &Home) -> Result<File, Failure> {
 
 /// Whoever started the daemon waits for the end of its output.
 fn let_go_of_output() -> Result<(), Failure> {
-    use std::io::IsTerminal;
-    if std::io::stdout().is_terminal() {
+    if stdout().is_terminal() {
         return Ok(());
     }
     let failed = |error: std::io::Error| Failure::new(Exit::Bug, "cannot let go of standard output").because(&error);

@@ -79,9 +79,13 @@ impl Backing {
         }
     }
 
-    /// Whether a temporary Vault is opened by this host alone.
+    /// Whether this host alone opens it, by an identity that lies here.
     pub fn host_mode(&self) -> bool {
-        matches!(self, Self::Temporary { vault, .. } if vault.mode() == Mode::Host)
+        match self {
+            Self::Temporary { vault, .. } => vault.mode() == Mode::Host,
+            Self::Folder { .. } => true,
+            Self::Existing { .. } => false,
+        }
     }
 
     /// Takes a custodian's share in.

@@ -3,6 +3,7 @@
 use super::{
     export::{joined, write},
     import::{beside, identities, now, pieces, private, read, text},
+    up,
 };
 use crate::{
     cli::{Context, show},
@@ -17,7 +18,7 @@ use crate::{
     },
 };
 use donjon_drivers::material::Material;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// Who vouches for the authority that signed the bundle.
@@ -88,6 +89,7 @@ impl From {
         let reply = context.client()?.ask_quietly(&Request::Restore(self.asked), materials)?;
         let receipt = beside(&self.bundle);
         write(&receipt, &joined(&reply.materials))?;
+        let opened = opened_by(context, &context.client()?.ask_quietly(&Request::Status, Vec::new())?.value);
         let (value, receipt) = (reply.value, receipt.display().to_string());
         show::answer(context.output, &json!({"restored": value, "receipt": receipt}), || {
             let authority = value["authority"].as_str().unwrap_or_default();
@@ -104,9 +106,18 @@ impl From {
                 "donjon is up, and the authority now: {} records are back, and it signs with a new key {authority}\n\
                  the bundle was signed by {signer}: {trusted}\n\
                  {sites}\n\
+                 {opened}\
                  if the old authority still runs, tell it: `donjon receipt {receipt}` there, then `donjon down`\n",
                 value["records"]
             )
         })
+    }
+}
+
+/// Who opens the store now. The bundle was the custodians', which says nothing of that.
+fn opened_by(context: &Context, status: &Value) -> String {
+    match (status["custodians"].as_array().map_or(0, Vec::len), &status["threshold"]) {
+        (0, _) => up::told::host_identity(&context.home, status),
+        (count, threshold) => format!("the store is opened by {threshold} of {count} custodians\n"),
     }
 }

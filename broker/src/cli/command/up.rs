@@ -1,10 +1,13 @@
 //! `donjon up`: brings the daemon and its store up.
 
+pub mod told;
+
 use super::from::{From, Vouched};
 use crate::{
     cli::{Context, progress::Progress, show},
     daemon,
     failure::{Exit, Failure},
+    home::Home,
     socket::message::{Event, Request},
     vault::place::Place,
 };
@@ -14,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
-    io::{BufRead, BufReader, IsTerminal, Write, stdout},
+    io::{BufRead, BufReader, Write, stdout},
     path::PathBuf,
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -97,11 +100,11 @@ impl Up {
                 return from.restore(context);
             }
             return show::answer(context.output, &status, || match status["state"]["sealed"].is_object() {
-                true => format!("donjon is up already (pid {}), sealed: {UNSEAL}\n", status["pid"]),
-                false => format!("donjon is up already (pid {})\n{}", status["pid"], unfinished(&status)),
+                true => format!("donjon is up already (pid {}), sealed: {}\n", status["pid"], told::UNSEAL),
+                false => format!("donjon is up already (pid {})\n{}", status["pid"], told::unfinished(&status)),
             });
         }
-        let new = !Place::new(&context.home.vault()).state().exists() && !context.home.file_store().exists();
+        let new = is_new(&context.home);
         let mut progress = Progress::new(context.output);
         let started = self.start(context, &mut progress);
         progress.end();
@@ -110,14 +113,12 @@ impl Up {
             return from.restore(context);
         }
         let status = context.client()?.ask_quietly(&Request::Status, Vec::new())?.value;
-        show::answer(context.output, &status, || match status["state"]["sealed"].is_object() {
-            true => format!("donjon is up, sealed: {UNSEAL}\n"),
-            false => {
-                let note = if status["host_identity"] == true { host_identity(context) } else { String::new() };
-                let there = what_is_there(context, &status, new);
-                format!("donjon is up (pid {})\n{note}{there}{}", status["pid"], unfinished(&status))
-            }
-        })
+        show::answer(context.output, &status, || told::up(&context.home, &status, new))
+    }
+
+    /// Whether another `donjon up` has started this one, and waits for what it reports.
+    pub fn is_of_another_process(&self) -> bool {
+        self.token_on_stdin
     }
 
     /// Refused where this asks for another store than the one that is up.
@@ -192,7 +193,10 @@ impl Up {
     }
 }
 
-const UNSEAL: &str = "custodians run `donjon unseal -i IDENTITY`";
+/// Whether nothing was ever stored in a home.
+pub fn is_new(home: &Home) -> bool {
+    !Place::new(&home.vault()).state().exists() && !home.file_store().exists()
+}
 
 /// The status of a daemon that runs. One that has just been killed still holds its socket for a moment; one that ends may keep
 /// whoever has connected for longer, so what is late is asked once more.
@@ -211,21 +215,6 @@ fn running(context: &Context, dying: Duration) -> Result<Option<Value>, Failure>
     }
 }
 
-/// What was under way when a daemon ended goes on when somebody says so; what this one drives goes on by itself.
-fn unfinished(status: &Value) -> String {
-    let named = |key: &str| {
-        let names = status[key].as_array().into_iter().flatten().filter_map(Value::as_str);
-        names.map(str::to_owned).collect::<Vec<_>>()
-    };
-    let driven = named("driven");
-    let told = |names: &String| match driven.contains(names) {
-        true => format!("the rotation of {names} goes on\n"),
-        false if driven.is_empty() => format!("a rotation of {names} has not ended: `donjon rotate resume`\n"),
-        false => format!("a rotation of {names} has not ended: `donjon rotate resume`, once the other one has\n"),
-    };
-    named("unfinished").iter().map(told).collect()
-}
-
 /// Between two looks at something that takes a moment.
 pub(crate) fn pause() {
     #[expect(clippy::disallowed_methods, reason = "the pause between two looks at a bounded condition")]
@@ -235,46 +224,16 @@ pub(crate) fn pause() {
 /// How long a killed daemon may hold its socket and its lock.
 pub(crate) const DYING: Duration = Duration::from_secs(3);
 
-/// What the store holds, so that whoever meant another home or another deployment sees it now.
-fn what_is_there(context: &Context, status: &Value, new: bool) -> String {
-    let (home, deployment) = (context.home.folder().display(), status["deployment"].as_str().unwrap_or_default());
-    match status["secrets"].as_u64() {
-        None => String::new(),
-        Some(0) if new => format!("this is a new, empty store, in {home}\n"),
-        Some(0) => match status["instead"].as_str() {
-            Some(instead) => format!("{instead}\n"),
-            None => format!("the store in {home} holds no secrets of the deployment `{deployment}` yet\n"),
-        },
-        Some(count) => format!("the store in {home} holds {count} secrets of the deployment `{deployment}`\n"),
-    }
-}
-
-/// What the default mode means.
-fn host_identity(context: &Context) -> String {
-    let identity = Place::new(&context.home.vault()).identity();
-    format!(
-        "note: the unseal share and the broker's credential are encrypted to the identity in {}.\n      Whoever can read that file and the Vault's storage can open the store; `--custodian`, at the first `up` of a home, avoids it.\n",
-        identity.display()
-    )
-}
-
-/// Tells the process that started this daemon, or the person who watches it in the foreground.
+/// Tells the process that started this daemon.
 pub fn report(report: &Report) {
-    let mut out = stdout();
-    let line = match (out.is_terminal(), report) {
-        (false, report) => json!(report).to_string(),
-        (true, Report::Step(event)) => event.text.clone(),
-        (true, Report::Serving) => "donjon is up".to_owned(),
-        (true, Report::Failed(_)) => return,
-    };
-    // Whoever started the daemon may be gone; the daemon goes on.
-    let _ = writeln!(out, "{line}");
+    // It may be gone; the daemon goes on.
+    let _ = writeln!(stdout(), "{}", json!(report));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{cli::context::Output, home::Home, socket::frame::Message};
+    use crate::{cli::context::Output, socket::frame::Message};
     use std::os::unix::net::UnixListener;
 
     /// What `up` makes of a daemon that keeps it waiting and then ends without an answer, by what is at its socket then.
@@ -303,15 +262,5 @@ mod tests {
     fn a_daemon_that_ended_late_is_looked_for_once_more() {
         assert_eq!(after_a_late_end(true).unwrap(), None);
         assert_eq!(after_a_late_end(false).unwrap_err().code, Exit::Unavailable);
-    }
-    #[test]
-    fn nobody_is_told_to_resume_what_is_driven() {
-        let told = |driven: &[&str]| unfinished(&json!({"unfinished": ["`a`", "`b`"], "driven": driven}));
-        assert_eq!(told(&[]).matches("`donjon rotate resume`\n").count(), 2);
-        let told = told(&["`a`"]);
-        assert!(told.contains("the rotation of `a` goes on\n"), "{told}");
-        assert!(told.contains("a rotation of `b` has not ended: `donjon rotate resume`, once"), "{told}");
-        let older = unfinished(&json!({"unfinished": ["`a`"]}));
-        assert!(older.contains("`donjon rotate resume`"), "a daemon of before says nothing of it: {older}");
     }
 }
