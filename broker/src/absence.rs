@@ -6,7 +6,16 @@ use std::{io, path::Path};
 
 /// Reads a private file; `None` where there is none.
 pub(crate) fn read_private(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
-    match fs::read_private(path) {
+    unless_absent(fs::read_private(path))
+}
+
+/// Reads a file that is obeyed; `None` where there is none.
+pub(crate) fn read_trusted(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
+    unless_absent(fs::read_trusted(path))
+}
+
+fn unless_absent(read: Result<Vec<u8>, FileError>) -> Result<Option<Vec<u8>>, FileError> {
+    match read {
         Err(FileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
         read => read.map(Some),
     }

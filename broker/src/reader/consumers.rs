@@ -98,7 +98,7 @@ pub enum ConsumersError {
 impl Consumers {
     /// Reads the file; nobody where there is none.
     pub fn read(file: &Path) -> Result<Self, ConsumersError> {
-        let Some(text) = absence::read_private(file)? else { return Ok(Self::default()) };
+        let Some(text) = absence::read_trusted(file)? else { return Ok(Self::default()) };
         let format = |reason: String| ConsumersError::Format { file: file.into(), reason };
         let text = String::from_utf8(text).map_err(|_| format("it is not UTF-8 text".into()))?;
         let written: BTreeMap<RoleName, Written> =
@@ -157,12 +157,25 @@ pub const OVERFLOW: u32 = 65534;
 mod tests {
     use super::*;
     use donjon_drivers::fs;
+    use std::{fs::Permissions, os::unix::fs::PermissionsExt};
 
     fn read(text: &str) -> Result<Consumers, ConsumersError> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("consumers.yaml");
         fs::replace(&file, text.as_bytes()).unwrap();
         Consumers::read(&file)
+    }
+
+    #[test]
+    fn anybody_may_read_it_and_its_owner_alone_may_write_it() {
+        let folder = tempfile::tempdir().unwrap();
+        // Where others cannot enter, its own mode does not matter.
+        std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        let file = folder.path().join("consumers.yaml");
+        for (mode, obeyed) in [(0o600, true), (0o644, true), (0o664, false), (0o646, false)] {
+            fs::replace_with_mode(&file, b"a: {uids: [1]}", mode).unwrap();
+            assert_eq!(Consumers::read(&file).is_ok(), obeyed, "{mode:o}");
+        }
     }
 
     #[test]

@@ -98,7 +98,7 @@ fn consumers(folder: &Path) -> Result<Consumers, Failure> {
     Consumers::read(&folder.join(CONSUMERS)).map_err(|error: ConsumersError| {
         Failure::new(Exit::Usage, "cannot tell who reads what")
             .because(&error)
-            .state("who was served before is served on")
+            .state("who is served already is served on, and nobody anew")
             .hint("`donjon serve --help` shows what consumers.yaml holds")
     })
 }

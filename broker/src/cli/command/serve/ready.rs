@@ -95,6 +95,7 @@ impl Ready {
         Failure::new(Exit::Unavailable, format!("the reader at {} is not ready", self.socket.display()))
             .cause(cause)
             .state("nothing was started")
+            .hint("`systemctl status donjon-reader`, or the log of `donjon serve`, says why; `--wait` waits for one that starts")
     }
 }
 
