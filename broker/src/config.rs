@@ -67,6 +67,12 @@ fn text(home: &Home) -> Result<Option<Vec<u8>>, Failure> {
                 .state("nothing was done")
                 .hint("it is for root or this user alone to write: `chmod go-w`, `chown`"))
         }
+        Err(FileError::Io { source, act, path }) if source.kind() == ErrorKind::PermissionDenied => {
+            Err(Failure::new(Exit::NotAllowed, "cannot read the deployment file")
+                .because(&FileError::Io { source, act, path })
+                .state("nothing was done")
+                .hint("it is for the user that runs the daemon, or root: `sudo`, keeping DONJON_HOME"))
+        }
         Err(error) => Err(Failure::new(Exit::Usage, "cannot read the deployment file")
             .because(&error)
             .hint("DONJON_CONFIG names it")),

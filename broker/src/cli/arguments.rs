@@ -101,5 +101,14 @@ Examples:
   donjon rotate plan database_password             what a rotation would do
   donjon rotate apply database_password            rotate it, with no outage
 
+Environment:
+  DONJON_HOME         where all of the broker lies (of root /var/lib/donjon, else donjon below XDG_STATE_HOME)
+  DONJON_CONFIG       the deployment file (DONJON_HOME/donjon.yaml)
+  DONJON_SOCKET       the daemon's socket (DONJON_HOME/run/donjon.sock)
+  DONJON_VAULT_BIN    `bao` or `vault`, where neither is on PATH
+  DONJON_LOG          what the daemon logs (info)
+  BAO_ADDR, BAO_TOKEN, BAO_CACERT, or VAULT_…         with `up`: a Vault that is there already
+  NO_COLOR            no colours on a terminal
+
 Exit codes: 0 done, 1 failed, 2 usage, 3 not allowed, 4 not there, 5 conflict, 6 no answer (try again), 7 found,
 8 refused, 9 integrity, 10 ambiguous, 11 quorum, 12 work is due, 13 waiting, 70 a bug. `status`: 0 ready, 1 error, 2 sealed.";

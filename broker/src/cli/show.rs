@@ -5,12 +5,15 @@ use crate::{
     failure::{Exit, Failure},
     printable,
 };
+use base64::Engine;
 use donjon_drivers::material::Material;
 use serde_json::Value;
 use std::{
     borrow::Cow,
+    collections::BTreeMap,
     io::{self, ErrorKind, Write},
 };
+use zeroize::Zeroizing;
 
 /// Prints a line for people, or the JSON for programs.
 pub fn answer(output: Output, json: &Value, people: impl FnOnce() -> String) -> Result<(), Failure> {
@@ -45,6 +48,21 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
 /// Prints a value and nothing else.
 pub fn value(material: &Material) -> Result<(), Failure> {
     write_out(material.expose()) // EXPOSE: `get` was asked to print it
+}
+
+/// Prints a value in a JSON object, with its name: as text, or in base64 where it is none.
+pub fn value_in_json(name: &str, material: &Material) -> Result<(), Failure> {
+    let bytes = material.expose(); // EXPOSE: `get` was asked to print it
+    let (key, text) = match std::str::from_utf8(bytes) {
+        Ok(text) => ("value", Zeroizing::new(text.to_owned())),
+        Err(_) => ("base64", Zeroizing::new(base64::engine::general_purpose::STANDARD.encode(bytes))),
+    };
+    // No character takes more than six, so that it never moves.
+    let mut line = Zeroizing::new(Vec::with_capacity(name.len() * 6 + text.len() * 6 + 64));
+    let written = serde_json::to_writer(&mut *line, &BTreeMap::from([("name", name), (key, text.as_str())]));
+    written.map_err(|error| Failure::new(Exit::Bug, "cannot write the value as JSON").because(&error))?;
+    line.push(b'\n');
+    write_out(&line)
 }
 
 /// A point in time, for people.

@@ -89,7 +89,7 @@ pub(super) fn may(daemon: &Daemon) -> Result<(), Failure> {
             Err(Failure::new(Exit::Refused, format!("the `{}` store cannot hold a rotation", capabilities.driver))
                 .cause("it has not been through the fault tests that a journal needs")
                 .state("nothing was changed")
-                .hint("`donjon up` without `--store file` brings up a temporary Vault"))
+                .hint("a temporary Vault can: `donjon export bundle --custodians` here, then `donjon up --from` in another DONJON_HOME"))
         }
     }
 }
@@ -216,7 +216,10 @@ pub(super) async fn each(
         super::notices::ended(daemon, &names, &ended);
         daemon.record(actor, Act::Rotate, &names, outcome(&ended))?;
         match ended {
-            Ok(ended) => all.done.push(ended),
+            Ok(mut ended) => {
+                ended["unread"] = json!(planned.unread);
+                all.done.push(ended);
+            }
             Err(failure) => all.failed.push((names, failure)),
         }
     }

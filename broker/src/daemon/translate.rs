@@ -42,11 +42,20 @@ pub fn store(message: impl Into<String>, error: &StoreError) -> Failure {
 
 /// A file's error.
 pub fn file(message: impl Into<String>, error: &FileError) -> Failure {
-    let failure = Failure::new(Exit::Failed, message).because(error);
+    let failure = Failure::new(code(error), message).because(error);
     match error {
         FileError::TooOpen { path, .. } => failure.hint(format!("`chmod go= {}`", path.display())),
         FileError::Changeable { path, .. } => failure.hint(format!("`chmod go-w {}`", path.display())),
         FileError::Io { .. } | FileError::Foreign { .. } => failure,
+    }
+}
+
+fn code(error: &FileError) -> Exit {
+    match error {
+        FileError::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => Exit::NotAllowed,
+        FileError::Io { .. } | FileError::TooOpen { .. } | FileError::Changeable { .. } | FileError::Foreign { .. } => {
+            Exit::Failed
+        }
     }
 }
 

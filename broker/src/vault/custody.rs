@@ -40,7 +40,9 @@ pub enum CustodyError {
     Twice,
     /// A share of which one opens all is not shared; more than there are can never meet.
     #[error(
-        "a threshold of {threshold} does not fit {count} custodians: from 2 to {count}, or 1 for a single custodian"
+        "a threshold of {threshold} does not fit {count} custodian{s}: {may}",
+        s = if *count == 1 { "" } else { "s" },
+        may = if *count == 1 { "1".to_owned() } else { format!("from 2 to {count}") }
     )]
     Threshold {
         /// What was asked for.

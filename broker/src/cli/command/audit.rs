@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 /// Look after the audit log.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  donjon audit verify\n  donjon audit verify --node /var/lib/donjon-reader")]
 pub struct Audit {
     #[command(subcommand)]
     what: What,

@@ -11,7 +11,8 @@ use std::io::{IsTerminal, stdout};
 
 /// Print one value and nothing else.
 ///
-/// The value is written as it is; a line end follows only on a terminal.
+/// The value is written as it is; a line end follows only on a terminal. With `--output json` it stands in an object, under
+/// `value`, or where it is no text under `base64`.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  donjon get database_password\n  donjon get database_password --version previous\n  donjon get kolla_ssh_key --part public-key"
@@ -45,15 +46,14 @@ impl Get {
             Half::PrivateKey => Part::PrivateKey,
             Half::PublicKey => Part::PublicKey,
         };
-        if context.output == Output::Json {
-            return Err(Failure::new(Exit::Usage, "`get` prints the value itself, not JSON")
-                .hint("`donjon history NAME --output json` shows what is known about it"));
-        }
-        let request =
-            Request::Read { names: vec![Asked { name: self.name, part }], version: self.version, epoch: None };
+        let names = vec![Asked { name: self.name.clone(), part }];
+        let request = Request::Read { names, version: self.version, epoch: None };
         let reply = context.client()?.ask_quietly(&request, Vec::new())?;
         let value =
             reply.materials.first().ok_or_else(|| Failure::new(Exit::Bug, "the daemon answered without a value"))?;
+        if context.output == Output::Json {
+            return show::value_in_json(&self.name, value);
+        }
         show::value(value)?;
         if stdout().is_terminal() { show::write_out(b"\n") } else { Ok(()) }
     }

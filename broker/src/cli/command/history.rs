@@ -9,7 +9,8 @@ use clap::Args;
 
 /// Show the versions of a secret, without their values.
 ///
-/// `current` is what consumers read; `previous` was before the last rotation, and is destroyed at the time in UNTIL.
+/// `current` is what consumers read; `previous` was before the last rotation, and `kept` before that: each is destroyed at the
+/// time in UNTIL.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  donjon history database_password")]
 pub struct History {

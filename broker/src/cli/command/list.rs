@@ -9,6 +9,7 @@ use clap::Args;
 
 /// List the secrets and views, without their values.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  donjon list\n  donjon list --output json")]
 pub struct List {}
 
 impl List {

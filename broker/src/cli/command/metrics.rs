@@ -11,6 +11,7 @@ use clap::Args;
 ///
 /// The daemon writes the same to `metrics.prom` in DONJON_HOME, or to the file that `metrics` in donjon.yaml names.
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  donjon metrics")]
 pub struct Metrics {}
 
 impl Metrics {

@@ -96,7 +96,12 @@ impl Render {
                 .state(format!("{} is as it was", file.display()))
         };
         let failed = || failing(Exit::Failed);
-        let place = Place::of(file).map_err(|error| failed().because(&error))?;
+        let place = Place::of(file).map_err(|error| {
+            failing(Exit::Usage)
+                .cause(format!("no file can be made at {}", file.display()))
+                .because(&error)
+                .hint("its folder has to be there: `mkdir -p`, or `RuntimeDirectory=` of a unit")
+        })?;
         if place.medium == Medium::Disk && !self.disk {
             return Err(failing(Exit::Usage)
                 .cause(format!("{} would lie on a disk", place.path.display()))

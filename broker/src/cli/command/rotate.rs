@@ -14,7 +14,7 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use serde_json::Value;
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 /// Rotate secrets without an outage.
 ///
@@ -32,14 +32,25 @@ pub struct Rotate {
 #[derive(Debug, Subcommand)]
 enum What {
     /// Show what a rotation would change, in which order, what restarts, and what it costs. Changes nothing.
-    Plan(Asked),
+    #[command(
+        after_help = "Examples:\n  donjon rotate plan database_password\n  donjon rotate plan --all --output json\n  donjon rotate plan --due --detailed-exitcode     12 where something is due\n  donjon rotate plan --exposed-to compute7"
+    )]
+    Plan(Planned),
     /// Rotate.
-    Apply(Asked),
+    #[command(
+        after_help = "Examples:\n  donjon rotate apply database_password\n  donjon rotate apply --all --accept-outage\n  donjon rotate apply nova_database_password --compromised --accept-outage\n  donjon rotate apply keystone_admin_password --leave keystone@ctl3"
+    )]
+    Apply(Applied),
     /// Go on with what was interrupted.
+    #[command(
+        after_help = "Examples:\n  donjon rotate resume\n  donjon rotate resume database_password --leave web@ctl1\n  donjon rotate resume --take-over"
+    )]
     Resume(Interrupted),
     /// Go back, where no consumer can have read a new value.
+    #[command(after_help = "Examples:\n  donjon rotate abort\n  donjon rotate abort database_password")]
     Abort(Abort),
     /// Show the rotations that have not ended. Exit code 13 where there are any.
+    #[command(after_help = "Examples:\n  donjon rotate status\n  donjon rotate status --output json")]
     Status,
     /// Renew what opens the temporary Vault: unseal shares, barrier key, the broker's credential, the CA.
     ///
@@ -65,7 +76,7 @@ struct Asked {
     /// What is due by the schedule; nothing, where nothing is.
     #[arg(long, conflicts_with_all = ["names", "all", "compromised"])]
     due: bool,
-    /// What this recipient could ever open and is in use still, by its key or the name that it was added with.
+    /// What this recipient could ever open and is in use still: by its key, the name that it was added with, or its site or host.
     #[arg(long, value_name = "RECIPIENT", conflicts_with_all = ["names", "all", "due"])]
     exposed_to: Option<String>,
     /// Accept the outage that the plan shows.
@@ -78,12 +89,24 @@ struct Asked {
     /// An account that nobody can try from here, and that you have tried yourself.
     #[arg(long = "vouch", value_name = "USER@HOST")]
     vouched: Vec<String>,
-    /// With apply: a consumer or a site to go on without from the beginning, as in `rotate resume`.
-    #[arg(long, value_name = "SERVICE@HOST|SITE")]
-    leave: Vec<String>,
-    /// With plan: exit code 12 where there is something to do.
+}
+
+#[derive(Debug, Args)]
+struct Planned {
+    #[command(flatten)]
+    asked: Asked,
+    /// Exit code 12 where there is something to do.
     #[arg(long)]
     detailed_exitcode: bool,
+}
+
+#[derive(Debug, Args)]
+struct Applied {
+    #[command(flatten)]
+    asked: Asked,
+    /// A consumer or a site to go on without from the beginning, as in `rotate resume`.
+    #[arg(long, value_name = "SERVICE@HOST|SITE")]
+    leave: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -133,11 +156,13 @@ impl Rotate {
     /// Asks the daemon.
     pub fn run(self, context: &Context) -> Result<(), Failure> {
         let (request, shown) = match self.what {
-            What::Plan(asked) => {
-                let shown = Shown::Plan { detailed: asked.detailed_exitcode };
-                (Request::RotatePlan(asked.into()), shown)
+            What::Plan(Planned { asked, detailed_exitcode }) => {
+                (Request::RotatePlan(asked.into()), Shown::Plan { detailed: detailed_exitcode })
             }
-            What::Apply(asked) => (Request::RotateApply(asked.into()), Shown::Rotations),
+            What::Apply(Applied { asked, leave }) => {
+                let asked = RotateAsked { leave: leave.into_iter().collect(), ..asked.into() };
+                (Request::RotateApply(asked), Shown::Rotations)
+            }
             What::Resume(asked) => (Request::RotateResume(asked.try_into()?), Shown::Rotations),
             What::Abort(asked) => (Request::RotateAbort(Interrupted::from(asked).try_into()?), Shown::Rotations),
             What::Status => (Request::RotateStatus, Shown::Status),
@@ -205,7 +230,7 @@ impl From<Asked> for RotateAsked {
             accept_outage: asked.accept_outage,
             compromised: asked.compromised,
             vouched: asked.vouched,
-            leave: asked.leave.into_iter().collect(),
+            leave: BTreeSet::new(),
         }
     }
 }

@@ -14,6 +14,9 @@ use std::collections::BTreeMap;
 /// The rules stand under `schedules` in donjon.yaml. `donjon rotate apply --due` rotates what is due; with `automatic: true`
 /// the daemon does.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  donjon schedule\n  donjon schedule --all\n  donjon schedule --detailed-exitcode     12 where something is due"
+)]
 pub struct Schedule {
     /// A line for each secret that is never due, too, instead of one for all that are so for the same reason.
     #[arg(long)]
