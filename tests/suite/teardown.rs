@@ -168,3 +168,41 @@ fn without_root_it_is_said_that_nobody_has_looked() {
 }
 
 const NOBODY: u32 = 65534;
+
+/// Something mounted, which the kernel lets nobody remove.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn at(folder: PathBuf) -> Self {
+        std::fs::create_dir(&folder).unwrap();
+        assert!(Command::new("mount").args(["-t", "tmpfs", "none"]).arg(&folder).status().unwrap().success());
+        Self(folder)
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn an_end_that_files_stand_against_is_told_as_an_end_and_finished_later() {
+    let donjon = Donjon::new();
+    donjon.up();
+    donjon.run_with_input(&["put", "x"], b"a-value-long-enough").ok();
+    let mounted = Mounted::at(donjon.home().join("vault/raft/mounted"));
+    let told = donjon.run(&["down", "--force", "--no-search"]).failed(1);
+    let is_over = "the temporary Vault is destroyed, and files of it could not be removed";
+    assert!(told.contains(is_over) && told.contains("then `donjon down` again"), "{told}");
+    assert!(!donjon.home().join("vault/identity").exists());
+    assert!(donjon.run(&["status"]).failed(1).contains(is_over));
+    assert!(donjon.run(&["get", "x"]).failed(1).contains(is_over));
+    assert!(donjon.run(&["down", "--no-search"]).failed(1).contains(is_over), "as long as it is so");
+    drop(mounted);
+    // Nothing is in it that would have to be elsewhere.
+    donjon.run(&["down", "--no-search"]).ok();
+    assert!(!donjon.home().join("vault/raft").exists());
+    donjon.up();
+    donjon.run(&["get", "x"]).failed(4);
+}

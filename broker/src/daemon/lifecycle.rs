@@ -216,9 +216,18 @@ pub async fn down(daemon: &Daemon, actor: Actor, force: bool) -> Answered {
     Ok((json!({"destroyed": is_temporary(daemon)}), Vec::new()))
 }
 
-/// Whether anything stands against the end. No deployer begins from before the looks on, for as long as what is given back is
-/// held; where a rotation is driven, which only force passes over, nothing is, and none begins either.
-async fn undisturbed(daemon: &Daemon, force: bool) -> Result<Option<RwLockWriteGuard<'_, ()>>, Failure> {
+/// What is held until the end: nothing begins meanwhile that would be lost with the store.
+#[derive(Debug)]
+struct Undisturbed<'a> {
+    /// No rotation and no deployer begins. Nothing where a rotation is driven, which only force passes over; then none begins
+    /// either.
+    _alone: Option<RwLockWriteGuard<'a, ()>>,
+    /// Nothing is stored. Nothing where something is being stored, which only force passes over.
+    _still: Option<RwLockWriteGuard<'a, ()>>,
+}
+
+/// Whether anything stands against the end, from before the looks on: what is acknowledged after them would be nowhere else.
+async fn undisturbed(daemon: &Daemon, force: bool) -> Result<Undisturbed<'_>, Failure> {
     let mut alone = rotate::soon(|| daemon.rotating.try_write().ok()).await;
     if alone.is_none() {
         if rotate::deployer_stays(daemon).await {
@@ -229,17 +238,31 @@ async fn undisturbed(daemon: &Daemon, force: bool) -> Result<Option<RwLockWriteG
         // One that has ended between the two looks is no rotation, and another one shall not begin behind it.
         alone = rotate::soon(|| daemon.rotating.try_write().ok()).await;
     }
-    if !is_temporary(daemon) {
-        return Ok(alone);
+    let still = rotate::soon(|| daemon.moving.try_write().ok()).await;
+    let driven = if alone.is_some() { Driven::NotHere } else { Driven::Here };
+    // What the looks refuse says more than what comes after them.
+    looked_at(daemon, force, driven).await?;
+    if still.is_none() && !force {
+        return Err(Failure::new(Exit::Waiting, "something is being stored or exported at this moment")
+            .state("nothing was changed")
+            .hint("the same command again, once that has ended"));
+    }
+    Ok(Undisturbed { _alone: alone, _still: still })
+}
+
+/// Whether what is only in a temporary Vault may end with it.
+async fn looked_at(daemon: &Daemon, force: bool, driven: Driven) -> Result<(), Failure> {
+    if !is_temporary(daemon) || daemon.backing.is_over() {
+        return Ok(());
     }
     // A store that is not open serves no deployer.
     if let Ok(store) = daemon.store() {
         none_under_others(daemon, &*store, force).await?;
     }
-    if !force {
-        safe_elsewhere(daemon, if alone.is_some() { Driven::NotHere } else { Driven::Here }).await?;
+    match force {
+        true => Ok(()),
+        false => safe_elsewhere(daemon, driven).await,
     }
-    Ok(alone)
 }
 
 fn is_temporary(daemon: &Daemon) -> bool {
@@ -374,6 +397,20 @@ mod tests {
         drop(undisturbed);
         begins().await.unwrap();
         assert_eq!(down(&scene.daemon, Actor::own(), true).await.unwrap_err().code, Exit::Waiting);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_stored_from_the_looks_on_and_what_is_being_stored_is_waited_for() {
+        let scene = Scene::new();
+        let storing = scene.daemon.moving.read().await;
+        let refused = undisturbed(&scene.daemon, false).await.unwrap_err();
+        assert_eq!(refused.code, Exit::Waiting, "{refused}");
+        undisturbed(&scene.daemon, true).await.unwrap();
+        drop(storing);
+        let undisturbed = undisturbed(&scene.daemon, false).await.unwrap();
+        assert!(scene.daemon.moving.try_read().is_err());
+        drop(undisturbed);
+        assert!(scene.daemon.moving.try_read().is_ok());
     }
 
     #[tokio::test]

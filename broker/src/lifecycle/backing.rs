@@ -66,6 +66,7 @@ impl Backing {
                 Standing::Down => Err(Failure::new(Exit::Unavailable, "the Vault server has died")
                     .state("what was acknowledged is safe on its disk; it is being brought back")
                     .hint("try again in a moment; `donjon status` shows how it is")),
+                Standing::Over => Err(left(vault)),
             },
         }
     }
@@ -75,7 +76,7 @@ impl Backing {
         let Self::Temporary { vault, .. } = self else { return None };
         match vault.standing() {
             Standing::Waiting { given, needed, why } => Some(Sealing { given, needed, why }),
-            Standing::Ready | Standing::Down => None,
+            Standing::Ready | Standing::Down | Standing::Over => None,
         }
     }
 
@@ -128,17 +129,33 @@ impl Backing {
         }
     }
 
+    /// Whether it was destroyed already, but for files that could not be removed.
+    pub fn is_over(&self) -> bool {
+        matches!(self, Self::Temporary { vault, .. } if vault.standing() == Standing::Over)
+    }
+
     /// Ends what this daemon has started, and removes all that was in it.
     pub async fn destroy(&self) -> Result<(), Failure> {
         match self {
             Self::Temporary { vault, tending, .. } => {
                 tending.abort();
-                let destroyed = vault.destroy().await;
-                destroyed.map_err(|error| vault_trouble("the temporary Vault could not be removed whole", &error))
+                vault.destroy().await.map_err(|error| match vault.standing() {
+                    Standing::Over => left(vault).because(&error),
+                    Standing::Ready | Standing::Waiting { .. } | Standing::Down => {
+                        vault_trouble("the temporary Vault could not be ended", &error)
+                    }
+                })
             }
             Self::Existing { .. } | Self::Folder { .. } => Ok(()),
         }
     }
+}
+
+/// Files of a Vault that was destroyed are still there.
+fn left(vault: &Temporary) -> Failure {
+    Failure::new(Exit::Failed, "the temporary Vault is destroyed, and files of it could not be removed")
+        .state(format!("nobody can open it any more; what is left of it lies below {}", vault.folder().display()))
+        .hint("take away what keeps them there, such as a mount; then `donjon down` again")
 }
 
 impl Sealing {

@@ -23,7 +23,7 @@ use donjon_drivers::{
 use donjon_policies::access::BROKER;
 use std::{
     ffi::OsString,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -58,6 +58,8 @@ pub enum Standing {
     },
     /// Its server has died and is being brought back.
     Down,
+    /// It was destroyed; files of it may be left.
+    Over,
 }
 
 /// What shares are needed for.
@@ -260,13 +262,18 @@ impl Temporary {
         self.url.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The folder of all that is its own.
+    pub fn folder(&self) -> &Path {
+        self.place.folder()
+    }
+
     /// Takes a custodian's share in. With enough of them the Vault is opened, and all are forgotten whatever comes of it.
     pub async fn offer(&self, share: Material) -> Result<Standing, VaultError> {
         let mut offered = self.offered.lock().await;
         let standing = self.standing();
         let why = match standing {
             Standing::Waiting { why, .. } => why,
-            Standing::Ready | Standing::Down => return Ok(standing),
+            Standing::Ready | Standing::Down | Standing::Over => return Ok(standing),
         };
         let state = self.state();
         let given = offered.add(&state, share)?;
@@ -310,6 +317,7 @@ impl Temporary {
         *self.server.lock().await = Course::Over;
         self.process().kill().await?;
         // From here on nothing in it counts: a daemon that dies now leaves something that the next one wipes.
+        self.stand(Standing::Over);
         self.write_state(State { phase: Phase::Making, ..self.state() })?;
         Ok(self.place.clear_all()?)
     }

@@ -51,7 +51,7 @@ impl Temporary {
             Standing::Ready => self.look_at_ready().await,
             Standing::Down => self.settle().await,
             // Somebody may have unsealed it by hand, but a credential still takes shares.
-            Standing::Waiting { .. } => Ok(()),
+            Standing::Waiting { .. } | Standing::Over => Ok(()),
         };
         if let Err(error) = looked {
             tracing::warn!(error = %chain(&error), "the Vault server was looked after in vain; trying again");
