@@ -1,7 +1,7 @@
 //! What lies in archives: tar and gzip, one in the other, streamed and never unpacked to a disk.
 
 use std::{
-    io::{self, Cursor, Read},
+    io::{self, Read},
     path::Path,
 };
 
@@ -16,18 +16,78 @@ pub(super) enum Kind {
     Plain,
 }
 
-/// Looks at the beginning of a stream, and gives the whole stream again.
-pub(super) fn look(from: &mut dyn Read) -> io::Result<(Kind, impl Read + '_)> {
-    let mut head = Vec::with_capacity(HEAD);
-    Read::take(&mut *from, HEAD as u64).read_to_end(&mut head)?;
-    let kind = if head.starts_with(&[0x1f, 0x8b, 8]) {
-        Kind::Gzip
-    } else if head.get(257..262).is_some_and(|magic| magic == b"ustar") {
-        Kind::Tar
-    } else {
-        Kind::Plain
-    };
-    Ok((kind, Cursor::new(head).chain(from)))
+/// A stream that can be looked at before it is read.
+pub(super) struct Peeked<'a> {
+    from: &'a mut dyn Read,
+    head: Vec<u8>,
+    /// How much of the head was read.
+    at: usize,
+}
+
+impl<'a> Peeked<'a> {
+    pub(super) fn new(from: &'a mut dyn Read) -> Self {
+        Self { from, head: Vec::with_capacity(HEAD), at: 0 }
+    }
+
+    /// What it goes on like.
+    pub(super) fn kind(&mut self) -> io::Result<Kind> {
+        self.look()?;
+        Ok(if self.head.starts_with(&[0x1f, 0x8b, 8]) {
+            Kind::Gzip
+        } else if is_tar(&self.head) {
+            Kind::Tar
+        } else {
+            Kind::Plain
+        })
+    }
+
+    /// Passes over the zeros behind an archive, by blocks. Whether anything follows.
+    pub(super) fn passes_zeros(&mut self) -> io::Result<bool> {
+        loop {
+            self.look()?;
+            if self.head.iter().any(|byte| *byte != 0) {
+                return Ok(true);
+            }
+            if self.head.is_empty() {
+                return Ok(false);
+            }
+            self.head.clear();
+        }
+    }
+
+    fn look(&mut self) -> io::Result<()> {
+        self.head.drain(..self.at);
+        self.at = 0;
+        let more = HEAD - self.head.len();
+        Read::take(&mut *self.from, more as u64).read_to_end(&mut self.head).map(drop)
+    }
+}
+
+impl Read for Peeked<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match &self.head[self.at..] {
+            [] => self.from.read(into),
+            head => {
+                let count = head.len().min(into.len());
+                into[..count].copy_from_slice(&head[..count]);
+                self.at += count;
+                Ok(count)
+            }
+        }
+    }
+}
+
+/// A header of tar by its magic or, of before there was one, by its checksum (POSIX.1-1988, `chksum`: the sum of all bytes, those
+/// of the field itself counted as blanks).
+fn is_tar(head: &[u8]) -> bool {
+    if head.get(257..262).is_some_and(|magic| magic == b"ustar") {
+        return true;
+    }
+    let Some(field) = head.get(CHECKSUM).filter(|_| head.len() == HEAD && head[0] != 0) else { return false };
+    let digits: String = field.iter().map(|byte| char::from(*byte)).filter(|c| !matches!(c, '\0' | ' ')).collect();
+    let sum: u32 = head.iter().map(|byte| u32::from(*byte)).sum();
+    let own: u32 = field.iter().map(|byte| u32::from(*byte)).sum();
+    u32::from_str_radix(&digits, 8) == Ok(sum - own + 8 * u32::from(b' '))
 }
 
 /// What may still be unpacked of one file.
@@ -68,5 +128,7 @@ pub(super) fn name(path: io::Result<std::borrow::Cow<'_, Path>>) -> String {
 pub(super) const DEEPEST: usize = 8;
 /// As much as a tar header.
 const HEAD: usize = 512;
+/// Where in it its checksum is.
+const CHECKSUM: std::ops::Range<usize> = 148..156;
 /// So much is unpacked of one file, in bytes: what unpacks to more is not there to be read.
-const MOST_UNPACKED: u64 = 16 << 30;
+pub(super) const MOST_UNPACKED: u64 = 16 << 30;

@@ -77,7 +77,7 @@ pub struct Unsearched {
 }
 
 /// What a scan found.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// The findings, as many as fit in [`MOST_TOLD`].
     pub findings: Vec<Finding>,
@@ -103,11 +103,47 @@ pub struct Report {
     pub links: u64,
     /// Sockets, pipes, devices and folders of the kernel's own, which hold no files.
     pub special: u64,
+    /// How much text may still be listed, in bytes.
     #[serde(skip)]
-    told: usize,
+    room: usize,
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        Self::listing(MOST_TOLD)
+    }
 }
 
 impl Report {
+    /// One that lists so many bytes of text, and counts the rest.
+    fn listing(room: usize) -> Self {
+        Self {
+            findings: Vec::new(),
+            found: 0,
+            declared: 0,
+            unsearched: Vec::new(),
+            unsearched_count: 0,
+            files: 0,
+            objects: 0,
+            processes: 0,
+            members: 0,
+            bytes: 0,
+            links: 0,
+            special: 0,
+            room,
+        }
+    }
+
+    /// One that lists all: for who compares two of them.
+    pub(super) fn whole() -> Self {
+        Self::listing(usize::MAX)
+    }
+
+    /// Whether there was more than could be listed.
+    pub(super) fn is_cut(&self) -> bool {
+        self.found > self.findings.len() as u64 || self.unsearched_count > self.unsearched.len() as u64
+    }
+
     pub(super) fn found(&mut self, finding: Finding) {
         self.found += 1;
         if self.has_room_for(finding.place.to_string().len()) {
@@ -124,8 +160,9 @@ impl Report {
     }
 
     fn has_room_for(&mut self, text: usize) -> bool {
-        self.told += text + AROUND;
-        self.told <= MOST_TOLD
+        let left = self.room.checked_sub(text + AROUND);
+        self.room = left.unwrap_or_default();
+        left.is_some()
     }
 }
 
@@ -165,3 +202,26 @@ impl std::fmt::Display for Place {
 pub const MOST_TOLD: usize = 256 * 1024;
 /// What stands around a path in an answer: names, offset, encoding.
 const AROUND: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_compares_two_looks_has_each_finding_and_else_it_is_said_that_some_are_missing() {
+        let finding = |pid| Finding {
+            secret: "x".parse().unwrap(),
+            standing: Standing::Current,
+            encoding: Encoding::Raw,
+            place: Place::Process { pid, command: "a".repeat(1000), part: "memory".to_owned() },
+            offset: 0,
+        };
+        let (mut told, mut whole) = (Report::default(), Report::whole());
+        for pid in 0..1000 {
+            told.found(finding(pid));
+            whole.found(finding(pid));
+        }
+        assert_eq!((whole.findings.len(), whole.is_cut()), (1000, false));
+        assert!(told.findings.len() < 300 && told.found == 1000 && told.is_cut());
+    }
+}

@@ -1,7 +1,7 @@
 //! A whole scan: paths in, a report out.
 
 use super::{
-    archive::{self, Bounded, Budget, DEEPEST, Kind},
+    archive::{self, Bounded, Budget, DEEPEST, Kind, MOST_UNPACKED, Peeked},
     elsewhere::{self, Elsewhere, Process},
     finding::{Finding, Place, Report},
     history,
@@ -91,9 +91,16 @@ impl Scan<'_> {
                         continue;
                     };
                     let place = Place::File { path: path.display().to_string() };
-                    let searched = match has_holes(&file) {
-                        true => self.extents(&place, &mut file),
-                        false => self.content(&place, &mut file, 0, &mut Budget::new()),
+                    let searched = match holes(&mut file) {
+                        Holes::Few => self.content(&place, &mut file, 0, &mut Budget::new()),
+                        Holes::Many => self.extents(&place, &mut file),
+                        Holes::OfAnArchive => {
+                            let why = format!(
+                                "it is an archive of more than {MOST_UNPACKED} bytes, mostly holes: it was searched as it is"
+                            );
+                            self.report.unsearched(&path, why);
+                            self.extents(&place, &mut file)
+                        }
                     };
                     match searched {
                         Ok(()) => self.report.files += 1,
@@ -181,8 +188,8 @@ impl Scan<'_> {
 
     /// A stream, and what lies in it where it is an archive.
     fn content(&mut self, place: &Place, from: &mut dyn Read, depth: usize, budget: &mut Budget) -> io::Result<()> {
-        let (kind, mut whole) = archive::look(from)?;
-        match kind {
+        let mut whole = Peeked::new(from);
+        match whole.kind()? {
             Kind::Gzip | Kind::Tar if depth == DEEPEST => {
                 Err(io::Error::other(format!("archives lie in each other more than {DEEPEST} deep")))
             }
@@ -190,12 +197,23 @@ impl Scan<'_> {
                 let inner = Bounded { from: MultiGzDecoder::new(whole), budget };
                 self.unpacked(&place.within("gunzip"), inner, depth)
             }
-            Kind::Tar => {
-                self.members(place, &mut whole, depth, budget)?;
-                // Behind the last member.
-                self.read(place, &mut whole)
-            }
+            Kind::Tar => self.tars(place, whole, depth, budget),
             Kind::Plain => self.read(place, &mut whole),
+        }
+    }
+
+    /// One tar, and those that were written behind it.
+    fn tars(&mut self, place: &Place, mut whole: Peeked<'_>, depth: usize, budget: &mut Budget) -> io::Result<()> {
+        loop {
+            self.members(place, &mut whole, depth, budget)?;
+            if !whole.passes_zeros()? {
+                return Ok(());
+            }
+            match whole.kind()? {
+                Kind::Tar => {}
+                Kind::Gzip => return self.content(place, &mut whole, depth + 1, budget),
+                Kind::Plain => return self.read(place, &mut whole),
+            }
         }
     }
 
@@ -323,9 +341,28 @@ impl Scan<'_> {
     }
 }
 
-/// Whether so much of a file is holes that reading them is worth a look at where they are.
-fn has_holes(file: &File) -> bool {
-    file.metadata().is_ok_and(|seen| seen.len().saturating_sub(seen.blocks() * BLOCK) >= LARGE_HOLES)
+/// How much of a file is holes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holes {
+    /// So little that it is read as it is, or an archive, in which the zeros count.
+    Few,
+    /// So much that it is worth a look at where they are.
+    Many,
+    /// The same of an archive that is too long to be read with its holes.
+    OfAnArchive,
+}
+
+fn holes(file: &mut File) -> Holes {
+    let Some(seen) = file.metadata().ok() else { return Holes::Few };
+    if seen.len().saturating_sub(seen.blocks() * BLOCK) < LARGE_HOLES {
+        return Holes::Few;
+    }
+    let kind = Peeked::new(file).kind();
+    match (kind, file.rewind()) {
+        (Ok(Kind::Gzip | Kind::Tar), Ok(())) if seen.len() <= MOST_UNPACKED => Holes::Few,
+        (Ok(Kind::Gzip | Kind::Tar), Ok(())) => Holes::OfAnArchive,
+        (Ok(Kind::Plain) | Err(_), _) | (_, Err(_)) => Holes::Many,
+    }
 }
 
 /// A stream that tells how far it is, and ends with an error where the scan is to end.

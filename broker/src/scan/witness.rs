@@ -81,11 +81,15 @@ impl Eye {
     pub fn look(&self, places: &Places) -> io::Result<Look> {
         let began = Instant::now();
         let (files, unlisted) = self.files(places);
-        let mut memory = Report::default();
+        // Any number of processes may hold any number of values, and each counts.
+        let mut memory = Report::whole();
         let memory_bytes = memory::search(&self.sieve, &mut memory)?;
         // What is gone by now holds nothing.
         let unsearched = files.unsearched.iter().chain(&memory.unsearched).filter(|one| Path::new(&one.path).exists());
-        let unsearched = unsearched.map(|one| format!("{}: {}", one.path, one.reason)).chain(unlisted).collect();
+        let cut =
+            files.is_cut().then(|| "more places in files than can be listed: not all of them were compared".to_owned());
+        let unsearched =
+            unsearched.map(|one| format!("{}: {}", one.path, one.reason)).chain(unlisted).chain(cut).collect();
         let traces: BTreeSet<Trace> = files.findings.into_iter().chain(memory.findings).map(Trace::from).collect();
         Ok(Look {
             traces: traces.into_iter().collect(),
