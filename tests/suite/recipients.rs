@@ -78,6 +78,9 @@ fn who_is_removed_opens_nothing_new_and_what_it_has_seen_is_rotated() {
     let alone = ["export", "bundle", "--site", "edge2", "--role", "cache", "--recipient", &goes, "-o", &file];
     let error = place.donjon.run(&alone).failed(2);
     assert!(error.contains("every recipient that was given or declared has been removed"), "{error}");
+    let capitals = goes.to_uppercase();
+    let alone = ["export", "bundle", "--site", "edge2", "--role", "cache", "--recipient", &capitals, "-o", &file];
+    assert!(place.donjon.run(&alone).failed(2).contains("has been removed"), "however it is written");
     // Also for a daemon that comes later.
     place.donjon.kill_daemon();
     place.donjon.up();

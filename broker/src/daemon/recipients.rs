@@ -7,7 +7,7 @@ use crate::{
     rotation::plan,
     socket::message::{RecipientsAsked, RotateAsked},
     transfer::{
-        bundle::Recipients,
+        bundle::{Recipients, as_written},
         exposure::{self, Exposed, Known, Newest},
         ledger,
         push::{Destination, PushError, Revoked},
@@ -41,7 +41,7 @@ pub(super) async fn recipients(
             let declared = declared(&deployment);
             for known in exposure::all(&*store, &places).await.map_err(failed)? {
                 let exposed = exposure::exposed(&*store, &places, &known, &mut newest).await.map_err(failed)?;
-                let declared = declared.get(known.recipient.as_str()).into_iter().flatten().copied();
+                let declared = declared.get(&known.recipient).into_iter().flatten().copied();
                 let sites: BTreeSet<&SiteName> = declared.chain(&known.sites).chain(&known.had).collect();
                 rows.push(json!({
                     "recipient": known.recipient,
@@ -92,7 +92,7 @@ pub(super) async fn recipients(
             daemon.record(actor, Act::Recipients, &[], Outcome::Intent)?;
             exposure::remove(&*store, &places, &known.recipient, transfer::now()).await.map_err(failed)?;
             daemon.record(actor, Act::Recipients, &[], Outcome::Done)?;
-            let declared = daemon.deployment()?.sites.values().any(|site| site.recipients.contains(&known.recipient));
+            let declared = declared(&*daemon.deployment()?).contains_key(&known.recipient);
             let seen = seen(daemon, &*store, std::slice::from_ref(&known)).await?;
             let heir = exposure::had_heir(&*store, &places, &known).await.map_err(failed)?;
             let mut reply = json!({"removed": known.recipient, "name": known.name, "declared": declared, "heir": heir});
@@ -136,11 +136,11 @@ pub(super) async fn recipients(
 }
 
 /// Each recipient that the deployment file names, with its sites.
-fn declared(deployment: &Deployment) -> BTreeMap<&str, BTreeSet<&SiteName>> {
-    let mut declared: BTreeMap<&str, BTreeSet<&SiteName>> = BTreeMap::new();
+fn declared(deployment: &Deployment) -> BTreeMap<String, BTreeSet<&SiteName>> {
+    let mut declared: BTreeMap<String, BTreeSet<&SiteName>> = BTreeMap::new();
     for (name, site) in &deployment.sites {
         for recipient in &site.recipients {
-            declared.entry(recipient).or_default().insert(name);
+            declared.entry(as_written(recipient)).or_default().insert(name);
         }
     }
     declared
@@ -150,7 +150,7 @@ fn declared(deployment: &Deployment) -> BTreeMap<&str, BTreeSet<&SiteName>> {
 /// It is named by its key, or by the name that it was added with; a site stands for all recipients that it ever had, and a
 /// host for those of its last bundles.
 pub(super) async fn exposed_to(daemon: &Daemon, who: &str) -> Result<Vec<(SecretName, i64)>, Failure> {
-    let store = daemon.store()?;
+    let (store, who) = (daemon.store()?, &as_written(who));
     let mut whose = known(&*store, daemon).await?;
     let of_host = ledger::of_host(&*store, &transfer::places(daemon)?, who).await;
     let of_host = of_host.map_err(|error| translate::store("cannot read the ledger", &error))?;
@@ -250,6 +250,7 @@ fn secrets(daemon: &Daemon, exposed: &[Exposed]) -> Result<Vec<(SecretName, i64)
 }
 
 async fn found(store: &dyn Store, daemon: &Daemon, who: &str) -> Result<Known, Failure> {
+    let who = &as_written(who);
     let mut found = known(store, daemon).await?.into_iter().filter(|known| is_called(known, who));
     match (found.next(), found.next()) {
         (Some(known), None) => Ok(known),

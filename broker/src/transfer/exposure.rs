@@ -4,7 +4,7 @@
 //! has, so only a rotation takes the worth away.
 
 use super::{
-    bundle::{Recipients, Scope},
+    bundle::{Recipients, Scope, as_written},
     by_site,
     ledger::{self, Content},
     pending::{self, Became},
@@ -156,6 +156,7 @@ pub async fn effective(
 ) -> Result<Vec<String>, StoreError> {
     let mut effective = Vec::with_capacity(given.len());
     for text in given {
+        let text = as_written(&text);
         // What only the ledger knows of was neither added nor removed.
         let (known, _) = read(store, &places.recipient(&digest(&text))).await?;
         if known.is_none_or(|known| known.removed.is_none()) {

@@ -67,6 +67,6 @@ pub(crate) use manifest::hexadecimal;
 pub use manifest::{Entry, Epoch, Manifest, ManifestDigest, Scope};
 pub(crate) use open::receipt_key_of;
 pub use open::{Accepted, Checks, Opened, Record, Sealed, Verified};
-pub use recipients::{Identities, IdentityError, RecipientError, Recipients};
+pub use recipients::{Identities, IdentityError, RecipientError, Recipients, as_written};
 pub use refusal::{Foreign, OpenError, Stale};
 pub use seal::{Item, ReceiptKey, SealError, SealedBundle, Sealer, Signing};

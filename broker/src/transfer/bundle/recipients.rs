@@ -36,6 +36,11 @@ impl Recipients {
     }
 }
 
+/// A recipient as age writes it: the same one may be written in capitals. What is none stays as it is.
+pub fn as_written(text: &str) -> String {
+    parse_one(text).map_or_else(|_| text.to_owned(), |recipient| recipient.to_string())
+}
+
 fn parse_one(text: &str) -> Result<x25519::Recipient, RecipientError> {
     let refused = |kind| RecipientError::Refused { recipient: text.chars().take(80).collect(), kind };
     if text.starts_with("ssh-") || text.starts_with("ecdsa-") || text.starts_with("sk-") {

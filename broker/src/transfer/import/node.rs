@@ -26,7 +26,7 @@ use donjon_drivers::{
     store::{RecordPath, Version},
 };
 use donjon_policies::name::DeploymentName;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -376,10 +376,14 @@ fn file_name(held: &Held) -> String {
 
 fn lock(folder: &Path) -> Result<File, ImportError> {
     let path = folder.join("lock");
-    if !path.exists() {
-        fs::replace(&path, b"")?;
-    }
-    let file = File::open(&path).map_err(|source| FileError::Io { act: "open", path, source })?;
+    // Made where it is, and never put in the place of another: whoever holds that would hold nothing.
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600)).map_err(|error| FileError::Io {
+        act: "open",
+        path,
+        source: error.into(),
+    })?;
+    let file = File::from(file);
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(_) => Err(ImportError::Busy { folder: folder.into() }),

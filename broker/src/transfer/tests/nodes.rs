@@ -9,6 +9,7 @@ use crate::transfer::{
     },
 };
 use age::x25519;
+use std::sync::Barrier;
 
 #[tokio::test]
 async fn a_step_goes_where_a_reader_could_start_and_nowhere_else() {
@@ -75,4 +76,23 @@ async fn a_node_signs_no_receipt_for_a_bundle_that_another_has_come_after() {
     assert!(matches!(overtaken, ImportError::Overtaken { .. }), "{overtaken}");
     let newest = node.verify_read(&second, 303).unwrap().open(&site.identities()).unwrap();
     site.accept(&node.drained(&newest, Vec::new(), 304).unwrap()).await.unwrap();
+}
+
+#[test]
+fn of_two_that_open_a_new_folder_at_once_one_has_it() {
+    for _ in 0..300 {
+        let place = tempfile::tempdir().unwrap();
+        let (folder, both) = (place.path().join("node"), Barrier::new(2));
+        let open = || {
+            both.wait();
+            let opened = Node::open(&folder);
+            both.wait();
+            opened.is_ok()
+        };
+        let opened = std::thread::scope(|scope| {
+            let other = scope.spawn(open);
+            [open(), other.join().unwrap()]
+        });
+        assert_eq!(opened.iter().filter(|opened| **opened).count(), 1);
+    }
 }
