@@ -1,7 +1,15 @@
 //! `donjon wire oslo`: a service's secrets out of its own file and into the store, to be undone until confirmed.
 
 mod beside;
+mod place;
+mod stored;
+mod undo;
 
+use self::{
+    place::{digest, hidden, names_of, remove},
+    stored::{Stored, Views, declared, store, templates},
+    undo::{FORMAT, Kept},
+};
 use super::proof::{self, Login};
 use crate::{
     callers::Accounts,
@@ -9,13 +17,9 @@ use crate::{
     config,
     failure::{Exit, Failure},
     settings::{asking::OverSocket, outcome},
-    socket::{
-        client::Client,
-        message::{Asked, Request},
-    },
     wire::{
-        assembled::{Assembled, assembled},
-        oslo::{Driver, Moved, Piece, Places, Rewrite, Wired, chosen, rewrite},
+        assembled::assembled,
+        oslo::{Driver, Moved, Places, Rewrite, Wired, chosen, rewrite},
     },
 };
 use clap::{
@@ -24,20 +28,16 @@ use clap::{
 };
 use donjon_drivers::{
     fs,
-    material::Material,
     source::{Argument, Configuration, Known, Sought, environment::Environment},
-    store::secret::Part,
 };
 use donjon_policies::{
     deployment::{self, Deployment},
     name::{RoleName, SecretName, ServiceName},
 };
-use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -96,20 +96,6 @@ enum Reads {
     Donjon,
     /// castellan's, unchanged, from `donjon serve`.
     Castellan,
-}
-
-/// What can put a file back; it holds no value.
-#[derive(Debug, Serialize, Deserialize)]
-struct Kept {
-    format: u32,
-    mapping: PathBuf,
-    original: Vec<Piece>,
-    /// Whose the original was, and who could read it; what was kept by an earlier version does not say.
-    #[serde(default)]
-    standing: Option<(u32, u32, u32)>,
-    /// What the wired file was, as a SHA-256; not known of what an earlier version kept.
-    #[serde(default)]
-    wired: Option<String>,
 }
 
 impl Oslo {
@@ -299,89 +285,6 @@ impl Oslo {
         })
     }
 
-    fn put_back(&self, context: &Context) -> Result<(), Failure> {
-        let kept = self.read_kept()?;
-        self.unnamed(&kept)?;
-        let names: Vec<Asked> = kept
-            .original
-            .iter()
-            .filter_map(|piece| match piece {
-                Piece::Secret(name) => Some(Asked { name: name.clone(), part: Part::Whole }),
-                Piece::Text(_) => None,
-            })
-            .collect();
-        let reply = context.client()?.ask_quietly(&Request::Read { names, version: None, epoch: None }, Vec::new())?;
-        let mut values = reply.materials.into_iter();
-        let mut text = Zeroizing::new(Vec::new());
-        for piece in &kept.original {
-            match piece {
-                Piece::Text(plain) => text.extend_from_slice(plain.as_bytes()),
-                Piece::Secret(_) => {
-                    let value = values.next().ok_or_else(|| Failure::new(Exit::Bug, "the daemon answered too few"))?;
-                    text.extend_from_slice(value.expose()); // EXPOSE: put back where it stood, as was asked for
-                }
-            }
-        }
-        let failed = |error: fs::FileError| {
-            Failure::new(Exit::Failed, "cannot put the file back")
-                .because(&error)
-                .state("it is as it was wired, and what it takes to put it back is kept")
-                .hint("see that its folder can be written; then the same command again")
-        };
-        // Somebody may have opened the file to others since: it held no value.
-        let standing = match kept.standing {
-            Some((mode, uid, gid)) => fs::Standing { mode, uid, gid },
-            None => {
-                let (_, now) = fs::read_standing(&self.config).map_err(failed)?;
-                fs::Standing { mode: now.mode & 0o770, ..now }
-            }
-        };
-        let beside = self.keep_changed(&kept).map_err(failed)?;
-        fs::replace_as(&self.config, &text, standing).map_err(failed)?;
-        remove(&kept.mapping)?;
-        remove(&self.kept())?;
-        let path = self.config.display().to_string();
-        show::answer(context.output, &json!({ "undone": path, "beside": beside }), || {
-            let changed = beside.as_ref().map_or_else(String::new, |beside| {
-                format!("it had been changed since; what stood there until now is {}\n", beside.display())
-            });
-            format!("{path} is as it was; its secrets stay in the store too\n{changed}")
-        })
-    }
-
-    /// What has been changed since it was wired is not lost: it stays beside it.
-    fn keep_changed(&self, kept: &Kept) -> Result<Option<PathBuf>, fs::FileError> {
-        if !self.config.exists() {
-            return Ok(None);
-        }
-        let (now, whose) = fs::read_standing(&self.config)?;
-        let now = Zeroizing::new(now);
-        if kept.wired.as_ref() == Some(&digest(&now)) {
-            return Ok(None);
-        }
-        let beside = self.beside("donjon-undone");
-        fs::replace_as(&beside, &now, whose)?;
-        Ok(Some(beside))
-    }
-
-    fn settle(&self, context: &Context) -> Result<(), Failure> {
-        self.read_kept()?;
-        remove(&self.kept())?;
-        let path = self.config.display().to_string();
-        show::answer(context.output, &json!({ "confirmed": path }), || format!("{path} stays as it is\n"))
-    }
-
-    fn read_kept(&self) -> Result<Kept, Failure> {
-        let none = || {
-            Failure::new(Exit::NotThere, format!("there is nothing to undo or confirm of {}", self.config.display()))
-                .state("nothing was done")
-                .hint("it was never wired, or that was confirmed; `--service` and `--config` are to be those of then")
-        };
-        let bytes = fs::read_private(&self.kept()).map_err(|error| none().because(&error))?;
-        let kept: Kept = serde_json::from_slice(&bytes).map_err(|error| none().because(&error))?;
-        if kept.format == FORMAT { Ok(kept) } else { Err(none().cause("it was kept by another version")) }
-    }
-
     fn tell(
         &self,
         context: &Context,
@@ -444,134 +347,6 @@ impl Oslo {
     }
 }
 
-fn names_of(file: &Path) -> Cow<'_, str> {
-    file.file_name().unwrap_or_default().to_string_lossy()
-}
-
-/// A hidden file beside this one.
-fn hidden(file: &Path, what: &str) -> PathBuf {
-    file.with_file_name(format!(".{}.{what}", names_of(file)))
-}
-
-/// A file that can be read.
-fn read_whole(file: &Path) -> Option<Zeroizing<Vec<u8>>> {
-    fs::read_standing(file).ok().map(|(bytes, _)| Zeroizing::new(bytes))
-}
-
-/// What is kept of a file that was wired, where it can be read.
-fn remembered(kept: &Path) -> Option<Kept> {
-    serde_json::from_slice(&fs::read_private(kept).ok()?).ok()
-}
-
-/// The options that are assembled from secrets of the store, by the names that they get.
-type Views = BTreeMap<SecretName, Assembled>;
-
-fn templates(views: &Views) -> BTreeMap<&str, &str> {
-    views.iter().map(|(name, view)| (name.as_str(), view.template.as_str())).collect()
-}
-
-/// The secrets of the store. Without a broker none is known.
-#[derive(Default)]
-struct Stored(Vec<(SecretName, Material)>);
-
-impl Stored {
-    /// All but those that the catalogue says are none, as names of users are.
-    fn of(context: &Context, deployment: &Deployment) -> Result<Self, Failure> {
-        let mut client = match context.client() {
-            Ok(client) => client,
-            Err(failure) if failure.code == Exit::Unavailable => return Ok(Self::default()),
-            Err(failure) => return Err(failure),
-        };
-        let catalogue = config::catalogue(&deployment.catalogue)?;
-        let mut names = names(&mut client)?;
-        names.retain(|name| catalogue.entry(name).is_none_or(|entry| entry.class.is_secret()));
-        let mut known = Vec::new();
-        for some in names.chunks(AT_ONCE) {
-            let asked = some.iter().map(|name| Asked { name: name.to_string(), part: Part::Whole }).collect();
-            let read = client.ask_quietly(&Request::Read { names: asked, version: None, epoch: None }, Vec::new())?;
-            known.extend(some.iter().cloned().zip(read.materials));
-        }
-        Ok(Self(known))
-    }
-
-    /// Those that have this value, where it is long enough not to be theirs by chance.
-    fn with(&self, value: &str) -> Vec<SecretName> {
-        if value.len() < SHORTEST {
-            return Vec::new();
-        }
-        let value = Material::from(value.to_owned());
-        self.0.iter().filter(|(_, held)| held.matches(&value)).map(|(name, _)| name.clone()).collect()
-    }
-}
-
-/// Refuses where a view is not in the deployment file: it would stay behind when its secret rotates.
-fn declared(deployment: &Deployment, views: &Views) -> Result<(), Failure> {
-    let missing: Vec<String> = views
-        .iter()
-        .filter(|(name, view)| deployment.views.get(*name) != Some(&view.template))
-        .map(|(name, view)| format!("  {name}: \"{}\"", view.template))
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::new(Exit::Usage, "what would move is assembled from secrets that rotate")
-        .cause("the deployment file has no such view, so it would keep the old value")
-        .state("nothing was done")
-        .hint(format!("in donjon.yaml:\nviews:\n{}", missing.join("\n"))))
-}
-
-/// The names of all secrets there are.
-fn names(client: &mut Client) -> Result<Vec<SecretName>, Failure> {
-    let listed = client.ask_quietly(&Request::Names, Vec::new())?;
-    Ok(serde_json::from_value(listed.value["names"].clone()).unwrap_or_default())
-}
-
-/// Stores what moves. A secret of the same name must have the same value.
-fn store(context: &Context, moved: &[Moved]) -> Result<(), Failure> {
-    let mut client = context.client()?;
-    let there: BTreeSet<SecretName> = names(&mut client)?.into_iter().collect();
-    let (known, new): (Vec<&Moved>, Vec<&Moved>) = moved.iter().partition(|m| there.contains(&m.name));
-    if !known.is_empty() {
-        let names = known.iter().map(|m| Asked { name: m.name.to_string(), part: Part::Whole }).collect();
-        let stored = client.ask_quietly(&Request::Read { names, version: None, epoch: None }, Vec::new())?;
-        let other: Vec<String> = known
-            .iter()
-            .zip(&stored.materials)
-            .filter(|(moved, stored)| !moved.value.duplicate().into_material().matches(stored))
-            .map(|(moved, _)| format!("`{}` has another value than {} in the file", moved.name, moved.option))
-            .collect();
-        if !other.is_empty() {
-            let mut failure = Failure::new(Exit::Conflict, "the store and the file do not agree");
-            failure.causes = other;
-            return Err(failure.state("nothing was done").hint("put the right value in one of them"));
-        }
-    }
-    for Moved { name, value, .. } in new.into_iter().filter(|moved| !moved.linked) {
-        let material: Material = value.duplicate().into_material();
-        client.ask_quietly(&Request::Put { name: name.to_string(), new_deployment: false }, vec![material])?;
-    }
-    Ok(())
-}
-
-fn digest(text: &[u8]) -> String {
-    hex::encode(Sha256::digest(text))
-}
-
-fn remove(path: &Path) -> Result<(), Failure> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Failure::new(Exit::Failed, format!("cannot remove {}", path.display())).because(&error))
-        }
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
-
 fn left_alone() -> Failure {
     Failure::new(Exit::Usage, "the file is left alone").state("nothing was done")
 }
-
-const FORMAT: u32 = 1;
-/// Names in one request.
-const AT_ONCE: usize = 500;
-/// What is shorter may be in a URL by chance.
-const SHORTEST: usize = 8;

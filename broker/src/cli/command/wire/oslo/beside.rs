@@ -1,6 +1,10 @@
 //! The files of one service that are wired already: what a further one is read beside, and what is not to be taken from it.
 
-use super::{Kept, Oslo, hidden, names_of, read_whole, remembered};
+use super::{
+    Oslo,
+    place::{hidden, names_of, read_whole},
+    undo::{Kept, remembered},
+};
 use crate::{
     cli::Context,
     failure::{Exit, Failure},

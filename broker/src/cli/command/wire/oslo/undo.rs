@@ -1,0 +1,123 @@
+//! What is kept of a file that was wired, and what becomes of it: put back, or confirmed.
+
+use super::{
+    Oslo,
+    place::{digest, remove},
+};
+use crate::{
+    cli::{Context, show},
+    failure::{Exit, Failure},
+    socket::message::{Asked, Request},
+    wire::oslo::Piece,
+};
+use donjon_drivers::{fs, store::secret::Part};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// What can put a file back; it holds no value.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Kept {
+    pub(super) format: u32,
+    pub(super) mapping: PathBuf,
+    pub(super) original: Vec<Piece>,
+    /// Whose the original was, and who could read it; what was kept by an earlier version does not say.
+    #[serde(default)]
+    pub(super) standing: Option<(u32, u32, u32)>,
+    /// What the wired file was, as a SHA-256; not known of what an earlier version kept.
+    #[serde(default)]
+    pub(super) wired: Option<String>,
+}
+
+impl Oslo {
+    pub(super) fn put_back(&self, context: &Context) -> Result<(), Failure> {
+        let kept = self.read_kept()?;
+        self.unnamed(&kept)?;
+        let names: Vec<Asked> = kept
+            .original
+            .iter()
+            .filter_map(|piece| match piece {
+                Piece::Secret(name) => Some(Asked { name: name.clone(), part: Part::Whole }),
+                Piece::Text(_) => None,
+            })
+            .collect();
+        let reply = context.client()?.ask_quietly(&Request::Read { names, version: None, epoch: None }, Vec::new())?;
+        let mut values = reply.materials.into_iter();
+        let mut text = Zeroizing::new(Vec::new());
+        for piece in &kept.original {
+            match piece {
+                Piece::Text(plain) => text.extend_from_slice(plain.as_bytes()),
+                Piece::Secret(_) => {
+                    let value = values.next().ok_or_else(|| Failure::new(Exit::Bug, "the daemon answered too few"))?;
+                    text.extend_from_slice(value.expose()); // EXPOSE: put back where it stood, as was asked for
+                }
+            }
+        }
+        let failed = |error: fs::FileError| {
+            Failure::new(Exit::Failed, "cannot put the file back")
+                .because(&error)
+                .state("it is as it was wired, and what it takes to put it back is kept")
+                .hint("see that its folder can be written; then the same command again")
+        };
+        // Somebody may have opened the file to others since: it held no value.
+        let standing = match kept.standing {
+            Some((mode, uid, gid)) => fs::Standing { mode, uid, gid },
+            None => {
+                let (_, now) = fs::read_standing(&self.config).map_err(failed)?;
+                fs::Standing { mode: now.mode & 0o770, ..now }
+            }
+        };
+        let beside = self.keep_changed(&kept).map_err(failed)?;
+        fs::replace_as(&self.config, &text, standing).map_err(failed)?;
+        remove(&kept.mapping)?;
+        remove(&self.kept())?;
+        let path = self.config.display().to_string();
+        show::answer(context.output, &json!({ "undone": path, "beside": beside }), || {
+            let changed = beside.as_ref().map_or_else(String::new, |beside| {
+                format!("it had been changed since; what stood there until now is {}\n", beside.display())
+            });
+            format!("{path} is as it was; its secrets stay in the store too\n{changed}")
+        })
+    }
+
+    /// What has been changed since it was wired is not lost: it stays beside it.
+    fn keep_changed(&self, kept: &Kept) -> Result<Option<PathBuf>, fs::FileError> {
+        if !self.config.exists() {
+            return Ok(None);
+        }
+        let (now, whose) = fs::read_standing(&self.config)?;
+        let now = Zeroizing::new(now);
+        if kept.wired.as_ref() == Some(&digest(&now)) {
+            return Ok(None);
+        }
+        let beside = self.beside("donjon-undone");
+        fs::replace_as(&beside, &now, whose)?;
+        Ok(Some(beside))
+    }
+
+    pub(super) fn settle(&self, context: &Context) -> Result<(), Failure> {
+        self.read_kept()?;
+        remove(&self.kept())?;
+        let path = self.config.display().to_string();
+        show::answer(context.output, &json!({ "confirmed": path }), || format!("{path} stays as it is\n"))
+    }
+
+    fn read_kept(&self) -> Result<Kept, Failure> {
+        let none = || {
+            Failure::new(Exit::NotThere, format!("there is nothing to undo or confirm of {}", self.config.display()))
+                .state("nothing was done")
+                .hint("it was never wired, or that was confirmed; `--service` and `--config` are to be those of then")
+        };
+        let bytes = fs::read_private(&self.kept()).map_err(|error| none().because(&error))?;
+        let kept: Kept = serde_json::from_slice(&bytes).map_err(|error| none().because(&error))?;
+        if kept.format == FORMAT { Ok(kept) } else { Err(none().cause("it was kept by another version")) }
+    }
+}
+
+/// What is kept of a file that was wired, where it can be read.
+pub(super) fn remembered(kept: &Path) -> Option<Kept> {
+    serde_json::from_slice(&fs::read_private(kept).ok()?).ok()
+}
+
+pub(super) const FORMAT: u32 = 1;
