@@ -77,3 +77,4 @@ mod uninterrupted;
 mod vault_policies;
 mod versions;
 mod views;
+mod wiring;

@@ -1,14 +1,15 @@
 //! `donjon wire oslo`: a service's secrets out of its own file and into the store, to be undone until confirmed.
 
 mod beside;
+mod change;
 mod place;
 mod stored;
 mod undo;
 
 use self::{
-    place::{digest, hidden, names_of, remove},
+    change::Change,
+    place::{hidden, hold, names_of},
     stored::{Stored, Views, declared, store, templates},
-    undo::{FORMAT, Kept},
 };
 use super::proof::{self, Login};
 use crate::{
@@ -109,6 +110,7 @@ impl Oslo {
     }
 
     fn wire(&self, context: &Context) -> Result<(), Failure> {
+        let _held = if self.plan { None } else { Some(hold(&self.config)?) };
         let kept = self.kept();
         if kept.exists() {
             return Err(Failure::new(Exit::Conflict, format!("{} is wired already", self.config.display()))
@@ -139,35 +141,11 @@ impl Oslo {
             declared(&deployment, &views)?;
             let before = self.moved_before(context, text, &wired, driver)?;
             store(context, &done.moved)?;
-            let failed = |error: fs::FileError| {
-                Failure::new(Exit::Failed, "cannot write").because(&error).state("the service's file is as it was")
-            };
-            let undo = Kept {
-                format: FORMAT,
-                mapping: mapping.clone(),
-                original: done.original.clone(),
-                standing: Some((standing.mode, standing.uid, standing.gid)),
-                wired: Some(digest(done.text.as_bytes())),
-            };
-            let undo = serde_json::to_vec_pretty(&undo).map_err(|error| left_alone().because(&error))?;
-            fs::replace_with_mode(&mapping, done.mapping.as_bytes(), 0o644).map_err(failed)?;
-            fs::replace(&kept, &undo).map_err(failed)?;
-            fs::replace_as(&self.config, done.text.as_bytes(), standing).map_err(failed)?;
             let others = wired.iter().rev().map(|Wired { file, .. }| file.clone());
             let files: Vec<PathBuf> = others.chain([self.config.clone()]).collect();
             let moved: Vec<&Moved> = done.moved.iter().chain(&before).collect();
-            if let Err(failure) = self.prove(context, &deployment, &files, &moved) {
-                let wired = |error: fs::FileError| {
-                    Failure::new(Exit::Failed, "cannot put the service's file back")
-                        .because(&error)
-                        .state("it reads its secrets from the store, which was not proven to work")
-                        .hint("`--undo` puts it back once the cause is mended")
-                };
-                fs::replace_as(&self.config, text.as_bytes(), standing).map_err(wired)?;
-                remove(&kept)?;
-                remove(&mapping)?;
-                return Err(failure.state("the service's file is as it was; its secrets are in the store"));
-            }
+            let change = Change { text, standing, mapping: &mapping, done: &done };
+            self.change(change, || self.prove(context, &deployment, &files, &moved))?;
         }
         self.tell(context, &deployment, &done, (&views, &mapping), &socket)
     }

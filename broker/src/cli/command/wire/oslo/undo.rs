@@ -2,7 +2,7 @@
 
 use super::{
     Oslo,
-    place::{digest, remove},
+    place::{digest, hold, remove},
 };
 use crate::{
     cli::{Context, show},
@@ -32,6 +32,7 @@ pub(super) struct Kept {
 
 impl Oslo {
     pub(super) fn put_back(&self, context: &Context) -> Result<(), Failure> {
+        let _held = hold(&self.config)?;
         let kept = self.read_kept()?;
         self.unnamed(&kept)?;
         let names: Vec<Asked> = kept
@@ -97,6 +98,7 @@ impl Oslo {
     }
 
     pub(super) fn settle(&self, context: &Context) -> Result<(), Failure> {
+        let _held = hold(&self.config)?;
         self.read_kept()?;
         remove(&self.kept())?;
         let path = self.config.display().to_string();
