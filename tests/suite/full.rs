@@ -30,7 +30,7 @@ use std::{
 };
 
 /// Runs one test of this binary again, on a small disk. `None` inside: there is the disk.
-fn on_a_small_disk(test: &str, megabytes: u32) -> Option<PathBuf> {
+pub(super) fn on_a_small_disk(test: &str, megabytes: u32) -> Option<PathBuf> {
     if let Some(disk) = std::env::var_os("DONJON_TEST_DISK") {
         return Some(disk.into());
     }

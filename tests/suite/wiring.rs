@@ -1,5 +1,6 @@
 //! `donjon wire oslo` where something comes in between: another run, a full disk, a kill.
 
+use crate::full::on_a_small_disk;
 use donjon_tests::donjon::{Donjon, Ran};
 use std::{
     path::PathBuf,
@@ -49,7 +50,8 @@ impl Place {
     fn reads(&self, names: &[&str], group: &str) -> String {
         let files: Vec<String> = names.iter().map(|name| self.folder.join(name).display().to_string()).collect();
         let named = files.iter().flat_map(|file| ["--config-file", file]);
-        let words: Vec<&str> = ["config", "get"].into_iter().chain(named).chain([group, "password", "--reveal"]).collect();
+        let words: Vec<&str> =
+            ["config", "get"].into_iter().chain(named).chain([group, "password", "--reveal"]).collect();
         self.donjon.run(&words).ok()
     }
 }
@@ -92,4 +94,54 @@ fn two_files_of_a_service_that_are_wired_at_once_do_not_take_each_others_mapping
         }
         assert_eq!(place.names(), ["metadata_agent.ini", "neutron.conf"], "round {round}");
     }
+}
+
+#[test]
+fn a_full_disk_leaves_the_file_alone_and_nothing_beside_it() {
+    let Some(disk) = on_a_small_disk("wiring::a_full_disk_leaves_the_file_alone_and_nothing_beside_it", 8) else {
+        return;
+    };
+    let place = Place::new(disk);
+    let text = format!("# {}\n[a]\npassword = canary-canary-a\n", "x".repeat(1_000_000));
+    place.write("neutron.conf", &text);
+    // Room for nothing, for what puts it back, and for its mapping too.
+    for room in [500_000, 1_200_000] {
+        place.write("room", &"x".repeat(room));
+        let ballast = std::fs::OpenOptions::new().create(true).append(true).open(place.folder.join("ballast"));
+        let mut ballast = ballast.unwrap();
+        while std::io::Write::write(&mut ballast, &[7; 4096]).is_ok_and(|written| written > 0) {}
+        std::fs::remove_file(place.folder.join("room")).unwrap();
+        let refused = place.wire("neutron.conf", &[]).failed(1);
+        assert!(refused.contains("No space left") && refused.contains("file is as it was"), "{refused}");
+        assert!(place.text("neutron.conf") == text, "{room}");
+        assert_eq!(place.names(), ["ballast", "neutron.conf"], "{room}");
+        std::fs::remove_file(place.folder.join("ballast")).unwrap();
+    }
+    place.wire("neutron.conf", &[]).ok();
+    assert!(!place.text("neutron.conf").contains("canary"));
+}
+
+#[test]
+fn what_a_run_that_was_cut_off_has_left_is_in_nobodys_way_and_confirms_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::new(folder.path().to_owned());
+    let text = "[a]\npassword = canary-canary-a\n";
+    place.write("neutron.conf", text);
+    // As a kill leaves it before the file itself has its name, and as a deployer does that writes it anew.
+    place.wire("neutron.conf", &[]).ok();
+    place.write("neutron.conf", text);
+    let refused = place.wire("neutron.conf", &["--confirm"]).failed(5);
+    assert!(refused.contains("does not read its secrets from the store"), "{refused}");
+    let before = place.names();
+    assert_eq!(before.len(), 3, "nothing was done: {before:?}");
+    place.wire("neutron.conf", &["--plan"]).ok();
+    assert_eq!((place.names(), place.text("neutron.conf")), (before, text.to_owned()), "nothing was done");
+    place.wire("neutron.conf", &[]).ok();
+    assert!(!place.text("neutron.conf").contains("canary"));
+    // What was added to the wired file makes it no other.
+    place.write("neutron.conf", &format!("{}[c]\nd = 1\n", place.text("neutron.conf")));
+    assert!(place.wire("neutron.conf", &[]).failed(5).contains("is wired already"));
+    place.wire("neutron.conf", &["--confirm"]).ok();
+    assert!(place.reads(&["neutron.conf"], "a").contains("canary-canary-a"));
+    assert_eq!(place.names(), ["donjon-neutron.conf", "neutron.conf"]);
 }

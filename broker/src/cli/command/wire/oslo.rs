@@ -111,16 +111,11 @@ impl Oslo {
 
     fn wire(&self, context: &Context) -> Result<(), Failure> {
         let _held = if self.plan { None } else { Some(hold(&self.config)?) };
-        let kept = self.kept();
-        if kept.exists() {
-            return Err(Failure::new(Exit::Conflict, format!("{} is wired already", self.config.display()))
-                .state("nothing was done")
-                .hint("`--confirm` keeps it so, `--undo` puts it back"));
-        }
         let (bytes, standing) = fs::read_standing(&self.config).map_err(|error| left_alone().because(&error))?;
         let bytes = Zeroizing::new(bytes);
         let text = std::str::from_utf8(&bytes).map_err(|error| left_alone().because(&error))?;
-        let (mapping, wired) = self.mapping_file()?;
+        let left = self.left(&bytes)?;
+        let (mapping, wired) = self.mapping_file(left.as_ref())?;
         let deployment = config::deployment(&context.home)?;
         let (mapped, settings) = (mapping.display().to_string(), self.castellan_file()?.display().to_string());
         let socket = self.socket(context, &deployment);
@@ -144,6 +139,9 @@ impl Oslo {
             let others = wired.iter().rev().map(|Wired { file, .. }| file.clone());
             let files: Vec<PathBuf> = others.chain([self.config.clone()]).collect();
             let moved: Vec<&Moved> = done.moved.iter().chain(&before).collect();
+            if let Some(left) = left {
+                left.remove()?;
+            }
             let change = Change { text, standing, mapping: &mapping, done: &done };
             self.change(change, || self.prove(context, &deployment, &files, &moved))?;
         }

@@ -3,7 +3,7 @@
 use super::{
     Oslo,
     place::{hidden, names_of, read_whole},
-    undo::{Kept, remembered},
+    undo::{Kept, Left, remembered},
 };
 use crate::{
     cli::Context,
@@ -23,26 +23,28 @@ use std::{
 
 impl Oslo {
     /// The mapping file to write, and the files of the same service that are wired already, the newest first.
-    pub(super) fn mapping_file(&self) -> Result<(PathBuf, Vec<Wired>), Failure> {
+    /// What was left of an earlier wiring is in nobody's way.
+    pub(super) fn mapping_file(&self, left: Option<&Left>) -> Result<(PathBuf, Vec<Wired>), Failure> {
+        let taken = |mapping: &Path| mapping.exists() && !left.is_some_and(|left| left.has(mapping));
         let there = |mapping: &Path, hint: &str| {
             Failure::new(Exit::Conflict, format!("{} is there already", mapping.display()))
-                .cause("it is the mapping of a file that was wired before, whose service would no longer start")
+                .cause("it is the mapping of a file that was wired, here or elsewhere, whose service would no longer start without it")
                 .state("nothing was done")
                 .hint(hint)
         };
         if let Some(mapping) = &self.mapping {
-            return match mapping.exists() {
+            return match taken(mapping) {
                 true => Err(there(mapping, "name another --mapping")),
                 false => Ok((mapping.clone(), Vec::new())),
             };
         }
         let mapping = self.first_mapping();
-        if !mapping.exists() {
+        if !taken(&mapping) {
             return Ok((mapping, Vec::new()));
         }
         let first = self.reads(&mapping, |_| true)?.ok_or_else(|| there(&mapping, UNNAMED))?;
         let own = self.mapping_of(&self.config);
-        match own.exists() {
+        match taken(&own) {
             true => Err(there(&own, UNNAMED)),
             false => Ok((own, self.later()?.into_iter().chain([first]).collect())),
         }
@@ -124,7 +126,7 @@ impl Oslo {
 
     /// The file beside this one, one of whose sources reads this mapping: the one that was wired, where that was not confirmed,
     /// and no copy of it.
-    fn reads(&self, mapping: &Path, among: impl Fn(&Path) -> bool) -> Result<Option<Wired>, Failure> {
+    pub(super) fn reads(&self, mapping: &Path, among: impl Fn(&Path) -> bool) -> Result<Option<Wired>, Failure> {
         if !mapping.exists() {
             return Ok(None);
         }

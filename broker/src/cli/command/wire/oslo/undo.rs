@@ -8,7 +8,7 @@ use crate::{
     cli::{Context, show},
     failure::{Exit, Failure},
     socket::message::{Asked, Request},
-    wire::oslo::Piece,
+    wire::oslo::{Piece, Wired},
 };
 use donjon_drivers::{fs, store::secret::Part};
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,49 @@ pub(super) struct Kept {
     pub(super) wired: Option<String>,
 }
 
+impl Kept {
+    /// Whether the configuration with this text reads its secrets by the mapping that this was kept with.
+    fn is_read(&self, config: &Path, text: &[u8]) -> bool {
+        Wired::of(config, text, &self.mapping).is_some()
+    }
+}
+
+/// What is left where a run was ended between two files, or where somebody has written the configuration anew since it was wired.
+#[derive(Debug)]
+pub(super) struct Left {
+    kept: PathBuf,
+    /// Where it was written, and no other file reads it.
+    mapping: Option<PathBuf>,
+}
+
+impl Left {
+    /// Whether this mapping is a part of it.
+    pub(super) fn has(&self, mapping: &Path) -> bool {
+        self.mapping.as_deref() == Some(mapping)
+    }
+
+    /// Removes it: what can put a file back goes last, as it says what else there is.
+    pub(super) fn remove(&self) -> Result<(), Failure> {
+        self.mapping.iter().chain([&self.kept]).try_for_each(|path| remove(path))
+    }
+}
+
 impl Oslo {
+    /// What is left of an earlier wiring that the configuration, whose text this is, knows nothing of. Refuses where it is wired.
+    pub(super) fn left(&self, text: &[u8]) -> Result<Option<Left>, Failure> {
+        let path = self.kept();
+        if !path.exists() {
+            return Ok(None);
+        }
+        let kept = remembered(&path).filter(|kept| !kept.is_read(&self.config, text)).ok_or_else(|| {
+            Failure::new(Exit::Conflict, format!("{} is wired already", self.config.display()))
+                .state("nothing was done")
+                .hint("`--confirm` keeps it so, `--undo` puts it back")
+        })?;
+        let read = self.reads(&kept.mapping, |_| true)?.is_some();
+        Ok(Some(Left { kept: path, mapping: Some(kept.mapping).filter(|_| !read) }))
+    }
+
     pub(super) fn put_back(&self, context: &Context) -> Result<(), Failure> {
         let _held = hold(&self.config)?;
         let kept = self.read_kept()?;
@@ -99,7 +141,15 @@ impl Oslo {
 
     pub(super) fn settle(&self, context: &Context) -> Result<(), Failure> {
         let _held = hold(&self.config)?;
-        self.read_kept()?;
+        let kept = self.read_kept()?;
+        let now = self.now().map_err(|error| unconfirmed(&self.config).because(&error))?;
+        if !kept.is_read(&self.config, &now) {
+            return Err(unconfirmed(&self.config)
+                .cause(format!("it does not name {}, and its values may stand in it", kept.mapping.display()))
+                .hint(
+                    "`donjon wire oslo` without `--confirm` wires it; `--undo` puts back what stood there before that",
+                ));
+        }
         remove(&self.kept())?;
         let path = self.config.display().to_string();
         show::answer(context.output, &json!({ "confirmed": path }), || format!("{path} stays as it is\n"))
@@ -115,6 +165,11 @@ impl Oslo {
         let kept: Kept = serde_json::from_slice(&bytes).map_err(|error| none().because(&error))?;
         if kept.format == FORMAT { Ok(kept) } else { Err(none().cause("it was kept by another version")) }
     }
+}
+
+fn unconfirmed(config: &Path) -> Failure {
+    let what = format!("{} does not read its secrets from the store", config.display());
+    Failure::new(Exit::Conflict, what).state("nothing was done; what can put it back is kept")
 }
 
 /// What is kept of a file that was wired, where it can be read.
