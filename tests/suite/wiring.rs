@@ -145,3 +145,22 @@ fn what_a_run_that_was_cut_off_has_left_is_in_nobodys_way_and_confirms_nothing()
     assert!(place.reads(&["neutron.conf"], "a").contains("canary-canary-a"));
     assert_eq!(place.names(), ["donjon-neutron.conf", "neutron.conf"]);
 }
+
+#[test]
+fn what_would_stand_in_clear_all_the_same_is_told_before_anything_is_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::new(folder.path().to_owned());
+    let text = "[a]\n# it was canary-canary-a\npassword = canary-canary-a\n";
+    place.write("neutron.conf", text);
+    let refused = place.wire("neutron.conf", &[]).failed(2);
+    assert!(refused.contains("line 2 holds the value of [a] password"), "{refused}");
+    assert!(!refused.contains("canary"), "{refused}");
+    assert_eq!((place.names(), place.text("neutron.conf")), (vec!["neutron.conf".to_owned()], text.to_owned()));
+    assert!(!place.donjon.run(&["list"]).ok().contains("neutron"), "nothing was stored");
+    place.write("neutron.conf", &text.replace("it was canary-canary-a", "it was another"));
+    let other = folder.path().join("copy");
+    std::fs::hard_link(folder.path().join("neutron.conf"), &other).unwrap();
+    let done = place.wire("neutron.conf", &[]).ok();
+    assert!(done.contains("! other names of the file (hard links) keep its values: 1"), "{done}");
+    assert!(place.text("copy").contains("canary-canary-a"), "the control");
+}

@@ -42,7 +42,7 @@ pub fn assembled(text: &str, mut known: impl FnMut(&str) -> Option<SecretName>) 
 }
 
 /// Where the passwords of a URL are: one for each of its hosts.
-fn passwords(text: &str) -> Vec<Range<usize>> {
+pub(super) fn passwords(text: &str) -> Vec<Range<usize>> {
     let Some(begin) = text.find("://").map(|at| at + 3) else { return Vec::new() };
     let end = text[begin..].find(['/', '?', '#']).map_or(text.len(), |length| begin + length);
     let mut all = Vec::new();

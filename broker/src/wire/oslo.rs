@@ -3,6 +3,10 @@
 //! Nothing of the original is kept in clear: what can put it back is the file's text with the *names* of the secrets where
 //! their values stood. Undone after a rotation, the file has the values that are valid then.
 
+mod copies;
+
+pub use copies::Beside;
+
 use crate::settings::secrecy::{self, Secrecy};
 use donjon_drivers::source::{
     OptionName, Text, Value,
@@ -29,6 +33,8 @@ pub struct Rewrite {
     pub moved: Vec<Moved>,
     /// What looks secret and stays, and why.
     pub stays: Vec<(OptionName, &'static str)>,
+    /// Where what moves stands a second time; it would stay there in clear.
+    pub copies: Vec<Beside>,
 }
 
 /// An option that moves into the store.
@@ -243,7 +249,8 @@ pub fn rewrite(
     let line = |m: &Moved| format!("[{}]\n{} = {}\n", m.option.group, m.option.name, places.driver.names(&m.name));
     let mapping = moved.iter().map(line).collect();
     let added = added(places);
-    Ok(Rewrite { text: replaced(&lines, &moved, &added), mapping, original, added, moved, stays })
+    let (text, copies) = (replaced(&lines, &moved, &added), copies::beside(&lines, &moved));
+    Ok(Rewrite { text, mapping, original, added, moved, stays, copies })
 }
 
 /// Which of the secrets that have a value an option of a service follows: the only one, or the only one of that service.

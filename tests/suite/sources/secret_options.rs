@@ -54,7 +54,8 @@ fn what_services_declare_as_secret_moves_and_is_hidden() {
     let file = donjon.home().join("all.conf");
     let mut groups = BTreeMap::<&str, String>::new();
     for (number, (group, name)) in options.keys().enumerate() {
-        *groups.entry(group).or_default() += &format!("{name} = value-{number}\n");
+        // None is the beginning of another.
+        *groups.entry(group).or_default() += &format!("{name} = value-{number:05}\n");
     }
     let text: String = groups.iter().map(|(group, lines)| format!("[{group}]\n{lines}")).collect();
     donjon_drivers::fs::replace(&file, text.as_bytes()).unwrap();

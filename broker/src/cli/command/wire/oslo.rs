@@ -39,6 +39,7 @@ use serde_json::json;
 use std::{
     borrow::Cow,
     collections::BTreeSet,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -51,8 +52,8 @@ use zeroize::Zeroizing;
 /// name in donjon.yaml must read them. A URL whose password is a secret of the store already is a view: it must stand under `views`, so
 /// that it follows when that secret rotates; what to write there is told. A further file of the service, which it reads behind the first,
 /// gets a mapping and a source of its own, and names the sources of all: wire them in the order in which they are read. The last is
-/// undone first. What is needed to put the file back is kept beside it, with names where values stood: nothing
-/// in clear. `--undo` puts the values of that time's names back, `--confirm` ends that.
+/// undone first. A value that moves and stands in the file a second time, in a comment too, is told with its line, and nothing is
+/// done. What is needed to put the file back is kept beside it, with names where values stood: nothing of what moved is in it. `--undo` puts the values of that time's names back, `--confirm` ends that.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  donjon wire oslo --service keystone --config /etc/keystone/keystone.conf --plan\n  donjon wire oslo --service keystone --config /etc/keystone/keystone.conf\n  donjon wire oslo --service keystone --config /etc/keystone/keystone.conf --driver castellan\n  donjon wire oslo --service keystone --config /etc/keystone/keystone.conf --undo"
@@ -114,6 +115,8 @@ impl Oslo {
         let (bytes, standing) = fs::read_standing(&self.config).map_err(|error| left_alone().because(&error))?;
         let bytes = Zeroizing::new(bytes);
         let text = std::str::from_utf8(&bytes).map_err(|error| left_alone().because(&error))?;
+        // Of before it is replaced: the other names stay with the file that has the values.
+        let other_names = std::fs::metadata(&self.config).map_or(0, |found| found.nlink().saturating_sub(1));
         let left = self.left(&bytes)?;
         let (mapping, wired) = self.mapping_file(left.as_ref())?;
         let deployment = config::deployment(&context.home)?;
@@ -130,6 +133,11 @@ impl Oslo {
             let hint = format!("name `{}` in config_source by hand, and map the options", driver.name());
             left_alone().because(&error).hint(hint)
         })?;
+        if !done.copies.is_empty() {
+            let mut failure = left_alone().hint("take it out of there; then the same command again");
+            failure.causes = done.copies.iter().map(ToString::to_string).collect();
+            return Err(failure);
+        }
         let views = self.views(&stored, &done.moved)?;
         if !self.plan && !done.moved.is_empty() {
             self.may_read(&deployment, &done.moved)?;
@@ -145,7 +153,7 @@ impl Oslo {
             let change = Change { text, standing, mapping: &mapping, done: &done };
             self.change(change, || self.prove(context, &deployment, &files, &moved))?;
         }
-        self.tell(context, &deployment, &done, (&views, &mapping), &socket)
+        self.tell(context, &deployment, &done, (&views, &mapping), (&socket, other_names))
     }
 
     /// The socket that the service opens: the lookup socket where its role names users or groups, who cannot open the daemon's own.
@@ -267,13 +275,13 @@ impl Oslo {
         deployment: &Deployment,
         done: &Rewrite,
         (views, mapping): (&Views, &Path),
-        socket: &str,
+        (socket, other_names): (&str, u64),
     ) -> Result<(), Failure> {
         let row = |m: &Moved| json!({"option": m.option.to_string(), "secret": m.name.as_str(), "line": m.line, "linked": m.linked});
         let stays: Vec<_> =
             done.stays.iter().map(|(option, why)| json!({"option": option.to_string(), "why": why})).collect();
         let moved: Vec<_> = done.moved.iter().map(row).collect();
-        let all = json!({"file": self.config.display().to_string(), "planned": self.plan, "socket": socket, "moved": moved, "stays": stays, "views": templates(views)});
+        let all = json!({"file": self.config.display().to_string(), "planned": self.plan, "socket": socket, "moved": moved, "stays": stays, "views": templates(views), "other_names": other_names});
         show::answer(context.output, &all, || {
             let mut text = String::new();
             for Moved { option, name, line, .. } in &done.moved {
@@ -291,6 +299,9 @@ impl Oslo {
             }
             for (option, why) in &done.stays {
                 text += &format!("! {option} stays in the file: {why}\n");
+            }
+            if other_names > 0 && !done.moved.is_empty() {
+                text += &format!("! other names of the file (hard links) keep its values: {other_names}\n");
             }
             if self.driver == Reads::Donjon && Path::new(socket) == context.home.socket() {
                 text += &format!(
