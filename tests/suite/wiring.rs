@@ -164,3 +164,21 @@ fn what_would_stand_in_clear_all_the_same_is_told_before_anything_is_stored() {
     assert!(done.contains("! other names of the file (hard links) keep its values: 1"), "{done}");
     assert!(place.text("copy").contains("canary-canary-a"), "the control");
 }
+
+#[test]
+fn what_a_file_cannot_hold_is_not_put_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::new(folder.path().to_owned());
+    place.write("neutron.conf", "[a]\npassword = canary-canary-a\n");
+    place.wire("neutron.conf", &[]).ok();
+    let (names, wired) = (place.names(), place.text("neutron.conf"));
+    for (value, why) in [("new$debug-token", "has a `$`"), ("one-line\nevil = yes", "has several lines")] {
+        place.donjon.run_with_input(&["put", "neutron.a.password"], value.as_bytes()).ok();
+        let refused = place.wire("neutron.conf", &["--undo"]).failed(10);
+        assert!(refused.contains(&format!("[a] password: the value of `neutron.a.password` {why}")), "{refused}");
+        assert_eq!((place.names(), place.text("neutron.conf")), (names.clone(), wired.clone()), "nothing was done");
+    }
+    place.donjon.run_with_input(&["put", "neutron.a.password"], b"another-value").ok();
+    place.wire("neutron.conf", &["--undo"]).ok();
+    assert_eq!(place.text("neutron.conf"), "[a]\npassword = another-value\n");
+}

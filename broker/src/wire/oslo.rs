@@ -4,8 +4,10 @@
 //! their values stood. Undone after a rotation, the file has the values that are valid then.
 
 mod copies;
+mod original;
 
 pub use copies::Beside;
+pub use original::original as put_together;
 
 use crate::settings::secrecy::{self, Secrecy};
 use donjon_drivers::source::{

@@ -8,7 +8,7 @@ use crate::{
     cli::{Context, show},
     failure::{Exit, Failure},
     socket::message::{Asked, Request},
-    wire::oslo::{Piece, Wired},
+    wire::oslo::{Piece, Wired, put_together},
 };
 use donjon_drivers::{fs, store::secret::Part};
 use serde::{Deserialize, Serialize};
@@ -86,17 +86,13 @@ impl Oslo {
             })
             .collect();
         let reply = context.client()?.ask_quietly(&Request::Read { names, version: None, epoch: None }, Vec::new())?;
-        let mut values = reply.materials.into_iter();
-        let mut text = Zeroizing::new(Vec::new());
-        for piece in &kept.original {
-            match piece {
-                Piece::Text(plain) => text.extend_from_slice(plain.as_bytes()),
-                Piece::Secret(_) => {
-                    let value = values.next().ok_or_else(|| Failure::new(Exit::Bug, "the daemon answered too few"))?;
-                    text.extend_from_slice(value.expose()); // EXPOSE: put back where it stood, as was asked for
-                }
-            }
-        }
+        let text = put_together(&kept.original, &reply.materials).map_err(|error| {
+            Failure::new(Exit::Ambiguous, format!("{} is not put back", self.config.display()))
+                .cause("a service would read a value there otherwise than from the store")
+                .because(&error)
+                .state("nothing was done: it is as it was wired, and what it takes to put it back is kept")
+                .hint("`donjon put` a value that such a file can hold, then the same command again; or write the file by hand")
+        })?;
         let failed = |error: fs::FileError| {
             Failure::new(Exit::Failed, "cannot put the file back")
                 .because(&error)
@@ -112,7 +108,7 @@ impl Oslo {
             }
         };
         let beside = self.keep_changed(&kept).map_err(failed)?;
-        fs::replace_as(&self.config, &text, standing).map_err(failed)?;
+        fs::replace_as(&self.config, text.as_bytes(), standing).map_err(failed)?;
         remove(&kept.mapping)?;
         remove(&self.kept())?;
         let path = self.config.display().to_string();
