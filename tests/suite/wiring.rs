@@ -182,3 +182,17 @@ fn what_a_file_cannot_hold_is_not_put_back() {
     place.wire("neutron.conf", &["--undo"]).ok();
     assert_eq!(place.text("neutron.conf"), "[a]\npassword = another-value\n");
 }
+
+#[test]
+fn an_undo_that_was_cut_off_is_done_again_and_leaves_no_second_copy() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::new(folder.path().to_owned());
+    let text = "[a]\npassword = canary-canary-a\n";
+    place.write("neutron.conf", text);
+    place.wire("neutron.conf", &[]).ok();
+    // As a kill leaves it once the file has its name.
+    place.write("neutron.conf", text);
+    let undone = place.wire("neutron.conf", &["--undo"]).ok();
+    assert!(!undone.contains("had been changed"), "{undone}");
+    assert_eq!((place.names(), place.text("neutron.conf")), (vec!["neutron.conf".to_owned()], text.to_owned()));
+}

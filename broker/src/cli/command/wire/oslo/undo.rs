@@ -107,7 +107,7 @@ impl Oslo {
                 fs::Standing { mode: now.mode & 0o770, ..now }
             }
         };
-        let beside = self.keep_changed(&kept).map_err(failed)?;
+        let beside = self.keep_changed(&kept, text.as_bytes()).map_err(failed)?;
         fs::replace_as(&self.config, text.as_bytes(), standing).map_err(failed)?;
         remove(&kept.mapping)?;
         remove(&self.kept())?;
@@ -121,13 +121,14 @@ impl Oslo {
     }
 
     /// What has been changed since it was wired is not lost: it stays beside it.
-    fn keep_changed(&self, kept: &Kept) -> Result<Option<PathBuf>, fs::FileError> {
+    /// Nor is it kept where it is what is put back: a run that was ended after that would leave the values a second time.
+    fn keep_changed(&self, kept: &Kept, original: &[u8]) -> Result<Option<PathBuf>, fs::FileError> {
         if !self.config.exists() {
             return Ok(None);
         }
         let (now, whose) = fs::read_standing(&self.config)?;
         let now = Zeroizing::new(now);
-        if kept.wired.as_ref() == Some(&digest(&now)) {
+        if *now == *original || kept.wired.as_ref() == Some(&digest(&now)) {
             return Ok(None);
         }
         let beside = self.beside("donjon-undone");
