@@ -394,7 +394,7 @@ fn replaced(lines: &[&str], moved: &[Moved], added: &[(OptionName, String)]) -> 
 const SOURCE: &str = "config_source";
 const MAPPING: &str = "mapping_file";
 /// Options with secrets in them that may stand several times.
-const TAKE_SEVERAL: [(&str, &str); 1] = [("cache", "backend_argument")];
+const TAKE_SEVERAL: [(&str, &str); 2] = [("cache", "backend_argument"), ("simple_crypto_plugin", "kek")];
 const LETTERS: &str =
     "castellan gives an option of several values letter by letter; the driver `donjon` reads it whole";
 const SEVERAL: &str =

@@ -83,6 +83,21 @@ fn castellan_gets_its_own_section_and_paths() {
 }
 
 #[test]
+fn castellan_does_not_get_what_may_stand_several_times() {
+    let text = "[cache]\nbackend_argument = url:canary\n[simple_crypto_plugin]\nkek = canary\n[other]\nkek = canary\n";
+    let by = |driver| {
+        let done = rewrite(&"barbican".parse().unwrap(), text, Places { driver, ..PLACES }, none).unwrap();
+        let moved = done.moved.iter().map(|moved| moved.option.to_string()).collect::<Vec<_>>();
+        (moved, done.stays.iter().map(|(option, why)| (option.to_string(), *why)).collect::<Vec<_>>())
+    };
+    let (moved, stays) = by(Driver::Castellan { settings: "/c", deployment: "site1" });
+    assert_eq!(moved, ["[other] kek"]);
+    let several = ["[cache] backend_argument", "[simple_crypto_plugin] kek"];
+    assert_eq!(stays, several.map(|option| (option.to_owned(), LETTERS)));
+    assert_eq!(by(PLACES.driver).0.len(), 3);
+}
+
+#[test]
 fn a_later_file_has_a_group_of_its_own_and_names_the_sources_of_all() {
     let wired = |name: &str, text: &str, mapping: &str| Wired::of(Path::new(name), text.as_bytes(), Path::new(mapping));
     let first = of("[DEFAULT]\ntransport_url = canary\n");
