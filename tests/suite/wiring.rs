@@ -196,3 +196,25 @@ fn an_undo_that_was_cut_off_is_done_again_and_leaves_no_second_copy() {
     assert!(!undone.contains("had been changed"), "{undone}");
     assert_eq!((place.names(), place.text("neutron.conf")), (vec!["neutron.conf".to_owned()], text.to_owned()));
 }
+
+#[test]
+fn an_option_that_is_to_be_left_stays_in_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::new(folder.path().to_owned());
+    let text = "[a]\npassword = canary-canary-a\n[b]\npassword = canary-canary-b\n[token]\ntoken_ttl = 3600\n";
+    place.write("neutron.conf", text);
+    place.donjon.run_with_input(&["put", "neutron.a.password"], b"that-of-another-file").ok();
+    let refused = place.wire("neutron.conf", &[]).failed(5);
+    assert!(refused.contains("`--leave GROUP.OPTION`"), "{refused}");
+    let refused = place.wire("neutron.conf", &["--leave", "a.pasword"]).failed(2);
+    assert!(refused.contains("did you mean `a.password`?"), "{refused}");
+    assert_eq!(place.text("neutron.conf"), text, "nothing was done");
+    let done = place.wire("neutron.conf", &["--leave", "a.password"]).ok();
+    assert!(done.contains("! [a] password stays in the file: it is to be left"), "{done}");
+    assert!(done.contains("! [token] token_ttl stays in the file: it is a number"), "{done}");
+    let left = place.text("neutron.conf");
+    assert!(left.contains("canary-canary-a") && !left.contains("canary-canary-b"), "{left}");
+    assert!(place.reads(&["neutron.conf"], "b").contains("canary-canary-b"));
+    place.wire("neutron.conf", &["--undo"]).ok();
+    assert_eq!(place.text("neutron.conf"), text);
+}

@@ -27,7 +27,7 @@ pub fn of(option: &OptionName, origin: &Origin, value: &Value) -> Secrecy {
 }
 
 /// Whether a text has a URL with a user and a password in it.
-pub(super) fn has_credential(text: &str) -> bool {
+pub(crate) fn has_credential(text: &str) -> bool {
     text.split("://").skip(1).any(|rest| {
         let authority = rest.split(['/', '?', '#', ' ', '\n']).next().unwrap_or_default();
         authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))

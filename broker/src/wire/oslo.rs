@@ -4,18 +4,22 @@
 //! their values stood. Undone after a rotation, the file has the values that are valid then.
 
 mod copies;
+mod moving;
 mod original;
 
 pub use copies::Beside;
 pub use original::original as put_together;
 
-use crate::settings::secrecy::{self, Secrecy};
+use self::moving::{Judged, judged};
 use donjon_drivers::source::{
-    OptionName, Text, Value,
+    OptionName, Text,
     ini::{Entry, IniError, parse},
     option::{DEFAULT, DEFINED_IN},
 };
-use donjon_policies::name::{SecretName, ServiceName};
+use donjon_policies::{
+    name::{SecretName, ServiceName},
+    nearest::nearest,
+};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
@@ -75,6 +79,8 @@ pub struct Places<'a> {
     pub beside: &'a [Wired],
     /// The name of this one.
     pub file: &'a str,
+    /// What is to stay in it.
+    pub leave: &'a [OptionName],
 }
 
 /// A file of a service that is wired, beside which another one is read.
@@ -202,6 +208,14 @@ pub enum Unwired {
         /// The group.
         group: String,
     },
+    /// What is to stay is not there.
+    #[error("{option} is to be left, and does not stand in it{}", meant(near))]
+    NoOption {
+        /// The option.
+        option: OptionName,
+        /// What may be meant.
+        near: Option<String>,
+    },
     /// Lines end in another way.
     #[error("its lines end with carriage returns")]
     LineEnds,
@@ -221,6 +235,9 @@ pub fn rewrite(
     if let Some(entry) = entries.iter().find(|e| e.section == DEFAULT && e.key == SOURCE) {
         return Err(Unwired::Sourced { line: entry.line });
     }
+    if let Some(option) = places.leave.iter().find(|left| !entries.iter().any(|entry| stands(left, entry))) {
+        return Err(Unwired::NoOption { option: option.clone(), near: near(option, &entries) });
+    }
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     let group = places.group();
     if lines.iter().any(|line| line.trim_end().eq_ignore_ascii_case(&format!("[{group}]"))) {
@@ -229,12 +246,19 @@ pub fn rewrite(
     let (mut moved, mut stays) = (Vec::new(), Vec::new());
     for entry in &entries {
         let option = OptionName { group: entry.section.clone(), name: entry.key.clone() };
-        let value = Value::Text(entry.value.duplicate());
-        let held = held(entry.value.expose()); // EXPOSE: compared
-        // The line itself says where it comes from, which makes nothing secret.
-        let open = secrecy::of(&option, &donjon_drivers::source::Origin::Default, &value) == Secrecy::Open;
-        if open && held.is_empty() {
+        if places.leave.iter().any(|left| stands(left, entry)) {
+            stays.push((option, LEFT));
             continue;
+        }
+        let held = held(entry.value.expose()); // EXPOSE: compared
+        match judged(&option, &entry.value) {
+            Judged::Moves => {}
+            Judged::Open | Judged::Stays(_) if !held.is_empty() => {}
+            Judged::Open => continue,
+            Judged::Stays(why) => {
+                stays.push((option, why));
+                continue;
+            }
         }
         let found = chosen(service, held).map_err(|_| SEVERAL).and_then(|stored| match stored {
             Some(stored) => Ok((stored, true)),
@@ -253,6 +277,25 @@ pub fn rewrite(
     let added = added(places);
     let (text, copies) = (replaced(&lines, &moved, &added), copies::beside(&lines, &moved));
     Ok(Rewrite { text, mapping, original, added, moved, stays, copies })
+}
+
+/// Whether this line gives the option. Groups compare without regard to case, but for `DEFAULT`.
+fn stands(option: &OptionName, entry: &Entry) -> bool {
+    let same = match option.group == DEFAULT || entry.section == DEFAULT {
+        true => option.group == entry.section,
+        false => option.group.eq_ignore_ascii_case(&entry.section),
+    };
+    same && option.name == OptionName::new("", &entry.key).name
+}
+
+/// The option of the file that may be meant, as it would be named.
+fn near(option: &OptionName, entries: &[Entry]) -> Option<String> {
+    let named: Vec<String> = entries.iter().map(|entry| format!("{}.{}", entry.section, entry.key)).collect();
+    nearest(&format!("{}.{}", option.group, option.name), named.iter().map(String::as_str)).map(str::to_owned)
+}
+
+fn meant(near: &Option<String>) -> String {
+    near.as_ref().map_or_else(String::new, |near| format!("; did you mean `{near}`?"))
 }
 
 /// Which of the secrets that have a value an option of a service follows: the only one, or the only one of that service.
@@ -399,6 +442,7 @@ const LETTERS: &str =
     "castellan gives an option of several values letter by letter; the driver `donjon` reads it whole";
 const SEVERAL: &str =
     "several secrets of the store have its value, and which of them it follows is not known: rotate all but one";
+const LEFT: &str = "it is to be left";
 const NO_NAME: &str = "no secret can have a name like this";
 
 #[cfg(test)]

@@ -64,7 +64,8 @@ const SHORTEST: usize = 8;
 mod tests {
     use crate::wire::oslo::{Driver, Places, rewrite};
 
-    const PLACES: Places<'_> = Places { mapping: "/m", driver: Driver::Donjon { socket: "/s" }, beside: &[], file: "" };
+    const PLACES: Places<'_> =
+        Places { mapping: "/m", driver: Driver::Donjon { socket: "/s" }, beside: &[], file: "", leave: &[] };
 
     fn of(text: &str) -> Vec<(usize, String)> {
         let done = rewrite(&"keystone".parse().unwrap(), text, PLACES, |_| Vec::new()).unwrap();

@@ -3,7 +3,8 @@
 use super::*;
 use proptest::prelude::*;
 
-const PLACES: Places<'_> = Places { mapping: "/m", driver: Driver::Donjon { socket: "/s" }, beside: &[], file: "" };
+const PLACES: Places<'_> =
+    Places { mapping: "/m", driver: Driver::Donjon { socket: "/s" }, beside: &[], file: "", leave: &[] };
 
 fn of(text: &str) -> Rewrite {
     rewrite(&"keystone".parse().unwrap(), text, PLACES, none).unwrap()
@@ -128,6 +129,20 @@ fn what_cannot_move_by_itself_stays_and_says_why() {
     let done = of("[a]\npassword = $b\ntoken = x\ntoken = y\nsecret = z\n  z\nmy_password =\nsecret_s = s\n");
     assert!(done.moved.is_empty(), "{done:?}");
     assert_eq!(done.stays.len(), 6);
+}
+
+#[test]
+fn what_is_to_be_left_stays_and_must_be_there() {
+    let text = "[DEFAULT]\ntransport_url = rabbit://u:canary@h//\n[libvirt]\nmy-password = canary\n";
+    let leaving =
+        |option: OptionName| rewrite(&"nova".parse().unwrap(), text, Places { leave: &[option], ..PLACES }, none);
+    let done = leaving(OptionName::new("Libvirt", "my-password")).unwrap();
+    assert_eq!(done.moved.iter().map(|moved| moved.option.name.as_str()).collect::<Vec<_>>(), ["transport_url"]);
+    assert_eq!(done.stays.iter().map(|(_, why)| *why).collect::<Vec<_>>(), [LEFT]);
+    assert!(done.text.contains("my-password = canary\n"), "{}", *done.text);
+    let refused = leaving(OptionName::new("DEFAULT", "transport_uri")).unwrap_err().to_string();
+    assert!(refused.ends_with("; did you mean `DEFAULT.transport_url`?"), "{refused}");
+    assert!(!leaving(OptionName::new("x", "y")).unwrap_err().to_string().contains("did you mean"));
 }
 
 #[test]

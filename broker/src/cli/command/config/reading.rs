@@ -59,7 +59,7 @@ fn assignment(text: &str) -> Result<(OptionName, String), String> {
 }
 
 /// An option as it is named in one word.
-pub(super) fn option_name(text: &str) -> Result<OptionName, String> {
+pub(in crate::cli::command) fn option_name(text: &str) -> Result<OptionName, String> {
     let (group, name) = text.split_once('.').unwrap_or((DEFAULT, text));
     match group.is_empty() || name.is_empty() {
         true => Err("[GROUP.]OPTION is expected".to_owned()),

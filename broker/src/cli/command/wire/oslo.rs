@@ -14,13 +14,13 @@ use self::{
 use super::proof::{self, Login};
 use crate::{
     callers::Accounts,
-    cli::{Context, show},
+    cli::{Context, command::config::reading::option_name, show},
     config,
     failure::{Exit, Failure},
     settings::{asking::OverSocket, outcome},
     wire::{
         assembled::assembled,
-        oslo::{Driver, Moved, Places, Rewrite, Wired, chosen, rewrite},
+        oslo::{Driver, Moved, Places, Rewrite, Unwired, Wired, chosen, rewrite},
     },
 };
 use clap::{
@@ -29,7 +29,7 @@ use clap::{
 };
 use donjon_drivers::{
     fs,
-    source::{Argument, Configuration, Known, Sought, environment::Environment},
+    source::{Argument, Configuration, Known, OptionName, Sought, environment::Environment},
 };
 use donjon_policies::{
     deployment::{self, Deployment},
@@ -48,7 +48,8 @@ use zeroize::Zeroizing;
 /// Move a service's secrets out of its oslo.config file into the store, and let it read them from the broker.
 ///
 /// Comments and order stay. An option that has the value of a secret of the store is that secret, whatever the option is called,
-/// and follows it when it rotates; each other that is secret becomes the secret SERVICE.GROUP.OPTION. The role of the service's
+/// and follows it when it rotates; each other that is secret becomes the secret SERVICE.GROUP.OPTION. What is only called so and is
+/// a switch, a number or an address without a password stays, and `--leave` names what else is to stay. The role of the service's
 /// name in donjon.yaml must read them. A URL whose password is a secret of the store already is a view: it must stand under `views`, so
 /// that it follows when that secret rotates; what to write there is told. A further file of the service, which it reads behind the first,
 /// gets a mapping and a source of its own, and names the sources of all: wire them in the order in which they are read. The last is
@@ -56,7 +57,7 @@ use zeroize::Zeroizing;
 /// done. What is needed to put the file back is kept beside it, with names where values stood: nothing of what moved is in it. `--undo` puts the values of that time's names back, `--confirm` ends that.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  donjon wire oslo --service keystone --config /etc/keystone/keystone.conf --plan\n  donjon wire oslo --service keystone --config /etc/keystone/keystone.conf\n  donjon wire oslo --service keystone --config /etc/keystone/keystone.conf --driver castellan\n  donjon wire oslo --service keystone --config /etc/keystone/keystone.conf --undo"
+    after_help = "Examples:\n  donjon wire oslo --service keystone --config /etc/keystone/keystone.conf --plan\n  donjon wire oslo --service keystone --config /etc/keystone/keystone.conf\n  donjon wire oslo --service keystone --config /etc/keystone/keystone.conf --driver castellan\n  donjon wire oslo --service nova --config /etc/nova/nova.conf --leave libvirt.connection_uri\n  donjon wire oslo --service keystone --config /etc/keystone/keystone.conf --undo"
 )]
 pub(super) struct Oslo {
     /// The service; its role in donjon.yaml has the same name.
@@ -75,6 +76,9 @@ pub(super) struct Oslo {
     /// castellan's own file, which must be there; `castellan.conf` beside the configuration where not given.
     #[arg(long, value_name = "FILE", value_parser = absolute())]
     castellan: Option<PathBuf>,
+    /// Leave an option in the file: one that is no secret, or that is to have another value than in other files of the service.
+    #[arg(long, value_name = "GROUP.OPTION", value_parser = option_name, conflicts_with_all = ["undo", "confirm"])]
+    leave: Vec<OptionName>,
     /// Only print what would change.
     #[arg(long)]
     plan: bool,
@@ -128,13 +132,18 @@ impl Oslo {
         };
         let stored = Stored::of(context, &deployment)?;
         let name = self.name();
-        let places = Places { mapping: &mapped, driver, beside: &wired, file: &name };
+        let places = Places { mapping: &mapped, driver, beside: &wired, file: &name, leave: &self.leave };
         let done = rewrite(&self.service, text, places, |value| stored.with(value)).map_err(|error| {
-            let hint = format!("name `{}` in config_source by hand, and map the options", driver.name());
+            let hint = match &error {
+                Unwired::NoOption { .. } => "name it as it stands there; one of [DEFAULT] without a group".to_owned(),
+                Unwired::Ini(_) | Unwired::Sourced { .. } | Unwired::Taken { .. } | Unwired::LineEnds => {
+                    format!("name `{}` in config_source by hand, and map the options", driver.name())
+                }
+            };
             left_alone().because(&error).hint(hint)
         })?;
         if !done.copies.is_empty() {
-            let mut failure = left_alone().hint("take it out of there; then the same command again");
+            let mut failure = left_alone().hint("take it out of there; then the same command again. `--leave GROUP.OPTION` leaves an option where it is");
             failure.causes = done.copies.iter().map(ToString::to_string).collect();
             return Err(failure);
         }

@@ -94,7 +94,9 @@ pub(super) fn store(context: &Context, moved: &[Moved]) -> Result<(), Failure> {
         if !other.is_empty() {
             let mut failure = Failure::new(Exit::Conflict, "the store and the file do not agree");
             failure.causes = other;
-            return Err(failure.state("nothing was done").hint("put the right value in one of them"));
+            return Err(failure
+                .state("nothing was done")
+                .hint("put the right value in one of them; `--leave GROUP.OPTION` leaves an option in this file"));
         }
     }
     for Moved { name, value, .. } in new.into_iter().filter(|moved| !moved.linked) {
