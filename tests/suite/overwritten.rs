@@ -4,6 +4,7 @@
 use donjon_tests::{donjon::Donjon, tools};
 use std::{
     fs,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -70,11 +71,56 @@ fn wire_writes_over_its_own_references_alone() {
     ] {
         kolla(&place.write("passwords.yml", &format!("{references}{more}")), why);
     }
+    let reference = "\"{{ lookup('donjon.broker.secret', 'keystone_admin_password') }}\"";
+    for (text, why) in [
+        // What an operator has written beside a reference, in the place of one, or around it.
+        (
+            references.replace("keystone_admin_password: ", "# OPS: ours\nkeystone_admin_password: "),
+            "comments that are not of Donjon's",
+        ),
+        (references.replace(reference, &format!("{reference} # OPS: ours")), "comments that are not of Donjon's"),
+        (format!("{references}my_custom_password:\n"), "my_custom_password"),
+        (references.replace(reference, &reference.replace("}}", "}}-suffix")), "keystone_admin_password"),
+        (
+            references.replace(reference, &reference.replace("keystone_admin", "nova_keystone")),
+            "keystone_admin_password",
+        ),
+    ] {
+        assert_ne!(text, references, "the control: {why}");
+        kolla(&place.write("passwords.yml", &text), why);
+    }
+    // Nothing is in a deployer's own file but names, and words that its package has too.
+    let own = place.write("passwords.yml", "---\n####\n# Database options\n####\ndatabase_password:\n");
+    place.donjon.run(&["wire", "kolla", "-o", &own]).ok();
+    assert_eq!(fs::read_to_string(&own).unwrap(), references);
     let evaluated =
         references.replace("lookup('donjon.broker.secret', 'keystone_admin_password')", "lookup('env', 'X')");
     assert_ne!(evaluated, references);
     kolla(&place.write("passwords.yml", &evaluated), "keystone_admin_password");
     kolla(&place.write("passwords.yml", "just words\n"), "no mapping");
+}
+
+#[test]
+fn what_is_written_anew_stays_its_owners_and_where_it_is() {
+    let place = Place::new();
+    let (file, link) = (place.path("passwords.yml"), place.path("link.yml"));
+    let (file, link) = (file.display().to_string(), link.display().to_string());
+    place.donjon.run(&["wire", "kolla", "-o", &file]).ok();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    std::os::unix::fs::chown(&file, Some(1000), Some(1000)).unwrap();
+    fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+    let inode = || fs::metadata(&file).unwrap().ino();
+    for path in [&file, &link] {
+        let before = inode();
+        place.donjon.run(&["wire", "kolla", "-o", path]).ok();
+        let found = fs::metadata(&file).unwrap();
+        assert_ne!(found.ino(), before, "the control: it was replaced");
+        assert_eq!((found.uid(), found.gid(), found.mode() & 0o777), (1000, 1000, 0o640), "{path}");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink(), "{path}");
+    }
+    fs::remove_file(&file).unwrap();
+    let refused = place.donjon.run(&["wire", "kolla", "-o", &link]).failed(5);
+    assert!(refused.contains("is not replaced"), "a link to nothing: {refused}");
 }
 
 #[test]
@@ -89,6 +135,9 @@ fn a_heat_environment_is_written_over_where_it_is_placeholders_alone() {
         ("parameter_defaults:\n  NovaPassword: canary-1\n".to_owned(), "NovaPassword"),
         (format!("resource_registry: {{A::B: c.yaml}}\n{placeholders}"), "resource_registry"),
         (format!("{placeholders}  NtpServer: [a]\n"), "NtpServer"),
+        (format!("{placeholders}  MyParameter:\n"), "MyParameter"),
+        (format!("{placeholders}  # OPS: ours\n"), "comments that are not of Donjon's"),
+        (placeholders.replace("DONJON_REF_NovaPassword_END", "DONJON_REF_NovaPassword_END-suffix"), "NovaPassword"),
     ] {
         place.write("passwords.yaml", &text);
         place.refused(&words, &file, 5, why);

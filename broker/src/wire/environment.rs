@@ -16,7 +16,7 @@ pub fn environment(catalogue: &Catalogue, numbers: &Numbers) -> String {
     for entry in catalogue.current() {
         let name = &entry.name;
         if entry.recipe.shape() == Shape::Operator {
-            line(&mut file, format_args!("  # {name}: supplied by an operator, in an environment of their own"));
+            line(&mut file, format_args!("  # {name}{SUPPLIED}"));
             continue;
         }
         let references = Reference::of(entry, numbers);
@@ -46,6 +46,8 @@ fn line(file: &mut String, text: std::fmt::Arguments<'_>) {
     let _ = writeln!(file, "{text}");
 }
 
+/// What is said of a secret that an operator supplies.
+pub const SUPPLIED: &str = ": supplied by an operator, in an environment of their own";
 /// Where TripleO keeps Keystone's keys; its parameter maps paths to contents.
 const FERNET_REPOSITORY: &str = "/etc/keystone/fernet-keys/";
 

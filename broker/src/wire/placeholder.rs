@@ -86,6 +86,18 @@ impl Placeholders {
     pub fn any(&self, text: &(impl AsRef<[u8]> + ?Sized)) -> bool {
         self.search.is_match(text.as_ref())
     }
+
+    /// Whether a text is one and nothing else, of a secret that is called one of these; of one that is not known, its name is not, either.
+    pub fn is_one(&self, names: &[&str], text: &str) -> bool {
+        let Some(found) = self.find(text).next().filter(|found| found.place.start == 0) else { return false };
+        let named = |name: &SecretName| names.contains(&name.as_str());
+        let is_word = || text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '='));
+        match (found.reference, found.key_of) {
+            (Some(reference), _) => found.place.end == text.len() && named(&reference.name),
+            (None, Some(repository)) => is_word() && named(repository),
+            (None, None) => is_word(),
+        }
+    }
 }
 
 fn placeholder(entry: &Entry, reference: &Reference) -> String {

@@ -98,6 +98,17 @@ impl Reference {
         format!("lookup('{LOOKUP}', '{}'{piece}{encoding})", self.name)
     }
 
+    /// The reference whose plain expression a text is, with nothing before or behind it.
+    pub fn read(text: &str) -> Option<Self> {
+        let begin = format!("{{{{ lookup('{LOOKUP}', '");
+        let (name, rest) = text.strip_prefix(&begin)?.split_once('\'')?;
+        let key = || rest.strip_prefix(", key='")?.split_once('\'')?.0.parse().ok();
+        let pieces = [Some(Piece::Whole), Some(Piece::PrivateKey), Some(Piece::PublicKey), key().map(Piece::Key)];
+        let name: SecretName = name.parse().ok()?;
+        let mut read = pieces.into_iter().flatten().map(|piece| Self { name: name.clone(), piece });
+        read.find(|reference| reference.expression(Encoding::Plain) == text)
+    }
+
     /// The whole Jinja expression, for the inside of a text. `donjon.broker.file` knows it by this exact form.
     pub fn expression(&self, encoding: Encoding) -> String {
         format!("{{{{ {} }}}}", self.call(encoding))
@@ -134,5 +145,19 @@ mod tests {
         assert_eq!(whole.expression(Encoding::Plain), "{{ lookup('donjon.broker.secret', 'x') }}");
         let key = Reference { name: "x".parse().unwrap(), piece: Piece::Key(0) };
         assert_eq!(key.expression(Encoding::Url), "{{ lookup('donjon.broker.secret', 'x', key='0', encoding='url') }}");
+    }
+
+    #[test]
+    fn an_expression_is_read_where_nothing_else_stands_there() {
+        for piece in [Piece::Whole, Piece::PrivateKey, Piece::PublicKey, Piece::Key(12)] {
+            let reference = Reference { name: "a-b.c_1".parse().unwrap(), piece };
+            let text = reference.expression(Encoding::Plain);
+            assert_eq!(Reference::read(&text), Some(reference));
+            for other in
+                [format!("{text}-suffix"), format!("x{text}"), text.replace(LOOKUP, "env"), format!("{text}{text}")]
+            {
+                assert_eq!(Reference::read(&other), None, "{other}");
+            }
+        }
     }
 }

@@ -95,8 +95,13 @@ fn kollas_passwords_move_in_and_references_stand_in_their_place() {
     let kept = folder.path().join(".passwords.yml.donjon-adopted");
     assert_eq!((fs::read(&kept).expect("it is kept"), mode(&kept)), (text.clone(), original));
 
-    // A file of references may be written anew, with the mode that it has; one of values is not written over.
-    donjon_drivers::fs::replace_with_mode(&file, after.as_bytes(), 0o640).expect("it is ours");
+    // A file of references may be written anew, with the mode that it has; one of values is not written over, nor one with words of
+    // somebody's.
+    let refused = donjon.run(&["wire", "kolla", "-o", &path]).failed(5);
+    assert!(refused.contains("comments") && fs::read_to_string(&file).expect("it is there") == after, "{refused}");
+    let references: String =
+        after.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
+    donjon_drivers::fs::replace_with_mode(&file, references.as_bytes(), 0o640).expect("it is ours");
     donjon.run(&["wire", "kolla", "-o", &path]).ok();
     assert_eq!(mode(&file), 0o640);
 

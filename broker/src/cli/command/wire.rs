@@ -2,15 +2,14 @@
 
 mod nova;
 mod oslo;
+mod over;
 mod proof;
 mod runtime;
 mod tripleo;
 
+use self::over::Over;
 use crate::{
-    adopt::{
-        self, Format,
-        yaml::{self, Kind, Node},
-    },
+    adopt::Format,
     cli::{Context, show},
     config,
     failure::{Exit, Failure},
@@ -18,10 +17,10 @@ use crate::{
         client::Client,
         message::{Asked, Request},
     },
-    wire::{LOOKUP, Numbers, kolla},
+    wire::{Numbers, Reference, kolla},
 };
 use clap::{Args, Subcommand};
-use donjon_drivers::{fs, keyring::document::Repository, material::Material, store::secret::Part};
+use donjon_drivers::{keyring::document::Repository, material::Material, store::secret::Part};
 use donjon_policies::{
     catalogue::{Catalogue, Entry},
     name::SecretName,
@@ -30,10 +29,8 @@ use donjon_policies::{
 use serde_json::json;
 use std::{
     collections::BTreeSet,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
-use zeroize::Zeroizing;
 
 /// Give a deployer references instead of values.
 #[derive(Debug, Args)]
@@ -63,7 +60,8 @@ enum Deployer {
     after_help = "Examples:\n  donjon wire kolla -o /etc/kolla/passwords.yml\n  donjon run --deploy -- kolla-ansible deploy\n  donjon wire kolla --runtime donjon\n  donjon wire kolla --undo"
 )]
 struct Kolla {
-    /// The file to write. It is replaced whole, unless it holds values: these are adopted first.
+    /// The file to write, or a link to it. It is replaced whole and keeps its owner and mode, unless it holds values, which are adopted
+    /// first, or anything else that is not of Donjon's.
     #[arg(long = "file", short = 'o', value_name = "FILE", required_unless_present_any = ["runtime", "undo"])]
     file: Option<PathBuf>,
     #[command(flatten)]
@@ -98,91 +96,15 @@ impl Kolla {
 
 fn passwords(context: &Context, catalogue: &Catalogue, path: &Path) -> Result<(), Failure> {
     let file = kolla::passwords(catalogue, &stored(context)?, &numbers(context, catalogue)?);
-    let lookup = format!("lookup('{LOOKUP}'");
-    let mode = nothing_else_in(path, (Format::Kolla, catalogue), &|text| text.contains(&lookup))?;
-    replace(path, file.as_bytes(), mode)?;
+    let refers = |names: &[&str], text: &str| {
+        Reference::read(text).is_some_and(|reference| names.contains(&reference.name.as_str()))
+    };
+    let over = Over { format: Format::Kolla, catalogue, written: &file, is_reference: &refers };
+    over.found(path)?.replace(file.as_bytes())?;
     let path = path.display();
     show::answer(context.output, &json!({"file": path.to_string()}), || {
         format!("{path} holds references to {} secrets and no value\n", catalogue.current().count())
     })
-}
-
-/// The mode of a file that is to be replaced. One with values, or with anything but references of Donjon's in it, is not: what
-/// is in it may be nowhere else.
-fn nothing_else_in(
-    path: &Path,
-    (format, catalogue): (Format, &Catalogue),
-    is_reference: &dyn Fn(&str) -> bool,
-) -> Result<u32, Failure> {
-    let found = match std::fs::metadata(path) {
-        Ok(found) => found,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(READABLE),
-        Err(error) => return Err(unseen(path).because(&error)),
-    };
-    let bytes = Zeroizing::new(fs::read(path).map_err(|error| unseen(path).because(&error))?);
-    let text = std::str::from_utf8(&bytes).map_err(|error| unseen(path).because(&error))?;
-    let adopted = format!("`donjon adopt {} --replace` stores them first; or write to another file", path.display());
-    if adopt::is_sealed(&bytes) {
-        return Err(unseen(path).cause("it is an ansible-vault, whose values may be nowhere else").hint(adopted));
-    }
-    let document = yaml::read(text).map_err(|error| unseen(path).because(&error))?;
-    let Some(document) = document else { return Ok(found.permissions().mode() & 0o777) };
-    let Some(top) = document.pairs() else {
-        return Err(unseen(path).cause("it is no mapping of names").hint("write to another file"));
-    };
-    let given = match format {
-        Format::Kolla | Format::Osa => adopt::take(&document, format, catalogue, &[]).map(|taken| taken.given.len()),
-        // What is no placeholder is told by its name, below.
-        Format::Tripleo => Ok(0),
-    };
-    let given = given.map_err(|mistakes| {
-        let mut failure = unseen(path).hint(adopted.clone());
-        failure.causes = mistakes.iter().map(ToString::to_string).collect();
-        failure
-    })?;
-    if given > 0 {
-        return Err(unseen(path).cause(format!("it holds {given} values")).hint(adopted));
-    }
-    let known = |name: &str| name.parse::<SecretName>().is_ok_and(|name| catalogue.entry(&name).is_some());
-    let (parameters, beside): (Vec<_>, Vec<_>) =
-        top.iter().partition(|(name, _)| format == Format::Tripleo && name == PARAMETERS);
-    let parameters = parameters.iter().flat_map(|(_, node)| node.pairs().unwrap_or_default());
-    let own = |(name, node): &&(String, Node)| known(name) && refers(node, is_reference) || is_empty(node);
-    let others: Vec<&str> =
-        beside.into_iter().chain(parameters).filter(|pair| !own(pair)).map(|(name, _)| name.as_str()).collect();
-    if others.is_empty() {
-        return Ok(found.permissions().mode() & 0o777);
-    }
-    let refers_already = |name: &&str| {
-        let all = top.iter().chain(top.iter().flat_map(|(_, node)| node.pairs().unwrap_or_default()));
-        all.into_iter().any(|(known, node)| known == name && refers(node, is_reference))
-    };
-    if others.iter().all(refers_already) {
-        let names = others[..others.len().min(MOST_NAMED)].join(", ");
-        return Err(unseen(path)
-            .cause(format!(
-                "it holds references of Donjon's already, to {} secrets that the catalogue does not know, and these would be gone: {names}",
-                others.len()
-            ))
-            .hint("it is wired: `donjon run --deploy` uses it as it is; or write to another file"));
-    }
-    let many = others[..others.len().min(MOST_NAMED)].join(", ");
-    Err(unseen(path)
-        .cause(format!("{} names in it are no references of Donjon's, and would be gone: {many}", others.len()))
-        .hint(adopted))
-}
-
-/// Whether each text in it is a reference of Donjon's: a pair, or a repository of keys, has several.
-fn refers(node: &Node, is_reference: &dyn Fn(&str) -> bool) -> bool {
-    match &node.kind {
-        Kind::Scalar(scalar) => is_reference(&scalar.text),
-        Kind::Mapping(pairs) => pairs.iter().all(|(_, node)| refers(node, is_reference) || is_empty(node)),
-        Kind::Sequence => false,
-    }
-}
-
-fn is_empty(node: &Node) -> bool {
-    matches!(&node.kind, Kind::Scalar(scalar) if matches!(scalar.text.as_str(), "" | "null" | "~"))
 }
 
 /// Every file below a folder but git's own, in the order of their names; links are not followed.
@@ -200,10 +122,6 @@ fn files_below(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
         }
     }
     Ok(found)
-}
-
-fn unseen(path: &Path) -> Failure {
-    Failure::new(Exit::Conflict, format!("{} is not replaced", path.display())).state("the file is as it was")
 }
 
 /// What is in the store, so that what an operator has put is referred to. Without a daemon nothing has been put.
@@ -253,16 +171,3 @@ fn numbers(context: &Context, catalogue: &Catalogue) -> Result<Numbers, Failure>
     };
     repositories.into_iter().zip(&reply.materials).map(keys).collect()
 }
-
-fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), Failure> {
-    fs::replace_with_mode(path, content, mode).map_err(|error| {
-        Failure::new(Exit::Failed, format!("cannot write {}", path.display()))
-            .because(&error)
-            .state("the file is as it was")
-    })
-}
-
-const PARAMETERS: &str = "parameter_defaults";
-const MOST_NAMED: usize = 8;
-/// References are no secrets; kolla warns about a file that others may write.
-const READABLE: u32 = 0o644;

@@ -1,6 +1,9 @@
 //! `donjon wire tripleo`: placeholders for heat, and lookups in what config-download writes.
 
-use super::{files_below, nothing_else_in, numbers, replace};
+use super::{
+    files_below, numbers,
+    over::{Over, Place},
+};
 use crate::{
     adopt::Format,
     cli::{Context, show},
@@ -14,10 +17,7 @@ use crate::{
 use clap::Args;
 use donjon_drivers::fs;
 use serde_json::json;
-use std::{
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 /// Write a heat environment of placeholders, or turn those of a config-download tree into lookups.
 ///
@@ -46,20 +46,17 @@ impl Tripleo {
         // First what can be refused.
         let planned = self.folder.as_deref().map(|folder| planned(folder, &placeholders)).transpose()?;
         let environment = environment::environment(&catalogue, &numbers);
-        let environment_mode = self
-            .environment
-            .as_deref()
-            .map(|file| nothing_else_in(file, (Format::Tripleo, &catalogue), &|text| placeholders.any(text)))
-            .transpose()?;
-        if let (Some(file), Some(mode)) = (&self.environment, environment_mode) {
-            replace(file, environment.as_bytes(), mode)?;
+        let refers = |names: &[&str], text: &str| placeholders.is_one(names, text);
+        let over =
+            Over { format: Format::Tripleo, catalogue: &catalogue, written: &environment, is_reference: &refers };
+        if let Some(place) = self.environment.as_deref().map(|file| over.found(file)).transpose()? {
+            place.replace(environment.as_bytes())?;
         }
         let changes = planned.unwrap_or_default();
         if let Some(folder) = &self.folder {
             for change in &changes {
-                let path = folder.join(&change.path);
-                let mode = std::fs::metadata(&path).map_or(PRIVATE, |found| found.permissions().mode() & 0o777);
-                replace(&path, change.text.as_bytes(), mode)?;
+                let (place, _) = Place::of(&folder.join(&change.path))?;
+                place.replace(change.text.as_bytes())?;
             }
         }
         let all = json!({
@@ -118,5 +115,3 @@ fn read(folder: &Path) -> Result<Vec<Given>, Failure> {
     };
     found.into_iter().map(given).collect()
 }
-
-const PRIVATE: u32 = 0o600;
