@@ -2,9 +2,10 @@
 //! that was cut off.
 
 use donjon_tests::{donjon::Donjon, tools};
+use rustix::process::Signal;
 use std::{
     fs,
-    os::unix::fs::MetadataExt,
+    os::unix::{fs::MetadataExt, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -164,6 +165,30 @@ fn a_replacement_that_was_cut_off_is_none() {
     assert_eq!(fs::read(place.path(".passwords.yml.donjon-adopted")).unwrap(), before);
     run("--undo").ok();
     assert_eq!(fs::read(&file).unwrap(), before);
+}
+
+#[test]
+fn an_erasing_that_was_cut_off_is_ended_and_never_undone() {
+    let place = Place::new();
+    // Longer than what a limit lets it overwrite before the kernel kills it.
+    let long = "#\n".repeat(4096);
+    let file = place.write("passwords.yml", &format!("database_password: the-old-root-password-4711\n{long}"));
+    let words = |more: &'static str| ["adopt".to_owned(), file.clone(), "--format".into(), "kolla".into(), more.into()];
+    let run = |more: &'static str| place.donjon.run(&words(more).each_ref().map(String::as_str));
+    run("--replace").ok();
+    let references = fs::read_to_string(&file).unwrap();
+    let confirm = words("--confirm");
+    let mut cut_off = place.donjon.command_by(&["prlimit", "--fsize=4096"], &confirm.each_ref().map(String::as_str));
+    assert_eq!(cut_off.output().unwrap().status.signal(), Some(Signal::XFSZ.as_raw()));
+    let names = || fs::read_dir(place.folder.path()).unwrap().count();
+    assert_eq!(names(), 2, "the control: it was cut off");
+    let refused = run("--undo").failed(4);
+    assert!(refused.contains("is being erased"), "{refused}");
+    let refused = run("--replace").failed(5);
+    assert!(refused.contains("`--confirm` goes on with that"), "{refused}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), references);
+    run("--confirm").ok();
+    assert_eq!((fs::read_to_string(&file).unwrap(), names()), (references, 1));
 }
 
 #[test]

@@ -10,14 +10,27 @@ use std::{
 
 /// Where the original of a file is kept.
 pub fn kept(file: &Path) -> PathBuf {
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    file.with_file_name(format!(".{name}.donjon-adopted"))
+    beside(file, "donjon-adopted")
+}
+
+/// Where it stands while it is erased: half of it may be zeros by then, and nobody is to take it for an original.
+fn erasing(file: &Path) -> PathBuf {
+    beside(file, "donjon-erasing")
+}
+
+fn beside(file: &Path, what: &str) -> PathBuf {
+    file.with_file_name(format!(".{}.{what}", file.file_name().unwrap_or_default().to_string_lossy()))
 }
 
 /// The original of a file in whose place something else stands. A second name of the file itself is none: a run that was ended
 /// in between has left it.
 pub fn original(file: &Path) -> Option<PathBuf> {
     Some(kept(file)).filter(|kept| std::fs::symlink_metadata(kept).is_ok() && !same(file, kept))
+}
+
+/// What an erasing that was cut off has left of the original of a file.
+pub fn half_erased(file: &Path) -> Option<PathBuf> {
+    Some(erasing(file)).filter(|erasing| std::fs::symlink_metadata(erasing).is_ok())
 }
 
 /// Puts a new content in the place of a file; the original is kept beside it, for those of its owner and group who could read
@@ -76,13 +89,26 @@ pub struct Erased {
     pub other_names: u64,
 }
 
-/// Overwrites a file in its place, makes that durable, and removes its name.
-pub fn erase(path: &Path) -> Result<Erased, FileError> {
-    let mut file = opened(path)?;
-    let found = file.metadata().map_err(io_error("look at", path))?;
-    overwrite(&mut file, found.len()).map_err(io_error("overwrite", path))?;
-    std::fs::remove_file(path).map_err(io_error("remove", path))?;
-    fs::sync_folder(folder(path))?;
+/// Erases the original of a file, wherever it is: under a name that says so, before the first byte of it goes.
+pub fn erase(file: &Path, original: &Path) -> Result<Erased, FileError> {
+    opened(original)?;
+    let erasing = erasing(file);
+    if half_erased(file).is_some() {
+        return Err(io_error("erase the original as", &erasing)(io::ErrorKind::AlreadyExists.into()));
+    }
+    std::fs::rename(original, &erasing).map_err(io_error("erase the original as", &erasing))?;
+    fs::sync_folder(folder(file))?;
+    end_erasing(file)
+}
+
+/// Overwrites what is being erased in its place, makes that durable, and removes its name.
+pub fn end_erasing(file: &Path) -> Result<Erased, FileError> {
+    let path = erasing(file);
+    let mut open = opened(&path)?;
+    let found = open.metadata().map_err(io_error("look at", &path))?;
+    overwrite(&mut open, found.len()).map_err(io_error("overwrite", &path))?;
+    std::fs::remove_file(&path).map_err(io_error("remove", &path))?;
+    fs::sync_folder(folder(file))?;
     Ok(Erased { other_names: found.nlink().saturating_sub(1) })
 }
 
@@ -199,11 +225,29 @@ mod tests {
         let (_folder, path) = file();
         let witness = path.with_file_name("witness");
         std::fs::hard_link(&path, &witness).unwrap();
-        assert_eq!(erase(&path).unwrap(), Erased { other_names: 1 });
-        assert!(!path.exists());
+        assert_eq!(erase(&path, &path).unwrap(), Erased { other_names: 1 });
+        assert!(!path.exists() && half_erased(&path).is_none());
         assert_eq!(fs::read(&witness).unwrap(), vec![0; 4096]);
         let link = path.with_file_name("link");
         std::os::unix::fs::symlink(&witness, &link).unwrap();
-        assert!(erase(&link).is_err(), "a link is not followed");
+        assert!(erase(&path, &link).is_err() && link.is_symlink(), "a link is not followed");
+    }
+
+    #[test]
+    fn what_is_half_erased_is_no_original() {
+        let (_folder, path) = file();
+        replace(&path, b"references").unwrap();
+        // What cannot be written over stays whole: here a folder has the name that it is to have meanwhile.
+        std::fs::create_dir(erasing(&path)).unwrap();
+        assert!(erase(&path, &kept(&path)).is_err());
+        assert_eq!(fs::read(&kept(&path)).unwrap(), b"original");
+        std::fs::remove_dir(erasing(&path)).unwrap();
+        // As a kill leaves it in the middle.
+        std::fs::rename(kept(&path), erasing(&path)).unwrap();
+        assert_eq!((original(&path), half_erased(&path)), (None, Some(erasing(&path))));
+        assert!(put_back(&path).is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"references");
+        assert_eq!(end_erasing(&path).unwrap(), Erased { other_names: 0 });
+        assert!(half_erased(&path).is_none());
     }
 }

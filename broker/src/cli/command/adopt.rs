@@ -14,11 +14,15 @@ use crate::{
     wire::LOOKUP,
 };
 use clap::{Args, ValueEnum};
-use donjon_drivers::{fs, material::Material, store::secret::SecretValue};
+use donjon_drivers::{
+    fs::{self, FileError},
+    material::Material,
+    store::secret::SecretValue,
+};
 use donjon_policies::{catalogue::Catalogue, name::SecretName};
 use serde_json::Value;
 use std::{
-    io::{IsTerminal, stdin},
+    io::{self, IsTerminal, stdin},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -32,7 +36,7 @@ use zeroize::Zeroizing;
 /// Every value is stored and read back, and nothing is stored where the store has another value. The file is left as it is. With
 /// --replace references stand in it from then on, and the original is kept beside it, for its owner and group. --confirm compares the
 /// original with the store once more, overwrites it and removes it: what a disk, a snapshot or a backup kept of it is out of
-/// reach. --undo puts it back, and keeps the file of references beside it.
+/// reach. Cut off in the middle, --confirm goes on with that. --undo puts it back, and keeps the file of references beside it.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  donjon adopt /etc/kolla/passwords.yml --plan\n  donjon adopt /etc/kolla/passwords.yml --replace\n  donjon adopt /etc/kolla/passwords.yml --confirm\n  donjon adopt secrets.yml --format osa --vault-password-file ~/.vault"
@@ -92,12 +96,21 @@ impl Adopt {
     /// Plans, takes over, confirms or undoes.
     pub fn run(mut self, context: &Context) -> Result<(), Failure> {
         // A link that is named is meant to be followed: what it points to is replaced, and not the link.
-        self.file = std::fs::canonicalize(&self.file).map_err(|error| self.left_alone().because(&error))?;
+        self.file = self.place().map_err(|error| self.left_alone().because(&error))?;
         match (self.undo, self.confirm) {
             (true, _) => self.undo(context),
             (_, true) => self.confirm(context),
             (false, false) => self.take(context),
         }
+    }
+
+    /// An archive has no name any more while it is erased.
+    fn place(&self) -> io::Result<PathBuf> {
+        std::fs::canonicalize(&self.file).or_else(|error| {
+            let gone = error.kind() == io::ErrorKind::NotFound && (self.undo || self.confirm);
+            let place = gone.then(|| place_of_none(&self.file)).flatten();
+            place.filter(|place| keep::half_erased(place).is_some()).ok_or(error)
+        })
     }
 
     fn take(&self, context: &Context) -> Result<(), Failure> {
@@ -204,6 +217,12 @@ impl Adopt {
             failure.causes.push(kept.display().to_string());
             return Err(failure.state("nothing was stored").hint("`--confirm` erases it, `--undo` puts it back"));
         }
+        if let Some(erasing) = keep::half_erased(&self.file) {
+            let mut failure =
+                Failure::new(Exit::Conflict, "the original of an earlier --replace is not erased to its end");
+            failure.causes.push(erasing.display().to_string());
+            return Err(failure.state("nothing was stored").hint("`--confirm` goes on with that"));
+        }
         let replaced = replace::replaced(&source.opened.text, &source.taken, source.format, &source.catalogue);
         let replaced = replaced.map_err(|beside| {
             let mut failure = self.left_alone();
@@ -246,6 +265,13 @@ impl Adopt {
 
     fn confirm(&self, context: &Context) -> Result<(), Failure> {
         let kept = keep::original(&self.file);
+        // That was confirmed before.
+        if let Some(erasing) = keep::half_erased(&self.file) {
+            let erased = keep::end_erasing(&self.file).map_err(|error| self.unerased(&erasing, &error))?;
+            if kept.is_none() {
+                return shown::erased(context, &erasing, &erased);
+            }
+        }
         let replaced = kept.is_some();
         let original = kept.unwrap_or_else(|| self.file.clone());
         let source = self.source(context, &original)?;
@@ -271,16 +297,30 @@ impl Adopt {
                 "where a secret was rotated since, the original is out of date: remove it yourself; else adopt it again",
             ));
         }
-        let erased = keep::erase(&original).map_err(|error| {
-            Failure::new(Exit::Failed, format!("cannot erase {}", original.display()))
-                .because(&error)
-                .state("its values are in the store")
-        })?;
+        let erased = keep::erase(&self.file, &original).map_err(|error| self.unerased(&original, &error))?;
         shown::erased(context, &original, &erased)
+    }
+
+    fn unerased(&self, original: &Path, error: &FileError) -> Failure {
+        let state = match keep::half_erased(&self.file) {
+            Some(_) => "its values are in the store; what is left of it cannot be put back",
+            None => "its values are in the store; it is whole",
+        };
+        Failure::new(Exit::Failed, format!("cannot erase {}", original.display()))
+            .because(error)
+            .state(state)
+            .hint("see that its folder can be written; then the same command again, which goes on with it")
     }
 
     fn undo(&self, context: &Context) -> Result<(), Failure> {
         let Some(kept) = keep::original(&self.file) else {
+            if let Some(erasing) = keep::half_erased(&self.file) {
+                let what = format!("the original of {} is being erased, so it cannot be put back", self.file.display());
+                return Err(Failure::new(Exit::NotThere, what)
+                    .cause(format!("{} is what is left of it", erasing.display()))
+                    .state("nothing was done")
+                    .hint("`--confirm` goes on with erasing it; `donjon get NAME` shows what the store has"));
+            }
             return Err(Failure::new(Exit::NotThere, format!("there is no original of {}", self.file.display()))
                 .state("nothing was done")
                 .hint("after `--confirm` there is none any more; `donjon get NAME` shows what the store has"));
@@ -330,6 +370,16 @@ impl Adopt {
             (false, false) => (format!("cannot take over {file}"), "nothing was stored"),
         };
         Failure::new(Exit::Usage, what).state(state)
+    }
+}
+
+/// Where a file would stand that is gone, with the links on the way followed.
+fn place_of_none(file: &Path) -> Option<PathBuf> {
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match std::fs::read_link(file) {
+        // One that leads in a circle has another error than to lead to nothing.
+        Ok(target) => place_of_none(&parent.join(target)),
+        Err(_) => Some(std::fs::canonicalize(parent).ok()?.join(file.file_name()?)),
     }
 }
 
