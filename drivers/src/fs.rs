@@ -1,5 +1,9 @@
 //! Files written whole: owner-only before the first byte, synced, renamed, and the folder synced.
 
+mod attributes;
+
+pub use attributes::Attributes;
+
 use rustix::fs::{Mode, OFlags, StatVfs};
 use std::{
     fs::{File, Metadata},
@@ -21,6 +25,16 @@ pub enum FileError {
         act: &'static str,
         /// Where.
         path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The new file cannot have what the old one has.
+    #[error("cannot keep the extended attribute {name} of {}", path.display())]
+    Attribute {
+        /// Where.
+        path: PathBuf,
+        /// Its name.
+        name: String,
         /// Why.
         source: io::Error,
     },
@@ -56,19 +70,26 @@ pub enum FileError {
 
 /// Writes a file whole with mode 0600: readers see the old content or the new, never a part, also after power loss.
 pub fn replace(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    replace_with_mode(path, content, 0o600)
+    Replacement::begin(path)?.with(content)
 }
 
-/// As [`replace`], for a file that is no secret and that others may read.
+/// As [`replace`], for a file that is no secret and that others may read. One of this user's that is there hands its extended
+/// attributes on.
 pub fn replace_with_mode(path: &Path, content: &[u8], mode: u32) -> Result<(), FileError> {
-    let mut new = Replacement::begin(path)?;
+    let own = match path.symlink_metadata() {
+        Ok(found) if found.uid() == rustix::process::geteuid().as_raw() => standing(path)?,
+        Ok(_) | Err(_) => None,
+    };
+    let new = Replacement::begin(path)?;
+    if let Some(own) = own {
+        set_attributes(&new.file, path, &own.attributes, mode)?;
+    }
     set_mode(&new.file, path, mode)?;
-    new.write_all(content).map_err(|error| new.failed(error))?;
-    new.finish()
+    new.with(content)
 }
 
 /// Whose a file is, and who may do what with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
     /// Its permission bits.
     pub mode: u32,
@@ -76,17 +97,28 @@ pub struct Standing {
     pub uid: u32,
     /// Its group.
     pub gid: u32,
+    /// Its access list, labels and notes.
+    pub attributes: Attributes,
+}
+
+impl Standing {
+    /// That of an open file; the path is for errors.
+    pub fn of(file: &File, path: &Path) -> Result<Self, FileError> {
+        let found = file.metadata().map_err(io_error("look at", path))?;
+        let attributes = Attributes::of(file).map_err(io_error("read the extended attributes of", path))?;
+        Ok(Self { mode: found.permissions().mode() & 0o777, uid: found.uid(), gid: found.gid(), attributes })
+    }
 }
 
 /// As [`replace_with_mode`], for a file of another user. It is given away before it has its name, and as the open file that
 /// it is: in a folder of that user, a name may be a link to anything a moment later.
-pub fn replace_as(path: &Path, content: &[u8], standing: Standing) -> Result<(), FileError> {
-    let Standing { mode, uid, gid } = standing;
-    let mut new = Replacement::begin(path)?;
-    fchown(&new.file, Some(uid), Some(gid)).map_err(io_error("give to its owner", path))?;
-    set_mode(&new.file, path, mode)?;
-    new.write_all(content).map_err(|error| new.failed(error))?;
-    new.finish()
+pub fn replace_as(path: &Path, content: &[u8], standing: &Standing) -> Result<(), FileError> {
+    let Standing { mode, uid, gid, attributes } = standing;
+    let new = Replacement::begin(path)?;
+    fchown(&new.file, Some(*uid), Some(*gid)).map_err(io_error("give to its owner", path))?;
+    set_attributes(&new.file, path, attributes, *mode)?;
+    set_mode(&new.file, path, *mode)?;
+    new.with(content)
 }
 
 /// A file that is being written, owner-only: nobody sees it under its name before it is whole, and what was there before stays
@@ -115,6 +147,11 @@ impl Replacement {
         let temporary = parent.join(unique);
         let file = create(&temporary).map_err(&unwritten)?;
         Ok(Self { file, folder, temporary, path: path.to_path_buf(), unfinished: true })
+    }
+
+    fn with(mut self, content: &[u8]) -> Result<(), FileError> {
+        self.write_all(content).map_err(|error| self.failed(error))?;
+        self.finish()
     }
 
     /// Makes it durable, and puts it in its place.
@@ -158,6 +195,11 @@ fn create(path: &Path) -> io::Result<File> {
         Mode::from_raw_mode(0o600),
     );
     Ok(File::from(open?))
+}
+
+fn set_attributes(file: &File, path: &Path, attributes: &Attributes, mode: u32) -> Result<(), FileError> {
+    let unset = |(name, source)| FileError::Attribute { path: path.into(), name, source };
+    attributes.give(file, mode).map_err(unset)
 }
 
 fn set_mode(file: &File, path: &Path, mode: u32) -> Result<(), FileError> {
@@ -231,15 +273,29 @@ pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
 
 /// Reads a file of whoever it may be, with its standing, both of what was opened: a link, and what is no file, is refused.
 pub fn read_standing(path: &Path) -> Result<(Vec<u8>, Standing), FileError> {
-    // Whoever owns the folder could put a pipe there, which would be waited for.
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let opened = rustix::fs::open(path, flags, Mode::empty());
-    let file = File::from(opened.map_err(|e| io_error("read", path)(e.into()))?);
-    let found = file.metadata().map_err(io_error("look at", path))?;
-    if !found.is_file() {
+    let file = open_any(path).map_err(io_error("read", path))?;
+    if !file.metadata().map_err(io_error("look at", path))?.is_file() {
         return Err(io_error("read", path)(io::ErrorKind::InvalidInput.into()));
     }
-    Ok((whole(file, path)?, Standing { mode: found.permissions().mode() & 0o777, uid: found.uid(), gid: found.gid() }))
+    let standing = Standing::of(&file, path)?;
+    Ok((whole(file, path)?, standing))
+}
+
+/// The standing of the file that is there; a link, and what is no file, has none.
+pub fn standing(path: &Path) -> Result<Option<Standing>, FileError> {
+    match path.symlink_metadata() {
+        Ok(found) if found.is_file() => {}
+        // What else is wrong with it is told by whoever writes it.
+        Ok(_) | Err(_) => return Ok(None),
+    }
+    let file = open_any(path).map_err(io_error("read", path))?;
+    Standing::of(&file, path).map(Some)
+}
+
+fn open_any(path: &Path) -> io::Result<File> {
+    // Whoever owns the folder could put a pipe there, which would be waited for.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
 }
 
 /// Makes renames and removals in a folder durable.
@@ -304,7 +360,8 @@ mod tests {
         replace_with_mode(&path, b"one", 0o640).unwrap();
         std::os::unix::fs::symlink(&path, &link).unwrap();
         let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-        assert_eq!(read_standing(&path).unwrap(), (b"one".to_vec(), Standing { mode: 0o640, uid, gid }));
+        let expected = Standing { mode: 0o640, uid, gid, attributes: Attributes::default() };
+        assert_eq!(read_standing(&path).unwrap(), (b"one".to_vec(), expected));
         let pipe = folder.path().join("pipe");
         rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, Mode::RUSR | Mode::WUSR).unwrap();
         for wrong in [&link, &pipe, &folder.path().to_path_buf()] {
@@ -318,14 +375,15 @@ mod tests {
         let path = folder.path().join("x");
         replace(&path, b"old").unwrap();
         let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-        replace_as(&path, b"new", Standing { mode: 0o640, uid, gid }).unwrap();
+        let standing = |uid| Standing { mode: 0o640, uid, gid, attributes: Attributes::default() };
+        replace_as(&path, b"new", &standing(uid)).unwrap();
         let found = std::fs::metadata(&path).unwrap();
         assert_eq!(
             (read(&path).unwrap(), found.permissions().mode() & 0o777, found.uid()),
             (b"new".to_vec(), 0o640, uid)
         );
         if uid != 0 {
-            assert!(replace_as(&path, b"newer", Standing { mode: 0o640, uid: uid + 1, gid }).is_err());
+            assert!(replace_as(&path, b"newer", &standing(uid + 1)).is_err());
             assert_eq!(read(&path).unwrap(), b"new", "what cannot be given is not put in place");
         }
     }

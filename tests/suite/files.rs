@@ -1,6 +1,6 @@
 //! What is written whole is never open to another user, not for a moment: one who watches the folder tries each new name.
 
-use donjon_drivers::fs::{self, Standing};
+use donjon_drivers::fs::{self, Attributes, Standing};
 use std::{
     fs::Permissions,
     io::{BufRead, BufReader, Write},
@@ -102,14 +102,14 @@ fn another_user_opens_none_of_ten_thousand_rewrites() {
     let at = |name: &str| folder.path().join(name);
     let mut watcher = Watcher::at(folder.path());
     // A consumer's own file, given to its user; a group's; and those of nobody else.
-    let consumer = Standing { mode: 0o600, uid: 42_425, gid: 42_425 };
+    let consumer = Standing { mode: 0o600, uid: 42_425, gid: 42_425, attributes: Attributes::default() };
     // Long enough that it takes a while to be written.
     let content = vec![b'x'; 128 << 10];
     for n in 0..2_500_u32 {
         fs::replace(&at("own"), &content).unwrap();
         fs::replace_with_mode(&at("rendered"), &content, 0o600).unwrap();
         fs::replace_with_mode(&at("group"), &content, 0o640).unwrap();
-        fs::replace_as(&at("consumer"), &content, consumer).unwrap();
+        fs::replace_as(&at("consumer"), &content, &consumer).unwrap();
         if n % 50 == 0 {
             watcher.tries();
         }

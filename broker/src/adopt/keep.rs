@@ -58,9 +58,10 @@ fn replace_kept(file: &Path, kept: &Path, content: &[u8]) -> Result<(), FileErro
     let original = opened(kept)?;
     let found = original.metadata().map_err(failed("look at"))?;
     let mode = found.permissions().mode();
+    let standing = Standing::of(&original, kept)?;
     original.set_permissions(Permissions::from_mode(mode & 0o770)).map_err(failed("set the mode of"))?;
-    let standing = Standing { mode: mode & 0o777, uid: found.uid(), gid: found.gid() };
-    fs::replace_as(file, content, standing).inspect_err(|_| {
+    let standing = Standing { mode: mode & 0o777, ..standing };
+    fs::replace_as(file, content, &standing).inspect_err(|_| {
         let _ = original.set_permissions(Permissions::from_mode(mode & 0o777));
     })
 }

@@ -46,16 +46,18 @@ pub fn file(message: impl Into<String>, error: &FileError) -> Failure {
     match error {
         FileError::TooOpen { path, .. } => failure.hint(format!("`chmod go= {}`", path.display())),
         FileError::Changeable { path, .. } => failure.hint(format!("`chmod go-w {}`", path.display())),
-        FileError::Io { .. } | FileError::Foreign { .. } => failure,
+        FileError::Io { .. } | FileError::Foreign { .. } | FileError::Attribute { .. } => failure,
     }
 }
 
 fn code(error: &FileError) -> Exit {
     match error {
         FileError::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => Exit::NotAllowed,
-        FileError::Io { .. } | FileError::TooOpen { .. } | FileError::Changeable { .. } | FileError::Foreign { .. } => {
-            Exit::Failed
-        }
+        FileError::Io { .. }
+        | FileError::TooOpen { .. }
+        | FileError::Changeable { .. }
+        | FileError::Foreign { .. }
+        | FileError::Attribute { .. } => Exit::Failed,
     }
 }
 

@@ -88,7 +88,9 @@ fn folder_trouble(error: &OpenError) -> Failure {
         OpenError::File(FileError::TooOpen { .. } | FileError::Changeable { .. } | FileError::Foreign { .. }) => {
             (Exit::NotAllowed, "it must belong to this user, and to this user alone")
         }
-        OpenError::File(FileError::Io { .. }) => (Exit::Failed, "its disk may be full or read-only"),
+        OpenError::File(FileError::Io { .. } | FileError::Attribute { .. }) => {
+            (Exit::Failed, "its disk may be full or read-only")
+        }
         OpenError::Identity(_) | OpenError::IdentityLost { .. } => {
             (Exit::NotAllowed, "put the file `identity` back from a copy; without it the records cannot be read")
         }

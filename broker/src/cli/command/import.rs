@@ -263,7 +263,7 @@ pub(super) fn read_private(path: &Path, what: &str) -> Result<Material, Failure>
             FileError::TooOpen { .. } | FileError::Changeable { .. } => {
                 failure.hint(format!("it is for its owner alone: `chmod 600 {}`", path.display()))
             }
-            FileError::Io { .. } | FileError::Foreign { .. } => failure,
+            FileError::Io { .. } | FileError::Foreign { .. } | FileError::Attribute { .. } => failure,
         }
     })
 }

@@ -130,10 +130,10 @@ impl Render {
         if same {
             return Ok(Outcome::Unchanged(secrets));
         }
-        let written = match whose(&place.path) {
-            Some((uid, gid)) => fs::replace_as(&place.path, content, fs::Standing { mode, uid, gid }),
+        let written = whose(&place.path).and_then(|whose| match whose {
+            Some(whose) => fs::replace_as(&place.path, content, &fs::Standing { mode, ..whose }),
             None => fs::replace_with_mode(&place.path, content, mode),
-        };
+        });
         written.map_err(|error| failed().because(&error))?;
         Ok(Outcome::Written(secrets))
     }
@@ -141,12 +141,12 @@ impl Render {
 
 /// Whose the file is that is there, which the new one stays: of this user, or in a folder where nobody else makes files. Whoever
 /// could put one there for himself would get the values.
-fn whose(path: &Path) -> Option<(u32, u32)> {
-    let found = std::fs::symlink_metadata(path).ok().filter(std::fs::Metadata::is_file)?;
-    let folder = std::fs::metadata(path.parent()?).ok()?;
+fn whose(path: &Path) -> Result<Option<fs::Standing>, fs::FileError> {
     let own = rustix::process::geteuid().as_raw();
-    let is_closed = [0, own].contains(&folder.uid()) && folder.permissions().mode() & 0o022 == 0;
-    (found.uid() == own || is_closed).then(|| (found.uid(), found.gid()))
+    let folder = path.parent().and_then(|folder| std::fs::metadata(folder).ok());
+    let is_closed =
+        folder.is_some_and(|folder| [0, own].contains(&folder.uid()) && folder.permissions().mode() & 0o022 == 0);
+    Ok(fs::standing(path)?.filter(|found| found.uid == own || is_closed))
 }
 
 /// Where values come from: the daemon, all of one epoch.

@@ -327,7 +327,8 @@ impl Folder {
             FileError::Io { .. }
             | FileError::TooOpen { .. }
             | FileError::Changeable { .. }
-            | FileError::Foreign { .. } => StoreError::Unreachable { place: self.place(), source: Box::new(error) },
+            | FileError::Foreign { .. }
+            | FileError::Attribute { .. } => StoreError::Unreachable { place: self.place(), source: Box::new(error) },
         }
     }
 

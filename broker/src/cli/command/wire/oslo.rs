@@ -159,7 +159,7 @@ impl Oslo {
             if let Some(left) = left {
                 left.remove()?;
             }
-            let change = Change { text, standing, mapping: &mapping, done: &done };
+            let change = Change { text, standing: &standing, mapping: &mapping, done: &done };
             self.change(change, || self.prove(context, &deployment, &files, &moved))?;
         }
         self.tell(context, &deployment, &done, (&views, &mapping), (&socket, other_names))

@@ -52,7 +52,7 @@ impl Place {
 
     /// Replaces it; whose it was and who could read it stays.
     pub(super) fn replace(&self, content: &[u8]) -> Result<(), Failure> {
-        let replaced: Result<(), FileError> = match self.standing {
+        let replaced: Result<(), FileError> = match &self.standing {
             Some(standing) => fs::replace_as(&self.path, content, standing),
             None => fs::replace_with_mode(&self.path, content, READABLE),
         };

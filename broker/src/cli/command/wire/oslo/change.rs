@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Change<'a> {
     pub(super) text: &'a str,
-    pub(super) standing: Standing,
+    pub(super) standing: &'a Standing,
     pub(super) mapping: &'a Path,
     pub(super) done: &'a Rewrite,
 }
@@ -84,6 +84,7 @@ fn kept(change: Change<'_>) -> Result<Vec<u8>, Failure> {
         mapping: mapping.to_path_buf(),
         original: done.original.clone(),
         standing: Some((standing.mode, standing.uid, standing.gid)),
+        attributes: standing.attributes.clone(),
         wired: Some(digest(done.text.as_bytes())),
     };
     serde_json::to_vec_pretty(&kept).map_err(|error| left_alone().because(&error))

@@ -25,6 +25,9 @@ pub(super) struct Kept {
     /// Whose the original was, and who could read it; what was kept by an earlier version does not say.
     #[serde(default)]
     pub(super) standing: Option<(u32, u32, u32)>,
+    /// Its access list and labels; what was kept by an earlier version does not say, and had lost them.
+    #[serde(default)]
+    pub(super) attributes: fs::Attributes,
     /// What the wired file was, as a SHA-256; not known of what an earlier version kept.
     #[serde(default)]
     pub(super) wired: Option<String>,
@@ -101,14 +104,14 @@ impl Oslo {
         };
         // Somebody may have opened the file to others since: it held no value.
         let standing = match kept.standing {
-            Some((mode, uid, gid)) => fs::Standing { mode, uid, gid },
+            Some((mode, uid, gid)) => fs::Standing { mode, uid, gid, attributes: kept.attributes.clone() },
             None => {
                 let (_, now) = fs::read_standing(&self.config).map_err(failed)?;
                 fs::Standing { mode: now.mode & 0o770, ..now }
             }
         };
         let beside = self.keep_changed(&kept, text.as_bytes()).map_err(failed)?;
-        fs::replace_as(&self.config, text.as_bytes(), standing).map_err(failed)?;
+        fs::replace_as(&self.config, text.as_bytes(), &standing).map_err(failed)?;
         remove(&kept.mapping)?;
         remove(&self.kept())?;
         let path = self.config.display().to_string();
@@ -132,7 +135,7 @@ impl Oslo {
             return Ok(None);
         }
         let beside = self.beside("donjon-undone");
-        fs::replace_as(&beside, &now, whose)?;
+        fs::replace_as(&beside, &now, &whose)?;
         Ok(Some(beside))
     }
 
