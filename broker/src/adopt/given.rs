@@ -169,7 +169,7 @@ impl<'a> Taking<'a> {
             return Ok(());
         }
         let (value, places) = match &node.kind {
-            Kind::Sequence => {
+            Kind::Sequence(_) => {
                 self.left(written, node, Why::Structure);
                 return entry.map_or(Ok(()), |_| Err(Fault::Shape));
             }
@@ -327,7 +327,8 @@ fn is_number(scalar: &Scalar) -> bool {
     scalar.written == Written::Plain && matches!(scalar::plain(&scalar.text), Plain::Number | Plain::Otherwise(_))
 }
 
-fn is_nothing(node: &Node) -> bool {
+/// Whether nothing stands there.
+pub(super) fn is_nothing(node: &Node) -> bool {
     matches!(&node.kind, Kind::Scalar(scalar) if scalar.written == Written::Plain && scalar::plain(&scalar.text) == Plain::Nothing)
 }
 

@@ -8,6 +8,7 @@
 //!                                          ▼ given: name, value, places ──▶ (the daemon stores and reads back)
 //!                         survey: unknown, reused, weak, shared            │
 //!                                          replace: the same file with references in those places
+//!                                          untaken: what the store does not have, and the file therefore keeps
 //!                                          keep: the original is kept beside it until confirmed, then erased
 //! ```
 //!
@@ -22,6 +23,7 @@ pub mod keep;
 pub mod replace;
 pub mod scalar;
 pub mod survey;
+pub mod untaken;
 pub mod yaml;
 
 pub use ansible_vault::is_sealed;

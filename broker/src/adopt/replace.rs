@@ -1,8 +1,10 @@
-//! The same file with references where values stood. Comments, order and everything else stay to the byte.
+//! The same file with references where values stood. Order and everything else stay to the byte, comments too, unless they were
+//! sealed.
 
 use super::{
     format::Format,
     given::{Given, Taken},
+    yaml::{self, YamlError},
 };
 use crate::wire::{Encoding, Numbers, Piece, Placeholders, Reference};
 use donjon_policies::{catalogue::Catalogue, name::SecretName};
@@ -20,18 +22,45 @@ pub struct Replaced {
     pub unreferred: Vec<SecretName>,
 }
 
-/// A value stands in the file a second time, outside of its place: its line in the new file, and whose.
+/// What becomes of the comments of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comments {
+    /// They stay.
+    Stay,
+    /// They were sealed, and would lie in clear.
+    Go,
+}
+
+/// Why no references are put into a file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line} holds the value of `{name}` outside of its place")]
-pub struct Beside {
-    /// The line, from 1.
-    pub line: usize,
-    /// Whose value.
-    pub name: SecretName,
+pub enum Obstacle {
+    /// A value stands in the file a second time, outside of its place: its line in the new file, and whose.
+    #[error("line {line} holds the value of `{name}` outside of its place")]
+    Beside {
+        /// The line, from 1.
+        line: usize,
+        /// Whose value.
+        name: SecretName,
+    },
+    /// What was sealed may be a comment, or a part of a name.
+    #[error("line {line} of the new file has a `#` that may begin a comment, and was sealed")]
+    Comment {
+        /// The line, from 1.
+        line: usize,
+    },
+    /// It is no YAML, which it was before.
+    #[error(transparent)]
+    Unread(#[from] YamlError),
 }
 
 /// Puts references where the values stood.
-pub fn replaced(text: &str, taken: &Taken, format: Format, catalogue: &Catalogue) -> Result<Replaced, Vec<Beside>> {
+pub fn replaced(
+    text: &str,
+    taken: &Taken,
+    format: Format,
+    catalogue: &Catalogue,
+    comments: Comments,
+) -> Result<Replaced, Vec<Obstacle>> {
     let placeholders = (format == Format::Tripleo).then(|| Placeholders::of(catalogue, &numbers(taken)));
     let written = |name: &SecretName, piece: Piece| {
         let reference = Reference { name: name.clone(), piece };
@@ -62,6 +91,13 @@ pub fn replaced(text: &str, taken: &Taken, format: Format, catalogue: &Catalogue
             }
         }
     }
+    if comments == Comments::Go {
+        // What is within a value goes with it.
+        let is_apart = |comment: &Range<usize>| !edits.iter().any(|(place, _)| place.contains(&comment.start));
+        let gone = yaml::comments(text).map_err(|error| vec![error.into()])?.into_iter().filter(is_apart);
+        let gone: Vec<_> = gone.map(|comment| (with_its_space(text, comment), String::new())).collect();
+        edits.extend(gone);
+    }
     edits.sort_by_key(|(place, _)| place.start);
     let mut new = Zeroizing::new(String::with_capacity(text.len() + 80 * edits.len()));
     let (mut at, mut own) = (0, Vec::with_capacity(edits.len()));
@@ -73,10 +109,31 @@ pub fn replaced(text: &str, taken: &Taken, format: Format, catalogue: &Catalogue
     }
     new.push_str(&text[at..]);
     stays.dedup();
-    match beside(&new, &own, taken, &stays) {
-        beside if beside.is_empty() => Ok(Replaced { text: new, stays, unreferred }),
-        beside => Err(beside),
+    let mut obstacles = beside(&new, &own, taken, &stays);
+    if comments == Comments::Go {
+        obstacles.extend(doubtful(&new, &own));
     }
+    if obstacles.is_empty() { Ok(Replaced { text: new, stays, unreferred }) } else { Err(obstacles) }
+}
+
+/// A comment with the space before it; its whole line, where nothing else is on it.
+fn with_its_space(text: &str, comment: Range<usize>) -> Range<usize> {
+    let before = text[..comment.start].trim_end_matches([' ', '\t']).len();
+    match text[..before].ends_with('\n') || before == 0 {
+        true => before..text[comment.end..].find('\n').map_or(text.len(), |end| comment.end + end + 1),
+        false => before..comment.end,
+    }
+}
+
+/// A comment that was not known as one would be left: so nothing may look like one.
+fn doubtful(text: &str, own: &[Range<usize>]) -> Option<Obstacle> {
+    let at = text.match_indices('#').map(|(at, _)| at).find(|at| !own.iter().any(|own| own.contains(at)))?;
+    Some(Obstacle::Comment { line: line_of(text, at) })
+}
+
+/// The line of a place, from 1.
+pub fn line_of(text: &str, at: usize) -> usize {
+    1 + text[..at].matches('\n').count()
 }
 
 /// The keys of the repositories in the file, which need not be those that one is made with.
@@ -102,7 +159,7 @@ fn line(text: &str, taken: &Taken, copy: &Given) -> Option<usize> {
 
 /// Values that were copied into comments and the like. In the names of a file, and in the references that were written (`own`),
 /// a value stands by chance: `password` is in most of them.
-fn beside(text: &str, own: &[Range<usize>], taken: &Taken, stays: &[SecretName]) -> Vec<Beside> {
+fn beside(text: &str, own: &[Range<usize>], taken: &Taken, stays: &[SecretName]) -> Vec<Obstacle> {
     let gone = taken.given.iter().filter(|given| !stays.contains(&given.name));
     let found = gone.filter_map(|given| {
         // EXPOSE: looked for
@@ -117,7 +174,7 @@ fn beside(text: &str, own: &[Range<usize>], taken: &Taken, stays: &[SecretName])
             own.iter().any(|own| own.start <= found.start && found.end <= own.end) || is_in_a_name(text, &found)
         };
         let at = text.match_indices(needle).map(|(at, _)| at).find(|at| !by_chance(at))?;
-        Some(Beside { line: 1 + text[..at].matches('\n').count(), name: given.name.clone() })
+        Some(Obstacle::Beside { line: line_of(text, at), name: given.name.clone() })
     });
     found.collect()
 }
@@ -142,12 +199,16 @@ const SHORTEST: usize = 8;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::adopt::{given::take, yaml};
+    use crate::adopt::given::take;
 
-    fn of(text: &str, format: Format) -> Result<Replaced, Vec<Beside>> {
+    fn of(text: &str, format: Format) -> Result<Replaced, Vec<Obstacle>> {
+        with(text, format, Comments::Stay)
+    }
+
+    fn with(text: &str, format: Format, comments: Comments) -> Result<Replaced, Vec<Obstacle>> {
         let catalogue = Catalogue::named(format.catalogue()).unwrap();
         let taken = take(&yaml::read(text).unwrap().unwrap(), format, &catalogue, &[]).unwrap();
-        replaced(text, &taken, format, &catalogue)
+        replaced(text, &taken, format, &catalogue, comments)
     }
 
     #[test]
@@ -169,7 +230,8 @@ mod tests {
         assert!(of(text, Format::Kolla).unwrap().text.starts_with("keystone_admin_password: \"{{ lookup("));
         for beside in ["# it is password\n", "# keystone_admin_password: password\n"] {
             let beside = of(&format!("{text}{beside}"), Format::Kolla).unwrap_err();
-            assert_eq!((beside[0].line, beside[0].name.as_str()), (3, "keystone_admin_password"), "{beside:?}");
+            let expected = Obstacle::Beside { line: 3, name: "keystone_admin_password".parse().unwrap() };
+            assert_eq!(beside, [expected]);
         }
     }
 
@@ -202,7 +264,7 @@ mod tests {
         let (written, value) = (given.written.clone(), given.value.duplicate());
         let given = Given { name: copy.parse().unwrap(), written, line: given.line, value, places: Vec::new() };
         taken.given.push(given);
-        let replaced = replaced(text, &taken, format, &catalogue).unwrap();
+        let replaced = replaced(text, &taken, format, &catalogue, Comments::Stay).unwrap();
         (replaced.text.to_string(), replaced.unreferred.iter().map(ToString::to_string).collect())
     }
 
@@ -250,6 +312,21 @@ mod tests {
     #[test]
     fn a_value_in_a_comment_is_told() {
         let beside = of("# was canary-1\ndatabase_password: canary-1\n", Format::Kolla).unwrap_err();
-        assert_eq!(beside, [Beside { line: 1, name: "database_password".parse().unwrap() }]);
+        assert_eq!(beside, [Obstacle::Beside { line: 1, name: "database_password".parse().unwrap() }]);
+    }
+
+    #[test]
+    fn comments_that_were_sealed_go() {
+        let text = "# root was canary-0\n---\ndatabase_password: 'canary # 1'  # was canary-9\n\n  # and canary-8\nown: |  # canary-7\n  canary-2\n  # 3\n\
+            nova_ssh_key: # canary-6\n  private_key: canary-4\n  public_key: ssh-rsa X#Y\ndocker_registry_password:\n# end: canary-5";
+        let expected = "---\ndatabase_password: \"{{ lookup('donjon.broker.secret', 'database_password') }}\"\n\n\
+            own: \"{{ lookup('donjon.broker.secret', 'own') }}\"\n\
+            nova_ssh_key:\n  private_key: \"{{ lookup('donjon.broker.secret', 'nova_ssh_key', part='private_key') }}\"\n\
+            \u{20}\u{20}public_key: \"{{ lookup('donjon.broker.secret', 'nova_ssh_key', part='public_key') }}\"\n\
+            docker_registry_password:\n";
+        assert_eq!(&**with(text, Format::Kolla, Comments::Go).unwrap().text, expected);
+        // What is no comment here, and could be one to another reader.
+        let refused = with("own: canary-1\n'a#b':\n", Format::Kolla, Comments::Go).unwrap_err();
+        assert_eq!(refused, [Obstacle::Comment { line: 2 }]);
     }
 }

@@ -1,6 +1,6 @@
 //! A YAML document as a tree of scalars that know their places, so that a file can be changed there and nowhere else.
 
-use granit_parser::{Event, Options, Parser, ScalarStyle, Span, Tag};
+use granit_parser::{Event, Options, Parser, ScalarStyle, ScanError, Span, Tag};
 use regex::Regex;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,8 +25,8 @@ pub enum Kind {
     Scalar(Scalar),
     /// A mapping, in the order of the file, repeated keys included.
     Mapping(Vec<(String, Node)>),
-    /// A sequence; nothing in one is a password.
-    Sequence,
+    /// A sequence; nothing in one is a password. An alias of anything but a scalar is one, too, with itself alone in it.
+    Sequence(Vec<Node>),
 }
 
 impl Node {
@@ -34,7 +34,7 @@ impl Node {
     pub fn pairs(&self) -> Option<&[(String, Self)]> {
         match &self.kind {
             Kind::Mapping(pairs) => Some(pairs),
-            Kind::Scalar(_) | Kind::Sequence => None,
+            Kind::Scalar(_) | Kind::Sequence(_) => None,
         }
     }
 }
@@ -94,11 +94,8 @@ pub enum YamlError {
 /// Reads the one document of a text; `None` for one that is empty.
 pub fn read(text: &str) -> Result<Option<Node>, YamlError> {
     let ends: BTreeSet<usize> = text.match_indices(LINE_ENDS).map(|(at, _)| at).collect();
-    let mut options = Options::default();
-    options.simple_key_max_lookahead = usize::MAX;
-    options.max_buffered_comment_events = usize::MAX;
     let mut reading = Reading { text, ends, open: Vec::new(), anchors: BTreeMap::new(), root: None };
-    let read = Parser::new_from_str_with_options(text, options).try_for_each(|event| {
+    let read = Parser::new_from_str_with_options(text, options()).try_for_each(|event| {
         // The parser's own words may quote the text.
         let (event, span) = event.map_err(|error| YamlError::Broken(error.marker().line()))?;
         reading.event(event, &span)
@@ -108,6 +105,27 @@ pub fn read(text: &str) -> Result<Option<Node>, YamlError> {
         return Err(YamlError::LineEnd(1 + text[..*at].matches('\n').count()));
     }
     read.map(|()| reading.root)
+}
+
+/// Where the comments of a text stand, each from its `#` to the end of its line; not what looks like one within a value.
+pub fn comments(text: &str) -> Result<Vec<Range<usize>>, YamlError> {
+    let events = Parser::new_from_str_with_options(text, options());
+    let comment = |event: Result<(Event<'_>, Span), ScanError>| {
+        let (event, span) = match event {
+            Ok(told) => told,
+            Err(error) => return Some(Err(YamlError::Broken(error.marker().line()))),
+        };
+        let place = || span.byte_range().ok_or(YamlError::Broken(span.start.line()));
+        matches!(event, Event::Comment(..)).then(place)
+    };
+    events.filter_map(comment).collect()
+}
+
+fn options() -> Options {
+    let mut options = Options::default();
+    options.simple_key_max_lookahead = usize::MAX;
+    options.max_buffered_comment_events = usize::MAX;
+    options
 }
 
 struct Reading<'a> {
@@ -121,9 +139,12 @@ struct Reading<'a> {
 
 struct Open {
     line: usize,
-    /// `None` for a sequence.
-    pairs: Option<Vec<(String, Node)>>,
-    key: Option<String>,
+    within: Within,
+}
+
+enum Within {
+    Mapping { pairs: Vec<(String, Node)>, key: Option<String> },
+    Sequence(Vec<Node>),
 }
 
 impl Reading<'_> {
@@ -142,15 +163,23 @@ impl Reading<'_> {
                 let place = span.byte_range().ok_or(YamlError::Broken(line))?;
                 let kind = match self.anchors.get(&anchor) {
                     Some(scalar) => Kind::Scalar(Scalar { place, ..scalar.clone() }),
-                    None => Kind::Sequence,
+                    None => {
+                        let text = Zeroizing::new(self.text.get(place.clone()).unwrap_or_default().to_owned());
+                        let alias = Scalar { text, written: Written::Tagged, place };
+                        Kind::Sequence(vec![Node { line, kind: Kind::Scalar(alias) }])
+                    }
                 };
                 self.node(Node { line, kind })?;
             }
-            Event::MappingStart(..) => self.enter(line, Some(Vec::new()))?,
-            Event::SequenceStart(..) => self.enter(line, None)?,
+            Event::MappingStart(..) => self.enter(line, Within::Mapping { pairs: Vec::new(), key: None })?,
+            Event::SequenceStart(..) => self.enter(line, Within::Sequence(Vec::new()))?,
             Event::MappingEnd | Event::SequenceEnd => {
-                if let Some(Open { line, pairs, .. }) = self.open.pop() {
-                    self.node(Node { line, kind: pairs.map_or(Kind::Sequence, Kind::Mapping) })?;
+                if let Some(Open { line, within }) = self.open.pop() {
+                    let kind = match within {
+                        Within::Mapping { pairs, .. } => Kind::Mapping(pairs),
+                        Within::Sequence(items) => Kind::Sequence(items),
+                    };
+                    self.node(Node { line, kind })?;
                 }
             }
             // Starts, ends and comments, and whatever a later parser tells besides.
@@ -212,11 +241,11 @@ impl Reading<'_> {
         Some(text)
     }
 
-    fn enter(&mut self, line: usize, pairs: Option<Vec<(String, Node)>>) -> Result<(), YamlError> {
+    fn enter(&mut self, line: usize, within: Within) -> Result<(), YamlError> {
         if self.open.len() == DEEPEST {
             return Err(YamlError::Deep(line));
         }
-        self.open.push(Open { line, pairs, key: None });
+        self.open.push(Open { line, within });
         Ok(())
     }
 
@@ -225,11 +254,13 @@ impl Reading<'_> {
             self.root = Some(node);
             return Ok(());
         };
-        let Some(pairs) = &mut open.pairs else { return Ok(()) };
-        match (open.key.take(), node.kind) {
-            (Some(key), kind) => pairs.push((key, Node { line: node.line, kind })),
-            (None, Kind::Scalar(key)) => open.key = Some(key.text.to_string()),
-            (None, Kind::Mapping(_) | Kind::Sequence) => return Err(YamlError::Key(node.line)),
+        match &mut open.within {
+            Within::Sequence(items) => items.push(node),
+            Within::Mapping { pairs, key } => match (key.take(), node.kind) {
+                (Some(key), kind) => pairs.push((key, Node { line: node.line, kind })),
+                (None, Kind::Scalar(scalar)) => *key = Some(scalar.text.to_string()),
+                (None, Kind::Mapping(_) | Kind::Sequence(_)) => return Err(YamlError::Key(node.line)),
+            },
         }
         Ok(())
     }
@@ -270,7 +301,7 @@ mod tests {
         let Some(Node { kind: Kind::Mapping(pairs), .. }) = read(text).unwrap() else { panic!("a mapping") };
         let scalar = |(key, node): (String, Node)| match node.kind {
             Kind::Scalar(found) => Some((key, found.written, text[found.place].to_owned())),
-            Kind::Mapping(_) | Kind::Sequence => None,
+            Kind::Mapping(_) | Kind::Sequence(_) => None,
         };
         pairs.into_iter().filter_map(scalar).collect()
     }
@@ -291,6 +322,13 @@ mod tests {
         ];
         let expected: Vec<_> = expected.map(|(key, how, place)| (key.to_owned(), how, place.to_owned())).into();
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_comment_is_what_the_parser_takes_for_one() {
+        let text = "# head\na: 'x # y' # why\nb: |  # of a block\n  # its text\n\n# then\nc: [1, # one\n  2]\nd: e#f\ng: # later\n  h\n... # end\n";
+        let found: Vec<&str> = comments(text).unwrap().into_iter().map(|place| &text[place]).collect();
+        assert_eq!(found, ["# head", "# why", "# of a block", "# then", "# one", "# later", "# end"]);
     }
 
     #[test]

@@ -3,7 +3,10 @@
 mod shown;
 
 use crate::{
-    adopt::{self, Format, Given, Opened, Sealed, Survey, Taken, Why, container, keep, replace, yaml},
+    adopt::{
+        self, Format, Given, Opened, Sealed, Survey, Taken, container, keep, replace, untaken,
+        yaml::{self, Node},
+    },
     cli::{Context, progress::Progress},
     config,
     failure::{Exit, Failure},
@@ -89,7 +92,10 @@ struct Source {
     opened: Opened,
     format: Format,
     catalogue: Arc<Catalogue>,
+    document: Node,
     taken: Taken,
+    /// The lines of comments that were sealed. Where references stand in the file, it is sealed no more, and has none.
+    sealed_comments: Vec<usize>,
 }
 
 impl Adopt {
@@ -187,7 +193,12 @@ impl Adopt {
             failure.causes = mistakes.iter().map(ToString::to_string).collect();
             failure
         })?;
-        Ok(Source { opened, format, catalogue, taken })
+        let comments = match opened.sealed {
+            Sealed::Vault => yaml::comments(&opened.text).map_err(|error| self.left_alone().because(&error))?,
+            Sealed::Plain | Sealed::Archive => Vec::new(),
+        };
+        let sealed_comments = comments.iter().map(|place| replace::line_of(&opened.text, place.start)).collect();
+        Ok(Source { opened, format, catalogue, document, taken, sealed_comments })
     }
 
     /// Of the files that were named, else of the terminal.
@@ -223,25 +234,32 @@ impl Adopt {
             failure.causes.push(erasing.display().to_string());
             return Err(failure.state("nothing was stored").hint("`--confirm` goes on with that"));
         }
-        let replaced = replace::replaced(&source.opened.text, &source.taken, source.format, &source.catalogue);
-        let replaced = replaced.map_err(|beside| {
+        let comments = match source.opened.sealed {
+            Sealed::Vault => replace::Comments::Go,
+            Sealed::Plain | Sealed::Archive => replace::Comments::Stay,
+        };
+        let Source { opened, taken, format, catalogue, .. } = source;
+        let replaced = replace::replaced(&opened.text, taken, *format, catalogue, comments).map_err(|obstacles| {
             let mut failure = self.left_alone();
-            failure.causes = beside.iter().map(ToString::to_string).collect();
+            failure.causes = obstacles.iter().map(ToString::to_string).collect();
             failure.hint("take it out of there; then the same command again")
         })?;
-        // What was sealed and is not taken would lie in clear.
-        let left = source.taken.left.iter().filter(|left| left.why != Why::Empty).map(|left| left.name.clone());
-        let opened: Vec<String> = left.chain(replaced.stays.iter().map(ToString::to_string)).collect();
-        if source.opened.sealed == Sealed::Vault && !opened.is_empty() {
-            return Err(self
-                .left_alone()
-                .cause(format!(
-                    "the file is an ansible-vault, and these are not taken, so they would lie in clear: {}",
-                    opened.join(", ")
-                ))
-                .hint("move them to another ansible-vault; or leave `--replace` out"));
-        }
+        self.opens_nothing(source, &replaced)?;
         Ok(replaced)
+    }
+
+    /// What was sealed and is not taken would lie in clear.
+    fn opens_nothing(&self, source: &Source, replaced: &replace::Replaced) -> Result<(), Failure> {
+        let left = untaken::names(&source.document, &source.taken).into_iter();
+        let left: Vec<String> = left.chain(replaced.stays.iter().map(ToString::to_string)).collect();
+        if source.opened.sealed != Sealed::Vault || left.is_empty() {
+            return Ok(());
+        }
+        let why = "the file is an ansible-vault, and these are not taken, so they would lie in clear";
+        Err(self
+            .left_alone()
+            .cause(format!("{why}: {}", left.join(", ")))
+            .hint("move them to another ansible-vault; or leave `--replace` out"))
     }
 
     fn ask(&self, context: &Context, taken: &Taken) -> Result<Value, Failure> {

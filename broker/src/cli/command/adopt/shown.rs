@@ -36,6 +36,7 @@ impl Told<'_> {
             "unfinished": self.stored["unfinished"],
             "replaced": self.replaced.is_some(),
             "stays": self.replaced.map(|replaced| &replaced.stays),
+            "sealed_comments": self.source.sealed_comments,
             "unreferred": self.replaced.map(|replaced| &replaced.unreferred),
         });
         show::answer(context.output, &all, || self.people())
@@ -69,7 +70,21 @@ impl Told<'_> {
         if let Some(file) = self.stored["unfinished"].as_str() {
             text += &format!("the adoption of {file} was cut off before it had ended: run it again\n");
         }
+        text += &self.comments();
         text + &self.end()
+    }
+
+    /// What was sealed is in clear nowhere, not even where it is no value.
+    fn comments(&self) -> String {
+        let lines: Vec<String> = self.source.sealed_comments.iter().map(ToString::to_string).collect();
+        let lines = lines.join(", ");
+        match (lines.is_empty(), self.replaced) {
+            (true, _) => String::new(),
+            (false, None) => format!("--replace leaves the comments out, as they are sealed: lines {lines}\n"),
+            (false, Some(_)) => format!(
+                "the comments are left out, as they were sealed: lines {lines}; the original has them until --confirm, and then nothing has\n"
+            ),
+        }
     }
 
     fn left(&self) -> String {

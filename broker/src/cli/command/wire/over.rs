@@ -167,7 +167,7 @@ impl Over<'_> {
         match &node.kind {
             Kind::Scalar(scalar) => (self.is_reference)(names, &scalar.text),
             Kind::Mapping(pairs) => pairs.iter().all(|(_, node)| self.refers(names, node) || is_empty(node)),
-            Kind::Sequence => false,
+            Kind::Sequence(_) => false,
         }
     }
 }
@@ -181,7 +181,7 @@ fn says_nothing(node: &Node) -> bool {
     match &node.kind {
         Kind::Scalar(_) => is_empty(node),
         Kind::Mapping(pairs) => pairs.iter().all(|(_, node)| says_nothing(node)),
-        Kind::Sequence => false,
+        Kind::Sequence(_) => false,
     }
 }
 
