@@ -192,6 +192,37 @@ fn an_erasing_that_was_cut_off_is_ended_and_never_undone() {
 }
 
 #[test]
+fn what_is_in_the_original_alone_is_not_erased_and_comes_back() {
+    let place = Place::new();
+    let text = "database_password: the-old-root-password-4711\nsite_vip: \"{{ vip }}\"\nmy_list: [a]\n";
+    let file = place.write("passwords.yml", text);
+    let run = |more: &str| place.donjon.run(&["adopt", &file, "--format", "kolla", more]);
+    let kept = place.path(".passwords.yml.donjon-adopted");
+    for put in ["", "# nothing\n", "site_vip: [\n", "site_vip: 10.0.0.1\nmy_list: [a]\n"] {
+        run("--replace").ok();
+        place.write("passwords.yml", put);
+        let refused = run("--confirm").failed(5);
+        assert!(refused.contains("is not erased") && refused.contains("nothing was done"), "{refused}");
+        assert_eq!(refused.contains("`site_vip` does not stand in"), put.contains("10.0.0.1"), "{refused}");
+        assert!(!refused.contains("`my_list`") && fs::read_to_string(&kept).unwrap() == text, "{refused}");
+        run("--undo").ok();
+        assert_eq!(fs::read_to_string(&file).unwrap(), text);
+    }
+    // Nothing stands there any more, where a link leads.
+    run("--replace").ok();
+    fs::remove_file(&file).unwrap();
+    let link = place.path("link.yml");
+    std::os::unix::fs::symlink("passwords.yml", &link).unwrap();
+    let run_at_link = |more: &str| place.donjon.run(&["adopt", link.to_str().unwrap(), "--format", "kolla", more]);
+    assert!(run_at_link("--confirm").failed(5).contains("no references stand in its place"));
+    let undone = run_at_link("--undo").ok();
+    assert!(undone.contains("nothing stood there"), "{undone}");
+    assert_eq!((fs::read_to_string(&file).unwrap(), kept.exists()), (text.to_owned(), false));
+    fs::remove_file(&file).unwrap();
+    assert!(run("--undo").failed(2).contains("nothing was done"), "without an original, it is a name of nothing");
+}
+
+#[test]
 fn what_was_sealed_and_is_not_taken_is_not_opened() {
     let place = Place::new();
     let text = "galera_root_password: canary-of-galera\nkeystone_ldap: {Users: {password: canary-of-ldap}}\n";

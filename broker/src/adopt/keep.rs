@@ -67,8 +67,8 @@ fn replace_kept(file: &Path, kept: &Path, content: &[u8]) -> Result<(), FileErro
 }
 
 /// Puts the original back, with the mode that it had: whoever has opened the file of references to others since did not mean
-/// its values. What stood in its place, which somebody may have added to since, is kept beside it: where.
-pub fn put_back(file: &Path) -> Result<PathBuf, FileError> {
+/// its values. What stood in its place, which somebody may have added to since, is kept beside it: where. Nothing may stand there.
+pub fn put_back(file: &Path) -> Result<Option<PathBuf>, FileError> {
     let kept = kept(file);
     opened(&kept)?;
     let beside =
@@ -77,10 +77,13 @@ pub fn put_back(file: &Path) -> Result<PathBuf, FileError> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error("remove", &beside)(error)),
         Ok(()) | Err(_) => {}
     }
-    std::fs::hard_link(file, &beside).map_err(io_error("keep what stands there as", &beside))?;
+    let stood = match std::fs::hard_link(file, &beside) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        linked => linked.map(|()| Some(beside.clone())).map_err(io_error("keep what stands there as", &beside))?,
+    };
     std::fs::rename(&kept, file).map_err(io_error("put back", file))?;
     fs::sync_folder(folder(file))?;
-    Ok(beside)
+    Ok(stood)
 }
 
 /// What is left of a file that was erased.
@@ -174,7 +177,11 @@ mod tests {
         assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"original".to_vec(), 0o640));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
         replace(&path, b"references, and more").unwrap();
-        assert_eq!(fs::read(&put_back(&path).unwrap()).unwrap(), b"references, and more", "what was added is not lost");
+        assert_eq!(
+            fs::read(&put_back(&path).unwrap().unwrap()).unwrap(),
+            b"references, and more",
+            "what was added is not lost"
+        );
     }
 
     #[test]
@@ -198,6 +205,17 @@ mod tests {
         std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
         replace(&path, b"references").unwrap();
         assert_eq!((mode(&path), mode(&kept(&path))), (0o644, 0o640), "not for everybody under another name");
+    }
+
+    #[test]
+    fn the_original_comes_back_where_nothing_stands_any_more() {
+        let (folder, path) = file();
+        replace(&path, b"references").unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(original(&path), Some(kept(&path)));
+        assert_eq!(put_back(&path).unwrap(), None);
+        assert_eq!(fs::read(&path).unwrap(), b"original");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -38,8 +38,9 @@ use zeroize::Zeroizing;
 ///
 /// Every value is stored and read back, and nothing is stored where the store has another value. The file is left as it is. With
 /// --replace references stand in it from then on, and the original is kept beside it, for its owner and group. --confirm compares the
-/// original with the store once more, overwrites it and removes it: what a disk, a snapshot or a backup kept of it is out of
-/// reach. Cut off in the middle, --confirm goes on with that. --undo puts it back, and keeps the file of references beside it.
+/// original with the store once more, and what the store does not have with the file of references; then it overwrites it and
+/// removes it: what a disk, a snapshot or a backup kept of it is out of reach. Cut off in the middle, --confirm goes on with that.
+/// --undo puts the original back, and keeps the file of references beside it.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  donjon adopt /etc/kolla/passwords.yml --plan\n  donjon adopt /etc/kolla/passwords.yml --replace\n  donjon adopt /etc/kolla/passwords.yml --confirm\n  donjon adopt secrets.yml --format osa --vault-password-file ~/.vault"
@@ -110,12 +111,13 @@ impl Adopt {
         }
     }
 
-    /// An archive has no name any more while it is erased.
+    /// The original may be there where nothing stands in its place any more.
     fn place(&self) -> io::Result<PathBuf> {
         std::fs::canonicalize(&self.file).or_else(|error| {
             let gone = error.kind() == io::ErrorKind::NotFound && (self.undo || self.confirm);
             let place = gone.then(|| place_of_none(&self.file)).flatten();
-            place.filter(|place| keep::half_erased(place).is_some()).ok_or(error)
+            let is_kept = |place: &PathBuf| keep::original(place).or_else(|| keep::half_erased(place)).is_some();
+            place.filter(is_kept).ok_or(error)
         })
     }
 
@@ -163,6 +165,28 @@ impl Adopt {
     }
 
     fn source(&self, context: &Context, path: &Path) -> Result<Source, Failure> {
+        let (opened, document, passwords) = self.opened(path)?;
+        let format = self.format.map(Format::from).or_else(|| Format::of(&document)).ok_or_else(|| {
+            self.left_alone()
+                .cause("its names are of no deployer, or of two")
+                .hint("`--format kolla`, `osa` or `tripleo`")
+        })?;
+        let catalogue = config::of_deployer(&context.home, format.catalogue())?;
+        let taken = adopt::take(&document, format, &catalogue, &passwords).map_err(|mistakes| {
+            let mut failure = self.left_alone();
+            failure.causes = mistakes.iter().map(ToString::to_string).collect();
+            failure
+        })?;
+        let comments = match opened.sealed {
+            Sealed::Vault => yaml::comments(&opened.text).map_err(|error| self.left_alone().because(&error))?,
+            Sealed::Plain | Sealed::Archive => Vec::new(),
+        };
+        let sealed_comments = comments.iter().map(|place| replace::line_of(&opened.text, place.start)).collect();
+        Ok(Source { opened, format, catalogue, document, taken, sealed_comments })
+    }
+
+    /// What is in a file, with the passwords of the ansible-vaults in it.
+    fn opened(&self, path: &Path) -> Result<(Opened, Node, Vec<Material>), Failure> {
         let found = std::fs::metadata(path).map_err(|error| self.left_alone().because(&error))?;
         if found.len() > container::LONGEST {
             return Err(self.left_alone().cause(format!("it is larger than {} bytes", container::LONGEST)));
@@ -182,23 +206,7 @@ impl Adopt {
         }
         let document = yaml::read(&opened.text).map_err(|error| self.left_alone().because(&error))?;
         let document = document.ok_or_else(|| self.left_alone().cause("there is nothing in it"))?;
-        let format = self.format.map(Format::from).or_else(|| Format::of(&document)).ok_or_else(|| {
-            self.left_alone()
-                .cause("its names are of no deployer, or of two")
-                .hint("`--format kolla`, `osa` or `tripleo`")
-        })?;
-        let catalogue = config::of_deployer(&context.home, format.catalogue())?;
-        let taken = adopt::take(&document, format, &catalogue, &passwords).map_err(|mistakes| {
-            let mut failure = self.left_alone();
-            failure.causes = mistakes.iter().map(ToString::to_string).collect();
-            failure
-        })?;
-        let comments = match opened.sealed {
-            Sealed::Vault => yaml::comments(&opened.text).map_err(|error| self.left_alone().because(&error))?,
-            Sealed::Plain | Sealed::Archive => Vec::new(),
-        };
-        let sealed_comments = comments.iter().map(|place| replace::line_of(&opened.text, place.start)).collect();
-        Ok(Source { opened, format, catalogue, document, taken, sealed_comments })
+        Ok((opened, document, passwords))
     }
 
     /// Of the files that were named, else of the terminal.
@@ -306,6 +314,9 @@ impl Adopt {
         if source.taken.given.is_empty() {
             return Err(self.left_alone().cause("no value is in it"));
         }
+        if replaced {
+            self.nothing_is_missing(&original, &source)?;
+        }
         let differing = self.differing(context, &original, &source.taken)?;
         if !differing.is_empty() {
             let mut failure = Failure::new(Exit::Conflict, format!("{} is not erased", original.display()));
@@ -317,6 +328,31 @@ impl Adopt {
         }
         let erased = keep::erase(&self.file, &original).map_err(|error| self.unerased(&original, &error))?;
         shown::erased(context, &original, &erased)
+    }
+
+    /// What the store does not have stands in the file of references, or it would be nowhere.
+    fn nothing_is_missing(&self, original: &Path, source: &Source) -> Result<(), Failure> {
+        let file = self.file.display();
+        let refused =
+            || Failure::new(Exit::Conflict, format!("{} is not erased", original.display())).state("nothing was done");
+        if let Err(error) = std::fs::metadata(&self.file) {
+            let why = format!("no references stand in its place: {file} cannot be looked at");
+            return Err(refused().cause(why).because(&error).hint("`--undo` puts the original back"));
+        }
+        let (opened, document, _) = self.opened(&self.file).map_err(|failure| {
+            let mut refused = refused().cause(format!("{file} cannot be read: {}", failure.message));
+            refused.causes.extend(failure.causes);
+            refused.hint("mend that file; or `--undo` puts the original back")
+        })?;
+        let there = (opened.text.as_str(), &document);
+        let missing = untaken::missing((&source.opened.text, &source.document), there, &source.taken);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let mut failure = refused();
+        failure.causes =
+            missing.iter().map(|name| format!("`{name}` does not stand in {file} as the original has it")).collect();
+        Err(failure.hint("put it there as it was, or put all of it back by `--undo`; where nothing needs it any more, remove the original yourself"))
     }
 
     fn unerased(&self, original: &Path, error: &FileError) -> Failure {
@@ -351,7 +387,7 @@ impl Adopt {
                 .state("the file is as it was, and its original is kept")
                 .hint("see that its folder can be written; then the same command again")
         })?;
-        shown::undone(context, &self.file, &beside, compared)
+        shown::undone(context, &self.file, beside.as_deref(), compared)
     }
 
     /// What of a file the store does not have as it stands there.

@@ -209,10 +209,10 @@ pub(super) fn confirmed_before(context: &Context, file: &Path) -> Result<(), Fai
 pub(super) fn undone(
     context: &Context,
     file: &Path,
-    beside: &Path,
+    beside: Option<&Path>,
     differing: Result<Vec<String>, Failure>,
 ) -> Result<(), Failure> {
-    let (path, beside) = (file.display().to_string(), beside.display().to_string());
+    let (path, beside) = (file.display().to_string(), beside.map(|beside| beside.display().to_string()));
     let all = json!({"undone": path, "beside": beside, "differing": differing.as_ref().ok()});
     show::answer(context.output, &all, || {
         let stored = match &differing {
@@ -226,7 +226,11 @@ pub(super) fn undone(
                 failure.message
             ),
         };
-        format!("{path} is as it was\n{stored}\nwhat stood there until now is {beside}\n")
+        let stood = match &beside {
+            Some(beside) => format!("what stood there until now is {beside}"),
+            None => "nothing stood there".to_owned(),
+        };
+        format!("{path} is as it was\n{stored}\n{stood}\n")
     })
 }
 
