@@ -1,6 +1,7 @@
 //! Files written whole: owner-only before the first byte, synced, renamed, and the folder synced.
 
 mod attributes;
+mod temporary;
 
 pub use attributes::Attributes;
 
@@ -142,10 +143,8 @@ impl Replacement {
         }
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let folder = File::open(parent).map_err(&unwritten)?;
-        let unique =
-            format!(".{}.{:016x}.new", path.file_name().unwrap_or_default().to_string_lossy(), rand::random::<u64>());
-        let temporary = parent.join(unique);
-        let file = create(&temporary).map_err(&unwritten)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let (file, temporary) = temporary::create(parent, &name).map_err(&unwritten)?;
         Ok(Self { file, folder, temporary, path: path.to_path_buf(), unfinished: true })
     }
 
@@ -181,20 +180,10 @@ impl Write for Replacement {
 impl Drop for Replacement {
     fn drop(&mut self) {
         if self.unfinished {
-            // The name is unique to this one, so nothing else is removed.
+            // The name is this one's while it is open, so nothing else is removed.
             let _ = std::fs::remove_file(&self.temporary);
         }
     }
-}
-
-/// Opens a new file, owner-only.
-fn create(path: &Path) -> io::Result<File> {
-    let open = rustix::fs::open(
-        path,
-        OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-        Mode::from_raw_mode(0o600),
-    );
-    Ok(File::from(open?))
 }
 
 fn set_attributes(file: &File, path: &Path, attributes: &Attributes, mode: u32) -> Result<(), FileError> {
@@ -404,6 +393,14 @@ mod tests {
         new.write_all(b"e").unwrap();
         new.finish().unwrap();
         assert_eq!((read_private(&path).unwrap(), names()), (b"one".to_vec(), 1));
+        // As one that is killed leaves it.
+        let mut killed = Replacement::begin(&path).unwrap();
+        killed.write_all(b"two").unwrap();
+        killed.unfinished = false;
+        drop(killed);
+        assert_eq!(names(), 2);
+        replace(&path, b"one").unwrap();
+        assert_eq!(names(), 1, "the next writer removes it");
         for nowhere in ["gone/x", "x/y", "gone/"] {
             let refused = Replacement::begin(&folder.path().join(nowhere)).unwrap_err().to_string();
             assert!(refused.ends_with(nowhere), "{refused} names the file that was asked for");
