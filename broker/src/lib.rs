@@ -37,6 +37,7 @@ pub mod socket;
 #[cfg(test)]
 mod timing;
 pub mod transfer;
+pub mod undone;
 pub mod vault;
 pub mod views;
 pub mod wire;

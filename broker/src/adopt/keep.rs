@@ -1,5 +1,6 @@
 //! The original file: kept beside the new one until the operator confirms, then overwritten and unlinked.
 
+use crate::undone::{self, Beside};
 use donjon_drivers::fs::{self, FileError, Standing};
 use std::{
     fs::{File, OpenOptions, Permissions},
@@ -7,6 +8,7 @@ use std::{
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
+use zeroize::Zeroizing;
 
 /// Where the original of a file is kept.
 pub fn kept(file: &Path) -> PathBuf {
@@ -16,6 +18,11 @@ pub fn kept(file: &Path) -> PathBuf {
 /// Where it stands while it is erased: half of it may be zeros by then, and nobody is to take it for an original.
 fn erasing(file: &Path) -> PathBuf {
     beside(file, "donjon-erasing")
+}
+
+/// The mode that the original had, where it is kept with less of it.
+fn mode_of_the_original(file: &Path) -> PathBuf {
+    beside(file, "donjon-adopted-mode")
 }
 
 fn beside(file: &Path, what: &str) -> PathBuf {
@@ -54,36 +61,79 @@ pub fn replace(file: &Path, content: &[u8]) -> Result<(), FileError> {
 }
 
 fn replace_kept(file: &Path, kept: &Path, content: &[u8]) -> Result<(), FileError> {
-    let failed = |act| io_error(act, kept);
     let original = opened(kept)?;
-    let found = original.metadata().map_err(failed("look at"))?;
-    let mode = found.permissions().mode();
     let standing = Standing::of(&original, kept)?;
-    original.set_permissions(Permissions::from_mode(mode & 0o770)).map_err(failed("set the mode of"))?;
-    let standing = Standing { mode: mode & 0o777, ..standing };
-    fs::replace_as(file, content, &standing).inspect_err(|_| {
-        let _ = original.set_permissions(Permissions::from_mode(mode & 0o777));
-    })
+    let noted = mode_of_the_original(file);
+    match standing.mode & OTHERS {
+        0 => gone(&noted)?,
+        _ => fs::replace(&noted, format!("{:o}\n", standing.mode).as_bytes())?,
+    }
+    fs::replace_as(file, content, &standing)?;
+    // Not before: until then it is the file that the deployer reads, by this name and by its own.
+    narrow(&original, kept)
+}
+
+/// For its owner and group, where a run was cut off before it came to that. What cannot be opened is open as it was.
+pub fn keep_close(kept: &Path) {
+    let _ = opened(kept).and_then(|original| narrow(&original, kept));
+}
+
+fn narrow(original: &File, kept: &Path) -> Result<(), FileError> {
+    let mode = original.metadata().map_err(io_error("look at", kept))?.permissions().mode();
+    original.set_permissions(Permissions::from_mode(mode & 0o770)).map_err(io_error("set the mode of", kept))
 }
 
 /// Puts the original back, with the mode that it had: whoever has opened the file of references to others since did not mean
 /// its values. What stood in its place, which somebody may have added to since, is kept beside it: where. Nothing may stand there.
 pub fn put_back(file: &Path) -> Result<Option<PathBuf>, FileError> {
-    let kept = kept(file);
-    opened(&kept)?;
-    let beside =
-        file.with_file_name(format!(".{}.donjon-undone", file.file_name().unwrap_or_default().to_string_lossy()));
-    match std::fs::remove_file(&beside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error("remove", &beside)(error)),
-        Ok(()) | Err(_) => {}
+    let (kept, noted) = (kept(file), mode_of_the_original(file));
+    let original = opened(&kept)?;
+    let others = noted_mode(&noted)? & OTHERS;
+    let stood = set_aside(file)?;
+    let mode = original.metadata().map_err(io_error("look at", &kept))?.permissions().mode() & 0o777;
+    if others != 0 {
+        original.set_permissions(Permissions::from_mode(mode | others)).map_err(io_error("set the mode of", &kept))?;
     }
-    let stood = match std::fs::hard_link(file, &beside) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        linked => linked.map(|()| Some(beside.clone())).map_err(io_error("keep what stands there as", &beside))?,
-    };
     std::fs::rename(&kept, file).map_err(io_error("put back", file))?;
     fs::sync_folder(folder(file))?;
+    gone(&noted)?;
     Ok(stood)
+}
+
+/// What was noted of the mode of the original; nothing where it is kept with all of it.
+fn noted_mode(noted: &Path) -> Result<u32, FileError> {
+    if noted.symlink_metadata().is_err() {
+        return Ok(0);
+    }
+    let text = fs::read_private(noted)?;
+    let mode = std::str::from_utf8(&text).ok().and_then(|text| u32::from_str_radix(text.trim_end(), 8).ok());
+    mode.ok_or_else(|| io_error("understand", noted)(io::ErrorKind::InvalidData.into()))
+}
+
+/// Gives what stands there a second name, unless nothing does, or the same was kept before.
+fn set_aside(file: &Path) -> Result<Option<PathBuf>, FileError> {
+    if file.symlink_metadata().is_err() {
+        return Ok(None);
+    }
+    let content = Zeroizing::new(fs::read_standing(file)?.0);
+    loop {
+        let path = match undone::beside(file, &content) {
+            Beside::There(path) => return Ok(Some(path)),
+            Beside::Free(path) => path,
+        };
+        match std::fs::hard_link(file, &path) {
+            // Somebody was faster.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            linked => return linked.map(|()| Some(path.clone())).map_err(io_error("keep what stands there as", &path)),
+        }
+    }
+}
+
+fn gone(path: &Path) -> Result<(), FileError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("remove", path)(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// What is left of a file that was erased.
@@ -112,6 +162,7 @@ pub fn end_erasing(file: &Path) -> Result<Erased, FileError> {
     let found = open.metadata().map_err(io_error("look at", &path))?;
     overwrite(&mut open, found.len()).map_err(io_error("overwrite", &path))?;
     std::fs::remove_file(&path).map_err(io_error("remove", &path))?;
+    gone(&mode_of_the_original(file))?;
     fs::sync_folder(folder(file))?;
     Ok(Erased { other_names: found.nlink().saturating_sub(1) })
 }
@@ -150,6 +201,9 @@ fn io_error(act: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileErr
     let path = path.to_path_buf();
     move |source| FileError::Io { act, path, source }
 }
+
+/// What of a mode is for neither owner nor group.
+const OTHERS: u32 = 0o007;
 
 #[cfg(test)]
 mod tests {
@@ -205,6 +259,54 @@ mod tests {
         std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
         replace(&path, b"references").unwrap();
         assert_eq!((mode(&path), mode(&kept(&path))), (0o644, 0o640), "not for everybody under another name");
+        std::fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
+        put_back(&path).unwrap();
+        assert_eq!(mode(&path), 0o644, "the original's own");
+        // One for nobody else is that, whatever was noted of an earlier one.
+        for (last, before) in [(0o600, 0o644), (0o600, 0o600)] {
+            std::fs::set_permissions(&path, Permissions::from_mode(before)).unwrap();
+            replace(&path, b"references").unwrap();
+            std::fs::rename(kept(&path), &path).unwrap();
+            std::fs::set_permissions(&path, Permissions::from_mode(last)).unwrap();
+            replace(&path, b"references").unwrap();
+            put_back(&path).unwrap();
+            assert_eq!(mode(&path), last);
+        }
+    }
+
+    #[test]
+    fn a_file_that_could_not_be_replaced_is_open_to_whom_it_was() {
+        let (folder, path) = file();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        // As a kill leaves it before the new file has its name.
+        let names = || std::fs::read_dir(folder.path()).unwrap().count();
+        std::fs::hard_link(&path, kept(&path)).unwrap();
+        fs::replace(&mode_of_the_original(&path), b"644\n").unwrap();
+        replace(&path, b"references").unwrap();
+        assert_eq!((mode(&path), mode(&kept(&path))), (0o644, 0o640));
+        // And behind that.
+        std::fs::set_permissions(kept(&path), Permissions::from_mode(0o644)).unwrap();
+        keep_close(&kept(&path));
+        assert_eq!(mode(&kept(&path)), 0o640);
+        put_back(&path).unwrap();
+        assert_eq!((mode(&path), names()), (0o644, 2));
+        replace(&path, b"references").unwrap();
+        erase(&path, &kept(&path)).unwrap();
+        assert_eq!(names(), 2, "nothing is left of the original but what was undone");
+    }
+
+    #[test]
+    fn what_was_undone_before_is_not_lost() {
+        let (folder, path) = file();
+        let undone = |content: &[u8]| {
+            replace(&path, b"references").unwrap();
+            fs::replace(&path, content).unwrap();
+            put_back(&path).unwrap().unwrap()
+        };
+        let (first, second) = (undone(b"one"), undone(b"two"));
+        assert_eq!(undone(b"one"), first, "the same is kept once");
+        assert_eq!((fs::read(&first).unwrap(), fs::read(&second).unwrap()), (b"one".to_vec(), b"two".to_vec()));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
     }
 
     #[test]

@@ -148,9 +148,13 @@ impl Adopt {
         };
         if let Some(replaced) = &replaced {
             keep::replace(&self.file, replaced.text.as_bytes()).map_err(|error| {
-                Failure::new(Exit::Failed, "cannot replace the file")
-                    .because(&error)
-                    .state("its values are stored and were read back; the file is as it was")
+                let state = match keep::original(&self.file) {
+                    Some(_) => {
+                        "its values are stored and were read back; references stand in it, and its original is kept"
+                    }
+                    None => "its values are stored and were read back; the file is as it was",
+                };
+                Failure::new(Exit::Failed, "cannot replace the file").because(&error).state(state)
             })?;
         }
         let told = shown::Told {
@@ -232,6 +236,7 @@ impl Adopt {
                 .hint("leave `--replace` out"));
         }
         if let Some(kept) = keep::original(&self.file) {
+            keep::keep_close(&kept);
             let mut failure = Failure::new(Exit::Conflict, "the original of an earlier --replace is still there");
             failure.causes.push(kept.display().to_string());
             return Err(failure.state("nothing was stored").hint("`--confirm` erases it, `--undo` puts it back"));
