@@ -4,11 +4,15 @@
 use super::{
     format::Format,
     given::{Given, Taken},
-    yaml::{self, YamlError},
+    untaken::{self, Leaf},
+    yaml::{self, Kind, Node, Written, YamlError},
 };
 use crate::wire::{Encoding, Numbers, Piece, Placeholders, Reference};
 use donjon_policies::{catalogue::Catalogue, name::SecretName};
-use std::{collections::BTreeSet, ops::Range};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 use zeroize::Zeroizing;
 
 /// A file of references.
@@ -48,8 +52,16 @@ pub enum Obstacle {
         /// The line, from 1.
         line: usize,
     },
-    /// It is no YAML, which it was before.
-    #[error(transparent)]
+    /// It would be read otherwise than it is written.
+    #[error(
+        "`{name}` would not be what it is to be once references stand in the file; write it without anchor and alias"
+    )]
+    Otherwise {
+        /// Its names, from the top.
+        name: String,
+    },
+    /// With references in it, it is no YAML any more.
+    #[error("once references stand in the file, it cannot be read")]
     Unread(#[from] YamlError),
 }
 
@@ -74,7 +86,10 @@ pub fn replaced(
     for given in &taken.given {
         for (place, piece) in &given.places {
             match written(&given.name, *piece) {
-                Some(written) => edits.push((place.clone(), format!("\"{written}\""))),
+                Some(written) => {
+                    let anchor = anchor(&text[place.clone()]).map_or_else(String::new, |anchor| format!("{anchor} "));
+                    edits.push((place.clone(), format!("{anchor}\"{written}\"")));
+                }
                 None => stays.push(given.name.clone()),
             }
         }
@@ -113,7 +128,42 @@ pub fn replaced(
     if comments == Comments::Go {
         obstacles.extend(doubtful(&new, &own));
     }
+    if obstacles.is_empty() {
+        obstacles = misread(text, &new, taken, &written).unwrap_or_else(|error| vec![error.into()]);
+    }
     if obstacles.is_empty() { Ok(Replaced { text: new, stays, unreferred }) } else { Err(obstacles) }
+}
+
+/// The anchor of a value whose place begins with its tag; before the tag, it is outside of that place.
+fn anchor(place: &str) -> Option<&str> {
+    let mut words = place.split_whitespace();
+    words.next().filter(|word| word.starts_with('!'))?;
+    words.next().filter(|word| word.starts_with('&'))
+}
+
+/// What the new text does not say as it should: each reference in the place of its value, and all else as it was.
+fn misread(
+    text: &str,
+    new: &str,
+    taken: &Taken,
+    written: &dyn Fn(&SecretName, Piece) -> Option<String>,
+) -> Result<Vec<Obstacle>, YamlError> {
+    let (Some(document), Some(now)) = (yaml::read(text)?, yaml::read(new)?) else { return Ok(Vec::new()) };
+    let mut expected: BTreeMap<usize, String> = BTreeMap::new();
+    for given in &taken.given {
+        let pieces =
+            given.places.iter().filter_map(|(place, piece)| Some((place.start, written(&given.name, *piece)?)));
+        expected.extend(pieces);
+    }
+    let is_read = |leaf: &Leaf<'_>| {
+        let Kind::Scalar(scalar) = &leaf.node.kind else { return true };
+        let Some(expected) = expected.get(&scalar.place.start) else { return true };
+        let is_it = |node: &&Node| matches!(&node.kind, Kind::Scalar(now) if *now.text == *expected && now.written == Written::Text);
+        untaken::at(&now, &leaf.path).iter().any(is_it)
+    };
+    let references = untaken::leaves(&document).into_iter().filter(|leaf| !is_read(leaf)).map(|leaf| leaf.name());
+    let others = untaken::missing((text, &document), (new, &now), taken);
+    Ok(references.chain(others).map(|name| Obstacle::Otherwise { name }).collect())
 }
 
 /// A comment with the space before it; its whole line, where nothing else is on it.
@@ -313,6 +363,40 @@ mod tests {
     fn a_value_in_a_comment_is_told() {
         let beside = of("# was canary-1\ndatabase_password: canary-1\n", Format::Kolla).unwrap_err();
         assert_eq!(beside, [Obstacle::Beside { line: 1, name: "database_password".parse().unwrap() }]);
+    }
+
+    #[test]
+    fn an_anchor_stays_for_whoever_refers_to_it() {
+        let reference = "\"{{ lookup('donjon.broker.secret', 'database_password') }}\"";
+        for (value, expected) in [
+            ("!unsafe &db \"canary\"", format!("&db {reference}")),
+            ("!!str &db canary", format!("&db {reference}")),
+            ("&db !unsafe 'canary'", format!("&db {reference}")),
+            ("&db canary", format!("&db {reference}")),
+            ("!unsafe |\n  canary", reference.to_owned()),
+        ] {
+            let extra = if value.contains("&db") { "extra: [*db]\n" } else { "" };
+            let found = of(&format!("database_password: {value}\n{extra}"), Format::Kolla).unwrap();
+            assert_eq!(*found.text, format!("database_password: {expected}\n{extra}"));
+        }
+    }
+
+    #[test]
+    fn a_file_that_would_be_read_otherwise_is_not_replaced() {
+        let refused =
+            of("database_password: !unsafe # why\n  &db 'canary'\nextra: [*db]\n", Format::Kolla).unwrap_err();
+        assert_eq!(refused, [Obstacle::Unread(YamlError::Broken(2))]);
+        // What is looked at is the new text, whatever has made it.
+        let text = "database_password: canary\nextra: [a]\n";
+        let catalogue = Catalogue::named("kolla-ansible").unwrap();
+        let taken = take(&yaml::read(text).unwrap().unwrap(), Format::Kolla, &catalogue, &[]).unwrap();
+        let written = |_: &SecretName, _: Piece| Some("REF".to_owned());
+        let misread = |new: &str| misread(text, new, &taken, &written);
+        assert_eq!(misread("database_password: \"REF\"\nextra: [a]\n"), Ok(Vec::new()));
+        let otherwise = |name: &str| Ok(vec![Obstacle::Otherwise { name: name.to_owned() }]);
+        assert_eq!(misread("database_password: \"REF\"\nextra: [b]\n"), otherwise("extra"));
+        assert_eq!(misread("database_password: \"REF\" # \nextra: [a]\ndatabase_passwort: canary\n"), Ok(Vec::new()));
+        assert_eq!(misread("database_password: canary\nextra: [a]\n"), otherwise("database_password"));
     }
 
     #[test]
