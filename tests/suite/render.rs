@@ -3,7 +3,10 @@
 use donjon_tests::donjon::Donjon;
 use std::{
     fs,
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt},
+        process::ExitStatusExt,
+    },
     path::Path,
     process::Command,
 };
@@ -97,6 +100,31 @@ fn each_template_becomes_a_file_in_memory_whatever_becomes_of_the_others() {
 }
 
 /// What a command asked of the kernel, as `strace` tells it.
+#[test]
+fn what_a_killed_run_left_is_gone_with_the_next() {
+    let donjon = Donjon::new();
+    donjon.run(&["up", "--store", "file"]).ok();
+    donjon.run_with_input(&["put", "database_password"], VALUE.as_bytes()).ok();
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let [template, file] = ["template", "my.cnf"].map(|name| folder.path().join(name));
+    // Longer than what a limit lets it write before the kernel kills it.
+    write(&template, &format!("{{{{ secret('database_password') }}}}\n{}", "#\n".repeat(16 << 10)));
+    let [template, shown] = [&template, &file].map(|path| path.display().to_string());
+    let words = ["render", &template, "-o", &shown, "--disk", "--mode", "0640"];
+    let killed = donjon.command_by(&["prlimit", "--fsize=16384"], &words).output().expect("prlimit is there");
+    assert_eq!(killed.status.signal(), Some(rustix::process::Signal::XFSZ.as_raw()), "{killed:?}");
+    let holding = || {
+        let files = fs::read_dir(folder.path()).expect("it can be listed").map(|entry| entry.expect("one").path());
+        let mut files: Vec<_> =
+            files.filter(|path| fs::read_to_string(path).unwrap_or_default().contains(VALUE)).collect();
+        files.sort_unstable();
+        files
+    };
+    assert!(holding().len() == 1 && !file.exists(), "the control: it was cut off in the middle");
+    donjon.run(&words).ok();
+    assert_eq!(holding(), [file]);
+}
+
 fn traced(donjon: &Donjon, log: &Path, words: &[&str]) -> (i32, Vec<String>) {
     let plain = donjon.command(&[]);
     let mut command = Command::new("strace");

@@ -4,6 +4,10 @@ use donjon_tests::{
     donjon::{Donjon, Ran},
     tools,
 };
+use rustix::{
+    buffer::spare_capacity,
+    fs::{XattrFlags, getxattr, setxattr},
+};
 use std::{os::unix::fs::MetadataExt, path::PathBuf, process::Command};
 
 const SECRET: &str = "pa$s%word-4711";
@@ -392,4 +396,49 @@ fn a_services_secrets_leave_its_file_and_come_back() {
     scene.donjon.run(&wire).ok();
     scene.donjon.run(&and("--confirm")).ok();
     assert!(scene.donjon.run(&and("--undo")).failed(4).contains("nothing to undo"));
+}
+
+#[test]
+fn a_services_file_keeps_its_access_list_and_its_notes_wired_and_put_back() {
+    let scene = Scene::new();
+    let file = scene.file("keystone.conf", "[database]\nconnection = mysql://u:canary-2@h/d\n");
+    // user::rw-,user:42425:r--,group::---,mask::r--,other::---
+    let entries: [(u8, u8, u32); 5] =
+        [(1, 6, u32::MAX), (2, 4, 42_425), (4, 0, u32::MAX), (16, 4, u32::MAX), (32, 0, u32::MAX)];
+    let entries = entries.map(|(kind, bits, whose)| [&[kind, 0, bits, 0][..], &whose.to_le_bytes()].concat());
+    let list = [&2_u32.to_le_bytes()[..], &entries.concat()].concat();
+    let set = |name: &str, value: &[u8]| setxattr(&file, name, value, XattrFlags::empty()).unwrap();
+    let get = |name: &str| {
+        let mut value = Vec::with_capacity(256);
+        getxattr(&file, name, spare_capacity(&mut value)).map(|_| value).ok()
+    };
+    set("system.posix_acl_access", &list);
+    set("user.note", b"of the operator");
+    let found = || {
+        let mode = std::fs::metadata(&file).unwrap().mode() & 0o777;
+        (mode, get("system.posix_acl_access"), get("user.note"))
+    };
+    let before = found();
+    assert_eq!((before.0, before.1.as_ref()), (0o640, Some(&list)));
+    scene.donjon.run(&["up", "--store", "file"]).ok();
+    scene.donjon.describe("deployment: default\nroles: {keystone: {reads: [keystone.database.connection]}}\n");
+    let wire = ["wire", "oslo", "--service", "keystone", "--config", &file];
+    scene.donjon.run(&wire).ok();
+    assert_eq!(found(), before);
+    // Whoever lets others read what holds no value does not mean what is put back.
+    set(
+        "system.posix_acl_access",
+        &list
+            .iter()
+            .enumerate()
+            .map(|(at, byte)| match at {
+                22 => 4,
+                _ => *byte,
+            })
+            .collect::<Vec<u8>>(),
+    );
+    set("user.note", b"of another");
+    assert_ne!(found(), before);
+    scene.donjon.run(&[&wire[..], &["--undo"]].concat()).ok();
+    assert_eq!(found(), before);
 }
