@@ -99,7 +99,6 @@ fn each_template_becomes_a_file_in_memory_whatever_becomes_of_the_others() {
     donjon.run(&["render", &path("url"), &path("bad"), "-o", &shown("x")]).failed(2);
 }
 
-/// What a command asked of the kernel, as `strace` tells it.
 #[test]
 fn what_a_killed_run_left_is_gone_with_the_next() {
     let donjon = Donjon::new();
@@ -125,6 +124,7 @@ fn what_a_killed_run_left_is_gone_with_the_next() {
     assert_eq!(holding(), [file]);
 }
 
+/// What a command asked of the kernel, as `strace` tells it.
 fn traced(donjon: &Donjon, log: &Path, words: &[&str]) -> (i32, Vec<String>) {
     let plain = donjon.command(&[]);
     let mut command = Command::new("strace");

@@ -38,8 +38,8 @@ pub(super) fn judged(option: &OptionName, value: &Text) -> Judged {
 }
 
 fn is_number(value: &str) -> bool {
-    let digits = value.strip_prefix('-').unwrap_or(value);
-    !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit() || c == '.')
+    // Infinity and the like are words.
+    value.parse::<f64>().is_ok() && !value.contains(|c: char| c.is_ascii_alphabetic())
 }
 
 /// A URL without a query, in which there may be a credential too, or addresses.
