@@ -347,6 +347,7 @@ fn a_services_secrets_leave_its_file_and_come_back() {
     std::os::unix::fs::symlink(&file, &link).unwrap();
     let said = scene.donjon.run(&["wire", "oslo", "--service", "keystone", "--config", &link]).failed(2);
     assert!(said.contains("nothing was done"), "{said}");
+    assert!(said.contains("hint:  it is a link") && said.contains(&format!("`--config {file}`")), "{said}");
     assert_eq!(read(), text);
     // Who cannot open the daemon's own socket is sent to the lookup socket.
     let socket = || scene.donjon.run(&[&wire[..], &["--plan", "--output", "json"]].concat()).json()["socket"].clone();

@@ -116,7 +116,7 @@ impl Oslo {
 
     fn wire(&self, context: &Context) -> Result<(), Failure> {
         let _held = if self.plan { None } else { Some(hold(&self.config)?) };
-        let (bytes, standing) = fs::read_standing(&self.config).map_err(|error| left_alone().because(&error))?;
+        let (bytes, standing) = fs::read_standing(&self.config).map_err(|error| self.unread(&error))?;
         let bytes = Zeroizing::new(bytes);
         let text = std::str::from_utf8(&bytes).map_err(|error| left_alone().because(&error))?;
         // Of before it is replaced: the other names stay with the file that has the values.
@@ -163,6 +163,18 @@ impl Oslo {
             self.change(change, || self.prove(context, &deployment, &files, &moved))?;
         }
         self.tell(context, &deployment, &done, (&views, &mapping), (&socket, other_names))
+    }
+
+    /// Why it is not read. Where it is a link, what it leads to is told.
+    fn unread(&self, error: &fs::FileError) -> Failure {
+        let failure = left_alone().because(error);
+        match self.config.canonicalize() {
+            Ok(file) if self.config.is_symlink() => failure.hint(format!(
+                "it is a link, which whoever owns its folder may lead elsewhere: `--config {}` if that is the one",
+                file.display()
+            )),
+            Ok(_) | Err(_) => failure,
+        }
     }
 
     /// The socket that the service opens: the lookup socket where its role names users or groups, who cannot open the daemon's own.
