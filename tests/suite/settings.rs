@@ -94,6 +94,36 @@ fn secrets_are_named_and_shown_on_request_alone() {
 }
 
 #[test]
+fn what_refers_to_a_secret_is_not_shown_either() {
+    let scene = Scene::new();
+    scene.donjon.run(&["up", "--store", "file"]).ok();
+    scene.donjon.run_with_input(&["put", "of-store"], SECRET.as_bytes()).ok();
+    let file = scene.file(
+        "1.conf",
+        &format!(
+            "[DEFAULT]\nconfig_source = s\nopen = a-value\nclear = <$open>\nprobe = <${{svc.admin_password}}>\n\
+             far = <$probe>\nstored = <${{s.of_store}}>\nslash = http://u:canary/4@h/x\nodd = http://canary-5@h/\n\
+             [svc]\nadmin_password = {SECRET}\n[s]\ndriver = donjon\nsecrets = of-store\n"
+        )
+        .replace("pa$s", "pa$$s"),
+    );
+    let show = ["config", "show", "--config-file", &file];
+    let told = scene.donjon.run(&show).ok();
+    let lines = |told: &str, part: &str| told.lines().filter(|line| line.contains(part)).count();
+    assert_eq!((lines(&told, "a-value"), lines(&told, "<a-value>")), (2, 1), "the control: {told}");
+    let json = scene.donjon.run(&[&show[..], &["--output", "json"]].concat()).ok();
+    let mut all = vec![told, json];
+    for option in ["probe", "far", "stored", "slash", "odd"] {
+        all.push(scene.donjon.run(&["config", "get", "--config-file", &file, "DEFAULT", option]).ok());
+    }
+    for told in all {
+        assert!(!told.contains(SECRET) && !told.contains("canary"), "{told}");
+    }
+    let told = scene.donjon.run(&[&show[..], &["--reveal"]].concat()).ok();
+    assert_eq!((lines(&told, &format!("<{SECRET}>")), lines(&told, "canary")), (3, 2), "the control: {told}");
+}
+
+#[test]
 fn everything_that_is_wrong_is_told_at_once() {
     let scene = Scene::new();
     let one = scene.file("1.conf", "[DEFAULT]\nno assignment\n");

@@ -3,7 +3,7 @@
 //! A service declares which of its options are secret, and it is not asked here. So the rule is wide: a value too many that
 //! is hidden costs a `--reveal`.
 
-use donjon_drivers::source::{OptionName, Origin, Value};
+use donjon_drivers::source::{OptionName, Origin, Value, configuration::Found};
 
 /// Whether a value may be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,23 +14,37 @@ pub enum Secrecy {
     Secret,
 }
 
+/// Whether what was found for an option may be shown: what refers to a secret holds it.
+pub fn of_found(option: &OptionName, found: &Found) -> Secrecy {
+    let referred = found.referred.iter().any(|referred| is_kept(&referred.origin) || is_named(&referred.option));
+    if referred { Secrecy::Secret } else { of(option, &found.origin, &found.value) }
+}
+
 /// Whether the value of an option may be shown.
 pub fn of(option: &OptionName, origin: &Origin, value: &Value) -> Secrecy {
-    let kept = matches!(origin, Origin::Secret { .. });
-    let name = option.name.to_lowercase();
-    let named = WORDS.iter().any(|word| name.contains(word)) && !NAMES_OF_PLACES.iter().any(|end| name.ends_with(end));
-    let whole = WHOLE.iter().any(|(group, whole)| name == *whole && group.is_none_or(|group| group == option.group));
-    match kept || named || whole || has_credential(&value.text()) {
+    match is_kept(origin) || is_named(option) || has_credential(&value.text()) {
         true => Secrecy::Secret,
         false => Secrecy::Open,
     }
 }
 
-/// Whether a text has a URL with a user and a password in it.
+fn is_kept(origin: &Origin) -> bool {
+    matches!(origin, Origin::Secret { .. })
+}
+
+fn is_named(option: &OptionName) -> bool {
+    let name = option.name.to_lowercase();
+    let named = WORDS.iter().any(|word| name.contains(word)) && !NAMES_OF_PLACES.iter().any(|end| name.ends_with(end));
+    let whole = WHOLE.iter().any(|(group, whole)| name == *whole && group.is_none_or(|group| group == option.group));
+    named || whole
+}
+
+/// Whether a text has a URL that says who asks. A password may hold any character, also those that end a host, and some servers
+/// take a token for a user.
 pub(crate) fn has_credential(text: &str) -> bool {
     text.split("://").skip(1).any(|rest| {
-        let authority = rest.split(['/', '?', '#', ' ', '\n']).next().unwrap_or_default();
-        authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+        let word = rest.split(char::is_whitespace).next().unwrap_or_default();
+        word.rsplit_once('@').is_some_and(|(user, _)| !user.is_empty())
     })
 }
 
@@ -82,6 +96,7 @@ const NAMES_OF_PLACES: [&str; 10] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use donjon_drivers::source::configuration::Referred;
 
     fn secrecy(name: &str, value: &str) -> Secrecy {
         of(&OptionName::new("x", name), &Origin::CommandLine, &Value::Text(value.into()))
@@ -100,6 +115,9 @@ mod tests {
             ("nova_proxy_admin_pass", "k"),
             ("anything", "http://u:p@h/x"),
             ("anything", "rabbit://u:p@h1,u:p@h2//"),
+            ("anything", "http://u:pa/ss@h/x"),
+            ("anything", "http://u:p#?ss@h/x"),
+            ("anything", "see http://h/ and http://tok3n@h/"),
         ] {
             assert_eq!(secrecy(name, value), Secrecy::Secret, "{name} {value}");
         }
@@ -108,6 +126,8 @@ mod tests {
             ("auth_url", "http://h:5000/v3"),
             ("token_expiration", "3600"),
             ("password_hash_rounds", "12"),
+            ("contact", "http://h/ or a@h"),
+            ("anything", "http://@h/"),
         ] {
             assert_eq!(secrecy(name, value), Secrecy::Open, "{name} {value}");
         }
@@ -115,5 +135,22 @@ mod tests {
         assert_eq!((of_group("p11_crypto_plugin"), of_group("x")), (Secrecy::Secret, Secrecy::Open));
         let stored = Origin::Secret { driver: "donjon", place: String::new(), name: String::new() };
         assert_eq!(of(&OptionName::new("x", "debug"), &stored, &Value::Switch(true)), Secrecy::Secret);
+    }
+
+    #[test]
+    fn what_refers_to_a_secret_is_one() {
+        let secret = Origin::Secret { driver: "donjon", place: String::new(), name: String::new() };
+        let found = |option: &str, origin: &Origin| Found {
+            value: Value::Text("v".into()),
+            origin: Origin::CommandLine,
+            referred: vec![
+                Referred { option: OptionName::new("x", "debug"), origin: Origin::Default },
+                Referred { option: OptionName::new("x", option), origin: origin.clone() },
+            ],
+        };
+        let secrecy = |found: &Found| of_found(&OptionName::new("x", "debug"), found);
+        assert_eq!(secrecy(&found("admin_password", &Origin::Default)), Secrecy::Secret);
+        assert_eq!(secrecy(&found("debug", &secret)), Secrecy::Secret);
+        assert_eq!(secrecy(&found("debug", &Origin::Default)), Secrecy::Open);
     }
 }

@@ -71,6 +71,17 @@ pub struct Found {
     pub value: Value,
     /// Where that comes from.
     pub origin: Origin,
+    /// What its text refers to, however far down: where that is secret, this is too.
+    pub referred: Vec<Referred>,
+}
+
+/// An option that a value refers to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Referred {
+    /// The option.
+    pub option: OptionName,
+    /// Where its value comes from.
+    pub origin: Origin,
 }
 
 type Reading<'a> = Pin<Box<dyn Future<Output = Result<Found, ReadError>> + Send + 'a>>;
@@ -199,7 +210,7 @@ impl Configuration {
         let declaration = self.declaration(option)?;
         // A file may name an option and give it no text.
         let Some(raw) = self.argued(option, declaration.many) else { return Ok(()) };
-        self.convert(option, &declaration, &raw, &Origin::CommandLine, &[]).await.map(drop)
+        self.convert(option, &declaration, &raw, Origin::CommandLine, &[]).await.map(drop)
     }
 
     async fn open_sources(&mut self, broker: &Arc<dyn Broker>) -> Vec<OpenError> {
@@ -278,12 +289,11 @@ impl Configuration {
                 Some(given) => given,
                 None => match &declaration.default {
                     Some(texts) => Given { raw: default(texts, declaration.many), origin: Origin::Default },
-                    None => return Ok(Found { value: Value::Nothing, origin: Origin::Nowhere }),
+                    None => return Ok(Found { value: Value::Nothing, origin: Origin::Nowhere, referred: Vec::new() }),
                 },
             };
             within.push(option.clone());
-            let value = self.convert(&option, &declaration, &raw, &origin, &within).await?;
-            Ok(Found { value, origin })
+            self.convert(&option, &declaration, &raw, origin, &within).await
         })
     }
 
@@ -320,23 +330,23 @@ impl Configuration {
         option: &OptionName,
         declaration: &Declaration,
         raw: &Raw,
-        origin: &Origin,
+        origin: Origin,
         within: &[OptionName],
-    ) -> Result<Value, ReadError> {
+    ) -> Result<Found, ReadError> {
         let at = || Box::new(At { option: option.clone(), origin: origin.clone() });
         let invalid = |source: Invalid| ReadError::Invalid { at: at(), source };
         let read = |text: &str| declaration.kind.read(text).map_err(invalid);
-        let mut texts = Vec::new();
+        let (mut texts, mut referred) = (Vec::new(), Vec::new());
         for text in match raw {
             Raw::One(text) => std::slice::from_ref(text),
             Raw::Several(texts) => texts,
         } {
-            texts.push(self.substitute(option, text, origin, within).await?);
+            texts.push(self.substitute(option, text, &origin, within, &mut referred).await?);
         }
-        match (declaration.many, raw) {
-            (Many::Last, _) => texts.last().map_or(Ok(Value::Nothing), |text| read(text)),
+        let value = match (declaration.many, raw) {
+            (Many::Last, _) => texts.last().map_or(Ok(Value::Nothing), |text| read(text))?,
             (Many::All, Raw::Several(_)) => {
-                texts.iter().map(|text| read(text)).collect::<Result<_, _>>().map(Value::List)
+                texts.iter().map(|text| read(text)).collect::<Result<_, _>>().map(Value::List)?
             }
             // As the original has it: a text is a sequence of letters.
             (Many::All, Raw::One(_)) => texts
@@ -344,8 +354,9 @@ impl Configuration {
                 .flat_map(|text| text.chars())
                 .map(|letter| read(letter.encode_utf8(&mut [0; 4])))
                 .collect::<Result<_, _>>()
-                .map(Value::List),
-        }
+                .map(Value::List)?,
+        };
+        Ok(Found { value, origin, referred })
     }
 
     async fn substitute(
@@ -354,6 +365,7 @@ impl Configuration {
         text: &Text,
         origin: &Origin,
         within: &[OptionName],
+        referring: &mut Vec<Referred>,
     ) -> Result<Zeroizing<String>, ReadError> {
         // EXPOSE: copied into a text that is wiped, with what it refers to
         let text = Zeroizing::new(unescaped(text.expose()));
@@ -370,18 +382,23 @@ impl Configuration {
                     };
                     let mut found = Err(wrong(NO_OPTION));
                     for (referred, declaration) in self.referred(option, reference).await?.map_err(wrong)? {
-                        found = self.reading(referred, declaration, within.to_vec()).await;
+                        found = self
+                            .reading(referred.clone(), declaration, within.to_vec())
+                            .await
+                            .map(|found| (referred, found));
                         // As in the original, a reference to an option that is not there, however far down, is
                         // one more reason to look in `DEFAULT`.
                         if !matches!(found, Err(ReadError::Reference { why: NO_OPTION, .. })) {
                             break;
                         }
                     }
-                    let found = found?;
+                    let (referred, found) = found?;
                     if matches!((&found.origin, &self.known), (Origin::Nowhere, Known::Any)) {
                         return Err(wrong("which is not set here; its default is the service's own"));
                     }
                     out.push_str(&found.value.inserted());
+                    referring.push(Referred { option: referred, origin: found.origin });
+                    referring.extend(found.referred);
                 }
             }
         }

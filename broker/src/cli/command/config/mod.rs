@@ -131,7 +131,7 @@ impl Get {
                 .state("the service has its own default, which is not known here, and may read it under an older name, too")
                 .hint("`donjon config show` with the same files lists every option that is set; `--former GROUP.OPTION` reads an older name"));
         }
-        let reveal = if self.reveal { Secrecy::Open } else { secrecy::of(&option, &found.origin, &found.value) };
+        let reveal = if self.reveal { Secrecy::Open } else { secrecy::of_found(&option, &found) };
         show::answer(context.output, &described(&option, &found, reveal), || {
             format!("{option}\nvalue: {}\nfrom:  {}\n", told(&found, reveal), found.origin)
         })
@@ -163,7 +163,7 @@ impl Show {
         })?;
         let reveal = |option: &OptionName, found: &Found| match self.reveal {
             true => Secrecy::Open,
-            false => secrecy::of(option, &found.origin, &found.value),
+            false => secrecy::of_found(option, found),
         };
         let all: Vec<_> = told.iter().map(|(option, found)| described(option, found, reveal(option, found))).collect();
         let cannot: Vec<_> =
