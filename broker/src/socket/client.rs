@@ -10,12 +10,16 @@ use crate::{
     home::Home,
 };
 use donjon_drivers::material::Material;
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType,
+    sockopt::{Timeout, set_socket_timeout},
+};
 use serde_json::Value;
 use std::{
-    io::{BufReader, BufWriter, ErrorKind},
+    io::{self, BufReader, BufWriter, ErrorKind, Read, Write},
     os::{fd::AsFd, unix::net::UnixStream},
     path::Path,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// A connection to the daemon.
@@ -24,6 +28,8 @@ pub struct Client {
     stream: UnixStream,
     /// The home whose own socket is not there, where others read at the lookup socket and nobody has said which home is meant.
     instead: Option<Home>,
+    /// When it is waited for no longer.
+    until: Option<Instant>,
 }
 
 /// What the daemon answered.
@@ -46,7 +52,16 @@ impl Client {
 
     /// Connects to the daemon that listens at this socket.
     pub fn at(path: &Path) -> Result<Self, Failure> {
-        let stream = UnixStream::connect(path).map_err(|error| not_reached(path, &error))?;
+        Self::over(path, UnixStream::connect(path), None)
+    }
+
+    /// As [`Client::at`]; connecting and all that is asked then end by this moment, however slowly an answer comes.
+    pub fn at_until(path: &Path, until: Instant) -> Result<Self, Failure> {
+        Self::over(path, connected(path, until), Some(until))
+    }
+
+    fn over(path: &Path, stream: io::Result<UnixStream>, until: Option<Instant>) -> Result<Self, Failure> {
+        let stream = stream.map_err(|error| not_reached(path, &error))?;
         // Who listens, not whose the path is: that may lead elsewhere by now.
         let owner = peer::user(stream.as_fd()).map_err(|error| not_reached(path, &error))?;
         let own = rustix::process::geteuid().as_raw();
@@ -58,7 +73,7 @@ impl Client {
             .state("nothing was asked")
             .hint("DONJON_HOME or DONJON_SOCKET names another user's daemon"));
         }
-        Ok(Self { stream, instead: None })
+        Ok(Self { stream, instead: None, until })
     }
 
     /// Asks, tells each event, and returns the reply.
@@ -103,8 +118,9 @@ impl Client {
         if self.instead.is_some() && !matches!(request, Request::Read { version: None, .. }) {
             return Err(told(only_reading()));
         }
-        Message::new(request, materials).and_then(|m| m.write(&mut BufWriter::new(&self.stream))).map_err(broken)?;
-        let mut reader = BufReader::new(&self.stream);
+        let line = || Line { stream: &self.stream, until: self.until };
+        Message::new(request, materials).and_then(|m| m.write(&mut BufWriter::new(line()))).map_err(broken)?;
+        let mut reader = BufReader::new(line());
         loop {
             let message = Message::read(&mut reader).map_err(broken)?;
             match (message.parse::<Answer>().map_err(broken)?, &message.materials[..]) {
@@ -123,16 +139,57 @@ impl Client {
     }
 
     /// The connection, for whoever hangs up while another waits for an answer.
-    pub fn line(&self) -> std::io::Result<UnixStream> {
+    pub fn line(&self) -> io::Result<UnixStream> {
         self.stream.try_clone()
     }
 
     /// Gives up when the daemon is silent for longer.
     pub fn give_up_after(&self, silence: Duration) -> Result<(), Failure> {
         let refused =
-            |error: std::io::Error| Failure::new(Exit::Bug, "cannot set the time-out of the socket").because(&error);
+            |error: io::Error| Failure::new(Exit::Bug, "cannot set the time-out of the socket").because(&error);
         self.stream.set_read_timeout(Some(silence)).map_err(refused)
     }
+}
+
+/// What a connection carries, waited for until a moment.
+struct Line<'a> {
+    stream: &'a UnixStream,
+    until: Option<Instant>,
+}
+
+impl Read for Line<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if let Some(until) = self.until {
+            self.stream.set_read_timeout(Some(left(until)?))?;
+        }
+        Read::read(&mut self.stream, into)
+    }
+}
+
+impl Write for Line<'_> {
+    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+        if let Some(until) = self.until {
+            self.stream.set_write_timeout(Some(left(until)?))?;
+        }
+        Write::write(&mut self.stream, from)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Write::flush(&mut self.stream)
+    }
+}
+
+/// A connection to a socket. The kernel lets who connects wait where many do already, for as long as it may send.
+fn connected(path: &Path, until: Instant) -> io::Result<UnixStream> {
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    set_socket_timeout(&socket, Timeout::Send, Some(left(until)?))?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket.into())
+}
+
+fn left(until: Instant) -> io::Result<Duration> {
+    let left = until.saturating_duration_since(Instant::now());
+    if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
 }
 
 /// What is said where the daemon, or the way to it, ends in the middle of an answer.
@@ -152,7 +209,7 @@ pub fn only_reading() -> Failure {
         .hint("everything else is for the user that ran `donjon up`, at the daemon's own socket")
 }
 
-fn not_reached(path: &Path, error: &std::io::Error) -> Failure {
+fn not_reached(path: &Path, error: &io::Error) -> Failure {
     let place = path.display();
     let known = |kind| error.kind() == kind;
     match () {
@@ -245,9 +302,10 @@ mod tests {
         let refused = |request: Request, materials: Vec<Material>| {
             let (own, other) = UnixStream::pair().unwrap();
             let home = Home::at("/var/lib/donjon".into());
-            let failure = Client { stream: own, instead: Some(home) }.ask_quietly(&request, materials).unwrap_err();
+            let failure =
+                Client { stream: own, instead: Some(home), until: None }.ask_quietly(&request, materials).unwrap_err();
             other.set_nonblocking(true).unwrap();
-            let sent = std::io::Read::read(&mut &other, &mut [0]);
+            let sent = Read::read(&mut &other, &mut [0]);
             assert_eq!(sent.unwrap(), 0, "nothing was asked");
             failure
         };

@@ -185,7 +185,11 @@ impl Donjon {
     async fn ask_broker(&self, asked: &[(OptionName, Name)]) -> Result<Vec<Material>, SourceError> {
         let names: Vec<Name> = asked.iter().map(|(_, name)| name.clone()).collect();
         let refused = |refusal: Refusal| SourceError::Broker { place: refusal.place, source: refusal.source };
-        self.outside.broker.read(self.options.socket.as_deref(), &names).await.map_err(refused)
+        self.outside
+            .broker
+            .read(self.options.socket.as_deref(), &names, self.options.reader.within())
+            .await
+            .map_err(refused)
     }
 
     /// Where values come from.

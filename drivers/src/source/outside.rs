@@ -3,7 +3,7 @@
 use super::{environment::Environment, mapping::Name};
 use crate::material::Material;
 use async_trait::async_trait;
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 /// What a source is given beside its options.
 #[derive(Clone)]
@@ -19,8 +19,8 @@ pub struct Outside {
 /// The way to the broker's socket.
 #[async_trait]
 pub trait Broker: Send + Sync {
-    /// Values in the order of their names, in one request; `None` for the socket is the usual one.
-    async fn read(&self, socket: Option<&Path>, names: &[Name]) -> Result<Vec<Material>, Refusal>;
+    /// Values in the order of their names, in one request that ends `within` this time; `None` for the socket is the usual one.
+    async fn read(&self, socket: Option<&Path>, names: &[Name], within: Duration) -> Result<Vec<Material>, Refusal>;
 }
 
 /// Why the broker did not answer.
@@ -38,7 +38,7 @@ pub struct NoBroker;
 
 #[async_trait]
 impl Broker for NoBroker {
-    async fn read(&self, socket: Option<&Path>, _names: &[Name]) -> Result<Vec<Material>, Refusal> {
+    async fn read(&self, socket: Option<&Path>, _names: &[Name], _within: Duration) -> Result<Vec<Material>, Refusal> {
         let place = socket.map_or_else(|| "no socket".to_owned(), |path| path.display().to_string());
         Err(Refusal { place, source: "no broker is asked here".into() })
     }

@@ -36,6 +36,13 @@ pub(super) struct Options {
     timeout: u64,
 }
 
+impl Options {
+    /// How long an answer may take, of a broker too.
+    pub(super) fn within(&self) -> Duration {
+        Duration::from_secs(self.timeout)
+    }
+}
+
 /// A reader, and the folder there that holds the secrets' names.
 pub(super) struct Reader<'a> {
     options: &'a Options,
@@ -83,7 +90,7 @@ impl<'a> Reader<'a> {
 
     /// The values of options' secrets, in their order, all within the time that an answer may take.
     pub(super) async fn read(&self, asked: &[(OptionName, Name)]) -> Result<Vec<Material>, SourceError> {
-        let within = Duration::from_secs(self.options.timeout);
+        let within = self.options.within();
         let late = |_| SourceError::Unreachable {
             place: self.place.to_owned(),
             source: format!("it did not answer within {} s", within.as_secs()).into(),
@@ -125,7 +132,7 @@ impl<'a> Reader<'a> {
             (None, Some(_) | None) => (self.place.to_owned(), Trust::System),
         };
         let address = Address { url, trust, namespace: None };
-        let within = Duration::from_secs(self.options.timeout);
+        let within = self.options.within();
         let identity = match (&self.options.cert_file, &self.options.key_file) {
             (Some(certificate), Some(key)) => {
                 let mut pem = fs::read(certificate)?;
