@@ -62,6 +62,7 @@ fn of_source(error: &SourceError) -> Exit {
         SourceError::Unreachable { .. } | SourceError::Status { .. } => Exit::Unavailable,
         SourceError::Denied { .. } | SourceError::Forbidden { .. } => Exit::NotAllowed,
         SourceError::Missing { .. } => Exit::NotThere,
+        SourceError::Optional { source, .. } => of_source(source),
         SourceError::Unusable { .. } | SourceError::File(_) | SourceError::Ini { .. } => Exit::Usage,
         SourceError::Store { source, .. } => match source {
             StoreError::Denied { .. } => Exit::NotAllowed,

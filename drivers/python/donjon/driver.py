@@ -57,7 +57,7 @@ class Driver(sources.ConfigurationSourceDriver):
         cfg.BoolOpt(
             "optional",
             default=False,
-            help="Whether the service may start on its defaults when the broker does not answer.",
+            help="Whether the service may start on its defaults when the broker does not answer. What refers to one of `secrets` has none.",
         ),
     ]
 
@@ -72,7 +72,8 @@ class Driver(sources.ConfigurationSourceDriver):
             if not given.mapping_file and not given.secrets:
                 raise ValueError("mapping_file is missing")
             mapped = _mapping(given.mapping_file) if given.mapping_file else {}
-            mapped.update(_declared(conf, group_name, given.secrets))
+            declared = _declared(conf, group_name, given.secrets)
+            mapped.update(declared)
             read = _asking(given)
         except Exception as error:  # noqa: BLE001: oslo.config would go on without the source
             raise Refused(f"donjon: [{group_name}] cannot be used: {error}") from None
@@ -81,7 +82,9 @@ class Driver(sources.ConfigurationSourceDriver):
         except broker.BrokerError as error:
             if optional:
                 LOG.warning("[%s] is optional, and its secrets cannot be read: %s", group_name, error)
-                return Source({})
+                # A value that refers to one has no default: it would be a URL with an empty password.
+                why = f"the secrets of [{group_name}] cannot be read ({error}), and a value refers to"
+                return Unanswered(declared, lambda name: f"{why} `{name}`")
             raise _unread(group_name, error) from None
         except Exception as error:  # noqa: BLE001: oslo.config would go on without the source
             # What nobody thought of is no answer either, and no reason to start on defaults where that is allowed.
@@ -104,7 +107,7 @@ class Names(sources.ConfigurationSourceDriver):
             raise Refused(f"donjon: [{group_name}] cannot be used: {error}") from None
         if not declared:
             raise Refused(f"donjon: [{group_name}] cannot be used: secrets is missing")
-        return Unanswered(declared)
+        return Unanswered(declared, lambda name: f"no source before [{group_name}] in config_source has `{name}`")
 
 
 class Source(sources.ConfigurationSource):
@@ -124,17 +127,17 @@ class Source(sources.ConfigurationSource):
 
 
 class Unanswered(sources.ConfigurationSource):
-    """What is asked for its options when no source before it has them: castellan says nothing of a store that does not answer,
-    and a reference would become empty text."""
+    """What is asked for its options when nothing has them, and a reference would become empty text: castellan says nothing of a
+    store that does not answer, and what is optional may be away."""
 
-    def __init__(self, declared):
-        self._declared = declared
+    def __init__(self, declared, why):
+        self._declared, self._why = declared, why
 
     def get(self, group_name, option_name, opt):
         name = self._declared.get((group_name, option_name))
         if name is None:
             return (sources._NoValue, None)
-        raise Refused(f"donjon: no source before [{group_name}] in config_source has `{name}`, so the service does not start")
+        raise Refused(f"donjon: {self._why(name)}, so the service does not start")
 
 
 def _unread(group, error):

@@ -15,7 +15,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use serde::Deserialize;
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use tokio::sync::OnceCell;
 
 /// Secrets from the broker's socket, or from a reader.
@@ -89,10 +89,10 @@ pub const DRIVER: Driver<Outside, Box<dyn Source>> = Driver {
             name: "optional",
             kind: Kind::Switch,
             need: Need::Optional,
-            help: "Whether the service may start on its defaults when the broker does not answer. It may not.",
+            help: "Whether the service may start on its defaults when the broker does not answer; it may not. What refers to one of `secrets` has none.",
         },
     ],
-    open: |outside, options| Ok(Box::new(Donjon { outside, options: typed(options)?, values: OnceCell::new() })),
+    open: |outside, options| Ok(Box::new(Donjon { outside, options: typed(options)?, asked: OnceCell::new() })),
 };
 
 /// Options of this group that files refer to, and that a source before it gives.
@@ -133,39 +133,55 @@ struct Options {
 struct Donjon {
     outside: Outside,
     options: Options,
-    values: OnceCell<BTreeMap<OptionName, (Name, Text)>>,
+    asked: OnceCell<Asked>,
+}
+
+/// What came of asking.
+enum Asked {
+    /// The values, and each one's secret.
+    Read(BTreeMap<OptionName, (Name, Text)>),
+    /// Nothing, for a reason; and it is optional. What values refer to is still to be told.
+    Unread { declared: Vec<(OptionName, Name)>, why: Arc<SourceError> },
 }
 
 impl Donjon {
-    async fn values(&self) -> Result<&BTreeMap<OptionName, (Name, Text)>, SourceError> {
-        self.values.get_or_try_init(|| self.ask()).await
+    async fn asked(&self) -> Result<&Asked, SourceError> {
+        self.asked.get_or_try_init(|| self.ask()).await
     }
 
-    async fn ask(&self) -> Result<BTreeMap<OptionName, (Name, Text)>, SourceError> {
+    async fn ask(&self) -> Result<Asked, SourceError> {
         let reader = Reader::named(&self.options.reader, &self.outside.group)?;
-        let mut asked: Vec<(OptionName, Name)> = Vec::new();
+        let mut mapped: Vec<(OptionName, Name)> = Vec::new();
         if let Some(path) = &self.options.mapping_file {
             let mapping = Mapping::read(path, Twice::Refused)?;
             for (option, _) in mapping.iter() {
                 let name = mapping.name(option)?.unwrap_or_default().to_owned();
-                asked.push((option.clone(), name));
+                mapped.push((option.clone(), name));
             }
         }
-        asked.extend(declared(&self.outside.group, &self.options.secrets).map_err(|what| self.unusable(what))?);
-        if asked.is_empty() {
+        let declared = declared(&self.outside.group, &self.options.secrets).map_err(|what| self.unusable(what))?;
+        mapped.extend(declared.iter().cloned());
+        if mapped.is_empty() {
             return match self.options.mapping_file {
-                Some(_) => Ok(BTreeMap::new()),
+                Some(_) => Ok(Asked::Read(BTreeMap::new())),
                 None => Err(self.unusable("neither mapping_file nor secrets is given".to_owned())),
             };
         }
-        let asking = match reader {
-            Some(reader) => reader.read(&asked).await,
-            None => self.ask_broker(&asked).await,
-        };
-        let materials = match asking {
-            Ok(materials) => materials,
-            Err(_) if self.options.optional => return Ok(BTreeMap::new()),
-            Err(error) => return Err(error),
+        match self.read(reader, mapped).await {
+            Ok(values) => Ok(Asked::Read(values)),
+            Err(error) if self.options.optional => Ok(Asked::Unread { declared, why: Arc::new(error) }),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn read(
+        &self,
+        reader: Option<Reader<'_>>,
+        asked: Vec<(OptionName, Name)>,
+    ) -> Result<BTreeMap<OptionName, (Name, Text)>, SourceError> {
+        let materials = match reader {
+            Some(reader) => reader.read(&asked).await?,
+            None => self.ask_broker(&asked).await?,
         };
         if materials.len() != asked.len() {
             return Err(self.unusable("the broker answered another number of values than was asked for".to_owned()));
@@ -254,21 +270,33 @@ fn names_unusable(what: String) -> SourceError {
 #[async_trait]
 impl Source for Donjon {
     async fn ready(&self) -> Result<(), SourceError> {
-        self.values().await.map(drop)
+        self.asked().await.map(drop)
     }
 
     async fn value(&self, option: &OptionName, many: Many) -> Result<Option<Given>, SourceError> {
-        Ok(self.values().await?.get(option).map(|(name, text)| Given {
-            // For an option that takes several it is one value, where castellan's becomes its letters.
-            raw: match many {
-                Many::Last => Raw::One(text.duplicate()),
-                Many::All => Raw::Several(vec![text.duplicate()]),
+        match self.asked().await? {
+            Asked::Read(values) => Ok(values.get(option).map(|(name, text)| Given {
+                // For an option that takes several it is one value, where castellan's becomes its letters.
+                raw: match many {
+                    Many::Last => Raw::One(text.duplicate()),
+                    Many::All => Raw::Several(vec![text.duplicate()]),
+                },
+                origin: Origin::Secret { driver: DRIVER.name, place: self.place(), name: name.clone() },
+            })),
+            // An option that is mapped has a default of the service's; what a value refers to has none.
+            Asked::Unread { declared, why } => match declared.iter().find(|(known, _)| known == option) {
+                None => Ok(None),
+                Some((option, name)) => {
+                    Err(SourceError::Optional { option: option.clone(), name: name.clone(), source: Arc::clone(why) })
+                }
             },
-            origin: Origin::Secret { driver: DRIVER.name, place: self.place(), name: name.clone() },
-        }))
+        }
     }
 
     fn set(&self) -> Vec<OptionName> {
-        self.values.get().map(|values| values.keys().cloned().collect()).unwrap_or_default()
+        match self.asked.get() {
+            Some(Asked::Read(values)) => values.keys().cloned().collect(),
+            Some(Asked::Unread { .. }) | None => Vec::new(),
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{OptionName, Origin, ini::IniError, option_type::Invalid};
 use crate::{fs::FileError, options::Mistake, store::StoreError};
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 /// Why a source cannot tell. The original goes on with the default in most of these cases.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +49,16 @@ pub enum SourceError {
         name: String,
         /// Where it was looked for.
         place: String,
+    },
+    /// A source that may be away is, and a value refers to a secret that it has.
+    #[error("{option} is the secret `{name}` of a source that is optional and could not be read; it has no default")]
+    Optional {
+        /// The option of the source.
+        option: OptionName,
+        /// The secret.
+        name: String,
+        /// Why the source could not be read.
+        source: Arc<SourceError>,
     },
     /// What was found cannot be used.
     #[error("{place}: {what}")]

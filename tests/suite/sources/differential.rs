@@ -138,9 +138,11 @@ fn is_untold(error: &SourceError) -> bool {
         | SourceError::Denied { .. }
         | SourceError::Forbidden { .. }
         | SourceError::Store { .. } => true,
-        SourceError::Status { .. } | SourceError::Broker { .. } | SourceError::File(_) | SourceError::Ini { .. } => {
-            false
-        }
+        SourceError::Status { .. }
+        | SourceError::Optional { .. }
+        | SourceError::Broker { .. }
+        | SourceError::File(_)
+        | SourceError::Ini { .. } => false,
     }
 }
 

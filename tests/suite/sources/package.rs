@@ -306,6 +306,37 @@ fn what_files_refer_to_is_told_as_the_service_sees_it() {
     );
 }
 
+#[test]
+fn what_refers_to_a_secret_that_is_away_has_no_default_even_where_the_source_is_optional() {
+    let ((donjon, socket), installed) = (up(&[("url", b"u"), ("bus", b"b")]), Installed::new());
+    let text = "[DEFAULT]\nconfig_source = s\ntransport_url = rabbit://u:${s.bus}@h//\n";
+    let mapping = installed.file("m.conf", "[database]\nconnection = url\n");
+    let file = |lines: &str| {
+        let group = format!("[s]\ndriver = donjon\nsocket = {}\noptional = true\n", socket.display());
+        installed.file("service.conf", &format!("{lines}{group}mapping_file = {mapping}\nsecrets = bus\n"))
+    };
+    let read = |output: &Output| serde_json::from_slice::<serde_json::Value>(&output.stdout);
+    let referring = file(text);
+    assert_eq!(read(&installed.start(&referring)).unwrap()[3], "rabbit://u:b@h//", "the control");
+    donjon.run(&["down", "--force", "--no-search"]).ok();
+    let output = installed.start(&referring);
+    assert!(!output.status.success() && output.stdout.is_empty(), "{}", told(&output));
+    for word in ["there is no broker at", "refers to `bus`", "does not start"] {
+        assert!(told(&output).contains(word), "{word}: {}", told(&output));
+    }
+    let get =
+        |file: &str, group: &str, option: &str| donjon.run(&["config", "get", "--config-file", file, group, option]);
+    let error = get(&referring, "DEFAULT", "transport_url").failed(6);
+    assert!(
+        error.contains("the secret `bus` of a source that is optional") && error.contains("donjon is not up"),
+        "{error}"
+    );
+    // What is mapped has the service's default, as was asked for.
+    let output = installed.start(&file("[DEFAULT]\nconfig_source = s\n"));
+    assert_eq!(read(&output).unwrap()[0], "sqlite://", "{}", told(&output));
+    get(&referring, "database", "connection").failed(4);
+}
+
 #[tokio::test]
 async fn keystone_has_its_database_url_from_the_broker() {
     let database = MariaDb::start().await;
