@@ -68,6 +68,8 @@ struct Opened {
     logged_in: OnceCell<()>,
     folder: String,
     mapping: Mapping,
+    /// A time-out by which castellan asks nothing: it raises for each option.
+    no_time: bool,
 }
 
 /// How a token is come by.
@@ -127,7 +129,8 @@ impl Castellan {
         let mount: RecordPath = settings.path("kv_mountpoint", &settings.mount)?;
         let folder = settings.folder.as_deref().map_or_else(String::new, |folder| format!("{folder}/"));
         let vault = Vault::new(Arc::clone(&connection), mount);
-        Ok(Opened { vault, connection, login, logged_in: OnceCell::new(), folder, mapping })
+        let no_time = settings.within.is_none();
+        Ok(Opened { vault, connection, login, logged_in: OnceCell::new(), folder, mapping, no_time })
     }
 }
 
@@ -135,6 +138,9 @@ impl Opened {
     async fn read(&self, option: &OptionName, name: &str) -> Result<Given, SourceError> {
         let unusable =
             |what: &str| SourceError::Unusable { place: format!("the secret `{name}`"), what: what.to_owned() };
+        if self.no_time {
+            return Err(unusable("[vault] timeout is no time in which castellan could ask for it"));
+        }
         let path: RecordPath = format!("{}{name}", self.folder)
             .parse()
             .map_err(|_| unusable("no secret of the broker has a name like this"))?;
@@ -197,7 +203,8 @@ struct Settings {
     url: String,
     trust: Option<String>,
     namespace: Option<String>,
-    within: Duration,
+    /// `None` where it is no time that can be waited.
+    within: Option<Duration>,
     mount: String,
     folder: Option<String>,
     token: Option<Text>,
@@ -254,7 +261,7 @@ impl Settings {
             url: plain("vault_url").await?.ok_or_else(|| needed("vault_url"))?,
             trust: plain("ssl_ca_crt_file").await?,
             namespace: plain("namespace").await?,
-            within: Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(60)),
+            within: (0.0 < seconds && seconds <= LONGEST).then(|| Duration::from_secs_f64(seconds.min(A_DAY))),
             mount: plain("kv_mountpoint").await?.ok_or_else(|| needed("kv_mountpoint"))?,
             folder: plain("kv_path").await?,
             token: read("vault", "root_token_id").await?,
@@ -273,7 +280,7 @@ impl Settings {
             Some(_) | None => Trust::System,
         };
         let address = Address { url: self.url.clone(), trust, namespace: self.namespace.clone() };
-        Connection::open_within(&address, self.within).map_err(|error| self.wrong(chain(&error)))
+        Connection::open_within(&address, self.within.unwrap_or_default()).map_err(|error| self.wrong(chain(&error)))
     }
 
     fn login(&self, connection: &Connection) -> Result<Login, SourceError> {
@@ -351,6 +358,11 @@ fn method() -> OptionType {
     let choices = ["approle", "jwt", "kubernetes"].map(str::to_owned).to_vec();
     OptionType::Text(super::option_type::TextRules { choices, ..Default::default() })
 }
+
+/// The seconds that Python can wait at a socket: it counts nanoseconds in 63 bits.
+const LONGEST: f64 = 9_223_372_036.0;
+/// Nobody waits for longer here, whatever is said.
+const A_DAY: f64 = 86_400.0;
 
 const VAULT_CLASS: &str = "castellan.key_manager.vault_key_manager.VaultKeyManager";
 

@@ -158,7 +158,11 @@ async fn a_secret_that_cannot_be_read_is_an_error() {
     for name in ["absent", "no-value", "no-name", "no-created", "odd-type", ""] {
         untold(&scene, &castellan("", name), name).await;
     }
-    let control = castellan("", "plain");
+    // It starts, and each of its requests is refused by Python's own sockets.
+    for time in ["-1", "0", "nan", "inf", "9.3e9"] {
+        untold(&scene, &castellan(&format!("[vault]\ntimeout = {time}"), "plain"), time).await;
+    }
+    let control = castellan("[vault]\ntimeout = 9.2e9", "plain");
     let (told, made) = both(&control, &scene).await;
     assert_eq!(told.values[0].value["text"], hex::encode("correct-horse"), "the control");
     assert_eq!(made.unwrap()[0].as_ref().unwrap().0, told.values[0].value);

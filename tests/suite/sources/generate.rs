@@ -240,6 +240,10 @@ fn castellan_group(chance: &mut Chance, case: &mut Case, name: &str) -> String {
         0 => format!("{settings}root_token_id = s.wrong\n"),
         1 => format!("{settings}approle_role_id = nobody\napprole_secret_id = nothing\n"),
         2 => format!("{settings}root_token_id = @TOKEN@\ntimeout = never\n"),
+        3 => {
+            let timeout = *chance.of(&["-1", "0", "-0.0", "nan", "inf", "-inf", "9.3e9", "1e400", "9.2e9", "9.5"]);
+            format!("{settings}root_token_id = @TOKEN@\ntimeout = {timeout}\n")
+        }
         _ => format!("{settings}root_token_id = @TOKEN@\n"),
     };
     let mut mapping = String::new();
