@@ -28,6 +28,8 @@ pub enum Kind {
     Path,
     /// A whole number between two bounds.
     Number(i64, i64),
+    /// A number between two bounds, whole or not, as a text too: the deployment file has no such numbers.
+    Fraction(f64, f64),
     /// `true` or `false`.
     Switch,
     /// A program and its arguments, word by word.
@@ -111,6 +113,12 @@ impl Kind {
             (Self::Number(least, most), Setting::Number(number)) if (least..=most).contains(number) => {
                 Ok((*number).into())
             }
+            (Self::Fraction(least, most), Setting::Text(text)) => {
+                fraction(text, least, most).map_or_else(wrong, |number| Ok(number.into()))
+            }
+            (Self::Fraction(least, most), Setting::Number(number)) => {
+                fraction(&number.to_string(), least, most).map_or_else(wrong, |number| Ok(number.into()))
+            }
             (Self::Switch, Setting::Switch(switch)) => Ok((*switch).into()),
             (Self::Words, Setting::List(list)) if !list.is_empty() => {
                 let words: Option<Vec<Value>> = list
@@ -133,6 +141,7 @@ impl Kind {
                 | Self::Like(_)
                 | Self::Path
                 | Self::Number(..)
+                | Self::Fraction(..)
                 | Self::Switch
                 | Self::Words
                 | Self::Choice(_)
@@ -147,12 +156,17 @@ impl Kind {
             Self::Text | Self::Like(_) => "text".to_owned(),
             Self::Path => "an absolute path".to_owned(),
             Self::Number(least, most) => format!("a whole number from {least} to {most}"),
+            Self::Fraction(least, most) => format!("a number from {least} to {most}"),
             Self::Switch => "`true` or `false`".to_owned(),
             Self::Words => "a list of words, the program first".to_owned(),
             Self::Choice(words) => format!("one of `{}`", words.join("`, `")),
             Self::Maps(_) => "a list of maps".to_owned(),
         }
     }
+}
+
+fn fraction(text: &str, least: f64, most: f64) -> Option<f64> {
+    text.parse().ok().filter(|number| (least..=most).contains(number))
 }
 
 fn maps(described: &[Description], list: &[Setting], at: &str) -> Result<Value, Vec<Mistake>> {
@@ -192,6 +206,7 @@ pub fn sample(described: &[Description], indent: usize) -> String {
             | Kind::Like(_)
             | Kind::Path
             | Kind::Number(..)
+            | Kind::Fraction(..)
             | Kind::Switch
             | Kind::Words
             | Kind::Choice(_)
@@ -227,6 +242,7 @@ impl Kind {
             Self::Like(example) => example,
             Self::Path => "/path",
             Self::Number(..) => "1",
+            Self::Fraction(..) => "1.5",
             Self::Switch => "true",
             Self::Words => "[program, argument]",
             Self::Choice(words) => words.first().copied().unwrap_or_default(),
@@ -242,6 +258,7 @@ mod tests {
     const OPTIONS: &[Description] = &[
         Description { name: "unit", kind: Kind::Text, need: Need::Required, help: "the unit" },
         Description { name: "port", kind: Kind::Number(1, 65535), need: Need::Number(3306), help: "the port" },
+        Description { name: "wait", kind: Kind::Fraction(0.1, 2.0), need: Need::Number(1), help: "the wait" },
         Description { name: "check", kind: Kind::Words, need: Need::Optional, help: "the check" },
         Description {
             name: "engine",
@@ -264,21 +281,23 @@ mod tests {
     #[test]
     fn what_is_not_given_is_filled_in() {
         let checked =
-            check(OPTIONS, &given(serde_json::json!({"unit": "a", "check": ["x", 1]})), "services.a").unwrap();
-        let expected = serde_json::json!({"unit": "a", "port": 3306, "check": ["x", "1"], "engine": "podman"});
+            check(OPTIONS, &given(serde_json::json!({"unit": "a", "wait": "0.1", "check": ["x", 1]})), "services.a")
+                .unwrap();
+        let expected =
+            serde_json::json!({"unit": "a", "port": 3306, "wait": 0.1, "check": ["x", "1"], "engine": "podman"});
         assert_eq!(Value::Object(checked), expected);
     }
 
     #[test]
     fn a_sample_is_whole_and_what_may_be_left_out_is_commented() {
-        let wanted = "  # the unit\n  unit: text\n  # the port\n  # port: 3306\n  # the check\n  \
+        let wanted = "  # the unit\n  unit: text\n  # the port\n  # port: 3306\n  # the wait\n  # wait: 1\n  # the check\n  \
                       # check: [program, argument]\n  # x\n  # engine: podman\n  # the nodes\n  # nodes: [{name: text}]\n";
         assert_eq!(sample(OPTIONS, 2), wanted);
     }
 
     #[test]
     fn every_mistake_is_told_at_once() {
-        let wrong = serde_json::json!({"prot": 1, "port": 70000, "check": "x y", "engine": "lxc", "nodes": [{}, 3]});
+        let wrong = serde_json::json!({"prot": 1, "port": 70000, "wait": "nan", "check": "x y", "engine": "lxc", "nodes": [{}, 3]});
         let told: Vec<_> = check(OPTIONS, &given(wrong), "s").unwrap_err().iter().map(Mistake::to_string).collect();
         assert_eq!(
             told,
@@ -286,6 +305,7 @@ mod tests {
                 "s: there is no option `prot`; did you mean `port`?",
                 "s: `unit` is missing: the unit",
                 "s.port: a whole number from 1 to 65535 is expected here",
+                "s.wait: a number from 0.1 to 2 is expected here",
                 "s.check: a list of words, the program first is expected here",
                 "s.engine: one of `podman`, `docker` is expected here",
                 "s.nodes[0]: `name` is missing: its name",

@@ -29,9 +29,9 @@ pub struct OverSocket {
 }
 
 impl OverSocket {
-    /// The broker of a home.
+    /// The broker of a home; where this user has none, the lookup socket, as a service finds it.
     pub fn of(home: &Home) -> Self {
-        Self { socket: home.socket() }
+        Self { socket: home.socket_to_ask() }
     }
 }
 

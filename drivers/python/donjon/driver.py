@@ -53,7 +53,7 @@ class Driver(sources.ConfigurationSourceDriver):
         cfg.StrOpt("key_file", help="Its private key."),
         cfg.StrOpt("role_id_file", help="A file with the role-id of an AppRole."),
         cfg.StrOpt("secret_id_file", help="A file with its secret-id."),
-        cfg.FloatOpt("timeout", default=30, min=0.1, help="How long the broker may take, in seconds."),
+        cfg.FloatOpt("timeout", default=30, min=0.1, max=3600, help="How long the broker may take, in seconds."),
         cfg.BoolOpt(
             "optional",
             default=False,
@@ -68,11 +68,11 @@ class Driver(sources.ConfigurationSourceDriver):
         try:
             conf.register_opts(self._options, group_name)
             given = conf[group_name]
-            timeout, optional = given.timeout, given.optional
+            timeout, optional = 30 if given.timeout is None else given.timeout, given.optional
             if not given.mapping_file and not given.secrets:
                 raise ValueError("mapping_file is missing")
             mapped = _mapping(given.mapping_file) if given.mapping_file else {}
-            declared = _declared(conf, group_name, given.secrets)
+            declared = _declared(conf, group_name, given.secrets, self._options)
             mapped.update(declared)
             read = _asking(given)
         except Exception as error:  # noqa: BLE001: oslo.config would go on without the source
@@ -102,7 +102,7 @@ class Names(sources.ConfigurationSourceDriver):
     def open_source_from_opt_group(self, conf, group_name):
         try:
             conf.register_opts(self._options, group_name)
-            declared = _declared(conf, group_name, conf[group_name].secrets)
+            declared = _declared(conf, group_name, conf[group_name].secrets, self._options)
         except Exception as error:  # noqa: BLE001: oslo.config would go on without the source
             raise Refused(f"donjon: [{group_name}] cannot be used: {error}") from None
         if not declared:
@@ -144,11 +144,14 @@ def _unread(group, error):
     return Refused(f"donjon: the secrets of [{group}] cannot be read, so the service does not start: {error}")
 
 
-def _declared(conf, group, names):
-    """Makes each of these secrets an option of the group, by its name in letters, digits and ``_``."""
+def _declared(conf, group, names, own):
+    """Makes each of these secrets an option of the group, by its name in letters, digits and ``_``; ``own`` are the driver's there."""
+    taken = {"driver", "defined_in", *(option.dest for option in own)}
     declared = {}
     for name in names:
         option = re.sub(r"[^a-z0-9_]", "_", name.lower())
+        if option in taken:
+            raise ValueError(f"`{name}` is what the group has an option for: no value can refer to a secret of that name")
         if (group, option) in declared:
             raise ValueError(f"`{name}` and `{declared[(group, option)]}` cannot be told apart")
         conf.register_opt(cfg.StrOpt(option, secret=True), group)
@@ -161,7 +164,7 @@ def _asking(given):
     if given.address:
         return reader.Reader(
             given.address,
-            mount=given.mount,
+            mount=given.mount or "donjon",
             deployment=given.deployment,
             ca_file=given.ca_file,
             cert_file=given.cert_file,

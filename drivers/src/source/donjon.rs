@@ -5,6 +5,7 @@
 use super::{
     Given, Many, OptionName, Origin, Outside, Raw, Source, SourceError, Text,
     mapping::{Mapping, Name, Twice},
+    option::DEFINED_IN,
     outside::Refusal,
     reader::{self, Reader},
 };
@@ -81,7 +82,7 @@ pub const DRIVER: Driver<Outside, Box<dyn Source>> = Driver {
         },
         Description {
             name: "timeout",
-            kind: Kind::Number(1, 3600),
+            kind: Kind::Fraction(0.1, 3600.0),
             need: Need::Number(30),
             help: "How long the broker may take, in seconds.",
         },
@@ -102,7 +103,7 @@ pub const NAMES: Driver<Outside, Box<dyn Source>> = Driver {
     options: &[Description { need: Need::Required, ..SECRETS }],
     open: |outside, options| {
         let NamesOptions { secrets } = typed(options)?;
-        Ok(Box::new(Names { declared: declared(&outside.group, &secrets) }))
+        Ok(Box::new(Names { declared: declared(&outside.group, &secrets, NAMES.options) }))
     },
 };
 
@@ -159,7 +160,8 @@ impl Donjon {
                 mapped.push((option.clone(), name));
             }
         }
-        let declared = declared(&self.outside.group, &self.options.secrets).map_err(|what| self.unusable(what))?;
+        let declared = declared(&self.outside.group, &self.options.secrets, DRIVER.options);
+        let declared = declared.map_err(|what| self.unusable(what))?;
         mapped.extend(declared.iter().cloned());
         if mapped.is_empty() {
             return match self.options.mapping_file {
@@ -219,12 +221,18 @@ impl Donjon {
     }
 }
 
-/// Each of these secrets as an option of the group, by its name in letters, digits and `_`.
-fn declared(group: &str, names: &[Name]) -> Result<Vec<(OptionName, Name)>, String> {
+/// Each of these secrets as an option of the group, by its name in letters, digits and `_`; `own` are the driver's there.
+fn declared(group: &str, names: &[Name], own: &[Description]) -> Result<Vec<(OptionName, Name)>, String> {
+    let taken = own.iter().map(|option| option.name).chain(["driver", DEFINED_IN]);
     let mut declared: Vec<(OptionName, Name)> = Vec::new();
     for name in names {
         let plain = |letter: char| if matches!(letter, 'a'..='z' | '0'..='9' | '_') { letter } else { '_' };
         let option = OptionName::new(group, name.to_lowercase().chars().map(plain).collect::<String>());
+        if taken.clone().any(|own| own == option.name) {
+            return Err(format!(
+                "`{name}` is what the group has an option for: no value can refer to a secret of that name"
+            ));
+        }
         if let Some((_, other)) = declared.iter().find(|(known, _)| *known == option) {
             return Err(format!("`{name}` and `{other}` cannot be told apart"));
         }

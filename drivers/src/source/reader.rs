@@ -33,13 +33,13 @@ pub(super) struct Options {
     key_file: Option<PathBuf>,
     role_id_file: Option<PathBuf>,
     secret_id_file: Option<PathBuf>,
-    timeout: u64,
+    timeout: f64,
 }
 
 impl Options {
     /// How long an answer may take, of a broker too.
     pub(super) fn within(&self) -> Duration {
-        Duration::from_secs(self.timeout)
+        Duration::from_secs_f64(self.timeout)
     }
 }
 
@@ -93,7 +93,7 @@ impl<'a> Reader<'a> {
         let within = self.options.within();
         let late = |_| SourceError::Unreachable {
             place: self.place.to_owned(),
-            source: format!("it did not answer within {} s", within.as_secs()).into(),
+            source: format!("it did not answer within {} s", within.as_secs_f64()).into(),
         };
         tokio::time::timeout(within, self.answered(asked)).await.map_err(late)?
     }

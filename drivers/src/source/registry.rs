@@ -68,7 +68,11 @@ pub(super) fn open(
 /// A text of a configuration file as a setting.
 fn setting(kind: Kind, text: &str) -> Result<Option<Setting>, String> {
     let read = match kind {
-        Kind::Text | Kind::Like(_) | Kind::Path | Kind::Choice(_) => return Ok(Some(Setting::Text(text.to_owned()))),
+        // What is given as nothing is not given, as to the original's drivers.
+        Kind::Text | Kind::Like(_) | Kind::Path | Kind::Choice(_) => {
+            return Ok(Some(text).filter(|text| !text.is_empty()).map(|text| Setting::Text(text.to_owned())));
+        }
+        Kind::Fraction(..) => OptionType::Float { min: None, max: None }.read(text),
         Kind::Number(..) => OptionType::integer().read(text),
         Kind::Switch => OptionType::Switch.read(text),
         Kind::Words => OptionType::List { item: Box::new(OptionType::text()), bounds: Bounds::Bare }.read(text),
@@ -76,10 +80,10 @@ fn setting(kind: Kind, text: &str) -> Result<Option<Setting>, String> {
     };
     Ok(match read.map_err(|invalid| invalid.to_string())? {
         Value::Nothing => None,
+        Value::List(items) if items.is_empty() => None,
         Value::Switch(switch) => Some(Setting::Switch(switch)),
         Value::List(items) => Some(Setting::List(items.iter().map(|i| Setting::Text(i.text().to_string())).collect())),
-        value @ (Value::Text(_) | Value::Integer(_) | Value::Float(_) | Value::Map(_)) => {
-            value.text().parse().ok().map(Setting::Number)
-        }
+        value @ Value::Float(_) => Some(Setting::Text(value.text().to_string())),
+        value @ (Value::Text(_) | Value::Integer(_) | Value::Map(_)) => value.text().parse().ok().map(Setting::Number),
     })
 }

@@ -337,6 +337,83 @@ fn what_refers_to_a_secret_that_is_away_has_no_default_even_where_the_source_is_
     get(&referring, "database", "connection").failed(4);
 }
 
+/// Of one file both drivers say the same: either reads it, or neither does.
+#[test]
+fn a_file_that_the_service_starts_on_is_one_that_is_told_and_no_other() {
+    let ((donjon, socket), installed) = (up(&[("url", b"u"), ("bus", b"b"), ("text", b"\xff")]), Installed::new());
+    let mapping = installed.file("m.conf", "[database]\nconnection = url\n");
+    let broken = installed.file("b.conf", "[database]\nconnection = url\nconnection = bus\n");
+    let here = format!("socket = {}\n", socket.display());
+    let mapped = format!("{here}mapping_file = {mapping}\n");
+    let both = |group: &str| {
+        let text = format!("[DEFAULT]\nconfig_source = s\n[s]\ndriver = {group}\n");
+        let file = installed.file("service.conf", &text);
+        let get = ["config", "get", "--reveal", "--type", "string", "--config-file", &file, "database", "connection"];
+        (installed.start(&file), donjon.run(&get))
+    };
+    let given = |lines: &str| format!("donjon\n{mapped}{lines}\n");
+    for lines in [
+        "",
+        "timeout = 2.5",
+        "timeout = 0.5",
+        "timeout =",
+        "timeout = 3600",
+        "timeout = 1_0",
+        "secrets =",
+        "secrets = bus",
+        "secrets = bus,,",
+    ] {
+        let (service, told_by_donjon) = both(&given(lines));
+        assert!(service.status.success(), "{lines}: {}", told(&service));
+        let read: serde_json::Value = serde_json::from_slice(&service.stdout).unwrap();
+        assert_eq!(read[0], "u", "{lines}");
+        assert!(told_by_donjon.ok().contains("value: u\n"), "{lines}");
+    }
+    for lines in
+        ["address =", "mount =", "ca_file =\ncert_file =\nkey_file =", "role_id_file =", "optional = 0", "deployment ="]
+    {
+        let (service, told_by_donjon) = both(&given(lines));
+        assert!(
+            service.status.success() && told_by_donjon.code == 0,
+            "{lines}: {} {}",
+            told(&service),
+            told_by_donjon.err
+        );
+    }
+    let (taken, apart) = ("is what the group has an option for", "cannot be told apart");
+    for (group, why) in [
+        (given("timeout = 0.05"), "timeout"),
+        (given("timeout = 0"), "timeout"),
+        (given("timeout = -1"), "timeout"),
+        (given("timeout = nan"), ""),
+        (given("timeout = inf"), "timeout"),
+        (given("timeout = 3601"), "timeout"),
+        (given("timeout = soon"), "timeout"),
+        (given("optional = maybe"), "optional"),
+        (given("optional ="), "optional"),
+        (given("secrets = timeout"), taken),
+        (given("secrets = bus, Mapping-File"), taken),
+        (given("secrets = driver"), taken),
+        (given("secrets = defined_in"), taken),
+        (given("secrets = bus, bus"), apart),
+        (given("secrets = text"), "not UTF-8"),
+        (given("secrets = absent"), "absent"),
+        (format!("donjon\n{here}"), "mapping_file"),
+        (format!("donjon\n{here}mapping_file =\n"), "mapping_file"),
+        (format!("donjon\n{here}mapping_file = {broken}\n"), "mapped twice"),
+        ("donjon_names\nsecrets = secrets\n".to_owned(), taken),
+        ("donjon_names\nsecrets =\n".to_owned(), "secrets"),
+    ] {
+        let (service, told_by_donjon) = both(&group);
+        assert!(!service.status.success() && told(&service).contains(why), "{group}: {}", told(&service));
+        assert!(told_by_donjon.code != 0 && told_by_donjon.err.contains(why), "{group}: {}", told_by_donjon.err);
+    }
+    // The names of options are not reserved where there is no such option.
+    let (service, told_by_donjon) = both("donjon_names\nsecrets = timeout\n");
+    assert!(service.status.success(), "{}", told(&service));
+    told_by_donjon.failed(4);
+}
+
 #[tokio::test]
 async fn keystone_has_its_database_url_from_the_broker() {
     let database = MariaDb::start().await;
