@@ -10,16 +10,19 @@ use std::error::Error;
 /// Why a configuration cannot be opened: everything that is wrong, at once.
 pub fn opening(errors: &[OpenError]) -> Failure {
     let code = errors.iter().map(of_opening).max_by_key(|exit| *exit == Exit::Usage);
-    let mut failure = Failure::new(code.unwrap_or(Exit::Usage), "the configuration cannot be opened");
-    failure.causes = errors.iter().map(|error| chain(error)).collect();
-    failure.hint("oslo.config starts a service on its defaults when a source fails; here nothing is guessed")
+    let failure = Failure::new(code.unwrap_or(Exit::Usage), "the configuration cannot be opened");
+    let failure = match errors {
+        [only] => because(failure, only),
+        several => several.iter().fold(failure, |failure, error| with_ends(failure.cause(chain(error)), error)),
+    };
+    or_hint(failure, "oslo.config starts a service on its defaults when a source fails; here nothing is guessed")
 }
 
 /// Why an option cannot be told.
 pub fn reading(error: &ReadError) -> Failure {
-    let failure = Failure::new(of_reading(error), "cannot tell what the service would see").because(error);
+    let failure = because(Failure::new(of_reading(error), "cannot tell what the service would see"), error);
     match error {
-        ReadError::Reference { .. } => failure.hint("`--set [GROUP.]OPTION=VALUE` says what the service's default is"),
+        ReadError::Reference { .. } => failure.hint(SETS),
         ReadError::Undeclared { .. }
         | ReadError::Circular { .. }
         | ReadError::Invalid { .. }
@@ -28,15 +31,44 @@ pub fn reading(error: &ReadError) -> Failure {
 }
 
 /// An error and what it was caused by, in a line.
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        // A failure of the broker has lines of its own.
-        text = format!("{text}: {}", cause.to_string().replace('\n', "; "));
-        next = cause.source();
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    causes(error).join(": ")
+}
+
+const SETS: &str = "`--set [GROUP.]OPTION=VALUE` says what the service's default is";
+
+/// An error and what it was caused by. What the broker says has causes of its own.
+fn causes(error: &(dyn Error + 'static)) -> Vec<String> {
+    let mut all = Vec::new();
+    for cause in with_causes(error) {
+        match cause.downcast_ref::<Failure>() {
+            Some(Failure { message, causes, .. }) => all.extend(std::iter::once(message).chain(causes).cloned()),
+            None => all.push(cause.to_string()),
+        }
     }
-    text
+    all
+}
+
+fn with_causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (**error).source())
+}
+
+fn because(mut failure: Failure, error: &(dyn Error + 'static)) -> Failure {
+    failure.causes.extend(causes(error));
+    with_ends(failure, error)
+}
+
+/// With what the broker says of how things are and what to do, where nothing is said yet.
+fn with_ends(mut failure: Failure, error: &(dyn Error + 'static)) -> Failure {
+    if let Some(said) = with_causes(error).find_map(|error| error.downcast_ref::<Failure>()) {
+        failure.state = failure.state.or_else(|| said.state.clone());
+        failure.hint = failure.hint.or_else(|| said.hint.clone());
+    }
+    failure
+}
+
+fn or_hint(failure: Failure, hint: &str) -> Failure {
+    if failure.hint.is_some() { failure } else { failure.hint(hint) }
 }
 
 fn of_opening(error: &OpenError) -> Exit {
@@ -75,5 +107,45 @@ fn of_source(error: &SourceError) -> Exit {
         SourceError::Broker { source, .. } => {
             source.downcast_ref::<Failure>().map_or(Exit::Unavailable, |failure| failure.code)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use donjon_drivers::source::OptionName;
+
+    fn down() -> SourceError {
+        let failure = Failure::new(Exit::Unavailable, "donjon is not up")
+            .cause("there is no socket at /s")
+            .state("nothing was asked")
+            .hint("`donjon up` starts it");
+        SourceError::Broker { place: "/s".to_owned(), source: Box::new(failure) }
+    }
+
+    #[test]
+    fn what_the_broker_says_is_told_as_it_says_it() {
+        let opened = || OpenError::Source { group: "s".to_owned(), source: Box::new(down()) };
+        let told = opening(&[opened()]);
+        let why = [
+            "the source `s` cannot be opened",
+            "the broker at /s cannot tell",
+            "donjon is not up",
+            "there is no socket at /s",
+        ];
+        assert_eq!(told.causes, why);
+        let ends = |failure: &Failure| (failure.code, failure.state.clone(), failure.hint.clone());
+        let said = (Exit::Unavailable, Some("nothing was asked".to_owned()), Some("`donjon up` starts it".to_owned()));
+        assert_eq!(ends(&told), said);
+        // Of several, each in a line.
+        let wrong = OpenError::Value {
+            option: OptionName::new("s", "driver"),
+            source: Box::new(ReadError::Circular { option: OptionName::new("s", "driver") }),
+        };
+        let told = opening(&[wrong, opened()]);
+        assert_eq!(told.causes, ["cannot tell [s] driver: [s] driver refers to itself".to_owned(), why.join(": ")]);
+        assert_eq!((told.code, told.hint), (Exit::Usage, said.2.clone()));
+        let told = reading(&ReadError::from(down()));
+        assert_eq!((&told.causes[..], ends(&told)), (&why.map(str::to_owned)[1..], said));
     }
 }
