@@ -124,6 +124,34 @@ fn what_refers_to_a_secret_is_not_shown_either() {
 }
 
 #[test]
+fn a_store_that_does_not_answer_is_asked_once_and_told_once() {
+    let scene = Scene::new();
+    let mapping = scene.file("m.conf", "[g]\na = x\nb = y\nc = x\nd = z\n");
+    let configured = |url: &str| {
+        let castellan =
+            format!("[key_manager]\nbackend = vault\n[vault]\nroot_token_id = t\ntimeout = 0.5\nvault_url = {url}\n");
+        let castellan = scene.file("c.conf", &castellan);
+        let source = format!("[s]\ndriver = castellan\nconfig_file = {castellan}\nmapping_file = {mapping}\n");
+        scene.file("1.conf", &format!("[DEFAULT]\nconfig_source = s\nopen = a-value\n{source}"))
+    };
+    // One that takes connections and says nothing, and one that takes none.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent_at = format!("https://{}", silent.local_addr().unwrap());
+    for url in [silent_at.as_str(), "https://127.0.0.1:1"] {
+        let ran = scene.donjon.run(&["config", "show", "--config-file", &configured(url)]);
+        assert!(ran.out.contains("a-value"), "{}", ran.out);
+        let error = ran.failed(6);
+        assert_eq!(error.matches("did not answer").count(), 1, "{error}");
+        for word in [&format!("[g] a, [g] b, [g] c, [g] d: {url} did not answer")[..], "\nstate:", "\nhint:"] {
+            assert!(error.contains(word), "{word}: {error}");
+        }
+    }
+    silent.set_nonblocking(true).unwrap();
+    let connections = std::iter::from_fn(|| silent.accept().ok()).count();
+    assert_eq!(connections, 1, "a time-out for each option is waited through for minutes");
+}
+
+#[test]
 fn everything_that_is_wrong_is_told_at_once() {
     let scene = Scene::new();
     let one = scene.file("1.conf", "[DEFAULT]\nno assignment\n");

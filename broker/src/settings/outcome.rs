@@ -2,7 +2,7 @@
 
 use crate::failure::{Exit, Failure};
 use donjon_drivers::{
-    source::{OpenError, ReadError, SourceError},
+    source::{OpenError, OptionName, ReadError, SourceError},
     store::StoreError,
 };
 use std::error::Error;
@@ -29,6 +29,54 @@ pub fn reading(error: &ReadError) -> Failure {
         | ReadError::Source(_) => failure,
     }
 }
+
+/// Why some options cannot be told: each cause once, with the options that have it. The code is theirs; of several, the lowest, since
+/// what is wrong in a file does not pass as a source that is down does.
+pub fn untold(untold: &[(OptionName, ReadError)]) -> Failure {
+    let codes = untold.iter().map(|(_, error)| of_reading(error));
+    let code = codes.min_by_key(|code| u8::from(*code)).unwrap_or(Exit::Failed);
+    let failure = Failure::new(code, "some options cannot be told")
+        .state("the others are told; nothing was guessed, and nothing was changed");
+    let mut causes: Vec<(String, Vec<&OptionName>)> = Vec::new();
+    for (option, error) in untold {
+        let why = why(error);
+        match causes.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, options)) => options.push(option),
+            None => causes.push((why, vec![option])),
+        }
+    }
+    let told = |(why, options): (String, Vec<&OptionName>)| {
+        let some: Vec<String> = options.iter().take(MOST_OPTIONS).map(ToString::to_string).collect();
+        let more = options.len() - some.len();
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        format!("{}{more}: {why}", some.join(", "))
+    };
+    let failure = causes.into_iter().map(told).fold(failure, Failure::cause);
+    let failure = untold.iter().fold(failure, |failure, (_, error)| with_ends(failure, error));
+    let refers = untold.iter().any(|(_, error)| matches!(error, ReadError::Reference { .. }));
+    let again = "the same command tells them once it answers";
+    match (code, refers) {
+        (_, true) => or_hint(failure, SETS),
+        (Exit::Unavailable, false) => or_hint(failure, again),
+        (_, false) => or_hint(failure, "`donjon config get` with the same files tells one of them by itself"),
+    }
+}
+
+/// Why, without the option.
+fn why(error: &ReadError) -> String {
+    if let ReadError::Source(source) = error {
+        if let SourceError::Store { source, .. } = &**source {
+            return chain(source);
+        }
+        if let SourceError::Optional { source, .. } = &**source {
+            return chain(source);
+        }
+    }
+    chain(error)
+}
+
+/// How many options a cause names.
+const MOST_OPTIONS: usize = 8;
 
 /// An error and what it was caused by, in a line.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
@@ -113,7 +161,6 @@ fn of_source(error: &SourceError) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use donjon_drivers::source::OptionName;
 
     fn down() -> SourceError {
         let failure = Failure::new(Exit::Unavailable, "donjon is not up")
@@ -147,5 +194,27 @@ mod tests {
         assert_eq!((told.code, told.hint), (Exit::Usage, said.2.clone()));
         let told = reading(&ReadError::from(down()));
         assert_eq!((&told.causes[..], ends(&told)), (&why.map(str::to_owned)[1..], said));
+    }
+
+    #[test]
+    fn a_cause_of_several_options_is_told_once_and_the_code_is_theirs() {
+        let option = |name: &str| OptionName::new("g", name);
+        let sealed = |name: &str| {
+            let source = StoreError::Sealed;
+            (option(name), ReadError::from(SourceError::Store { option: option(name), source }))
+        };
+        let told = untold(&[sealed("a"), sealed("b")]);
+        assert_eq!(
+            (told.code, &told.causes[..]),
+            (Exit::Unavailable, &["[g] a, [g] b: the store is sealed".to_owned()][..])
+        );
+        assert!(told.state.is_some() && told.hint.unwrap().contains("once it answers"));
+        let circular = (option("c"), ReadError::Circular { option: option("c") });
+        let told = untold(&[sealed("a"), circular]);
+        assert_eq!((told.code, told.causes.len()), (Exit::Usage, 2));
+        let many: Vec<_> = (0..MOST_OPTIONS + 3).map(|number| sealed(&number.to_string())).collect();
+        assert!(untold(&many).causes[0].contains("[g] 7 and 3 more: the store"), "{:?}", untold(&many).causes);
+        let told = untold(&[(option("a"), ReadError::from(down()))]);
+        assert_eq!(told.hint.as_deref(), Some("`donjon up` starts it"));
     }
 }

@@ -70,6 +70,8 @@ struct Opened {
     mapping: Mapping,
     /// A time-out by which castellan asks nothing: it raises for each option.
     no_time: bool,
+    /// Why it did not answer. It is not asked again: by one time-out after the other all options would take minutes.
+    away: OnceCell<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 /// How a token is come by.
@@ -130,7 +132,16 @@ impl Castellan {
         let folder = settings.folder.as_deref().map_or_else(String::new, |folder| format!("{folder}/"));
         let vault = Vault::new(Arc::clone(&connection), mount);
         let no_time = settings.within.is_none();
-        Ok(Opened { vault, connection, login, logged_in: OnceCell::new(), folder, mapping, no_time })
+        Ok(Opened {
+            vault,
+            connection,
+            login,
+            logged_in: OnceCell::new(),
+            folder,
+            mapping,
+            no_time,
+            away: OnceCell::new(),
+        })
     }
 }
 
@@ -144,8 +155,19 @@ impl Opened {
         let path: RecordPath = format!("{}{name}", self.folder)
             .parse()
             .map_err(|_| unusable("no secret of the broker has a name like this"))?;
+        if let Some(why) = self.away.get() {
+            return Err(SourceError::Unreachable { place: self.connection.place(), source: Arc::clone(why) });
+        }
         self.logged_in.get_or_try_init(|| self.log_in()).await?;
-        let store = |source: StoreError| SourceError::Store { option: option.clone(), source };
+        let store = |error: StoreError| match error {
+            StoreError::Unreachable { source, .. } => self.unreachable(source.into()),
+            StoreError::Sealed
+            | StoreError::Denied { .. }
+            | StoreError::Conflict { .. }
+            | StoreError::Full { .. }
+            | StoreError::Damaged { .. }
+            | StoreError::Answer { .. } => SourceError::Store { option: option.clone(), source: error },
+        };
         let place = || self.connection.place();
         let stored = self.vault.read(&path, Which::Latest).await.map_err(store)?;
         let stored = stored.ok_or_else(|| SourceError::Missing {
@@ -165,13 +187,19 @@ impl Opened {
         Ok(Given { raw: Raw::One(text), origin })
     }
 
+    fn unreachable(&self, why: Arc<dyn std::error::Error + Send + Sync>) -> SourceError {
+        // What is there already was found at the same time.
+        let _ = self.away.set(Arc::clone(&why));
+        SourceError::Unreachable { place: self.connection.place(), source: why }
+    }
+
     async fn log_in(&self) -> Result<(), SourceError> {
         let Login::Post(path, body) = &self.login else {
             return Ok(());
         };
         let refused = |error: CallError| match error.reason() {
             Some(Reason::Denied | Reason::BadRequest) => SourceError::Denied { place: self.connection.place() },
-            Some(_) | None => SourceError::Unreachable { place: self.connection.place(), source: Box::new(error) },
+            Some(_) | None => self.unreachable(Arc::new(error)),
         };
         self.connection.log_in(path, body.duplicate()).await.map_err(refused)
     }

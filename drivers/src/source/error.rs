@@ -12,9 +12,9 @@ pub enum SourceError {
     Unreachable {
         /// Its address.
         place: String,
-        /// Why.
+        /// Why; told of each option that it was not asked for again.
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Arc<dyn std::error::Error + Send + Sync>,
     },
     /// It answered with a status that is no answer.
     #[error("{place} answered {status}")]

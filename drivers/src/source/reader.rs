@@ -17,6 +17,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::fd::{AsRawFd, OwnedFd},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 use tokio::net::UnixStream;
@@ -91,9 +92,10 @@ impl<'a> Reader<'a> {
     /// The values of options' secrets, in their order, all within the time that an answer may take.
     pub(super) async fn read(&self, asked: &[(OptionName, Name)]) -> Result<Vec<Material>, SourceError> {
         let within = self.options.within();
-        let late = |_| SourceError::Unreachable {
-            place: self.place.to_owned(),
-            source: format!("it did not answer within {} s", within.as_secs_f64()).into(),
+        let late = |_| {
+            let why: Box<dyn std::error::Error + Send + Sync> =
+                format!("it did not answer within {} s", within.as_secs_f64()).into();
+            SourceError::Unreachable { place: self.place.to_owned(), source: why.into() }
         };
         tokio::time::timeout(within, self.answered(asked)).await.map_err(late)?
     }
@@ -150,7 +152,7 @@ impl<'a> Reader<'a> {
     /// whoever may write into the folder could listen there.
     async fn socket(&self, path: &Path) -> Result<Listener, SourceError> {
         let unreachable =
-            |error: std::io::Error| SourceError::Unreachable { place: self.place.to_owned(), source: error.into() };
+            |error: std::io::Error| SourceError::Unreachable { place: self.place.to_owned(), source: Arc::new(error) };
         let listener = Listener::of(path).map_err(unreachable)?;
         let stream = UnixStream::connect(listener.path()).await.map_err(unreachable)?;
         let peer = stream.peer_cred().map_err(unreachable)?.uid();
@@ -239,7 +241,7 @@ impl<'a> Reader<'a> {
         match error {
             CallError::Refused { status, .. } => SourceError::Status { place, status },
             CallError::Unreachable { .. } | CallError::Unreadable { .. } => {
-                SourceError::Unreachable { place, source: Box::new(error) }
+                SourceError::Unreachable { place, source: Arc::new(error) }
             }
         }
     }

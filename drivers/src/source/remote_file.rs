@@ -19,6 +19,7 @@ use reqwest::{Certificate, Identity, header::CONTENT_TYPE, redirect::Policy};
 use serde::Deserialize;
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 use tokio::sync::OnceCell;
@@ -85,7 +86,7 @@ impl RemoteFile {
             return Err(SourceError::Unusable { place: place(), what });
         }
         let unreachable =
-            |error: reqwest::Error| SourceError::Unreachable { place: place(), source: Box::new(error.without_url()) };
+            |error: reqwest::Error| SourceError::Unreachable { place: place(), source: Arc::new(error.without_url()) };
         let answer = self.client()?.get(&self.options.uri).send().await.map_err(unreachable)?;
         if answer.status().as_u16() != 200 {
             return Err(SourceError::Status { place: place(), status: answer.status().as_u16() });
@@ -133,7 +134,7 @@ impl RemoteFile {
         }
         builder
             .build()
-            .map_err(|error| SourceError::Unreachable { place: self.options.uri.clone(), source: Box::new(error) })
+            .map_err(|error| SourceError::Unreachable { place: self.options.uri.clone(), source: Arc::new(error) })
     }
 }
 

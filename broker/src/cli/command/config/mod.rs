@@ -14,7 +14,7 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use donjon_drivers::source::{
-    Configuration, Declaration, Many, OptionName, OptionType, Origin, configuration::Found, option::DEFAULT,
+    Configuration, Declaration, Many, OptionName, OptionType, Origin, ReadError, configuration::Found, option::DEFAULT,
 };
 use reading::{Files, Type};
 use serde_json::json;
@@ -66,6 +66,8 @@ struct Get {
 ///
 /// Without `--config-file` it reads `donjon.yaml`, checks every host, target and service in it against its driver, and tells
 /// all mistakes at once.
+///
+/// Of a service's options that cannot be told the exit code is that of `config get`; of several codes, the lowest.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  donjon config show\n  donjon config show --all\n  donjon config show --config-file /etc/nova/nova.conf"
@@ -166,8 +168,10 @@ impl Show {
             false => secrecy::of_found(option, found),
         };
         let all: Vec<_> = told.iter().map(|(option, found)| described(option, found, reveal(option, found))).collect();
-        let cannot: Vec<_> =
-            untold.iter().map(|(option, why)| json!({"option": option.to_string(), "why": why})).collect();
+        let cannot: Vec<_> = untold
+            .iter()
+            .map(|(option, why)| json!({"option": option.to_string(), "why": outcome::chain(why)}))
+            .collect();
         show::answer(context.output, &json!({"options": all, "untold": cannot}), || {
             let row = |(option, found): &(OptionName, Found)| {
                 let value = self::told(found, reveal(option, found));
@@ -175,23 +179,18 @@ impl Show {
             };
             show::table(&["GROUP", "OPTION", "FROM", "VALUE"], &told.iter().map(row).collect::<Vec<_>>())
         })?;
-        if untold.is_empty() {
-            return Ok(());
-        }
-        let mut failure = Failure::new(Exit::Failed, "some options cannot be told");
-        failure.causes = untold.into_iter().map(|(option, why)| format!("{option}: {why}")).collect();
-        Err(failure)
+        if untold.is_empty() { Ok(()) } else { Err(outcome::untold(&untold)) }
     }
 }
 
 /// Every option that is set, and those that cannot be told.
-async fn everything(configuration: &Configuration) -> (Vec<(OptionName, Found)>, Vec<(OptionName, String)>) {
+async fn everything(configuration: &Configuration) -> (Vec<(OptionName, Found)>, Vec<(OptionName, ReadError)>) {
     let (mut told, mut untold) = (Vec::new(), Vec::new());
     let declaration = Declaration { many: Many::Last, ..Declaration::of(OptionType::text()) };
     for option in configuration.set() {
         match configuration.read_as(&option, &declaration).await {
             Ok(found) => told.push((option, found)),
-            Err(error) => untold.push((option, outcome::chain(&error))),
+            Err(error) => untold.push((option, error)),
         }
     }
     (told, untold)
