@@ -59,6 +59,25 @@ fn an_option_is_told_with_where_it_comes_from() {
     assert!(told.contains("from-environment") && told.contains("OS_API__HOST"), "{told}");
 }
 
+/// The last that is named counts, be it a file or a folder, as to the original.
+#[test]
+fn files_and_folders_are_read_in_the_order_in_which_they_are_named() {
+    let scene = Scene::new();
+    let file = format!("--config-file={}", scene.file("1.conf", "[api]\nhost = of-file\n"));
+    std::fs::create_dir(scene.folder.path().join("d")).unwrap();
+    scene.file("d/2.conf", "[api]\nhost = of-folder\n");
+    let folder = format!("--config-dir={}", scene.folder.path().join("d").display());
+    let service = "import sys\nfrom oslo_config import cfg\nconf = cfg.ConfigOpts()\n\
+                   conf.register_opts([cfg.StrOpt('host')], 'api')\n\
+                   conf(sys.argv[1:], default_config_files=[], default_config_dirs=[])\nprint(conf.api.host)\n";
+    for (places, wanted) in [([&file, &folder], "of-folder"), ([&folder, &file], "of-file")] {
+        let output = Command::new(tools::program("python")).args(["-c", service]).args(places).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), wanted, "the original: {places:?}");
+        let told = scene.donjon.run(&["config", "get", places[0], places[1], "api", "host"]).ok();
+        assert!(told.contains(&format!("value: {wanted}\n")), "{places:?}: {told}");
+    }
+}
+
 #[test]
 fn what_refers_to_the_services_own_default_is_not_guessed() {
     let scene = Scene::new();

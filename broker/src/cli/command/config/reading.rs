@@ -5,7 +5,7 @@ use crate::{
     failure::{Exit, Failure},
     settings::{asking::OverSocket, outcome},
 };
-use clap::{Args, ValueEnum};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueEnum, value_parser};
 use donjon_drivers::source::{
     Argument, Configuration, Known, Many, OptionName, OptionType, Sought, Text, Value, environment::Environment,
     option::DEFAULT,
@@ -16,21 +16,64 @@ use std::{path::PathBuf, sync::Arc};
 /// What a service is started with.
 #[derive(Debug, Args)]
 pub(in crate::cli::command) struct Files {
-    /// A configuration file; later ones override earlier ones.
-    #[arg(long = "config-file", value_name = "FILE")]
-    files: Vec<PathBuf>,
-    /// A folder of `*.conf` files, read after the files.
-    #[arg(long = "config-dir", value_name = "FOLDER")]
-    folders: Vec<PathBuf>,
+    #[command(flatten)]
+    places: Places,
     /// What stands on the service's command line, or is its default: no secrets here.
     #[arg(long, value_name = "[GROUP.]OPTION=VALUE", value_parser = assignment)]
     set: Vec<(OptionName, String)>,
 }
 
+/// Files and folders, in the order in which they are named: a later one overrides, of whichever sort it is.
+#[derive(Debug)]
+struct Places(Vec<Place>);
+
+#[derive(Debug, Clone)]
+enum Place {
+    File(PathBuf),
+    Folder(PathBuf),
+}
+
+impl Args for Places {
+    fn augment_args(command: Command) -> Command {
+        let named = |id, long, value, help| {
+            let path = value_parser!(PathBuf);
+            Arg::new(id).long(long).value_name(value).action(ArgAction::Append).value_parser(path).help(help)
+        };
+        let file = "A configuration file; later ones override earlier ones";
+        let folder = "A folder of `*.conf` files, which are read where it stands among the files";
+        command.arg(named(FILES, "config-file", "FILE", file)).arg(named(FOLDERS, "config-dir", "FOLDER", folder))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Places {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let of = |id: &'static str, place: fn(PathBuf) -> Place| {
+            let paths = matches.get_many::<PathBuf>(id).into_iter().flatten();
+            matches.indices_of(id).into_iter().flatten().zip(paths.cloned().map(place)).collect::<Vec<_>>()
+        };
+        let mut all = of(FILES, Place::File);
+        all.extend(of(FOLDERS, Place::Folder));
+        all.sort_by_key(|(index, _)| *index);
+        Ok(Self(all.into_iter().map(|(_, place)| place).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+const FILES: &str = "files";
+const FOLDERS: &str = "folders";
+
 impl Files {
     /// Whether nothing is named.
     pub(in crate::cli::command) fn none(&self) -> bool {
-        self.files.is_empty() && self.folders.is_empty()
+        self.places.0.is_empty()
     }
 
     /// Whether something is set beside them.
@@ -40,11 +83,13 @@ impl Files {
 
     /// Opens them, with the environment of this process; on error, all that is wrong.
     pub(in crate::cli::command) async fn open(&self, context: &Context) -> Result<Configuration, Failure> {
-        let files = self.files.iter().cloned().map(Argument::File);
-        let folders = self.folders.iter().cloned().map(Argument::Folder);
+        let places = self.places.0.iter().cloned().map(|place| match place {
+            Place::File(path) => Argument::File(path),
+            Place::Folder(path) => Argument::Folder(path),
+        });
         let set = self.set.iter().map(|(option, text)| Argument::Option(option.clone(), Text::from(text.as_str())));
         let sought = Sought {
-            arguments: files.chain(folders).chain(set).collect(),
+            arguments: places.chain(set).collect(),
             environment: Environment::of_this_process(),
             known: Known::Any,
             broker: Arc::new(OverSocket::of(&context.home)),
