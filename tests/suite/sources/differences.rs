@@ -33,7 +33,7 @@ fn case(kind: Kind, multi: bool, text: &str) -> Case {
 
 async fn both(case: &Case, scene: &Scene) -> (Told, Made) {
     scene.set(case);
-    (Oracle::start().ask(case, scene), ours::make(case, scene).await)
+    (Oracle::start().ask(case, scene).unwrap(), ours::make(case, scene).await)
 }
 
 fn served(content: &str, content_type: Option<&str>, status: u16) -> Served {

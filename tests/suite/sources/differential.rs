@@ -29,6 +29,8 @@ pub(super) struct Tally {
     untold: usize,
     /// Not asked, as a value refers to itself.
     circular: usize,
+    /// The original did not answer within its 30 s.
+    late: usize,
     /// Values that are the same where nobody said which options there are.
     untaught: usize,
 }
@@ -197,10 +199,13 @@ fn without_what_failed(case: &Case) -> Case {
 }
 
 /// What Donjon refuses as untold, the original reads as if nothing were mapped there: never as a secret that it has read.
-fn hold_untold(case: &Case, told: &Told, scene: &Scene, oracle: &mut Oracle) -> Result<(), String> {
+fn hold_untold(case: &Case, told: &Told, scene: &Scene, oracle: &mut Oracle, tally: &mut Tally) -> Result<(), String> {
     let less = without_what_failed(case);
     scene.set(&less);
-    let Some(without) = oracle.ask_patiently(&less, scene) else { return Ok(()) };
+    let Some(without) = oracle.ask_patiently(&less, scene) else {
+        tally.late += 1;
+        return Ok(());
+    };
     for ((option, told), without) in case.options.iter().zip(&told.values).zip(&without.values) {
         // Of some records castellan makes a `None` that counts.
         if !told.value.is_null() && (&told.value, &told.error) != (&without.value, &without.error) {
@@ -221,27 +226,19 @@ pub(super) async fn judge(case: &Case, scene: &Scene, oracle: &mut Oracle, tally
         tally.circular += 1;
         return Ok(());
     }
-    // The same where it goes on without a secret, or a whole source, that Donjon could not read, and gets into a circle there.
-    if scene.has_vault() && ["Source(", "Source {"].iter().any(|error| format!("{made:?}").contains(error)) {
-        return match oracle.ask_patiently(case, scene) {
-            Some(told) => {
-                let before = tally.untold;
-                compare(case, &told, &made, tally)?;
-                match tally.untold > before {
-                    true => hold_untold(case, &told, scene, oracle),
-                    false => Ok(()),
-                }
-            }
-            None => {
-                tally.circular += 1;
-                Ok(())
-            }
-        };
-    }
     if !scene.has_vault() {
         hold_untaught(case, &made, &ours::make_untaught(case, scene).await, tally)?;
+        return compare(case, &oracle.ask(case, scene).unwrap(), &made, tally);
     }
-    compare(case, &oracle.ask(case, scene), &made, tally)
+    // Where it goes on without a secret, or a whole source, that Donjon could not read, it may get into a circle there; and a
+    // Vault on a busy machine takes its time.
+    let Some(told) = oracle.ask_patiently(case, scene) else {
+        tally.late += 1;
+        return Ok(());
+    };
+    let before = tally.untold;
+    compare(case, &told, &made, tally)?;
+    if tally.untold > before { hold_untold(case, &told, scene, oracle, tally) } else { Ok(()) }
 }
 
 async fn run(seed: u64, cases: usize, with: With) -> Tally {
@@ -274,6 +271,7 @@ async fn run(seed: u64, cases: usize, with: With) -> Tally {
         }
     }
     println!("seed {seed}: {tally:?}");
+    assert!(tally.late <= 2 + cases / 50, "it is to answer nearly always: {tally:?}");
     tally
 }
 

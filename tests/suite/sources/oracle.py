@@ -22,6 +22,10 @@ sys.excepthook = lambda *error: traceback.print_exception(*error, file=sys.__std
 sys.stderr = open(os.devnull, "w")
 
 
+# A circle logs a line on each turn, for as long as it is let.
+MOST_LINES = 10_000
+
+
 class Heard(logging.Handler):
     """Keeps what is logged."""
 
@@ -30,7 +34,8 @@ class Heard(logging.Handler):
         self.lines = []
 
     def emit(self, record):
-        self.lines.append([record.name, record.levelname, record.getMessage()])
+        if len(self.lines) < MOST_LINES:
+            self.lines.append([record.name, record.levelname, record.getMessage()])
 
 
 heard = Heard()
@@ -137,6 +142,9 @@ for line in sys.stdin.buffer:
     os.environb.update(environment)
     try:
         told = answer(case)
+    except BaseException:
+        # A mistake of this script or of the case: no answer, and no reason to end.
+        told = {"died": traceback.format_exc()}
     finally:
         # Nor is it ended for what the one who asks takes before the next case.
         signal.alarm(0)

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, Write},
     os::unix::process::ExitStatusExt,
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
 };
 
 /// The process; it ends when dropped.
@@ -45,15 +45,19 @@ pub(super) struct Answer {
 impl Oracle {
     pub(super) fn start() -> Self {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/suite/sources/oracle.py");
+        Self::running(&[script])
+    }
+
+    fn running(words: &[&str]) -> Self {
         let mut command = Command::new(tools::program("python"));
-        command.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped());
         command.env_clear().env("PYTHONUTF8", "1").env("PYTHONDONTWRITEBYTECODE", "1");
         let mut process = command.spawn().unwrap();
         let (to, from) = (process.stdin.take().unwrap(), BufReader::new(process.stdout.take().unwrap()));
         Self { process, to, from }
     }
 
-    pub(super) fn ask(&mut self, case: &Case, scene: &Scene) -> Told {
+    pub(super) fn ask(&mut self, case: &Case, scene: &Scene) -> Result<Told, Ended> {
         let arguments: Vec<String> = case
             .arguments
             .iter()
@@ -66,26 +70,46 @@ impl Oracle {
         let environment: Vec<(String, &String)> =
             case.environment.iter().map(|(name, value)| (hex::encode(name), value)).collect();
         let asked = json!({"options": case.options, "arguments": arguments, "environment": environment});
-        writeln!(self.to, "{asked}").unwrap();
         let mut line = String::new();
-        if self.from.read_line(&mut line).unwrap() == 0 {
-            panic!("the original ended without an answer: {:?}\n{asked}", self.process.wait());
+        let heard = writeln!(self.to, "{asked}").and_then(|()| self.from.read_line(&mut line));
+        if !matches!(heard, Ok(1..)) {
+            // Whatever it still does, nobody waits for it.
+            let _ = self.process.kill();
+            return Err(Ended { status: self.process.wait().unwrap(), asked: asked.to_string() });
         }
-        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}\n{asked}"))
+        match serde_json::from_str(&line) {
+            Ok(Line::Told(told)) => Ok(told),
+            Ok(Line::Died { died }) => panic!("the original did not get to an answer: {died}\n{asked}"),
+            Err(error) => panic!("{error}: {line}\n{asked}"),
+        }
     }
 
     /// As [`Oracle::ask`]; `None`, and another process, where it has not answered within its 30 s.
     pub(super) fn ask_patiently(&mut self, case: &Case, scene: &Scene) -> Option<Told> {
-        let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.ask(case, scene)));
-        let Err(panic) = told else {
-            return told.ok();
-        };
-        if self.process.wait().unwrap().signal() != Some(ALARM) {
-            std::panic::resume_unwind(panic);
+        match self.ask(case, scene) {
+            Ok(told) => Some(told),
+            Err(ended) if ended.status.signal() == Some(ALARM) => {
+                *self = Self::start();
+                None
+            }
+            Err(ended) => panic!("{ended:?}"),
         }
-        *self = Self::start();
-        None
     }
+}
+
+/// It ended without an answer.
+#[derive(Debug)]
+pub(super) struct Ended {
+    status: ExitStatus,
+    #[expect(dead_code, reason = "printed, so that the case can be replayed")]
+    asked: String,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Died { died: String },
+    Told(Told),
 }
 
 /// SIGALRM.
@@ -96,5 +120,17 @@ impl Drop for Oracle {
         // It may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+}
+
+/// The first closes what it answers by and goes on; the second is late.
+#[test]
+fn an_original_that_has_no_answer_is_not_waited_for() {
+    for (code, signal) in [
+        ("import os, time; os.close(1); time.sleep(600)", 9),
+        ("import os, signal, sys; sys.stdin.readline(); os.kill(os.getpid(), signal.SIGALRM)", ALARM),
+    ] {
+        let ended = Oracle::running(&["-c", code]).ask(&Case::default(), &Scene::new()).unwrap_err();
+        assert_eq!(ended.status.signal(), Some(signal), "{ended:?}");
     }
 }
