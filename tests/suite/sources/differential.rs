@@ -8,12 +8,14 @@ use super::{
     generate::{self, With},
     oracle::{Oracle, Told},
     ours::{self, Made},
+    reasons::Refused,
     scene::{ODD, SECRETS, Scene},
 };
 use donjon_drivers::source::{OpenError, Origin, ReadError, SourceError};
+use std::collections::BTreeMap;
 
 /// How a case went.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) cases: usize,
     /// Both opened it.
@@ -31,6 +33,8 @@ pub(super) struct Tally {
     circular: usize,
     /// The original did not answer within its 30 s.
     late: usize,
+    /// Why both refused, and how often.
+    pub(super) reasons: BTreeMap<Refused, usize>,
     /// Values that are the same where nobody said which options there are.
     untaught: usize,
 }
@@ -43,8 +47,9 @@ pub(super) fn compare(case: &Case, told: &Told, made: &Made, tally: &mut Tally) 
     };
     let without_source = told.heard.iter().any(went_on);
     let made = match (&told.opened, made) {
-        (Some(_), Err(_)) => {
+        (Some(error), Err(errors)) => {
             tally.refused += 1;
+            *tally.reasons.entry(Refused::to_open(error, errors)).or_default() += 1;
             return Ok(());
         }
         (Some(error), Ok(_)) => return Err(format!("the original refuses to open it: {error}")),
@@ -72,7 +77,10 @@ pub(super) fn compare(case: &Case, told: &Told, made: &Made, tally: &mut Tally) 
         tally.values += 1;
         let differs = |how: String| Err(format!("{}: {how}", option.option()));
         match (&answer.error, made) {
-            (Some(_), Err(_)) => tally.invalid += 1,
+            (Some(error), Err(made)) => {
+                tally.invalid += 1;
+                *tally.reasons.entry(Refused::to_tell(error, &option.group, made)).or_default() += 1;
+            }
             (Some(error), Ok((value, _))) => return differs(format!("the original says {error}, Donjon {value}")),
             (None, Err(ReadError::Source(error))) if is_untold(error) && gave_up(&heard) => tally.untold += 1,
             (None, Err(error)) => {
@@ -251,6 +259,7 @@ async fn run(seed: u64, cases: usize, with: With) -> Tally {
     for index in 0..cases {
         let seed = seed.wrapping_add(u64::try_from(index).unwrap());
         let case = generate::case(seed, with);
+        let known = tally.reasons.len();
         if let Err(difference) = judge(&case, &scene, &mut oracle, &mut tally).await {
             let small = smaller(case, &scene, &mut oracle).await;
             let again = judge(&small, &scene, &mut oracle, &mut Tally::default()).await;
@@ -269,8 +278,13 @@ async fn run(seed: u64, cases: usize, with: With) -> Tally {
                 serde_json::to_string(&small).unwrap()
             );
         }
+        if tally.reasons.len() > known {
+            println!("seed {seed}: a first of its reasons");
+        }
     }
-    println!("seed {seed}: {tally:?}");
+    println!("seed {seed}: {tally:#?}");
+    let other: Vec<_> = tally.reasons.keys().filter(|refused| !refused.agree()).collect();
+    assert!(other.is_empty(), "both refuse, for different reasons: {other:#?}");
     assert!(tally.late <= 2 + cases / 50, "it is to answer nearly always: {tally:?}");
     tally
 }

@@ -13,6 +13,7 @@ mod generate;
 mod oracle;
 mod ours;
 mod package;
+mod reasons;
 mod scene;
 mod secret_options;
 mod words;
