@@ -13,6 +13,7 @@ mod host;
 mod node;
 mod parity;
 mod rogue;
+mod second;
 mod sides;
 mod unit;
 mod wired;

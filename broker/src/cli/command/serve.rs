@@ -1,5 +1,6 @@
 //! `donjon serve`: the reader of a node or of this host's daemon, in the foreground.
 
+mod held;
 mod load;
 mod log;
 mod notify;
@@ -32,6 +33,7 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use donjon_drivers::store::RecordPath;
+use held::Held;
 use load::{Loaded, Origin};
 use log::NodeLog;
 use serde_json::json;
@@ -143,18 +145,21 @@ impl Serve {
         let mount: RecordPath = self.mount.parse().map_err(|error: donjon_drivers::store::path::PathError| {
             Failure::new(Exit::Usage, "this is no mount").because(&error)
         })?;
-        let identities = || {
-            let identity = self.identity_file()?;
-            identities(&identity, &private(&identity)?)
-        };
-        let (origin, first) = match &self.store {
-            Source::File(file) => {
-                let identities = identities()?;
-                let trust = self.import(folder, file, &identities)?;
-                (Origin::Bundle(identities), trust == Trust::First)
+        let origin = match &self.store {
+            Source::File(_) | Source::Folder => {
+                let identity = self.identity_file()?;
+                Origin::Bundle(identities(&identity, &private(&identity)?)?)
             }
-            Source::Folder => (Origin::Bundle(identities()?), false),
-            Source::Daemon => (Origin::Daemon(context.home.clone()), false),
+            Source::Daemon => Origin::Daemon(context.home.clone()),
+        };
+        // Both before anything in the folder is changed: a reader that cannot be leaves the one that is alone.
+        let _held = self.hold(folder)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::new(Exit::Bug, "cannot start the runtime").because(&error))?;
+        let places = runtime.block_on(self.places())?;
+        let first = match (&self.store, &origin) {
+            (Source::File(file), Origin::Bundle(identities)) => self.import(folder, file, identities)? == Trust::First,
+            (Source::File(_) | Source::Folder | Source::Daemon, Origin::Bundle(_) | Origin::Daemon(_)) => false,
         };
         let origin = Arc::new(origin);
         let stamp = watch::stamp(&origin, folder);
@@ -166,11 +171,8 @@ impl Serve {
                 .hint("put the file `tokens` aside: every token ends then, and consumers log in anew")
         })?;
         let log = Arc::new(NodeLog(Log::open(&folder.join(OF_NODE)).map_err(|error| translate::audit(&error))?));
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        let runtime = runtime.map_err(|error| Failure::new(Exit::Bug, "cannot start the runtime").because(&error))?;
         let reader = Arc::new(Reader::new(mount, source, tokens, log.clone(), now));
         runtime.block_on(async {
-            let places = self.places().await?;
             let tls = places.iter().find_map(Listening::tls);
             let watched = watch::Watched { reader: reader.clone(), folder: folder.into(), origin, tls };
             let watching = watch::start(watched, stamp, ends)?;
@@ -202,6 +204,16 @@ impl Serve {
             syncing.abort();
             log.0.sync().map_err(|error| translate::audit(&error))
         })
+    }
+
+    /// The folder, for as long as this reader lives. One that is not there is made, but where it was to hold a bundle already.
+    fn hold(&self, folder: &Path) -> Result<Held, Failure> {
+        let node = match &self.store {
+            Source::Folder => Node::open_known(folder),
+            Source::File(_) | Source::Daemon => Node::open_in_turn(folder),
+        };
+        drop(node.map_err(|error| told::import(format!("cannot serve from {}", folder.display()), &error))?);
+        Held::take(folder)
     }
 
     fn identity_file(&self) -> Result<PathBuf, Failure> {

@@ -7,6 +7,7 @@
 //! serving.json          which bundle the reader serves, and since when
 //! receipt               the receipt for the current bundle, to be taken back to the authority
 //! lock                  held while something changes
+//! reader.lock           held by the reader that serves the folder
 //! ```
 
 use super::ImportError;
