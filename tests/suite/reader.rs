@@ -12,6 +12,7 @@ mod flood;
 mod host;
 mod node;
 mod parity;
+mod revoked;
 mod rogue;
 mod second;
 mod sides;

@@ -152,6 +152,17 @@ impl Roles {
         self.0.iter()
     }
 
+    /// These roles with the credentials and epochs that are kept of them. One of which none is kept any more is none.
+    #[must_use]
+    pub fn as_kept(&self, kept: &Self) -> Self {
+        let of = |role: &Role| {
+            let kept = kept.named(&role.name)?;
+            let (role_id, secret_id, epoch) = (kept.role_id.clone(), kept.secret_id, kept.epoch);
+            Some(Role { role_id, secret_id, epoch, ..role.clone() })
+        };
+        Self(self.0.iter().filter_map(of).collect())
+    }
+
     /// Adds a role, or replaces the one of that name.
     pub fn set(&mut self, role: Role) {
         self.0.retain(|known| known.name != role.name);
@@ -266,6 +277,20 @@ mod tests {
         assert_eq!(roles.check(&id(&now), &now.secret_id), Some(&renewed));
         assert_eq!((&renewed.reads, &renewed.callers), (&role.reads, &role.callers), "it opens to nobody else");
         assert_ne!(renewed.credential(), role.credential(), "no token of before is good");
+    }
+
+    #[test]
+    fn what_is_kept_of_a_role_is_its_credential_and_epoch_and_nothing_else() {
+        let (a, _) = Role::generate("a".parse().unwrap(), &["d/x".parse().unwrap()].into()).unwrap();
+        let a = a.of(Callers { uids: [7].into(), ..Callers::default() });
+        let (gone, _) = Role::generate("gone".parse().unwrap(), &BTreeSet::new()).unwrap();
+        let (renewed, now) = a.renewed().unwrap();
+        let other = renewed.reading(&["d/y".parse().unwrap()].into()).of(Callers::default());
+        let kept = Roles::new([other, Role::generate("new".parse().unwrap(), &BTreeSet::new()).unwrap().0]);
+        let roles = Roles::new([a, gone]).as_kept(&kept);
+        assert_eq!(roles, Roles::new([renewed.clone()]), "who reads what is as it was");
+        let role_id = Material::from(now.role_id.clone());
+        assert_eq!(roles.check(&role_id, &now.secret_id), Some(&renewed));
     }
 
     #[test]

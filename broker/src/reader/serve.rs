@@ -104,6 +104,20 @@ impl Reader {
         *self.served.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Served::from(source));
     }
 
+    /// Takes over what was revoked, and nothing else: the credentials and epochs that are kept of the roles.
+    pub fn obey(&self, kept: &Roles) {
+        let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
+        let source = Source { lookup: Arc::clone(&served.lookup), roles: served.roles.as_kept(kept) };
+        *served = Arc::new(Served::from(source));
+    }
+
+    /// The epoch of each role that is served.
+    pub fn epochs(&self) -> impl Iterator<Item = (RoleName, u64)> {
+        let served = self.served();
+        let all: Vec<_> = served.roles.iter().map(|role| (role.name.clone(), role.epoch)).collect();
+        all.into_iter()
+    }
+
     pub(super) fn mount(&self) -> &RecordPath {
         &self.mount
     }

@@ -135,6 +135,10 @@ impl Serving {
         assert!(self.child.wait().unwrap().success());
     }
 
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(super) fn address(&self) -> &str {
         self.url.split_once("://").unwrap().1
     }

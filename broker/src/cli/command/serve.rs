@@ -153,7 +153,7 @@ impl Serve {
             Source::Daemon => Origin::Daemon(context.home.clone()),
         };
         // Both before anything in the folder is changed: a reader that cannot be leaves the one that is alone.
-        let _held = self.hold(folder)?;
+        let held = Arc::new(self.hold(folder)?);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.map_err(|error| Failure::new(Exit::Bug, "cannot start the runtime").because(&error))?;
         let places = runtime.block_on(self.places())?;
@@ -174,7 +174,7 @@ impl Serve {
         let reader = Arc::new(Reader::new(mount, source, tokens, log.clone(), now));
         runtime.block_on(async {
             let tls = places.iter().find_map(Listening::tls);
-            let watched = watch::Watched { reader: reader.clone(), folder: folder.into(), origin, tls };
+            let watched = watch::Watched { reader: reader.clone(), folder: folder.into(), origin, tls, held };
             let watching = watch::start(watched, stamp, ends)?;
             let syncing = tokio::spawn(sync(log.clone(), folder.to_owned()));
             let ended = ended()?;

@@ -53,7 +53,7 @@ impl Origin {
 
     /// The files whose change means that it is to be read again.
     pub(super) fn files(&self, folder: &Path) -> Vec<PathBuf> {
-        let mut files = vec![folder.join("roles.json"), folder.join(CONSUMERS)];
+        let mut files = vec![folder.join(ROLES), folder.join(CONSUMERS)];
         match self {
             Self::Bundle(_) => files.push(folder.join("node.json")),
             Self::Daemon(home) => files.extend([home.deployment_file(), USERS.into()]),
@@ -73,7 +73,7 @@ pub(in crate::cli::command) fn roles(folder: &Path, wanted: Wanted) -> Result<Ro
             .because(error)
             .state("nothing else was changed")
     };
-    let file = folder.join("roles.json");
+    let file = folder.join(ROLES);
     let known = Roles::read(&file).map_err(|error| failed(&error))?;
     let mut roles = Roles::default();
     for (name, (reads, callers)) in wanted {
@@ -105,7 +105,7 @@ fn consumers(folder: &Path) -> Result<Consumers, Failure> {
 
 /// Refused where the role was for users or keys alone, since nothing says any more for whom it is.
 fn not_bound(folder: &Path, role: &RoleName) -> Result<(), Failure> {
-    let known = Roles::read(&folder.join("roles.json")).map_err(|error| {
+    let known = Roles::read(&folder.join(ROLES)).map_err(|error| {
         Failure::new(Exit::Failed, "cannot read the node's roles").because(&error).state("nothing else was changed")
     })?;
     if known.named(role).is_none_or(|role| !role.callers.bound()) {
@@ -131,5 +131,7 @@ pub(super) fn keep(folder: &Path, role: &RoleName, credential: &Credential) -> R
 
 /// Below the node's folder: a folder for each role, with the files `role-id` and `secret-id`.
 pub(in crate::cli::command) const ROLE_FILES: &str = "approle";
+/// In the node's folder: the roles, with what their credentials and tokens are checked by.
+pub(super) const ROLES: &str = "roles.json";
 /// In the node's folder: who acts as which role.
 const CONSUMERS: &str = "consumers.yaml";

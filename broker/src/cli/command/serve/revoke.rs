@@ -1,6 +1,9 @@
 //! `donjon serve revoke` and `donjon serve step`: what changes at a node while its reader serves.
 
-use super::load::{ROLE_FILES, keep};
+use super::{
+    held::{self, PATIENCE},
+    load::{ROLE_FILES, ROLES, keep},
+};
 use crate::{
     cli::{
         Context,
@@ -20,9 +23,13 @@ use crate::{
 use clap::{Args, ValueEnum};
 use donjon_policies::name::RoleName;
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
-/// Revoke every token that was given until now. A reader that runs refuses them within a quarter of a second.
+/// Revoke every token that was given until now. A reader that runs is waited for until it refuses them: a quarter of a second, as a
+/// rule, whatever else in its folder it cannot read. Where that cannot be seen, it ends with 6.
 ///
 /// A role's AppRole stays good, and whoever has it logs in again. Where it has leaked, --credential ends that, too: the role gets
 /// another one, in the files of before (approle/ROLE), from which its consumers log in anew.
@@ -67,8 +74,8 @@ impl Revoke {
     pub(super) fn run(&self, context: &Context, folder: &Path) -> Result<(), Failure> {
         let refused = "cannot revoke the tokens";
         // Held, so that no import writes the roles meanwhile.
-        let _node = Node::open_known(folder).map_err(|error| of_node(refused, &error))?;
-        let file = folder.join("roles.json");
+        let node = Node::open_known(folder).map_err(|error| of_node(refused, &error))?;
+        let file = folder.join(ROLES);
         let failed = |error| Failure::new(Exit::Failed, refused).because(&error).state("tokens are good as before");
         let mut roles = Roles::read(&file).map_err(failed)?;
         let unknown = self.roles.iter().find(|name| roles.named(name).is_none());
@@ -79,13 +86,14 @@ impl Revoke {
                 .hint(format!("there are: {}", known.join(", "))));
         }
         let named: Vec<_> = roles.iter().filter(|role| self.all || self.roles.contains(&role.name)).cloned().collect();
-        let (mut told, mut credentials) = (Vec::new(), Vec::new());
+        let (mut told, mut credentials, mut epochs) = (Vec::new(), Vec::new(), BTreeMap::new());
         for role in named {
             let (revoked, credential) = match self.credential {
                 true => role.renewed().map(|(role, credential)| (role, Some(credential))).map_err(failed)?,
                 false => (role.revoked(), None),
             };
             told.push(json!({"role": role.name, "epoch": revoked.epoch, "credential": self.credential}));
+            epochs.insert(role.name.clone(), revoked.epoch);
             credentials.extend(credential.map(|credential| (role.name, credential)));
             roles.set(revoked);
         }
@@ -98,6 +106,9 @@ impl Revoke {
                     .hint("the same command again makes other ones")
             })?;
         }
+        // The reader takes it in turn.
+        drop(node);
+        held::obeyed(folder, &epochs, PATIENCE)?;
         show::answer(context.output, &json!({"revoked": told}), || {
             let ended = format!("the tokens of {} roles are good no longer\n", told.len());
             let files = folder.join(ROLE_FILES);

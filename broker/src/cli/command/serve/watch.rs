@@ -1,22 +1,26 @@
 //! Taking over what changes while the reader serves: another bundle, other roles or consumers, a revocation, a new certificate.
 
-use super::load::Origin;
+use super::{
+    held::Held,
+    load::{Loaded, Origin, ROLES},
+};
 use crate::{
     cli::{command::import::now, show},
     failure::{Exit, Failure},
-    reader::{Reader, server::Tls},
+    reader::{Reader, Roles, server::Tls},
     transfer::standing::SOON,
 };
 use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinHandle,
-    time::{MissedTickBehavior, interval},
+    time::{Interval, MissedTickBehavior, interval},
 };
 
 /// What a reload needs.
@@ -25,10 +29,13 @@ pub(super) struct Watched {
     pub(super) folder: PathBuf,
     pub(super) origin: Arc<Origin>,
     pub(super) tls: Option<Tls>,
+    pub(super) held: Arc<Held>,
 }
 
 /// The state of the files that are looked at: their inodes and times.
-type Stamp = Vec<Option<(u64, i64, i64)>>;
+type Stamp = Vec<Mark>;
+/// The same of one; `None` where it is not there.
+type Mark = Option<(u64, i64, i64)>;
 
 /// Looks at the files four times a second, and reads them again on SIGHUP.
 pub(super) fn start(watched: Watched, loaded: Stamp, mut ends: Option<i64>) -> Result<JoinHandle<()>, Failure> {
@@ -38,6 +45,7 @@ pub(super) fn start(watched: Watched, loaded: Stamp, mut ends: Option<i64>) -> R
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     Ok(tokio::spawn(async move {
         let (mut seen, mut told, mut failed) = (Some(loaded), None, None::<Failed>);
+        let mut obeyed = None;
         loop {
             // Once a day, and of each bundle that is taken over.
             let day = Some((ends, now() / DAY));
@@ -51,6 +59,7 @@ pub(super) fn start(watched: Watched, loaded: Stamp, mut ends: Option<i64>) -> R
                 _ = hangup.recv() => true,
                 _ = tick.tick() => false,
             };
+            watched.obey(&mut obeyed).await;
             if asked {
                 (seen, failed) = (None, None);
             }
@@ -68,7 +77,7 @@ pub(super) fn start(watched: Watched, loaded: Stamp, mut ends: Option<i64>) -> R
             if news {
                 watched.renew_certificate();
             }
-            match watched.reload().await {
+            match watched.reload_while(&mut tick, &mut obeyed).await {
                 Ok(loaded) => (seen, ends, failed) = (found, loaded, None),
                 Err(failure) => {
                     let gist = gist(&failure);
@@ -96,15 +105,53 @@ fn gist(failure: &Failure) -> String {
 
 impl Watched {
     /// What was served is served on until the new is whole, and where it is not. When the new ends, where it was taken over.
+    /// Revocations are obeyed meanwhile: what is loaded may wait for whoever else is at the folder.
+    async fn reload_while(&self, tick: &mut Interval, obeyed: &mut Option<Mark>) -> Result<Option<i64>, Failure> {
+        let mut reload = pin!(self.reload());
+        loop {
+            tokio::select! {
+                loaded = &mut reload => {
+                    // The roles that it was told of are no longer those that are served.
+                    *obeyed = None;
+                    return loaded;
+                }
+                _ = tick.tick() => self.obey(obeyed).await,
+            }
+        }
+    }
+
+    /// Takes over what was revoked, whatever else there is to read. What cannot be read is read again, and the reload says why.
+    async fn obey(&self, obeyed: &mut Option<Mark>) {
+        let file = self.folder.join(ROLES);
+        let found = mark(&file);
+        // Where there is no such file, the reload makes it anew.
+        if *obeyed == Some(found) || found.is_none() {
+            return;
+        }
+        let (reader, held) = (Arc::clone(&self.reader), Arc::clone(&self.held));
+        let taken = tokio::task::spawn_blocking(move || {
+            let kept = Roles::read(&file).ok()?;
+            reader.obey(&kept);
+            held.tell(&reader).ok()
+        });
+        if taken.await.is_ok_and(|taken| taken.is_some()) {
+            *obeyed = Some(found);
+        }
+    }
+
     async fn reload(&self) -> Result<Option<i64>, Failure> {
         let (folder, origin) = (self.folder.clone(), Arc::clone(&self.origin));
         let loaded = tokio::task::spawn_blocking(move || origin.load(&folder)).await;
         let loaded = loaded.unwrap_or_else(|_| {
             Err(Failure::new(Exit::Bug, "reading the node's folder again was cut off").state("all is served as before"))
         });
-        let loaded = loaded?;
-        self.reader.replace(loaded.source);
-        Ok(loaded.ends)
+        let Loaded { mut source, ends, .. } = loaded?;
+        // A revocation that came after they were read, and was obeyed already, is not taken back.
+        if let Ok(kept) = Roles::read(&self.folder.join(ROLES)) {
+            source.roles = source.roles.as_kept(&kept);
+        }
+        self.reader.replace(source);
+        Ok(ends)
     }
 
     fn renew_certificate(&self) {
@@ -130,11 +177,12 @@ fn end(ends: i64, now: i64) -> Option<String> {
 
 /// How the files stand.
 pub(super) fn stamp(origin: &Origin, folder: &Path) -> Stamp {
-    let of = |path: &PathBuf| {
-        let found = std::fs::metadata(path).ok()?;
-        Some((found.ino(), found.mtime(), found.mtime_nsec()))
-    };
-    origin.files(folder).iter().map(of).collect()
+    origin.files(folder).iter().map(|file| mark(file)).collect()
+}
+
+fn mark(file: &Path) -> Mark {
+    let found = std::fs::metadata(file).ok()?;
+    Some((found.ino(), found.mtime(), found.mtime_nsec()))
 }
 
 /// In seconds.
