@@ -54,6 +54,11 @@ impl Route {
     pub(super) fn is_of_server(&self) -> bool {
         matches!(self, Self::Itself(_) | Self::Sealing(_))
     }
+
+    /// Whether the answer stands on something that is written for good.
+    pub(super) fn keeps(&self) -> bool {
+        matches!(self, Self::Login(_) | Self::Token(Wish::Renewal | Wish::Revocation))
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

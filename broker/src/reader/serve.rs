@@ -137,7 +137,7 @@ impl Reader {
         let served = self.served();
         let caller = self.caller(&served, &asked, peer, now);
         // What is written for good has a pace for those that are known, too: their neighbours wait for the same disk.
-        if caller.is_none() || keeps(&asked.route) {
+        if caller.is_none() || asked.route.keeps() {
             match self.paces.turn(peer, moment) {
                 Turn::Now => {}
                 // One line says that it began; a line for each would let anyone fill the disk.
@@ -336,7 +336,7 @@ impl Reader {
             (Route::Token(_), None, _) => (Outcome::Refused, Answer::stranger()),
             _ => (Outcome::Refused, Answer::denied()),
         };
-        let (outcome, answer) = match keeps(&asked.route) {
+        let (outcome, answer) = match asked.route.keeps() {
             true => self.durable(outcome, answer).await,
             false => (outcome, answer),
         };
@@ -482,11 +482,6 @@ fn impossible(asked: &Asked) -> Option<Answer> {
         (_, Route::Mounts(_)) => Some(Answer::errors(405, &[UNSUPPORTED])),
         _ => None,
     }
-}
-
-/// Whether the answer stands on something that is written for good.
-fn keeps(route: &Route) -> bool {
-    matches!(route, Route::Login(_) | Route::Token(Wish::Renewal | Wish::Revocation))
 }
 
 fn act(route: &Route) -> Act {

@@ -78,9 +78,10 @@ pub(super) async fn connection<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let visit = Arc::new(Visit::of(peer));
+    let until = ended.clone();
     let service = service_fn(move |request| {
-        let (reader, visit) = (Arc::clone(&reader), Arc::clone(&visit));
-        async move { Ok::<_, Infallible>(respond(&reader, &visit, request, limits).await) }
+        let (reader, visit, until) = (Arc::clone(&reader), Arc::clone(&visit), until.clone());
+        async move { Ok::<_, Infallible>(respond(reader, visit, request, limits, until).await) }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -100,27 +101,47 @@ pub(super) async fn connection<S>(
     }
 }
 
-async fn respond(reader: &Reader, visit: &Visit, request: Request<Incoming>, limits: Limits) -> Response<Full<Bytes>> {
+async fn respond(
+    reader: Arc<Reader>,
+    visit: Arc<Visit>,
+    request: Request<Incoming>,
+    limits: Limits,
+    until: watch::Receiver<()>,
+) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     let nothing = Material::new(Vec::new());
     let mut asked = Asked::new(reader.mount(), head.method, &head.uri, &head.headers, nothing);
-    let longest = match body.is_end_stream() || reader.knows(&asked, visit) {
+    let longest = match body.is_end_stream() || reader.knows(&asked, &visit) {
         true => limits.body,
         false => limits.body.min(limits.body_of_a_stranger),
     };
     let too_large = || Answer::errors(413, &["http: request body too large"]);
     if body.size_hint().lower() > longest as u64 {
-        return response(reader.unread(visit, too_large()));
+        return response(reader.unread(&visit, too_large()));
     }
     let answer = match timeout(limits.patience, Limited::new(body, longest).collect()).await {
-        Err(_) => reader.unread(visit, Answer::errors(408, &["the request took too long"])),
-        Ok(Err(_)) => reader.unread(visit, too_large()),
+        Err(_) => reader.unread(&visit, Answer::errors(408, &["the request took too long"])),
+        Ok(Err(_)) => reader.unread(&visit, too_large()),
         Ok(Ok(body)) => {
             asked.body = Material::new(body.to_bytes().to_vec());
-            reader.answer(asked, visit).await
+            match asked.route.keeps() {
+                true => to_its_end(reader, visit, asked, until).await,
+                false => reader.answer(asked, &visit).await,
+            }
         }
     };
     response(answer)
+}
+
+/// What changes a token has its line, also where whoever asked leaves in the middle: hyper forgets what it is doing for one that
+/// does. The end of the server waits for it, as for a connection.
+async fn to_its_end(reader: Arc<Reader>, visit: Arc<Visit>, asked: Asked, until: watch::Receiver<()>) -> Answer {
+    let answered = tokio::spawn(async move {
+        let answer = reader.answer(asked, &visit).await;
+        drop(until);
+        answer
+    });
+    answered.await.unwrap_or_else(|_| Answer::failed())
 }
 
 fn response(answer: Answer) -> Response<Full<Bytes>> {

@@ -1,5 +1,6 @@
 //! Tests of the server: what it bears, what it refuses, and that nothing is answered without a line for the witness.
 
+mod gone;
 mod lines;
 mod principals;
 mod room;
@@ -82,10 +83,19 @@ async fn start(limits: Limits) -> Running {
 type Bound<'a> = std::pin::Pin<Box<dyn Future<Output = Result<Listening, ListenError>> + 'a>>;
 
 async fn start_for(limits: Limits, callers: Callers, pace: Pace, bind: &dyn Fn() -> Bound<'static>) -> Running {
+    start_with(Tokens::in_memory(), limits, callers, pace, bind).await
+}
+
+async fn start_with(
+    tokens: Tokens,
+    limits: Limits,
+    callers: Callers,
+    pace: Pace,
+    bind: &dyn Fn() -> Bound<'static>,
+) -> Running {
     let (role, credential) = Role::generate("r".parse().unwrap(), &[path("d/a")].into()).unwrap();
     let role = role.of(callers);
     let (roles, lines) = (Roles::new([role]), Arc::new(Lines::default()));
-    let tokens = Tokens::in_memory();
     let reader = Reader::new(path("kv"), source("value-one", &roles), tokens, lines.clone(), || 1000).at_pace(pace);
     let reader = Arc::new(reader);
     let listening = bind().await.unwrap();

@@ -1,0 +1,40 @@
+//! Who leaves in the middle: what was done for them has its line all the same.
+
+use super::{Bound, Callers, Duration, Instant, Limits, Pace, Tokens, start_with};
+use crate::reader::server::Listening;
+use tokio::io::AsyncWriteExt;
+
+#[tokio::test]
+async fn who_closes_before_the_answer_has_a_line_for_each_token_that_was_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tokens");
+    let bind = || -> Bound<'static> { Box::pin(Listening::bind("127.0.0.1:0".parse().unwrap(), None)) };
+    let tokens = Tokens::open(&file, 1000).unwrap();
+    let running = start_with(tokens, Limits::default(), Callers::default(), Pace::default(), &bind).await;
+    let secret_id = running.credential.secret_id.expose_text().unwrap(); // EXPOSE: a credential of one test
+    let body = format!(r#"{{"role_id":"{}","secret_id":"{secret_id}"}}"#, running.credential.role_id);
+    let token = running.login().await;
+    let login = format!("POST /v1/auth/approle/login HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let renew =
+        format!("POST /v1/auth/token/renew-self HTTP/1.1\r\nHost: x\r\nX-Vault-Token: {token}\r\nContent-Length: 0\r\n\r\n");
+    let kept = || std::fs::read_to_string(&file).unwrap().lines().count();
+    let lines = || running.lines.outcomes.lock().unwrap().len();
+    let mut held = Vec::new();
+    for request in [&login, &renew] {
+        for _ in 0..10 {
+            let mut stream = running.connect().await;
+            stream.write_all(request.as_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+            held.push(stream);
+        }
+    }
+    let end = Instant::now() + Duration::from_secs(10);
+    let mut turns = tokio::time::interval(Duration::from_millis(10));
+    // Some leave before their request was looked at; of the others each has changed something.
+    let mut same = 0;
+    while same < 30 {
+        assert!(Instant::now() < end, "{} changes, {} lines", kept(), lines());
+        same = if kept() > 1 && kept() == lines() { same + 1 } else { 0 };
+        turns.tick().await;
+    }
+}
