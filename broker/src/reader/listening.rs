@@ -122,11 +122,17 @@ impl Listening {
                 accepted = self.listener.accept() => accepted,
                 () = &mut end => break,
             };
-            let Ok((stream, peer)) = accepted else {
-                // Out of file descriptors, or a peer that was gone at once: neither ends the others.
-                tokio::time::sleep(Duration::from_millis(20)).await;
-                continue;
+            let stream = match accepted {
+                Ok(stream) => stream,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+                Err(_) => {
+                    // Out of descriptors or of memory: that does not end the others, nor is it over at once.
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    continue;
+                }
             };
+            // Who has gone already is waited for by nobody.
+            let Ok(peer) = stream.peer() else { continue };
             let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { continue };
             let (each, strange) = match reader.is_stranger(&peer) {
                 true => match Arc::clone(&of_strangers).try_acquire_owned() {
@@ -159,20 +165,23 @@ impl Listening {
 }
 
 impl Listener {
-    async fn accept(&self) -> io::Result<(Stream, Peer)> {
+    async fn accept(&self) -> io::Result<Stream> {
         match self {
-            Self::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
+            Self::Tcp(listener) => Ok(Stream::Tcp(listener.accept().await?.0)),
+            Self::Unix(listener) => Ok(Stream::Unix(listener.accept().await?.0)),
+        }
+    }
+}
+
+impl Stream {
+    fn peer(&self) -> io::Result<Peer> {
+        match self {
+            Self::Tcp(stream) => {
                 // Answers are small and written whole.
                 stream.set_nodelay(true)?;
-                let peer = Peer::tcp(&stream)?;
-                Ok((Stream::Tcp(stream), peer))
+                Peer::tcp(stream)
             }
-            Self::Unix(listener) => {
-                let (stream, _) = listener.accept().await?;
-                let peer = Peer::unix(&stream)?;
-                Ok((Stream::Unix(stream), peer))
-            }
+            Self::Unix(stream) => Peer::unix(stream),
         }
     }
 }

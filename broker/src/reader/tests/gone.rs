@@ -1,6 +1,6 @@
 //! Who leaves in the middle: what was done for them has its line all the same.
 
-use super::{Bound, Callers, Duration, Instant, Limits, Pace, Tokens, start_with};
+use super::{Bound, Callers, Duration, Instant, Limits, Pace, Tokens, start, start_with};
 use crate::reader::server::Listening;
 use tokio::io::AsyncWriteExt;
 
@@ -37,4 +37,18 @@ async fn who_closes_before_the_answer_has_a_line_for_each_token_that_was_changed
         same = if kept() > 1 && kept() == lines() { same + 1 } else { 0 };
         turns.tick().await;
     }
+}
+
+#[tokio::test]
+async fn who_breaks_off_at_once_is_waited_for_by_nobody() {
+    let running = start(Limits::default()).await;
+    for _ in 0..200 {
+        // Nothing else runs meanwhile: each has gone before it is let in.
+        let stream = std::net::TcpStream::connect(&running.address).unwrap();
+        rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
+    }
+    let began = Instant::now();
+    let token = running.login().await;
+    assert!(running.read(&token).await.contains("value-one"));
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
 }
