@@ -114,6 +114,15 @@ impl Consumers {
         Ok(all)
     }
 
+    /// The certificates that the file names: who may read hangs on what is in them, too. None where it cannot be understood.
+    pub fn certificates(file: &Path) -> Vec<PathBuf> {
+        let text = absence::read_trusted(file).ok().flatten().and_then(|text| String::from_utf8(text).ok());
+        let written = text.and_then(|text| serde_saphyr::from_str::<BTreeMap<RoleName, Written>>(&text).ok());
+        let folder = file.parent().unwrap_or(Path::new("."));
+        let files = written.into_iter().flatten().flat_map(|(_, written)| written.certificates);
+        files.map(|named| folder.join(named)).collect()
+    }
+
     /// Each, with its role.
     pub fn iter(&self) -> impl Iterator<Item = (&RoleName, &Consumer)> {
         self.0.iter()

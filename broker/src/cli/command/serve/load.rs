@@ -53,7 +53,9 @@ impl Origin {
 
     /// The files whose change means that it is to be read again.
     pub(super) fn files(&self, folder: &Path) -> Vec<PathBuf> {
-        let mut files = vec![folder.join(ROLES), folder.join(CONSUMERS)];
+        let consumers = folder.join(CONSUMERS);
+        let mut files = Consumers::certificates(&consumers);
+        files.extend([folder.join(ROLES), consumers]);
         match self {
             Self::Bundle(_) => files.push(folder.join("node.json")),
             Self::Daemon(home) => files.extend([home.deployment_file(), USERS.into()]),

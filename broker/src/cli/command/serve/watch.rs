@@ -32,7 +32,7 @@ pub(super) struct Watched {
     pub(super) held: Arc<Held>,
 }
 
-/// The state of the files that are looked at: their inodes and times.
+/// The state of the files that are looked at: their inodes, and when each was changed, which nobody can set.
 type Stamp = Vec<Mark>;
 /// The same of one; `None` where it is not there.
 type Mark = Option<(u64, i64, i64)>;
@@ -182,7 +182,7 @@ pub(super) fn stamp(origin: &Origin, folder: &Path) -> Stamp {
 
 fn mark(file: &Path) -> Mark {
     let found = std::fs::metadata(file).ok()?;
-    Some((found.ino(), found.mtime(), found.mtime_nsec()))
+    Some((found.ino(), found.ctime(), found.ctime_nsec()))
 }
 
 /// In seconds.
@@ -194,6 +194,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::home::Home;
+    use donjon_drivers::fs;
 
     #[test]
     fn a_bundle_is_spoken_of_a_month_before_its_end_and_after_it() {
@@ -203,5 +205,25 @@ mod tests {
         assert!(soon.starts_with("warning: ") && soon.contains("2027-02-14"), "{soon}");
         assert!(end(now, now).unwrap().starts_with("warning: "), "the last second is one of it");
         assert!(end(now - 1, now).unwrap().starts_with("error: "));
+    }
+
+    #[test]
+    fn a_certificate_that_a_role_is_for_is_looked_at_as_the_file_that_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let origin = Origin::Daemon(Home::at(folder.join("home")));
+        let write = |name: &str, text: &str| fs::replace(&folder.join(name), text.as_bytes()).unwrap();
+        write("consumers.yaml", "a: {certificates: [a.pem, sub.pem], reads: [x]}");
+        write("a.pem", "one");
+        let mut before = stamp(&origin, folder);
+        assert_eq!(stamp(&origin, folder), before, "the control");
+        for change in ["a.pem", "sub.pem"] {
+            write(change, "another");
+            let after = stamp(&origin, folder);
+            assert_ne!(after, before, "{change}");
+            before = after;
+        }
+        write("other.pem", "one");
+        assert_eq!(stamp(&origin, folder), before);
     }
 }
