@@ -1,6 +1,7 @@
 //! Which roles a caller is, and which of them grants what it asks for.
 
 use super::{Accounts, Peer, Standing};
+use crate::reader::consumers::OVERFLOW;
 use donjon_policies::{
     access::{Access, Decision},
     catalogue::Catalogue,
@@ -31,12 +32,14 @@ struct Members {
 pub struct Denied(pub SecretName);
 
 impl Callers {
-    /// As the deployment file says. A user or group that is not known here is nobody.
+    /// As the deployment file says. A user or group that is not known here is nobody, and so is the one that the kernel tells of
+    /// everybody whom it has no number for.
     pub fn new(deployment: &Deployment, catalogue: &Catalogue, accounts: &Accounts) -> Self {
         let given = deployment.roles.iter().map(|(role, reads)| (role.clone(), reads.reads.clone()));
+        let told = |number: &u32| *number != OVERFLOW;
         let members = |(role, reads): (&RoleName, &donjon_policies::deployment::Reads)| {
-            let users = reads.users.iter().filter_map(|user| accounts.user(user)).collect();
-            let groups = reads.groups.iter().filter_map(|group| accounts.group(group)).collect();
+            let users = reads.users.iter().filter_map(|user| accounts.user(user)).filter(told).collect();
+            let groups = reads.groups.iter().filter_map(|group| accounts.group(group)).filter(told).collect();
             (role.clone(), Members { users, groups, units: reads.units.clone() })
         };
         let roles = deployment.roles.iter().map(members).collect();
@@ -90,11 +93,12 @@ roles:
   keystone: {reads: [keystone_database_password], users: [keystone]}
   nova: {reads: [nova_database_password], groups: [42436], units: [nova.service]}
   site: {reads: [database_password]}
+  other: {reads: [heat_database_password], users: [nobody, 65534], groups: [65534]}
 ";
 
     fn callers() -> Callers {
         let deployment = Deployment::parse("f", DEPLOYMENT).unwrap();
-        let accounts = Accounts::parse("root:x:0:0::/:/bin/sh\nkeystone:x:42425:42425::/:/x\nbad\n", "");
+        let accounts = Accounts::parse("root:x:0:0::/:/bin/sh\nkeystone:x:42425:42425::/:/x\nnobody:x:65534:65534::/:/x\nbad\n", "");
         Callers::new(&deployment, &Catalogue::named("kolla-ansible").unwrap(), &accounts)
     }
 
@@ -114,6 +118,14 @@ roles:
         let inside = "0::/system.slice/nova.service\n";
         assert_eq!(decide(1, 42436, inside, &[other]), Ok(Some("nova".parse().unwrap())));
         assert_eq!(decide(7, 7, inside, &[other]), Err(Denied(other.parse().unwrap())), "a unit alone is nobody");
+    }
+
+    #[test]
+    fn whoever_the_kernel_has_no_number_for_is_nobody() {
+        let name = "heat_database_password";
+        for (uid, gid) in [(65534, 65534), (65534, 7), (7, 65534)] {
+            assert_eq!(decide(uid, gid, "", &[name]), Err(Denied(name.parse().unwrap())), "{uid} {gid}");
+        }
     }
 
     /// Of a name that another reads, and of one that nobody has ever heard of, as long and as late in the alphabet.
