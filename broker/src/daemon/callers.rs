@@ -40,7 +40,13 @@ pub struct Listening {
 
 /// Who may read, as the deployment file said when it was last read.
 #[derive(Default)]
-pub struct KnownCallers(Mutex<Option<(Mark, Arc<Callers>)>>);
+pub struct KnownCallers(Mutex<Option<Known>>);
+
+struct Known {
+    mark: Mark,
+    callers: Result<Arc<Callers>, Failure>,
+    at: Instant,
+}
 
 /// By what a changed file is known. Files are replaced whole.
 type Mark = Vec<(u64, i64, i64, u64)>;
@@ -218,8 +224,7 @@ fn granted(
     within: &Within,
     wanted: &Wanted,
 ) -> Result<Option<donjon_policies::name::RoleName>, Failure> {
-    let known = daemon.callers.current(daemon).map_err(|failure| {
-        tracing::error!(%failure, "nobody can read at the lookup socket");
+    let known = daemon.callers.current(daemon).map_err(|_| {
         if let Err(failure) = refused(daemon, peer, within, About::default(), Outcome::Failed) {
             return failure;
         }
@@ -249,17 +254,44 @@ impl KnownCallers {
     /// As the deployment file says now.
     pub fn current(&self, daemon: &Daemon) -> Result<Arc<Callers>, Failure> {
         let mark = mark(&[&daemon.home.deployment_file(), Path::new(USERS), Path::new(GROUPS)]);
+        let read = || {
+            let deployment = daemon.deployment()?;
+            let catalogue = config::catalogue(&deployment.catalogue)?;
+            Ok(Arc::new(Callers::new(&deployment, &catalogue, &Accounts::of_this_host())))
+        };
+        let tell = |failure: &Failure| tracing::error!(%failure, "nobody can read at the lookup socket");
+        self.marked(mark, Instant::now(), read, tell)
+    }
+
+    /// What was read of files as they are, or is read now. What fails is told once, whoever asks how often, and tried again after
+    /// a moment: it may hang on more than these files.
+    fn marked(
+        &self,
+        mark: Mark,
+        now: Instant,
+        read: impl FnOnce() -> Result<Arc<Callers>, Failure>,
+        tell: impl FnOnce(&Failure),
+    ) -> Result<Arc<Callers>, Failure> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, callers)) = known.as_ref().filter(|(then, _)| *then == mark) {
-            return Ok(callers.clone());
+        // Closed until it is read again.
+        let before = known.take().filter(|known| known.mark == mark);
+        let still = before.as_ref().is_some_and(|before| {
+            before.callers.is_ok() || now.saturating_duration_since(before.at) < AGAIN
+        });
+        if let Some(before) = before.as_ref().filter(|_| still) {
+            let callers = before.callers.clone();
+            *known = Some(Known { mark, callers: callers.clone(), at: before.at });
+            return callers;
         }
-        // Closed until it reads again.
-        *known = None;
-        let deployment = daemon.deployment()?;
-        let catalogue = config::catalogue(&deployment.catalogue)?;
-        let callers = Arc::new(Callers::new(&deployment, &catalogue, &Accounts::of_this_host()));
-        *known = Some((mark, callers.clone()));
-        Ok(callers)
+        let callers = read();
+        if let Err(failure) = &callers {
+            let told = before.and_then(|before| before.callers.err()).map(|told| told.to_string());
+            if told != Some(failure.to_string()) {
+                tell(failure);
+            }
+        }
+        *known = Some(Known { mark, callers: callers.clone(), at: now });
+        callers
     }
 }
 
@@ -280,7 +312,39 @@ const MOST_NAMES: usize = 1024;
 const BYTES_FOR_ONE: usize = 32;
 /// A refusal costs as much as a thousand values: each is a line of the audit log.
 const REFUSED: u32 = 1000;
+/// After how long what could not be read is read again.
+const AGAIN: Duration = Duration::from_secs(1);
 /// How long the first request may take: who connects has something to ask.
 const FIRST_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a request may take to arrive, a connection may be idle, and an answer may take to be read.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    #[test]
+    fn a_mistake_in_the_file_is_read_and_told_once_however_often_somebody_asks() {
+        let (known, start) = (KnownCallers::default(), Instant::now());
+        let (read, told) = (Cell::new(0), Cell::new(0));
+        let ask = |file: u64, after: Duration, failing: Option<&str>| {
+            let reading = || {
+                read.set(read.get() + 1);
+                failing.map_or_else(|| Ok(Arc::default()), |why| Err(Failure::new(Exit::Usage, why)))
+            };
+            let tell = |_: &Failure| told.set(told.get() + 1);
+            known.marked(vec![(file, 0, 0, 0)], start + after, reading, tell).is_ok()
+        };
+        for _ in 0..100 {
+            assert!(!ask(1, Duration::ZERO, Some("a mistake")));
+        }
+        assert_eq!((read.get(), told.get()), (1, 1));
+        assert!(!ask(1, AGAIN, Some("a mistake")) && !ask(1, 2 * AGAIN, Some("another")));
+        assert_eq!((read.get(), told.get()), (3, 2), "it is tried again, and told where it is another");
+        assert!(!ask(2, 2 * AGAIN, Some("another")), "another file");
+        assert_eq!((read.get(), told.get()), (4, 3));
+        assert!(ask(2, 3 * AGAIN, None) && ask(2, 4 * AGAIN, Some("not read")));
+        assert!(!ask(3, 4 * AGAIN, Some("a mistake")), "what was good is not good for another file");
+    }
+}
