@@ -59,7 +59,8 @@ impl Callers {
         peer.uid().is_some_and(|uid| self.uids.contains(&uid))
     }
 
-    fn has_key(&self, peer: &Peer) -> bool {
+    /// Does it name the key that this peer has?
+    pub(super) fn has_key(&self, peer: &Peer) -> bool {
         peer.key.is_some_and(|key| self.keys.contains(&key))
     }
 }

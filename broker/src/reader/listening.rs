@@ -4,9 +4,9 @@
 //! goes on. When the end is asked for, accepting stops, requests under way are answered, idle connections close.
 
 use super::{
-    pace::Seats,
     peer::Peer,
-    serve::Reader,
+    room::{Face, Room},
+    serve::{Reader, Visit},
     server::{self, Limits},
     tls::{Certificate, Tls},
 };
@@ -22,7 +22,7 @@ use std::{
 };
 use tokio::{
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
-    sync::{Semaphore, watch},
+    sync::watch,
     time::timeout,
 };
 
@@ -113,9 +113,7 @@ impl Listening {
     /// Serves until `end`, and then until requests under way are answered.
     pub async fn serve(self, reader: Arc<Reader>, limits: Limits, end: impl Future<Output = ()>) {
         let (ending, ended) = watch::channel(());
-        let (room, seats) = (Arc::new(Semaphore::new(limits.connections)), Seats::default());
-        // However many users somebody has: those whom roles are for find a seat.
-        let of_strangers = Arc::new(Semaphore::new(limits.connections / STRANGERS_PART));
+        let room = Room::new(limits);
         tokio::pin!(end);
         loop {
             let accepted = tokio::select! {
@@ -133,27 +131,25 @@ impl Listening {
             };
             // Who has gone already is waited for by nobody.
             let Ok(peer) = stream.peer() else { continue };
-            let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { continue };
-            let (each, strange) = match reader.is_stranger(&peer) {
-                true => match Arc::clone(&of_strangers).try_acquire_owned() {
-                    Ok(strange) => (limits.connections_of_a_stranger, Some(strange)),
-                    Err(_) => continue,
-                },
-                false => (limits.connections_each, None),
-            };
-            let Some(seat) = seats.take(&peer, each.min(limits.connections_each)) else { continue };
+            let Some((within, unknown)) = room.admit(&peer, reader.face(&peer)) else { continue };
             let (reader, tls, ended) = (Arc::clone(&reader), self.tls.clone(), ended.clone());
             tokio::spawn(async move {
                 match (stream, tls) {
                     (Stream::Tcp(stream), Some(tls)) => {
                         if let Ok(Some((stream, key))) = timeout(limits.patience, tls.accept(stream)).await {
-                            server::connection(stream, reader, Peer { key, ..peer }, limits, ended).await;
+                            let peer = Peer { key, ..peer };
+                            let unknown = unknown.filter(|_| reader.face(&peer) != Face::Known);
+                            server::connection(stream, reader, Visit::new(peer, unknown), limits, ended).await;
                         }
                     }
-                    (Stream::Tcp(stream), None) => server::connection(stream, reader, peer, limits, ended).await,
-                    (Stream::Unix(stream), _) => server::connection(stream, reader, peer, limits, ended).await,
+                    (Stream::Tcp(stream), None) => {
+                        server::connection(stream, reader, Visit::new(peer, unknown), limits, ended).await;
+                    }
+                    (Stream::Unix(stream), _) => {
+                        server::connection(stream, reader, Visit::new(peer, unknown), limits, ended).await;
+                    }
                 }
-                drop((permit, strange, seat));
+                drop(within);
             });
         }
         drop((self.listener, ended));
@@ -185,6 +181,3 @@ impl Stream {
         }
     }
 }
-
-/// Strangers have a fourth of all connections.
-const STRANGERS_PART: usize = 4;

@@ -41,6 +41,7 @@ mod peer;
 mod records;
 mod request;
 mod roles;
+mod room;
 mod serve;
 pub mod server;
 mod sys;

@@ -182,13 +182,18 @@ impl Roles {
         self.0.get(place)
     }
 
-    /// The role that this peer is known as without a credential. Who could be two must say which.
-    /// Whether some role could be this peer's, as far as its place tells: a key is told later, and a network says nothing.
-    pub(super) fn may_be(&self, peer: &Peer) -> bool {
-        matches!(peer.place, Place::Network(_))
-            || self.0.iter().any(|role| !role.callers.bound() || role.callers.has_uid(peer))
+    /// Whether some role is for this user or key.
+    pub(super) fn name(&self, peer: &Peer) -> bool {
+        self.0.iter().any(|role| role.callers.has_uid(peer) || role.callers.has_key(peer))
     }
 
+    /// Whether some role could be this peer's that does not name it, as far as its place tells: a key is told later, and a
+    /// network says nothing.
+    pub(super) fn may_be(&self, peer: &Peer) -> bool {
+        matches!(peer.place, Place::Network(_)) || self.0.iter().any(|role| !role.callers.bound())
+    }
+
+    /// The role that this peer is known as without a credential. Who could be two must say which.
     pub(super) fn known(&self, peer: &Peer) -> Option<&Role> {
         let mut known = self.0.iter().filter(|role| role.callers.know(peer));
         known.next().filter(|_| known.next().is_none())

@@ -11,6 +11,7 @@ use super::{
     records::{self, Said},
     request::{Asked, By, Entry, Itself, Media, Mounts, Namespace, Route, Sealing, Wish},
     roles::Roles,
+    room::{Face, Within},
     sys,
     tokens::{Token, Tokens},
     witness::{Act, Outcome, Seen, Witness},
@@ -65,11 +66,22 @@ impl From<Source> for Served {
 pub(super) struct Visit {
     peer: Peer,
     told: AtomicBool,
+    /// Its place among those who have not shown who they are, as long as it has not.
+    unknown: Mutex<Option<Within>>,
 }
 
 impl Visit {
-    pub(super) fn of(peer: Peer) -> Self {
-        Self { peer, told: AtomicBool::new(false) }
+    pub(super) fn new(peer: Peer, unknown: Option<Within>) -> Self {
+        Self { peer, told: AtomicBool::new(false), unknown: Mutex::new(unknown) }
+    }
+
+    pub(super) fn is_of_a_newcomer(&self) -> bool {
+        self.unknown.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// A credential was shown: it leaves its place to the next newcomer.
+    fn shown(&self) {
+        drop(self.unknown.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 
@@ -148,8 +160,14 @@ impl Reader {
                 Turn::StillLater => return Answer::too_fast(),
             }
         }
-        let known = caller.is_some();
+        let (known, logs_in) = (caller.is_some(), matches!(asked.route, Route::Login(_)));
+        if known {
+            visit.shown();
+        }
         let answer = self.answer_in_turn(&served, asked, visit, caller, now).await;
+        if logs_in && answer.status == 200 {
+            visit.shown();
+        }
         if !known && matches!(answer.status, 400 | 403 | 404 | 405 | 415 | 500 | 503) {
             self.paces.refused(peer, moment);
         }
@@ -382,9 +400,14 @@ impl Reader {
         self.caller(&self.served(), asked, &visit.peer, (self.clock)()).is_some()
     }
 
-    /// Whether nobody here can be this peer: it is a user of this machine, and every role is for others.
-    pub(super) fn is_stranger(&self, peer: &Peer) -> bool {
-        !self.served().roles.may_be(peer)
+    /// What is known of a peer that has asked for nothing yet.
+    pub(super) fn face(&self, peer: &Peer) -> Face {
+        let served = self.served();
+        match (served.roles.name(peer), served.roles.may_be(peer)) {
+            (true, _) => Face::Known,
+            (false, true) => Face::Newcomer,
+            (false, false) => Face::Stranger,
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 use super::{
     answer::Answer,
     patience::Patient,
-    peer::Peer,
     request::Asked,
     serve::{Reader, Visit},
 };
@@ -34,6 +33,8 @@ pub use super::{
 pub struct Limits {
     /// Bytes of a request's head.
     pub head: usize,
+    /// The same of somebody who has not shown who they are, so that many that never end hold little.
+    pub head_of_a_newcomer: usize,
     /// Lines of a request's head.
     pub headers: usize,
     /// Bytes of a request's body.
@@ -46,7 +47,9 @@ pub struct Limits {
     pub connections: usize,
     /// Connections at once of one user, key or network.
     pub connections_each: usize,
-    /// The same of a user whom no role is for; all of them together have a fourth of the connections.
+    /// The same of one who has not shown who they are yet; all of them together have a fourth of the connections.
+    pub connections_of_a_newcomer: usize,
+    /// The same of a user whom no role can be for; they are within that fourth.
     pub connections_of_a_stranger: usize,
     /// How long requests under way may take once the end was asked for.
     pub drain: Duration,
@@ -56,12 +59,14 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             head: 16 << 10,
+            head_of_a_newcomer: 8 << 10,
             headers: 64,
             body: 64 << 10,
             body_of_a_stranger: 4 << 10,
             patience: Duration::from_secs(15),
             connections: 2048,
             connections_each: 256,
+            connections_of_a_newcomer: 64,
             connections_of_a_stranger: 16,
             drain: Duration::from_secs(10),
         }
@@ -71,13 +76,14 @@ impl Default for Limits {
 pub(super) async fn connection<S>(
     stream: S,
     reader: Arc<Reader>,
-    peer: Peer,
+    visit: Visit,
     limits: Limits,
     mut ended: watch::Receiver<()>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let visit = Arc::new(Visit::of(peer));
+    let head = if visit.is_of_a_newcomer() { limits.head.min(limits.head_of_a_newcomer) } else { limits.head };
+    let visit = Arc::new(visit);
     let until = ended.clone();
     let service = service_fn(move |request| {
         let (reader, visit, until) = (Arc::clone(&reader), Arc::clone(&visit), until.clone());
@@ -86,7 +92,7 @@ pub(super) async fn connection<S>(
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(limits.patience)
-        .max_buf_size(limits.head)
+        .max_buf_size(head)
         .max_headers(limits.headers);
     let connection = http.serve_connection(TokioIo::new(Patient::new(stream, limits.patience)), service);
     tokio::pin!(connection);

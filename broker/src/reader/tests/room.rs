@@ -84,6 +84,45 @@ async fn users_whom_no_role_is_for_leave_seats_to_the_others() {
 }
 
 #[tokio::test]
+async fn who_has_shown_nothing_shares_a_part_of_the_room_and_leaves_it_with_a_credential() {
+    let limits = Limits { connections: 16, connections_of_a_newcomer: 8, ..Limits::default() };
+    let running = start(limits).await;
+    let token = running.login().await;
+    let read = format!("GET /v1/kv/data/d/a HTTP/1.1\r\nHost: x\r\nX-Vault-Token: {token}\r\n\r\n");
+    // Whether it is answered; one that has no seat is closed at once.
+    let asks = async |stream: &mut tokio::net::TcpStream| {
+        let _ = stream.write_all(read.as_bytes()).await;
+        let mut answer = [0; 4096];
+        let length = stream.read(&mut answer).await.unwrap_or(0);
+        String::from_utf8_lossy(&answer[..length]).starts_with("HTTP/1.1 200")
+    };
+    // One that has shown a token is none of those that share.
+    let mut shown = Vec::new();
+    for _ in 0..6 {
+        let mut stream = running.connect().await;
+        assert!(asks(&mut stream).await);
+        shown.push(stream);
+    }
+    let mut held = Vec::new();
+    for _ in 0..20 {
+        let mut stream = running.connect().await;
+        let _ = stream.write_all(b"G").await;
+        held.push(stream);
+    }
+    let mut next = running.connect().await;
+    assert!(!asks(&mut next).await, "the part is taken");
+    for stream in &mut shown {
+        assert!(asks(stream).await, "and those who are known are served on");
+    }
+    let mut open = 0;
+    for stream in &mut held {
+        let waiting = tokio::time::timeout(Duration::from_millis(50), stream.read(&mut [0; 1])).await;
+        open += usize::from(waiting.is_err());
+    }
+    assert_eq!(open, 4, "a fourth of all");
+}
+
+#[tokio::test]
 async fn who_has_not_said_who_they_are_sends_little() {
     let running = start(Limits::default()).await;
     let token = running.login().await;

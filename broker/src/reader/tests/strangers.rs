@@ -51,7 +51,7 @@ impl Node {
     }
 
     async fn answer(&self, asked: Asked) -> Answer {
-        self.reader.answer(asked, &Visit::of(STRANGER)).await
+        self.reader.answer(asked, &Visit::new(STRANGER, None)).await
     }
 
     /// A token of the first role.
