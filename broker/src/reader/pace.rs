@@ -1,4 +1,5 @@
-//! How fast someone may ask before it is known who asks: a bucket for each user, key or network, refused answers dear.
+//! How fast someone may ask before it is known who asks: a bucket for each user, key or network, refused answers dear; and one for
+//! the lines about all who are refused unknown, however many they are.
 
 use super::peer::{Key, Peer, Place};
 use std::{
@@ -63,6 +64,10 @@ enum Who {
     Key(Key),
     /// An address, or the half of a newer one that networks are given by.
     Network([u8; 8]),
+    /// All unknown users of this machine.
+    Users,
+    /// All unknown from other machines.
+    Networks,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -85,26 +90,25 @@ impl Paces {
 
     /// Takes one request of someone unknown.
     pub(crate) fn turn(&self, peer: &Peer, now: Instant) -> Turn {
-        self.bucket(peer, now, |bucket| match (bucket.left >= 1.0, bucket.refusing) {
-            (true, _) => {
-                bucket.left -= 1.0;
-                bucket.refusing = false;
-                Turn::Now
-            }
-            (false, true) => Turn::StillLater,
-            (false, false) => {
-                bucket.refusing = true;
-                Turn::Later
-            }
-        })
+        self.bucket(Who::of(peer), now, |bucket| bucket.take(1.0))
+    }
+
+    /// Takes a line about someone unknown who is refused, of what all of their kind have: whoever has a range of subordinate
+    /// users has thousands, and the disk of the log is one.
+    pub(crate) fn line(&self, peer: &Peer, now: Instant) -> Turn {
+        let who = match peer.place {
+            Place::Socket { .. } | Place::Machine { .. } => Who::Users,
+            Place::Network(_) => Who::Networks,
+        };
+        self.bucket(who, now, |bucket| bucket.take(self.pace.refused.min(self.pace.at_once)))
     }
 
     /// It was refused.
     pub(crate) fn refused(&self, peer: &Peer, now: Instant) {
-        self.bucket(peer, now, |bucket| bucket.left = (bucket.left - self.pace.refused + 1.0).max(0.0));
+        self.bucket(Who::of(peer), now, |bucket| bucket.left = (bucket.left - self.pace.refused + 1.0).max(0.0));
     }
 
-    fn bucket<T>(&self, peer: &Peer, now: Instant, act: impl FnOnce(&mut Bucket) -> T) -> T {
+    fn bucket<T>(&self, who: Who, now: Instant, act: impl FnOnce(&mut Bucket) -> T) -> T {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let full = Bucket { left: self.pace.at_once, at: now, refusing: false };
         let filled = |bucket: &Bucket| {
@@ -117,13 +121,30 @@ impl Paces {
             buckets.all.retain(|_, bucket| filled(bucket) < self.pace.at_once);
             buckets.swept = Some(now);
         }
-        let who = Who::of(peer);
         // Newcomers beyond that share one.
-        let who = if buckets.all.len() < MOST_BUCKETS || buckets.all.contains_key(&who) { who } else { Who::Ghost };
+        let shared = matches!(who, Who::Users | Who::Networks);
+        let who = if shared || buckets.all.len() < MOST_BUCKETS || buckets.all.contains_key(&who) { who } else { Who::Ghost };
         let bucket = buckets.all.entry(who).or_insert(full);
         bucket.left = filled(bucket);
         bucket.at = now.max(bucket.at);
         act(bucket)
+    }
+}
+
+impl Bucket {
+    fn take(&mut self, price: f64) -> Turn {
+        match (self.left >= price, self.refusing) {
+            (true, _) => {
+                self.left -= price;
+                self.refusing = false;
+                Turn::Now
+            }
+            (false, true) => Turn::StillLater,
+            (false, false) => {
+                self.refusing = true;
+                Turn::Later
+            }
+        }
     }
 }
 
@@ -193,6 +214,24 @@ mod tests {
         paces.refused(&peer(8), begin);
         let left = (0..20).filter(|_| ask(8, 0) == Turn::Now).count();
         assert_eq!(left, 15, "one that was refused counted for five");
+    }
+
+    #[test]
+    fn all_who_are_unknown_share_what_is_written_of_them() {
+        let paces = Paces::new(Pace { each_second: 10.0, at_once: 20.0, refused: 5.0 });
+        let begin = Instant::now();
+        let line = |uid, after| {
+            let peer = Peer { place: Place::Socket { uid, pid: 1 }, key: None };
+            paces.line(&peer, begin + Duration::from_millis(after))
+        };
+        let turns: Vec<Turn> = (0..50).map(|uid| line(uid, 0)).collect();
+        assert_eq!(turns[..5], [Turn::Now, Turn::Now, Turn::Now, Turn::Now, Turn::Later]);
+        assert!(turns[5..].iter().all(|turn| *turn == Turn::StillLater));
+        let far = Peer { place: Place::Network("192.0.2.1".parse().unwrap()), key: None };
+        assert_eq!(paces.line(&far, begin), Turn::Now, "another kind");
+        assert_eq!([line(50, 500), line(51, 500)], [Turn::Now, Turn::Later], "it fills again");
+        let known = Peer { place: Place::Socket { uid: 7, pid: 1 }, key: None };
+        assert_eq!(paces.turn(&known, begin), Turn::Now, "each has one's own turns");
     }
 
     #[test]

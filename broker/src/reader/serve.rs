@@ -182,7 +182,10 @@ impl Reader {
         self.paces.refused(&visit.peer, moment);
         let about = About { peer: &visit.peer, role: None, act: Act::Read, path: None };
         match turn {
-            Turn::Now | Turn::Later => self.seen(&about, Outcome::Refused, answer),
+            Turn::Now | Turn::Later => match self.paces.line(&visit.peer, moment) {
+                Turn::Now | Turn::Later => self.written(&about, None, Outcome::Refused, answer),
+                Turn::StillLater => answer,
+            },
             Turn::StillLater => answer,
         }
     }
@@ -376,19 +379,30 @@ impl Reader {
     }
 
     /// As [`Self::seen`], of so many that were asked for at once. What is not answered is dear to those that are known, too:
-    /// each is a line that tells of nothing but them.
+    /// each is a line that tells of nothing but them. All who are unknown share what is written of them.
     fn counted(&self, about: &About<'_>, asked: Option<u32>, outcome: Outcome, answer: Answer) -> Answer {
+        let moment = Instant::now();
+        let turn = match (about.role, about.act) {
+            _ if outcome == Outcome::Done => Turn::Now,
+            (None, _) | (Some(_), Act::Login) => self.paces.line(about.peer, moment),
+            (Some(_), Act::Read | Act::List | Act::Token) => {
+                let turn = self.paces.turn(about.peer, moment);
+                if turn == Turn::Now {
+                    self.paces.refused(about.peer, moment);
+                }
+                turn
+            }
+        };
+        match turn {
+            Turn::Now => self.written(about, asked, outcome, answer),
+            Turn::Later => self.written(about, asked, outcome, Answer::too_fast()),
+            Turn::StillLater => Answer::too_fast(),
+        }
+    }
+
+    fn written(&self, about: &About<'_>, asked: Option<u32>, outcome: Outcome, answer: Answer) -> Answer {
         let About { peer, role, act, path } = *about;
         let path = path.filter(|path| outcome == Outcome::Done || self.served().grants.knows(path));
-        let mut answer = answer;
-        if role.is_some() && act != Act::Login && outcome != Outcome::Done {
-            let moment = Instant::now();
-            match self.paces.turn(peer, moment) {
-                Turn::Now => self.paces.refused(peer, moment),
-                Turn::Later => answer = Answer::too_fast(),
-                Turn::StillLater => return Answer::too_fast(),
-            }
-        }
         match self.witness.record(&Seen { peer: *peer, role, act, path, asked, outcome }) {
             Ok(()) => answer,
             Err(_) => Answer::failed(),

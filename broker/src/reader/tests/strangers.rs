@@ -20,6 +20,7 @@ use std::{collections::BTreeSet, sync::Arc};
 struct Node {
     reader: Reader,
     credentials: Vec<Credential>,
+    lines: Arc<Lines>,
     folder: tempfile::TempDir,
 }
 
@@ -33,8 +34,9 @@ fn node(pace: Pace, callers: &Callers) -> Node {
     let roles = Roles::new(roles.into_iter().map(|role| role.of(callers.clone())));
     let source = Source { lookup: lookup("value-one", i64::MAX), roles };
     let tokens = Tokens::open(&folder.path().join("tokens"), 1000).unwrap();
-    let reader = Reader::new(path("kv"), source, tokens, Arc::new(Lines::default()), || 1000).at_pace(pace);
-    Node { reader, credentials, folder }
+    let lines = Arc::new(Lines::default());
+    let reader = Reader::new(path("kv"), source, tokens, lines.clone(), || 1000).at_pace(pace);
+    Node { reader, credentials, lines, folder }
 }
 
 impl Node {
@@ -181,6 +183,22 @@ async fn no_request_without_a_token_changes_anything() {
         node.answer(node.asked(&Method::POST, &format!("/v1/auth/token/{act}"), Some(&token), "")).await;
         assert_ne!(node.state(&kept).await, before, "{act}");
     }
+}
+
+#[tokio::test]
+async fn many_users_who_are_refused_write_no_more_than_one() {
+    let node = node(Pace { each_second: 0.0, at_once: 100.0, refused: 10.0 }, &Callers::default());
+    let credential = &node.credentials[0];
+    for uid in 100..200 {
+        let peer = Peer { place: Place::Machine { uid: Some(uid) }, key: None };
+        for _ in 0..3 {
+            let answer = node.reader.answer(node.login(NOBODYS, NOBODYS), &Visit::new(peer, None)).await;
+            assert!(matches!(answer.status, 400 | 429), "{}", answer.status);
+        }
+    }
+    assert_eq!(node.lines.outcomes.lock().unwrap().len(), 10 + 1, "as of one, and one for all that came too fast");
+    let secret_id = credential.secret_id.expose_text().unwrap(); // EXPOSE: a credential of one test
+    assert_eq!(node.answer(node.login(&credential.role_id, secret_id)).await.status, 200, "who is right is let in");
 }
 
 /// A role-id that there is, and one that there is not, of the same form.
