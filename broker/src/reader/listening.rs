@@ -132,11 +132,15 @@ impl Listening {
             // Who has gone already is waited for by nobody.
             let Ok(peer) = stream.peer() else { continue };
             let Some((within, unknown)) = room.admit(&peer, reader.face(&peer)) else { continue };
-            let (reader, tls, ended) = (Arc::clone(&reader), self.tls.clone(), ended.clone());
+            let (reader, tls, mut ended) = (Arc::clone(&reader), self.tls.clone(), ended.clone());
             tokio::spawn(async move {
                 match (stream, tls) {
                     (Stream::Tcp(stream), Some(tls)) => {
-                        if let Ok(Some((stream, key))) = timeout(limits.patience, tls.accept(stream)).await {
+                        let shaken = tokio::select! {
+                            shaken = timeout(limits.patience, tls.accept(stream)) => shaken,
+                            _ = ended.changed() => return,
+                        };
+                        if let Ok(Some((stream, key))) = shaken {
                             let peer = Peer { key, ..peer };
                             let unknown = unknown.filter(|_| reader.face(&peer) != Face::Known);
                             server::connection(stream, reader, Visit::new(peer, unknown), limits, ended).await;

@@ -19,8 +19,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::watch,
-    time::timeout,
+    sync::{Mutex, watch},
+    time::{sleep, timeout},
 };
 
 pub use super::{
@@ -84,10 +84,15 @@ pub(super) async fn connection<S>(
 {
     let head = if visit.is_of_a_newcomer() { limits.head.min(limits.head_of_a_newcomer) } else { limits.head };
     let visit = Arc::new(visit);
-    let until = ended.clone();
+    let (until, answering) = (ended.clone(), Arc::new(Mutex::new(())));
+    let under_way = Arc::clone(&answering);
     let service = service_fn(move |request| {
         let (reader, visit, until) = (Arc::clone(&reader), Arc::clone(&visit), until.clone());
-        async move { Ok::<_, Infallible>(respond(reader, visit, request, limits, until).await) }
+        let answering = Arc::clone(&answering);
+        async move {
+            let _answering = answering.lock().await;
+            Ok::<_, Infallible>(respond(reader, visit, request, limits, until).await)
+        }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -102,8 +107,23 @@ pub(super) async fn connection<S>(
     };
     if finished.is_none() {
         connection.as_mut().graceful_shutdown();
-        // A peer that goes away in the middle is no concern of anyone else.
-        let _ = connection.await;
+        tokio::select! {
+            // A peer that goes away in the middle is no concern of anyone else.
+            _ = connection => {}
+            () = nothing_under_way(&under_way) => {}
+        }
+    }
+}
+
+/// Until no request has been answered for a moment, in which the last answer was taken: what is left then is a part of a head, and
+/// the end waits for none that has not been asked for.
+async fn nothing_under_way(answering: &Mutex<()>) {
+    loop {
+        drop(answering.lock().await);
+        sleep(TAKEN).await;
+        if answering.try_lock().is_ok() {
+            return;
+        }
     }
 }
 
@@ -172,3 +192,6 @@ fn response(answer: Answer) -> Response<Full<Bytes>> {
     }
     response
 }
+
+/// How long an answer may take to be taken, at the end.
+const TAKEN: Duration = Duration::from_secs(1);

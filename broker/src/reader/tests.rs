@@ -273,6 +273,8 @@ async fn thousands_of_bad_beginnings_change_nothing() {
 async fn the_end_waits_for_a_request_under_way_and_for_nobody_idle() {
     let running = start(Limits::default()).await;
     let _idle = running.connect().await;
+    let mut half = running.connect().await;
+    half.write_all(b"GET /v1/sys/health HTTP/1.1\r\nX-A").await.unwrap();
     let mut under_way = running.connect().await;
     let head = b"POST /v1/auth/approle/login HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{";
     under_way.write_all(head).await.unwrap();

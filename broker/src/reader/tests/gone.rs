@@ -1,6 +1,6 @@
 //! Who leaves in the middle: what was done for them has its line all the same.
 
-use super::{Bound, Callers, Duration, Instant, Limits, Pace, Tokens, start, start_with};
+use super::{Bound, Callers, Certificate, Duration, Instant, Limits, Pace, Tokens, start, start_for, start_with};
 use crate::reader::server::Listening;
 use tokio::io::AsyncWriteExt;
 
@@ -51,4 +51,26 @@ async fn who_breaks_off_at_once_is_waited_for_by_nobody() {
     let token = running.login().await;
     assert!(running.read(&token).await.contains("value-one"));
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn the_end_does_not_wait_for_half_a_handshake() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let (chain, key) = (folder.path().join("own.pem"), folder.path().join("own.key"));
+    donjon_drivers::fs::replace(&chain, own.cert.pem().as_bytes()).unwrap();
+    donjon_drivers::fs::replace(&key, own.signing_key.serialize_pem().as_bytes()).unwrap();
+    let certificate = Certificate { chain, key, clients: None };
+    let bind = move || -> Bound<'static> {
+        Box::pin(Listening::bind("127.0.0.1:0".parse().unwrap(), Some(certificate.clone())))
+    };
+    let running = start_for(Limits::default(), Callers::default(), Pace::default(), &bind).await;
+    let mut half = running.connect().await;
+    half.write_all(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03").await.unwrap();
+    // Until it is let in: another one's handshake has been answered since.
+    let mut later = running.connect().await;
+    later.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    later.readable().await.unwrap();
+    running.end.send(()).unwrap();
+    tokio::time::timeout(Duration::from_secs(5), running.task).await.expect("it ends").unwrap();
 }
