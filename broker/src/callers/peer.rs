@@ -1,7 +1,11 @@
 //! The process at the other end of the socket, as the kernel knows it.
 
 use crate::{audit::Actor, socket};
-use std::{io, os::fd::AsFd};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+};
 use tokio::net::UnixStream;
 
 /// A caller.
@@ -22,11 +26,21 @@ pub struct Peer {
 impl Peer {
     /// Who is at the other end.
     ///
-    /// The cgroup is looked up by the process id, which may be another's by now: so it only narrows what the uid grants.
+    /// The cgroup is looked up by the process id, which may be another's by now: it counts where the process that connected is
+    /// still there after that. A kernel before 6.5 does not tell; there it is looked up all the same, and only narrows what the uid
+    /// grants.
     pub fn of(stream: &UnixStream) -> io::Result<Self> {
         let known = stream.peer_cred()?;
         let pid = known.pid().unwrap_or(0);
+        let process = socket::peer::process(stream.as_fd());
         let cgroup = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        let its_own = match process {
+            Ok(Some(process)) => lives(process.as_fd()),
+            Ok(None) => true,
+            // There is no such process any more.
+            Err(_) => false,
+        };
+        let cgroup = if its_own { cgroup } else { String::new() };
         // Where the kernel does not tell them, it has none.
         let groups = socket::peer::groups(stream.as_fd()).unwrap_or_default();
         Ok(Self { uid: known.uid(), gid: known.gid(), groups, pid, cgroup })
@@ -60,6 +74,12 @@ impl Peer {
     }
 }
 
+/// Whether a process has not ended. The kernel shows the end of one as something to read.
+fn lives(process: BorrowedFd<'_>) -> bool {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&now)) == Ok(0)
+}
+
 /// Whether a group only holds others: a slice, or what podman and docker put their containers in without systemd.
 fn above(part: &str) -> bool {
     part.ends_with(".slice") || matches!(part, "libpod_parent" | "docker")
@@ -83,5 +103,43 @@ mod tests {
         let mixed = peer("5:memory:/evil.service\n1:name=systemd:/system.slice/a.service\n0::/\n");
         assert!(mixed.runs_in("a.service") && !mixed.runs_in("evil.service"));
         assert!(!peer("").runs_in(""));
+    }
+
+    /// Connects, leaves the connection to a child, and ends; the child waits for the other end to go.
+    const LEAVES: &str = "import os, socket, sys
+stream = socket.socket(socket.AF_UNIX)
+stream.connect(sys.argv[1])
+if os.fork() == 0:
+    stream.recv(1)
+    os._exit(0)
+";
+
+    #[tokio::test]
+    async fn a_process_that_has_ended_runs_in_no_unit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        let own = UnixStream::connect(&path).await.unwrap();
+        let alive = Peer::of(&listener.accept().await.unwrap().0).unwrap();
+        assert!(!alive.cgroup.is_empty(), "the control");
+        drop(own);
+        let mut child = std::process::Command::new("python3").args(["-c", LEAVES]).arg(&path).spawn().unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        if socket::peer::process(stream.as_fd()).is_ok_and(|process| process.is_none()) {
+            // The kernel does not tell.
+            child.wait().unwrap();
+            return;
+        }
+        // It has ended, and its number is still there: nobody has asked how.
+        let place = format!("/proc/{}", child.id());
+        let ended = || std::fs::read_to_string(format!("{place}/stat")).unwrap().contains(") Z ");
+        let mut turns = tokio::time::interval(std::time::Duration::from_millis(5));
+        while !ended() {
+            turns.tick().await;
+        }
+        assert!(!std::fs::read_to_string(format!("{place}/cgroup")).unwrap().is_empty(), "the control");
+        let peer = Peer::of(&stream).unwrap();
+        assert_eq!((peer.uid, peer.cgroup.as_str()), (alive.uid, ""));
+        child.wait().unwrap();
     }
 }

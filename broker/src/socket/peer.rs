@@ -4,7 +4,7 @@
 
 use std::{
     io,
-    os::fd::{AsRawFd, BorrowedFd},
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
 };
 
 /// The user of the process at the other end, when it connected or began to listen.
@@ -33,6 +33,19 @@ pub fn groups(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
     }
 }
 
+/// The process at the other end, when it connected: also where its number is another's by now. `None` where this kernel tells of
+/// numbers alone (before 6.5).
+pub fn process(socket: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
+    let mut found = [-1_i32];
+    match option(socket, libc::SO_PEERPIDFD, &mut found) {
+        // SAFETY: the kernel has made this descriptor for this call, and nobody else knows of it.
+        Ok(Told::All(1)) if found[0] >= 0 => Ok(Some(unsafe { OwnedFd::from_raw_fd(found[0]) })),
+        Ok(Told::All(_) | Told::More(_)) => Err(io::ErrorKind::InvalidData.into()),
+        Err(error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// What the kernel gave.
 enum Told {
     /// So many parts, and these are all.
@@ -44,6 +57,7 @@ enum Told {
 /// Plain numbers, or a structure of such: any bytes make one.
 trait Plain: Copy {}
 impl Plain for u32 {}
+impl Plain for i32 {}
 impl Plain for libc::ucred {}
 
 fn option<T: Plain>(socket: BorrowedFd<'_>, name: libc::c_int, parts: &mut [T]) -> io::Result<Told> {
@@ -81,7 +95,10 @@ mod tests {
         told.sort_unstable();
         own.sort_unstable();
         assert_eq!(told, own);
+        if let Some(process) = process(one.as_fd()).unwrap() {
+            assert!(process.as_raw_fd() >= 0);
+        }
         let file = tempfile::tempfile().unwrap();
-        assert!(user(file.as_fd()).is_err() && groups(file.as_fd()).is_err(), "it is no socket");
+        assert!(user(file.as_fd()).is_err() && groups(file.as_fd()).is_err() && process(file.as_fd()).is_err(), "it is no socket");
     }
 }
