@@ -14,7 +14,7 @@ use crate::{
     failure::{Exit, Failure},
     socket::{
         frame::{FrameError, Message},
-        message::{Answer, Event, IsFor, Piece, Request},
+        message::{Answer, Event, IsFor, Piece, Request, Whose},
     },
     transfer::bundle::BundleFile,
 };
@@ -72,6 +72,10 @@ pub async fn serve(
             Message::new(&Answer::Error(unknown()), Vec::new())?.send(&mut stream).await?;
             continue;
         };
+        if let Err(failure) = of_this_deployment(&daemon, &request, &message) {
+            Message::new(&Answer::Error(failure), Vec::new())?.send(&mut stream).await?;
+            continue;
+        }
         if kept_or_nothing(&daemon, actor, &request, &mut stream).await? == Sent::Whole {
             continue;
         }
@@ -150,6 +154,24 @@ async fn send_file(file: &BundleFile, stream: &mut UnixStream) -> Result<Result<
             }
             Err(error) => return Ok(unread(error)),
         }
+    }
+}
+
+/// Refused where a reader means another deployment: the deployment file has another name by now, and in each a name of a secret
+/// may be there.
+fn of_this_deployment(daemon: &Daemon, request: &Request, message: &Message) -> Result<(), Failure> {
+    let of_a_reader =
+        matches!(request, Request::Record { .. } | Request::Ready | Request::Names | Request::History { .. });
+    if !of_a_reader {
+        return Ok(());
+    }
+    let own = daemon.layout.deployment();
+    match message.parse::<Whose>() {
+        Ok(Whose { deployment }) if deployment.as_ref().is_none_or(|meant| meant == own) => Ok(()),
+        Ok(_) | Err(_) => Err(Failure::new(Exit::Conflict, format!("this daemon serves the deployment `{own}` alone"))
+            .cause("records of another were asked for")
+            .state("nothing was answered")
+            .hint("a reader reads the deployment's name in donjon.yaml, the daemon when it starts: put the name back")),
     }
 }
 
@@ -252,7 +274,7 @@ const ASKED_BEFORE: Duration = Duration::from_millis(10);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::tests::Scene;
+    use crate::{daemon::tests::Scene, socket::message::Of};
 
     /// What a connection is told that asks how things are.
     async fn asked(mut stream: UnixStream) -> Result<Message, FrameError> {
@@ -290,5 +312,38 @@ mod tests {
         assert!(matches!(told.parse::<Answer>().unwrap(), Answer::Reply(_)));
         serving.await.unwrap().unwrap();
         assert!(asked(here).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn whoever_means_another_deployment_is_answered_nothing() {
+        let scene = Scene::new();
+        let (mut here, there) = UnixStream::pair().unwrap();
+        let serving = tokio::spawn(serve(scene.daemon.clone(), there, scene.daemon.ending.subscribe()));
+        let own = scene.daemon.layout.deployment().clone();
+        let other = "another".parse().unwrap();
+        let mut ask = async |deployment, request: &Request| {
+            let asked = match deployment {
+                Some(deployment) => Message::new(&Of { deployment, request }, Vec::new()),
+                None => Message::new(request, Vec::new()),
+            };
+            asked.unwrap().send(&mut here).await.unwrap();
+            match Message::receive(&mut here).await.unwrap().parse::<Answer>().unwrap() {
+                Answer::Error(failure) => Some(failure.code),
+                Answer::Reply(_) | Answer::Event(_) | Answer::Piece(_) => None,
+            }
+        };
+        for request in [&Request::Names, &Request::Ready] {
+            assert_eq!(ask(Some(&own), request).await, None, "the control");
+            assert_eq!(ask(None, request).await, None, "a reader that does not say yet");
+            assert_eq!(ask(Some(&other), request).await, Some(Exit::Conflict), "{request:?}");
+        }
+        let history = Request::History { name: "x".to_owned() };
+        assert_eq!(ask(Some(&other), &history).await, Some(Exit::Conflict));
+        let (role, names) = ("r".parse().unwrap(), vec!["x".parse().unwrap()]);
+        let record = Request::Record { role, names, version: None };
+        assert_eq!(ask(Some(&own), &record).await, Some(Exit::NotThere), "the control");
+        assert_eq!(ask(Some(&other), &record).await, Some(Exit::Conflict));
+        drop(here);
+        serving.await.unwrap().unwrap();
     }
 }

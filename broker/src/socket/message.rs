@@ -2,10 +2,28 @@
 
 use crate::{failure::Failure, scan::Elsewhere};
 use donjon_drivers::store::secret::Part;
-use donjon_policies::name::{HostName, RoleName, SecretName, SiteName};
+use donjon_policies::name::{DeploymentName, HostName, RoleName, SecretName, SiteName};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeSet;
+
+/// A request about the records of one deployment.
+#[derive(Debug, Serialize)]
+pub struct Of<'a> {
+    /// The deployment that is meant.
+    pub deployment: &'a DeploymentName,
+    /// What is asked.
+    #[serde(flatten)]
+    pub request: &'a Request,
+}
+
+/// Whose records a request is about; whoever does not say means those of the daemon that it asks.
+#[derive(Debug, Default, Deserialize)]
+pub struct Whose {
+    /// The deployment that is meant.
+    #[serde(default)]
+    pub deployment: Option<DeploymentName>,
+}
 
 /// A request, told apart by its `op`.
 #[derive(Debug, Serialize, Deserialize)]

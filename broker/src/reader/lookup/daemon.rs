@@ -7,7 +7,7 @@ use crate::{
     records::Layout,
     socket::{
         frame::{FrameError, Message},
-        message::{Answer, Request, VersionAsked},
+        message::{Answer, Of, Request, VersionAsked},
     },
 };
 use async_trait::async_trait;
@@ -83,7 +83,8 @@ impl OfDaemon {
 
     /// A connection that was idle may be to a daemon that has ended since: reading is repeated on a fresh one.
     async fn exchange(&self, request: &Request) -> Result<Message, FrameError> {
-        let asked = Message::new(request, Vec::new())?;
+        // It may have been started for another than the reader has read of: names are the same in both.
+        let asked = Message::new(&Of { deployment: self.layout.deployment(), request }, Vec::new())?;
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         if let Some(mut stream) = idle
             && let Ok(answer) = exchange_on(&mut stream, &asked).await
@@ -226,7 +227,7 @@ const MOST_RACES: usize = 3;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure::Failure;
+    use crate::{failure::Failure, socket::message::Whose};
     use serde_json::json;
 
     fn lookup(socket: PathBuf) -> OfDaemon {
@@ -298,6 +299,7 @@ mod tests {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut asked = 0;
         while let Ok(message) = Message::receive(&mut stream).await {
+            assert_eq!(message.parse::<Whose>().unwrap().deployment, Some("d".parse().unwrap()));
             let Request::Record { names, version: None, .. } = message.parse::<Request>().unwrap() else {
                 panic!("records were asked for")
             };
