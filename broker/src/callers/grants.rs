@@ -98,7 +98,10 @@ roles:
 
     fn callers() -> Callers {
         let deployment = Deployment::parse("f", DEPLOYMENT).unwrap();
-        let accounts = Accounts::parse("root:x:0:0::/:/bin/sh\nkeystone:x:42425:42425::/:/x\nnobody:x:65534:65534::/:/x\nbad\n", "");
+        let accounts = Accounts::parse(
+            "root:x:0:0::/:/bin/sh\nkeystone:x:42425:42425::/:/x\nnobody:x:65534:65534::/:/x\nbad\n",
+            "",
+        );
         Callers::new(&deployment, &Catalogue::named("kolla-ansible").unwrap(), &accounts)
     }
 

@@ -275,9 +275,9 @@ impl KnownCallers {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Closed until it is read again.
         let before = known.take().filter(|known| known.mark == mark);
-        let still = before.as_ref().is_some_and(|before| {
-            before.callers.is_ok() || now.saturating_duration_since(before.at) < AGAIN
-        });
+        let still = before
+            .as_ref()
+            .is_some_and(|before| before.callers.is_ok() || now.saturating_duration_since(before.at) < AGAIN);
         if let Some(before) = before.as_ref().filter(|_| still) {
             let callers = before.callers.clone();
             *known = Some(Known { mark, callers: callers.clone(), at: before.at });

@@ -123,7 +123,8 @@ impl Paces {
         }
         // Newcomers beyond that share one.
         let shared = matches!(who, Who::Users | Who::Networks);
-        let who = if shared || buckets.all.len() < MOST_BUCKETS || buckets.all.contains_key(&who) { who } else { Who::Ghost };
+        let who =
+            if shared || buckets.all.len() < MOST_BUCKETS || buckets.all.contains_key(&who) { who } else { Who::Ghost };
         let bucket = buckets.all.entry(who).or_insert(full);
         bucket.left = filled(bucket);
         bucket.at = now.max(bucket.at);

@@ -95,10 +95,7 @@ pub(super) async fn connection<S>(
         }
     });
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(limits.patience)
-        .max_buf_size(head)
-        .max_headers(limits.headers);
+    http.timer(TokioTimer::new()).header_read_timeout(limits.patience).max_buf_size(head).max_headers(limits.headers);
     let connection = http.serve_connection(TokioIo::new(Patient::new(stream, limits.patience)), service);
     tokio::pin!(connection);
     let finished = tokio::select! {

@@ -99,6 +99,9 @@ mod tests {
             assert!(process.as_raw_fd() >= 0);
         }
         let file = tempfile::tempfile().unwrap();
-        assert!(user(file.as_fd()).is_err() && groups(file.as_fd()).is_err() && process(file.as_fd()).is_err(), "it is no socket");
+        assert!(
+            user(file.as_fd()).is_err() && groups(file.as_fd()).is_err() && process(file.as_fd()).is_err(),
+            "it is no socket"
+        );
     }
 }

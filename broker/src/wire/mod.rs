@@ -1,11 +1,12 @@
 //! References instead of values: what `donjon wire` writes for a deployer.
 //!
-//! kolla-ansible loads `passwords.yml` as extra variables, which are templates: [`kolla`] writes one of lookups. Heat is no
-//! Ansible, and percent-encodes what it puts into URLs: [`environment`] gives it [`placeholder`]s of letters, digits and `_`, and
-//! [`tree`] turns these into lookups in what config-download writes, before Ansible reads it.
+//! kolla-ansible loads `passwords.yml` as extra variables, which are templates, and openstack-ansible its `user_secrets.yml`:
+//! [`named`] writes either of lookups. Heat is no Ansible, and percent-encodes what it puts into URLs: [`environment`] gives it
+//! [`placeholder`]s of letters, digits and `_`, and [`tree`] turns these into lookups in what config-download writes, before
+//! Ansible reads it.
 //!
 //! ```text
-//! catalogue ─▶ Reference ─▶ kolla: passwords.yml of expressions
+//! catalogue ─▶ Reference ─▶ named: files of expressions
 //!                  │
 //!                  └─▶ Placeholder ─▶ heat environment ─▶ (heat) ─▶ config-download tree
 //!                                                                        │ tree: by file
@@ -24,8 +25,8 @@ pub mod cells;
 pub mod collection;
 pub mod document;
 pub mod environment;
-pub mod kolla;
 pub mod lookups;
+pub mod named;
 pub mod oslo;
 pub mod placeholder;
 pub mod reference;

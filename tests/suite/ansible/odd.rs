@@ -44,3 +44,31 @@ fn odd_values_survive_from_pyyaml_through_the_store_to_ansible() {
     }
     assert_eq!(read.len(), names.len());
 }
+
+#[test]
+fn openstack_ansibles_file_is_written_of_references_that_ansible_reads() {
+    let donjon = Donjon::new();
+    donjon.describe("deployment: site1\ncatalogue: openstack-ansible\n");
+    donjon.up();
+    donjon.run(&["generate", "--catalogue", "openstack-ansible"]).ok();
+    let site = Site::of("odd");
+    let path = site.path().join("user_secrets.yml").display().to_string();
+    for _ in 0..2 {
+        donjon.run(&["wire", "osa", "-o", &path]).ok();
+    }
+    let text = std::fs::read_to_string(&path).unwrap();
+    let referred = text.lines().filter(|line| line.contains("donjon.broker.secret"));
+    let names: Vec<&str> = referred.filter_map(|line| line.split_once(':').map(|(name, _)| name)).collect();
+    assert!(names.len() > 100 && names.contains(&"rabbitmq_cookie_token"), "{}", names.len());
+    donjon.run(&["scan", &path]).ok();
+    let program = format!("donjon={}", binary().display());
+    let (names_of, references) = (json!({"names": names}).to_string(), format!("@{path}"));
+    let words = ["-i", "localhost,", "-c", "local", "-e", &program, "-e", &names_of, "-e", &references, "site.yml"];
+    site.play(&donjon, Setting::Kept, &[], &words.map(str::to_owned)).ok();
+    let read: Value = serde_json::from_slice(&std::fs::read(site.path().join("read.json")).unwrap()).unwrap();
+    let values: Vec<Value> = names.iter().map(|name| json!(donjon.run(&["get", name]).ok())).collect();
+    assert!(read == json!(values), "what Ansible reads is what is stored");
+    // A file with values is adopted, and not written over.
+    donjon_drivers::fs::replace(path.as_ref(), b"rabbitmq_cookie_token: a-value-long-enough\n").unwrap();
+    assert!(donjon.run(&["wire", "osa", "-o", &path]).failed(5).contains("donjon adopt"));
+}

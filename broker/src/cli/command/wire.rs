@@ -17,7 +17,10 @@ use crate::{
         client::Client,
         message::{Asked, Request},
     },
-    wire::{Numbers, Reference, kolla},
+    wire::{
+        Numbers, Reference,
+        named::{self, Reader},
+    },
 };
 use clap::{Args, Subcommand};
 use donjon_drivers::{keyring::document::Repository, material::Material, store::secret::Part};
@@ -42,6 +45,7 @@ pub struct Wire {
 #[derive(Debug, Subcommand)]
 enum Deployer {
     Kolla(Kolla),
+    Osa(Osa),
     Tripleo(tripleo::Tripleo),
     Nova(nova::Nova),
     Oslo(oslo::Oslo),
@@ -68,11 +72,26 @@ struct Kolla {
     reading: runtime::Reading,
 }
 
+/// Write a user_secrets.yml of lookups for openstack-ansible.
+///
+/// openstack-ansible loads it unchanged, as it does its own. What an operator supplies is empty until it has been put.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  donjon wire osa -o /etc/openstack_deploy/user_secrets.yml\n  donjon run --deploy -- openstack-ansible openstack.osa.setup_openstack"
+)]
+struct Osa {
+    /// The file to write, or a link to it. It is replaced whole and keeps its owner and mode, unless it holds values, which are adopted
+    /// first, or anything else that is not of Donjon's.
+    #[arg(long = "file", short = 'o', value_name = "FILE")]
+    file: PathBuf,
+}
+
 impl Wire {
     /// Writes.
     pub fn run(self, context: &Context) -> Result<(), Failure> {
         match self.deployer {
             Deployer::Kolla(kolla) => kolla.run(context),
+            Deployer::Osa(osa) => osa.run(context),
             Deployer::Tripleo(tripleo) => tripleo.run(context),
             Deployer::Nova(nova) => nova.run(context),
             Deployer::Oslo(oslo) => oslo.run(context),
@@ -84,7 +103,7 @@ impl Kolla {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let catalogue = config::of_deployer(&context.home, "kolla-ansible")?;
         if let Some(path) = &self.file {
-            passwords(context, &catalogue, path)?;
+            passwords(context, Reader::Kolla, &catalogue, path)?;
         }
         match self.reading.runtime {
             Some(runtime) => self.reading.run(context, &catalogue, runtime),
@@ -94,12 +113,23 @@ impl Kolla {
     }
 }
 
-fn passwords(context: &Context, catalogue: &Catalogue, path: &Path) -> Result<(), Failure> {
-    let file = kolla::passwords(catalogue, &stored(context)?, &numbers(context, catalogue)?);
+impl Osa {
+    fn run(self, context: &Context) -> Result<(), Failure> {
+        let catalogue = config::of_deployer(&context.home, "openstack-ansible")?;
+        passwords(context, Reader::Osa, &catalogue, &self.file)
+    }
+}
+
+fn passwords(context: &Context, reader: Reader, catalogue: &Catalogue, path: &Path) -> Result<(), Failure> {
+    let file = named::passwords(reader, catalogue, &stored(context)?, &numbers(context, catalogue)?);
+    let format = match reader {
+        Reader::Kolla => Format::Kolla,
+        Reader::Osa => Format::Osa,
+    };
     let refers = |names: &[&str], text: &str| {
         Reference::read(text).is_some_and(|reference| names.contains(&reference.name.as_str()))
     };
-    let over = Over { format: Format::Kolla, catalogue, written: &file, is_reference: &refers };
+    let over = Over { format, catalogue, written: &file, is_reference: &refers };
     over.found(path)?.replace(file.as_bytes())?;
     let path = path.display();
     show::answer(context.output, &json!({"file": path.to_string()}), || {

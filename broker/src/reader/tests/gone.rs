@@ -14,9 +14,11 @@ async fn who_closes_before_the_answer_has_a_line_for_each_token_that_was_changed
     let secret_id = running.credential.secret_id.expose_text().unwrap(); // EXPOSE: a credential of one test
     let body = format!(r#"{{"role_id":"{}","secret_id":"{secret_id}"}}"#, running.credential.role_id);
     let token = running.login().await;
-    let login = format!("POST /v1/auth/approle/login HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-    let renew =
-        format!("POST /v1/auth/token/renew-self HTTP/1.1\r\nHost: x\r\nX-Vault-Token: {token}\r\nContent-Length: 0\r\n\r\n");
+    let login =
+        format!("POST /v1/auth/approle/login HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let renew = format!(
+        "POST /v1/auth/token/renew-self HTTP/1.1\r\nHost: x\r\nX-Vault-Token: {token}\r\nContent-Length: 0\r\n\r\n"
+    );
     let kept = || std::fs::read_to_string(&file).unwrap().lines().count();
     let lines = || running.lines.outcomes.lock().unwrap().len();
     let mut held = Vec::new();

@@ -8,6 +8,7 @@ use crate::{
     cli::{Context, show},
     failure::{Exit, Failure},
     socket::message::{Asked, Request},
+    undone::{self, Beside},
     wire::oslo::{Piece, Wired, put_together},
 };
 use donjon_drivers::{fs, store::secret::Part};
@@ -134,9 +135,10 @@ impl Oslo {
         if *now == *original || kept.wired.as_ref() == Some(&digest(&now)) {
             return Ok(None);
         }
-        let beside = self.beside("donjon-undone");
-        fs::replace_as(&beside, &now, &whose)?;
-        Ok(Some(beside))
+        match undone::beside(&self.config, &now) {
+            Beside::There(path) => Ok(Some(path)),
+            Beside::Free(path) => fs::replace_as(&path, &now, &whose).map(|()| Some(path)),
+        }
     }
 
     pub(super) fn settle(&self, context: &Context) -> Result<(), Failure> {

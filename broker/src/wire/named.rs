@@ -1,4 +1,4 @@
-//! A `passwords.yml` of lookups for kolla-ansible.
+//! A file of lookups, a name a line: kolla-ansible's `passwords.yml`, and openstack-ansible's `user_secrets.yml`.
 
 use super::reference::{Encoding, Numbers, Piece, Reference};
 use donjon_policies::{
@@ -8,12 +8,24 @@ use donjon_policies::{
 };
 use std::{collections::BTreeSet, fmt::Write};
 
-/// The file, for every name that kolla-ansible knows.
+/// Who reads the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// kolla-ansible.
+    Kolla,
+    /// openstack-ansible.
+    Osa,
+}
+
+/// The file, for every name that the deployer knows.
 ///
-/// What an operator supplies stays empty, as `kolla-genpwd` leaves it, unless it is among `supplied`. Key pairs are mappings of
-/// two lookups: kolla reads them so, and `kolla-genpwd` fails on anything else.
-pub fn passwords(catalogue: &Catalogue, supplied: &BTreeSet<SecretName>, numbers: &Numbers) -> String {
-    let mut file = HEADER.to_owned();
+/// What an operator supplies stays empty, as the deployers' own programs leave it, unless it is among `supplied`. Key pairs are
+/// mappings of two lookups: kolla reads them so, and `kolla-genpwd` fails on anything else.
+pub fn passwords(reader: Reader, catalogue: &Catalogue, supplied: &BTreeSet<SecretName>, numbers: &Numbers) -> String {
+    let mut file = match reader {
+        Reader::Kolla => OF_KOLLA.to_owned(),
+        Reader::Osa => OF_OSA.to_owned(),
+    };
     for (entry, name) in catalogue.current().flat_map(|entry| names(entry).map(move |name| (entry, name))) {
         if entry.recipe.shape() == Shape::Operator && !supplied.contains(&entry.name) {
             // The prechecks look for lines that end in a colon.
@@ -49,7 +61,7 @@ fn line(file: &mut String, text: std::fmt::Arguments<'_>) {
     let _ = writeln!(file, "{text}");
 }
 
-const HEADER: &str = "\
+const OF_KOLLA: &str = "\
 ---
 # References, no values: written by `donjon wire kolla`. kolla-ansible loads this file unchanged and asks the broker on this
 # host whenever it needs a value. It may be committed.
@@ -58,13 +70,38 @@ const HEADER: &str = "\
 # Do not run kolla-writepwd on this file: it would store these lines as passwords.
 ";
 
+const OF_OSA: &str = "\
+---
+# References, no values: written by `donjon wire osa`. openstack-ansible loads this file unchanged and asks the broker on this
+# host whenever it needs a value. It may be committed.
+#
+# Run the deployer through `donjon run --deploy -- openstack-ansible …`, so that its output is masked and rotations wait for it.
+# Do not run pw-token-gen.py on this file: it would make values for what is empty.
+";
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn written(supplied: &[&str]) -> String {
         let supplied = supplied.iter().map(|name| name.parse().unwrap()).collect();
-        passwords(&Catalogue::named("kolla-ansible").unwrap(), &supplied, &Numbers::default())
+        passwords(Reader::Kolla, &Catalogue::named("kolla-ansible").unwrap(), &supplied, &Numbers::default())
+    }
+
+    #[test]
+    fn openstack_ansible_has_a_line_for_each_of_its_names() {
+        let catalogue = Catalogue::named("openstack-ansible").unwrap();
+        let file = passwords(Reader::Osa, &catalogue, &BTreeSet::new(), &Numbers::default());
+        let lines: Vec<&str> = file.lines().filter(|line| !line.starts_with(['#', '-'])).collect();
+        assert_eq!(lines.len(), catalogue.current().map(|entry| 1 + entry.aliases.len()).sum::<usize>());
+        assert!(
+            lines.iter().all(|line| line.ends_with(": null") || line.contains("{{ lookup('donjon.broker.secret', "))
+        );
+        assert!(
+            file.contains(
+                "\nrabbitmq_cookie_token: \"{{ lookup('donjon.broker.secret', 'rabbitmq_cookie_token') }}\"\n"
+            )
+        );
     }
 
     #[test]
