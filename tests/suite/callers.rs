@@ -91,7 +91,7 @@ impl Scene {
     }
 }
 
-const GRANTED: &str = "roles:\n  web: {reads: [x], users: [nobody]}\n";
+const GRANTED: &str = "roles:\n  web: {reads: [x], users: [games]}\n";
 
 #[test]
 fn a_lookup_socket_that_cannot_be_opened_leaves_no_vault_behind() {
@@ -114,14 +114,14 @@ fn a_lookup_socket_that_cannot_be_opened_leaves_no_vault_behind() {
 #[test]
 fn a_user_reads_what_a_role_grants_and_nothing_else() {
     let scene = Scene::new(GRANTED);
-    assert_eq!(scene.donjon_as("nobody", &["get", "x"]).ok(), "the-value-of-x");
+    assert_eq!(scene.donjon_as("games", &["get", "x"]).ok(), "the-value-of-x");
     assert!(scene.audit().contains("\"role\":\"web\""), "the line says as which role");
-    let python = scene.python_as("nobody", "print(broker.read(broker.default_socket(), ['x'], 5))");
+    let python = scene.python_as("games", "print(broker.read(broker.default_socket(), ['x'], 5))");
     assert_eq!(python.ok().trim_end(), "[b'the-value-of-x']");
 
-    let refused = scene.donjon_as("nobody", &["get", "y"]).failed(3);
+    let refused = scene.donjon_as("games", &["get", "y"]).failed(3);
     assert!(refused.contains("may not read `y`"), "{refused}");
-    let missing = scene.donjon_as("nobody", &["get", "no-such-secret"]).failed(3);
+    let missing = scene.donjon_as("games", &["get", "no-such-secret"]).failed(3);
     assert_eq!(missing, refused.replace("`y`", "`no-such-secret`"), "whether it is there is not told");
     let denied = || scene.audit().lines().filter(|line| line.contains("\"outcome\":\"denied\"")).count();
     assert_eq!(denied(), 2, "each refusal has its line");
@@ -133,21 +133,21 @@ fn a_user_reads_what_a_role_grants_and_nothing_else() {
     }
     for words in [&["list"][..], &["history", "x"], &["get", "x", "--version", "1"], &["rotate", "status"], &["down"]] {
         let before = denied();
-        scene.donjon_as("nobody", words).failed(3);
+        scene.donjon_as("games", words).failed(3);
         assert_eq!(denied(), before + 1, "what is not for that socket has its line, too: {words:?}");
     }
-    let error = scene.python_as("nobody", "broker.read(broker.default_socket(), ['x', 'y'], 5)").ended(1);
+    let error = scene.python_as("games", "broker.read(broker.default_socket(), ['x', 'y'], 5)").ended(1);
     assert!(error.contains("may not read `y`") && !error.contains("the-value"), "{error}");
     assert_eq!(scene.donjon.run(&["get", "y"]).ok(), "the-value-of-y", "the owner reads as ever");
     // Many long names at once make no long line.
     let many = "names = ['x'] + ['%0127d' % n for n in range(1000)]\nbroker.read(broker.default_socket(), names, 5)";
-    scene.python_as("nobody", many).ended(1);
+    scene.python_as("games", many).ended(1);
     let audit = scene.audit();
     let last = audit.lines().rfind(|line| line.contains("\"outcome\":\"denied\"")).unwrap();
     assert!(last.contains("\"asked\":1001") && last.len() < 1000, "{last}");
     // Most values are good names: one that slips into the place of a name stands in no log.
-    scene.donjon_as("nobody", &["get", "Canary4711canaryCANARY"]).failed(3);
-    scene.donjon_as("nobody", &["get", "keystone_database_password"]).failed(3);
+    scene.donjon_as("games", &["get", "Canary4711canaryCANARY"]).failed(3);
+    scene.donjon_as("games", &["get", "keystone_database_password"]).failed(3);
     let audit = scene.audit();
     assert!(audit.contains("\"keystone_database_password\""), "the control: a name that an operator knows is told");
     assert!(!audit.contains("Canary4711canaryCANARY"), "{audit}");
@@ -156,16 +156,16 @@ fn a_user_reads_what_a_role_grants_and_nothing_else() {
 #[test]
 fn a_grant_that_is_taken_back_ends_at_once_and_a_file_that_cannot_be_read_grants_nothing() {
     let scene = Scene::new(GRANTED);
-    assert_eq!(scene.donjon_as("nobody", &["get", "x"]).ok(), "the-value-of-x");
+    assert_eq!(scene.donjon_as("games", &["get", "x"]).ok(), "the-value-of-x");
     scene.grant("roles:\n  web: {reads: [x], users: [daemon]}\n");
-    scene.donjon_as("nobody", &["get", "x"]).failed(3);
+    scene.donjon_as("games", &["get", "x"]).failed(3);
     assert_eq!(scene.donjon_as("daemon", &["get", "x"]).ok(), "the-value-of-x");
-    scene.grant("roles:\n  web: {reads: [x], users: [nobody], units: [web.service]}\n");
-    scene.donjon_as("nobody", &["get", "x"]).failed(3);
+    scene.grant("roles:\n  web: {reads: [x], users: [games], units: [web.service]}\n");
+    scene.donjon_as("games", &["get", "x"]).failed(3);
     scene.grant("roles: [\n");
     let failed = || scene.audit().lines().filter(|line| line.contains("\"outcome\":\"failed\"")).count();
     let before = failed();
-    let error = scene.donjon_as("nobody", &["get", "x"]).failed(6);
+    let error = scene.donjon_as("games", &["get", "x"]).failed(6);
     assert!(error.contains("cannot tell who may read"), "{error}");
     assert_eq!(failed(), before + 1, "it has its line");
 }
@@ -182,13 +182,13 @@ fn read_by(scene: &Scene, user: &str, names: &[&str]) -> Vec<Option<String>> {
 
 #[test]
 fn a_rotation_gives_nobody_more_than_the_new_value_of_what_was_theirs() {
-    let roles = "catalogue: kolla-ansible\nroles:\n  web: {reads: [memcache_secret_key], users: [nobody]}\n  api: {reads: [x, web.url], users: [daemon]}\n\
+    let roles = "catalogue: kolla-ansible\nroles:\n  web: {reads: [memcache_secret_key], users: [games]}\n  api: {reads: [x, web.url], users: [daemon]}\n\
         views:\n  web.url: 'http://u:{memcache_secret_key:url}@h/'\n";
     let scene = Scene::on("vault", roles);
     let (old, secret) = ("the-shared-secret-4711", "memcache_secret_key");
     scene.donjon.run_with_input(&["put", secret], old.as_bytes()).ok();
     let names = [secret, "web.url", "x", "y", "donjon-private", "pending", "site1"];
-    let both = || ["nobody", "daemon"].map(|user| read_by(&scene, user, &names));
+    let both = || ["games", "daemon"].map(|user| read_by(&scene, user, &names));
     let before = both();
     let url = |value: &str| Some(format!("http://u:{value}@h/"));
     assert_eq!(before[0], [Some(old.to_owned()), None, None, None, None, None, None], "the control");
@@ -200,7 +200,7 @@ fn a_rotation_gives_nobody_more_than_the_new_value_of_what_was_theirs() {
     assert_eq!(after[0], [Some(new.clone()), None, None, None, None, None, None]);
     assert_eq!(after[1], [None, url(&new), Some("the-value-of-x".into()), None, None, None, None]);
     // Nor is the value of before, which is kept for a while, anybody's.
-    for user in ["nobody", "daemon"] {
+    for user in ["games", "daemon"] {
         for version in ["1", "previous"] {
             scene.donjon_as(user, &["get", secret, "--version", version]).failed(3);
         }
@@ -262,7 +262,7 @@ except OSError:
 print('refusals before it was too much:', asked)
 assert asked < 100
 ";
-    let out = scene.python_as("nobody", script).ok();
+    let out = scene.python_as("games", script).ok();
     assert!(out.contains("refusals before"), "{out}");
     let mode = std::fs::metadata(scene.socket().parent().unwrap()).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode, 0o711);

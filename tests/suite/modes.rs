@@ -13,7 +13,7 @@ catalogue: kolla-ansible
 views:
   keystone.database.connection: 'mysql+pymysql://keystone:{keystone_database_password:url}@10.0.0.11/keystone'
 roles:
-  keystone: {reads: [keystone.database.connection, keystone_database_password], users: [nobody]}
+  keystone: {reads: [keystone.database.connection, keystone_database_password], users: [games]}
 sites:
   edge1: {roles: [keystone], recipients: [RECIPIENT]}
 lookup_socket: FILES/sockets/lookup.sock
@@ -92,9 +92,9 @@ fn nothing_is_made_for_others() {
         "[database]\nconnection = mysql+pymysql://keystone:a-value-long-enough@10.0.0.11/keystone\n",
     );
     write("template", "{{ secret('nova_database_password') }}\n");
-    // The service that is wired runs as somebody else.
+    // The service that is wired runs as somebody else: `games`.
     std::fs::set_permissions(files.path(), Permissions::from_mode(0o711)).unwrap();
-    std::os::unix::fs::chown(files.path().join("keystone.conf"), Some(65_534), None).unwrap();
+    std::os::unix::fs::chown(files.path().join("keystone.conf"), Some(5), None).unwrap();
     let folder = files.path().display().to_string();
     donjon.describe(&DEPLOYMENT.replace("RECIPIENT", &key.to_public().to_string()).replace("FILES", &folder));
     let log = files.path().join("strace");

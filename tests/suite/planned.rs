@@ -10,7 +10,7 @@ targets:
 services:
   keystone: {driver: systemd, unit: keystone.service, uses: [keystone_database_password, glance_database_password]}
 roles:
-  keystone: {reads: [nova_database_password], users: [nobody]}
+  keystone: {reads: [nova_database_password], users: [games]}
 ";
 
 #[test]

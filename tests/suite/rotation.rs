@@ -448,7 +448,7 @@ async fn a_consumer_whose_own_role_does_not_read_the_secret_is_not_restarted() {
     let server = with_root_accounts().await;
     let mut donjon = Donjon::verbose();
     let consumer = Consumer::new(&donjon, server.port);
-    let role = |reads: &str| format!("roles: {{consumer: {{reads: [{reads}], users: [nobody]}}}}\n");
+    let role = |reads: &str| format!("roles: {{consumer: {{reads: [{reads}], users: [games]}}}}\n");
     described(&donjon, &server, &server.socket(), &(consumer.service() + &role("other")));
     consumer.start();
     let file = donjon.home().join("donjon.yaml");

@@ -431,7 +431,7 @@ fn a_services_secrets_leave_its_file_and_come_back() {
     let own = scene.donjon.home().join("run/donjon.sock").display().to_string();
     assert_eq!(socket(), own);
     let role = |users: &str| format!("deployment: default\nroles: {{keystone: {{reads: [{names}]{users}}}}}\n");
-    scene.donjon.describe(&role(", users: [nobody]"));
+    scene.donjon.describe(&role(", users: [games]"));
     assert_eq!(socket(), "/run/donjon/lookup.sock");
     scene.donjon.describe(&role(""));
     let done = scene.donjon.run(&wire).ok();

@@ -120,17 +120,17 @@ fn a_container_narrows_a_role_and_is_nobody_by_itself() {
         let ran = container.exec(&[&start[..], &[&socket, &program, "get", "x"]].concat());
         (ran.status.code(), String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr))
     };
-    assert_eq!(get(&inside, "nobody"), read("x"), "the control: a user is one in a container, too");
-    assert_eq!(get(&elsewhere, "nobody"), read("x"), "the control");
+    assert_eq!(get(&inside, "games"), read("x"), "the control: a user is one in a container, too");
+    assert_eq!(get(&elsewhere, "games"), read("x"), "the control");
     let words = ["inspect", "--format", "{{.Id}}", inside.name()];
     let id = Command::new("podman").args(ENGINE_ARGUMENTS).args(words).output().unwrap();
     let id = String::from_utf8(id.stdout).unwrap();
     // What podman calls it where systemd makes its group, and where podman does itself.
     let id = id.trim();
-    scene.grant(&format!("roles:\n  web: {{reads: [x], users: [nobody], units: [libpod-{id}.scope, libpod-{id}]}}\n"));
-    assert_eq!(get(&inside, "nobody"), read("x"));
-    refused(get(&elsewhere, "nobody"), "x");
+    scene.grant(&format!("roles:\n  web: {{reads: [x], users: [games], units: [libpod-{id}.scope, libpod-{id}]}}\n"));
+    assert_eq!(get(&inside, "games"), read("x"));
+    refused(get(&elsewhere, "games"), "x");
     refused(get(&inside, "daemon"), "x");
     refused(get(&inside, "root"), "x");
-    scene.donjon_as("nobody", &["get", "x"]).failed(3);
+    scene.donjon_as("games", &["get", "x"]).failed(3);
 }

@@ -44,15 +44,20 @@ async fn who_closes_before_the_answer_has_a_line_for_each_token_that_was_changed
 #[tokio::test]
 async fn who_breaks_off_at_once_is_waited_for_by_nobody() {
     let running = start(Limits::default()).await;
-    for _ in 0..200 {
-        // Nothing else runs meanwhile: each has gone before it is let in.
-        let stream = std::net::TcpStream::connect(&running.address).unwrap();
-        rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
+    let mut quickest = Duration::MAX;
+    // The machine may be busy for once; a pause for each that has gone is there each time.
+    for _ in 0..5 {
+        for _ in 0..100 {
+            // Nothing else runs meanwhile: each has gone before it is let in.
+            let stream = std::net::TcpStream::connect(&running.address).unwrap();
+            rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
+        }
+        let began = Instant::now();
+        let token = running.login().await;
+        assert!(running.read(&token).await.contains("value-one"));
+        quickest = quickest.min(began.elapsed());
     }
-    let began = Instant::now();
-    let token = running.login().await;
-    assert!(running.read(&token).await.contains("value-one"));
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(quickest < Duration::from_millis(1500), "{quickest:?}");
 }
 
 #[tokio::test]
