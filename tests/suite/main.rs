@@ -51,6 +51,7 @@ mod refused;
 mod render;
 mod renewal;
 mod restarts;
+mod restored;
 mod retired;
 mod rotation;
 mod run;

@@ -63,7 +63,7 @@ pub async fn status_by_store(daemon: &Daemon) -> Value {
 async fn elsewhere(daemon: &Daemon, store: &dyn Store) -> Result<Option<String>, Failure> {
     let failed = |error| translate::store("cannot see where the authority is", &error);
     let elsewhere = mark::elsewhere(store, &transfer::places(daemon)?).await.map_err(failed)?;
-    Ok(elsewhere.map(|elsewhere| format!("{elsewhere}: nothing is rotated or signed here")))
+    Ok(elsewhere.map(|elsewhere| elsewhere.warning()))
 }
 
 /// Whether this daemon drives this rotation at this moment.

@@ -307,6 +307,8 @@ pub async fn restore(daemon: &Daemon, actor: Actor, asked: &RestoreAsked, materi
     }
     let opened = verified.open(&identities).map_err(|error| told::bundle(refused, &error))?;
     let names = public_names(daemon, opened.records().iter().map(|record| &record.path));
+    // Nothing is put or made while only a part of it is there.
+    let _still = daemon.moving.write().await;
     daemon.record(actor, Act::Import, &names, Outcome::Intent)?;
     let restored = restore::restore(&*store, &places, &opened, now()).await;
     let restored = restored.map_err(|error| told::import(refused, &error))?;
@@ -369,7 +371,11 @@ pub(super) async fn authority_stays(daemon: &Daemon) -> Result<(), Failure> {
     match elsewhere(daemon).await? {
         None | Some(Elsewhere::Following) => Ok(()),
         Some(
-            left @ (Elsewhere::Moving { .. } | Elsewhere::Moved { .. } | Elsewhere::Arriving | Elsewhere::Withdrawn),
+            left @ (Elsewhere::Moving { .. }
+            | Elsewhere::Moved { .. }
+            | Elsewhere::Arriving
+            | Elsewhere::Withdrawn
+            | Elsewhere::Restoring),
         ) => Err(told::elsewhere(&left)),
     }
 }

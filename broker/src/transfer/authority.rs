@@ -63,7 +63,7 @@ impl Authority {
         Self::ensure_above(store, places, Epoch(0), now).await
     }
 
-    /// As [`Authority::ensure`]; a new key signs epochs above `floor` only.
+    /// As [`Authority::ensure`]; the key signs epochs above `floor` only, from now on also one that is there.
     pub(super) async fn ensure_above(
         store: &dyn Store,
         places: &Places,
@@ -71,7 +71,7 @@ impl Authority {
         now: i64,
     ) -> Result<Self, AuthorityError> {
         if let Some(authority) = Self::read(store, places).await? {
-            return Ok(authority);
+            return authority.raised(store, places, floor).await;
         }
         let record = KeyRecord {
             format: KeyRecord::FORMAT,
@@ -85,6 +85,17 @@ impl Authority {
             Err(other) => return Err(other.into()),
         }
         // What is in the store counts, whoever wrote it.
+        let found = Self::read(store, places).await?.ok_or(AuthorityError::Vanished)?;
+        found.raised(store, places, floor).await
+    }
+
+    /// The same key with this floor, or with its own where that is higher.
+    async fn raised(self, store: &dyn Store, places: &Places, floor: Epoch) -> Result<Self, AuthorityError> {
+        if self.floor >= floor {
+            return Ok(self);
+        }
+        let record = KeyRecord { floor, ..self.record(self.chain.clone())? };
+        private::write(store, &places.signing_key(), &record, self.expected).await?;
         Self::read(store, places).await?.ok_or(AuthorityError::Vanished)
     }
 

@@ -8,7 +8,7 @@ use super::{
 };
 use donjon_drivers::{
     material::Material,
-    store::{Expected, RecordPath, Store, StoreError, Version},
+    store::{Document, Expected, RecordPath, Store, StoreError, Version},
 };
 use donjon_policies::name::SiteName;
 use serde::{Deserialize, Serialize};
@@ -161,6 +161,12 @@ pub async fn of_host(store: &dyn Store, places: &Places, host: &str) -> Result<B
     let is_it = |scope: &Scope| matches!(scope, Scope::Site { host: Some(of), .. } if of.as_str() == host);
     let all = all(store, places).await?.into_iter().filter(|exported| is_it(&exported.scope));
     Ok(all.flat_map(|exported| exported.recipients).collect())
+}
+
+/// The last epoch that a record speaks of, if it is one of an entry: before it is in any store.
+pub(super) fn epoch_in(places: &Places, path: &RecordPath, document: &Document) -> Result<Option<Epoch>, StoreError> {
+    let is_entry = path.as_str().starts_with(&format!("{}/", places.exports()));
+    is_entry.then(|| private::parse::<Exported>(path, document).map(|entry| entry.epoch)).transpose()
 }
 
 /// Every entry of one site.

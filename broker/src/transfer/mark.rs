@@ -4,6 +4,7 @@
 //! old store:  (none) = here ◀──▶ moving ──▶ moved      new store:  (none) ──▶ arriving ◀──▶ withdrawn
 //!                                                                               └──▶ here
 //! a site's:   (none) ──▶ following, which `up --from` makes one that is here, and a push one that is arriving
+//! from a bundle:  (none) or following ──▶ restoring ──▶ here
 //! ```
 //!
 //! A move that is taken back makes the old store `here` again, after the new one was `withdrawn`. That waits for the same push
@@ -12,11 +13,15 @@
 //! An empty store that takes a bundle in follows whoever signed it, from before its first record on: so a site's values are
 //! changed where the authority is, and nowhere else.
 //!
+//! A store that comes up from a custodians' bundle is `restoring` from before its first record to after its last: what has a part
+//! of the records would make those that are missing anew, and nothing would fit the servers any more.
+//!
 //! The new store is marked `arriving` before the old one is marked `moving`, and `here` only after that: at no time do
 //! two stores rotate, and a move that was interrupted finds its other end again by the old authority's key and by the move's
 //! own name: an address may be another one by then, and a store may wait for a move that has long been given up.
 
 use super::{
+    bundle::ManifestDigest,
     key::KeyId,
     private::{self, Places, Recorded},
 };
@@ -69,6 +74,11 @@ pub enum Mark {
     },
     /// This store takes in what the authority signs, whose key is its pin: nothing is rotated or signed here.
     Following {},
+    /// A custodians' bundle is going into this store, which has a part of it: nothing is rotated, made or signed here yet.
+    Restoring {
+        /// Which bundle.
+        bundle: ManifestDigest,
+    },
 }
 
 /// A move of the authority, as the store says that it leaves.
@@ -151,6 +161,7 @@ impl Mark {
             Self::Withdrawn { follows: false, .. } => Some(Elsewhere::Withdrawn),
             Self::Withdrawn { follows: true, .. } => Some(Elsewhere::Following),
             Self::Following {} => Some(Elsewhere::Following),
+            Self::Restoring { .. } => Some(Elsewhere::Restoring),
         }
     }
 }
@@ -205,6 +216,20 @@ pub enum Elsewhere {
     /// It is where the bundles come from.
     #[error("this store takes in the bundles of another one, which is the authority")]
     Following,
+    /// It is to be here, and only a part of it is.
+    #[error("a custodians' bundle is being restored into this store, and not all of it is there")]
+    Restoring,
+}
+
+impl Elsewhere {
+    /// What whoever looks at this store is told.
+    pub fn warning(&self) -> String {
+        let next = match self {
+            Self::Restoring => "; the same `donjon up --from` again goes on with it",
+            Self::Moving { .. } | Self::Moved { .. } | Self::Arriving | Self::Withdrawn | Self::Following => "",
+        };
+        format!("{self}: nothing is rotated or signed here{next}")
+    }
 }
 
 #[cfg(test)]

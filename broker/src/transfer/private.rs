@@ -25,7 +25,7 @@ use crate::{
 };
 use donjon_drivers::{
     material::Material,
-    store::{Document, Expected, RecordPath, Store, StoreError, Stored, Version, Which, document::NoObject},
+    store::{Document, Expected, RecordPath, Store, StoreError, Version, Which, document::NoObject},
 };
 use donjon_policies::name::{DeploymentName, SecretName, SiteName};
 use serde::{Serialize, de::DeserializeOwned};
@@ -283,7 +283,7 @@ pub(super) async fn read<T: Recorded>(
 ) -> Result<(Option<T>, Expected), StoreError> {
     match store.read(path, Which::Latest).await? {
         None => Ok((None, next(store, path).await?)),
-        Some(stored) => Ok((Some(parse(path, &stored)?), Expected::Newest(stored.version))),
+        Some(stored) => Ok((Some(parse(path, &stored.document)?), Expected::Newest(stored.version))),
     }
 }
 
@@ -298,17 +298,18 @@ pub(super) async fn look_dated<T: Recorded>(
     path: &RecordPath,
 ) -> Result<Option<(T, i64)>, StoreError> {
     let stored = store.read(path, Which::Latest).await?;
-    stored.map(|stored| Ok((parse(path, &stored)?, stored.created))).transpose()
+    stored.map(|stored| Ok((parse(path, &stored.document)?, stored.created))).transpose()
 }
 
-fn parse<T: Recorded>(path: &RecordPath, stored: &Stored) -> Result<T, StoreError> {
+/// What a document says, as a record of ours.
+pub(super) fn parse<T: Recorded>(path: &RecordPath, document: &Document) -> Result<T, StoreError> {
     let damaged = |what| StoreError::Damaged { path: path.clone(), what };
     let unreadable = |_| damaged("not a record that this donjon reads");
-    let edition: Edition = stored.document.parse().map_err(unreadable)?;
+    let edition: Edition = document.parse().map_err(unreadable)?;
     if edition.is_above(T::FORMAT) {
         return Err(damaged("written by a newer donjon"));
     }
-    stored.document.parse().map_err(unreadable)
+    document.parse().map_err(unreadable)
 }
 
 /// What to expect of a record whose newest version may have been destroyed.

@@ -115,7 +115,8 @@ pub async fn standing(store: &dyn Store, places: &Places) -> Result<Standing, St
             | Mark::Moving { .. }
             | Mark::Arriving { .. }
             | Mark::Withdrawn { .. }
-            | Mark::Following {},
+            | Mark::Following {}
+            | Mark::Restoring { .. },
         ) => None,
     };
     let mut standing = Standing { moved, sites: Vec::new(), custodians: None };

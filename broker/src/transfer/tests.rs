@@ -4,6 +4,7 @@ mod closures;
 mod many;
 mod nodes;
 mod receipts;
+mod restored;
 mod stores;
 
 use super::{

@@ -87,6 +87,10 @@ pub fn import(message: impl Into<String>, error: &ImportError) -> Failure {
                 .state("what was written stays, and is whole; the rest is as it was")
                 .hint("the same command again goes on from there")
         }
+        ImportError::Elsewhere(error) => elsewhere(error),
+        ImportError::OtherBundle => simple(message, Exit::Conflict).state("nothing was changed").hint(
+            "`donjon up --from` with that bundle goes on with it; where it is lost, `donjon down --force` destroys what is here, and this one begins anew",
+        ),
         ImportError::Occupied { .. } => simple(message, Exit::Conflict)
             .state("nothing was changed")
             .hint("restore into a store that is empty: another DONJON_HOME"),
@@ -185,6 +189,9 @@ pub fn elsewhere(error: &Elsewhere) -> Failure {
         Elsewhere::Arriving => "the same `donjon export vault` at the old authority goes on with it",
         Elsewhere::Withdrawn => {
             "ask the broker of the old store, which is the authority; the same `donjon export vault` there begins anew"
+        }
+        Elsewhere::Restoring => {
+            "the same `donjon up --from` again goes on with it; where that bundle is lost, `donjon down --force` destroys what is here, and another bundle begins anew"
         }
         Elsewhere::Following => {
             "do it at the authority, and import its next bundle; if it is lost, `donjon up --from` its custodians' bundle makes a new one"

@@ -1,6 +1,8 @@
 //! Why a bundle was not taken in.
 
-use crate::transfer::{authority::AuthorityError, bundle::OpenError, key::KeyError, pin::PinError, push::PushError};
+use crate::transfer::{
+    authority::AuthorityError, bundle::OpenError, key::KeyError, mark::Elsewhere, pin::PinError, push::PushError,
+};
 use donjon_drivers::{
     fs::FileError,
     store::{RecordPath, StoreError},
@@ -88,6 +90,12 @@ pub enum ImportError {
         /// Which record.
         path: RecordPath,
     },
+    /// Another bundle has gone into it, and not to its end.
+    #[error("another custodians' bundle is being restored into this store, and not all of that is there")]
+    OtherBundle,
+    /// This store has to do with an authority elsewhere.
+    #[error(transparent)]
+    Elsewhere(Elsewhere),
     /// The site's Vault did not do it.
     #[error("the Vault of the site did not do it")]
     Vault(#[from] PushError),

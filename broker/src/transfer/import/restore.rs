@@ -3,19 +3,28 @@
 //! Labels and journals name versions by number, so each record gets its old numbers: versions that are no longer
 //! there are written as an empty object and destroyed at once; of ledgers, only the newest is needed. The new store signs with a key of its own, and its
 //! epochs begin so far above those it knows of that no bundle of the old authority is taken for a newer one.
+//!
+//! ```text
+//! all that is there fits ──▶ mark: restoring ──▶ pin ──▶ key, with its floor ──▶ records ──▶ mark: here
+//! ```
+//! From the mark on the store is no authority before it has everything, whoever ends in between; and a key that signs has its
+//! floor before there is anything to sign.
 
 use super::ImportError;
-use crate::transfer::{
-    authority::Authority,
-    bundle::{Epoch, Opened, Record},
-    heir::Heir,
-    ledger,
-    mark::{self, Mark},
-    pin,
-    private::{self, Places},
-    receipt::{Act, Receipt},
+use crate::{
+    rotation::checkpoint::reached,
+    transfer::{
+        authority::Authority,
+        bundle::{Epoch, Opened, Record},
+        heir::Heir,
+        ledger,
+        mark::{self, Mark},
+        pin,
+        private::{self, Places},
+        receipt::{Act, Receipt},
+    },
 };
-use donjon_drivers::store::{Document, Expected, Store, StoreError, Version, Which};
+use donjon_drivers::store::{Document, Expected, RecordPath, Store, StoreError, Version, Which};
 use std::collections::BTreeMap;
 
 /// What came of it.
@@ -29,10 +38,39 @@ pub struct Restored {
     pub receipt: Vec<u8>,
 }
 
-/// Writes everything, then makes the new authority's key. A second run goes on where the first one ended.
+/// Makes the new authority's key, then writes everything. A second run goes on where the first one ended.
 pub async fn restore(store: &dyn Store, places: &Places, opened: &Opened, now: i64) -> Result<Restored, ImportError> {
     let heir = Heir::of(places, opened)?;
-    let mut records: BTreeMap<_, BTreeMap<u64, &Record>> = BTreeMap::new();
+    let records = by_path(places, opened);
+    let wanted = records.len();
+    let failed = |written| move |source| ImportError::Store { written, wanted, source };
+    begin(store, places, opened, &records, now).await?;
+    reached("restore.begun");
+    // Before a key of its own, which would be the pin of a second run: that is to find whom the first one trusted.
+    pin::keep(store, places, opened, now).await.map_err(failed(0))?;
+    let floor = floor(store, places, opened).await.map_err(failed(0))?;
+    let mut authority = Authority::ensure_above(store, places, floor, now).await?;
+    if let Some(heir) = heir.filter(|_| authority.earlier() == 0) {
+        Authority::adopt_chain(store, places, heir.succeed(places, authority.public(), now)).await?;
+        authority = Authority::ensure(store, places, now).await?;
+    }
+    for (written, versions) in records.values().enumerate() {
+        fill(store, versions).await.map_err(failed(written))?;
+        reached("restore.written");
+    }
+    let marked = mark::read(store, places).await.map_err(failed(wanted))?;
+    if let Some(Mark::Restoring { .. }) = &marked.mark {
+        mark::write(store, places, &marked, Mark::Here { from: None, id: None }, now).await.map_err(failed(wanted))?;
+    }
+    let receipt = Receipt::of(opened, Act::Reopened, &authority.key, now).to_file(&authority.key);
+    Ok(Restored { records: wanted, authority, receipt })
+}
+
+/// The versions of each record, by their numbers.
+type Records<'a> = BTreeMap<&'a RecordPath, BTreeMap<u64, &'a Record>>;
+
+fn by_path<'a>(places: &Places, opened: &'a Opened) -> Records<'a> {
+    let mut records = Records::new();
     // The heir names the new key, and stays nowhere.
     for record in opened.records().iter().filter(|record| record.path != places.heir()) {
         records.entry(&record.path).or_default().insert(record.version.0, record);
@@ -43,52 +81,84 @@ pub async fn restore(store: &dyn Store, places: &Places, opened: &Opened, now: i
             *versions = BTreeMap::from([(1, newest)]);
         }
     }
-    let wanted = records.len();
-    let failed = |written| move |source| ImportError::Store { written, wanted, source };
-    // All that is there is looked at before anything is written.
-    for (path, versions) in &records {
-        if !fits(store, versions).await.map_err(failed(0))? {
-            return Err(ImportError::Occupied { path: (*path).clone() });
-        }
-    }
-    // Before the first record: a second run finds whom the first one trusted.
-    pin::keep(store, places, opened, now).await.map_err(failed(0))?;
-    for (written, versions) in records.values().enumerate() {
-        fill(store, versions).await.map_err(failed(written))?;
-    }
-    let known = ledger::all(store, places).await.map_err(failed(wanted))?;
-    let last = known.iter().map(|entry| entry.epoch.0).max().unwrap_or(0).max(opened.manifest().epoch.0);
-    let mut authority = Authority::ensure_above(store, places, Epoch(last + EPOCHS_LEFT_OUT), now).await?;
-    if let Some(heir) = heir.filter(|_| authority.earlier() == 0) {
-        Authority::adopt_chain(store, places, heir.succeed(places, authority.public(), now)).await?;
-        authority = Authority::ensure(store, places, now).await?;
-    }
-    let marked = mark::read(store, places).await.map_err(failed(wanted))?;
-    if marked.mark.as_ref().is_some_and(Mark::is_following) {
-        mark::write(store, places, &marked, Mark::Here { from: None, id: None }, now).await.map_err(failed(wanted))?;
-    }
-    let receipt = Receipt::of(opened, Act::Reopened, &authority.key, now).to_file(&authority.key);
-    Ok(Restored { records: wanted, authority, receipt })
+    records
 }
 
-/// Whether what the store holds at a path is a beginning of what is to be restored there.
-async fn fits(store: &dyn Store, versions: &BTreeMap<u64, &Record>) -> Result<bool, StoreError> {
-    let Some((newest, record)) = versions.last_key_value() else { return Ok(true) };
+/// Looks at all that is there before anything is written, then marks the store: whoever has looked before finds it changed.
+async fn begin(
+    store: &dyn Store,
+    places: &Places,
+    opened: &Opened,
+    records: &Records<'_>,
+    now: i64,
+) -> Result<(), ImportError> {
+    let wanted = records.len();
+    let failed = |source| ImportError::Store { written: 0, wanted, source };
+    let marked = mark::read(store, places).await.map_err(failed)?;
+    let bundle = opened.digest();
+    let is_authority = match &marked.mark {
+        None | Some(Mark::Here { .. }) => true,
+        Some(mark) if mark.is_following() => false,
+        Some(Mark::Restoring { bundle: begun }) if *begun == bundle => false,
+        Some(Mark::Restoring { .. }) => return Err(ImportError::OtherBundle),
+        Some(other) => return other.refusal().map_or(Ok(()), |elsewhere| Err(ImportError::Elsewhere(elsewhere))),
+    };
+    let mut all_there = true;
+    for (path, versions) in records {
+        match held(store, versions).await.map_err(failed)? {
+            Held::All => {}
+            Held::Beginning => all_there = false,
+            Held::Other => return Err(ImportError::Occupied { path: (*path).clone() }),
+        }
+    }
+    // One that was restored before, and asks for its receipt again.
+    if is_authority && all_there || matches!(marked.mark, Some(Mark::Restoring { .. })) {
+        return Ok(());
+    }
+    mark::write(store, places, &marked, Mark::Restoring { bundle }, now).await.map_err(failed)
+}
+
+/// The epoch above which the new authority begins: it is known from the bundle, before any of it is written.
+async fn floor(store: &dyn Store, places: &Places, opened: &Opened) -> Result<Epoch, StoreError> {
+    let mut last = opened.manifest().epoch;
+    for record in opened.records() {
+        last = ledger::epoch_in(places, &record.path, &record.document)?.map_or(last, |epoch| epoch.max(last));
+    }
+    let known = ledger::all(store, places).await?;
+    let last = known.iter().map(|entry| entry.epoch).max().map_or(last, |epoch| epoch.max(last));
+    Ok(Epoch(last.0 + EPOCHS_LEFT_OUT))
+}
+
+/// What the store holds at a path of what is to be restored there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    All,
+    Beginning,
+    Other,
+}
+
+async fn held(store: &dyn Store, versions: &BTreeMap<u64, &Record>) -> Result<Held, StoreError> {
+    let Some((newest, record)) = versions.last_key_value() else { return Ok(Held::All) };
+    let (mut last, mut gap_written) = (0, false);
     for info in store.versions(&record.path).await? {
         let number = info.version.0;
-        let held = store.read(&record.path, Which::Number(info.version)).await?;
-        let same = match (held, versions.get(&number)) {
-            (Some(held), Some(record)) => held.document.matches(&record.document),
+        let stored = store.read(&record.path, Which::Number(info.version)).await?;
+        let same = match (stored, versions.get(&number)) {
+            (Some(stored), Some(record)) => stored.document.matches(&record.document),
             // A gap that was written and not yet destroyed holds the empty object.
-            (Some(held), None) => held.document.text().len() == EMPTY.len(),
+            (Some(stored), None) => {
+                gap_written = true;
+                stored.document.text().len() == EMPTY.len()
+            }
             (None, None) => true,
             (None, Some(_)) => false,
         };
         if number > *newest || !same {
-            return Ok(false);
+            return Ok(Held::Other);
         }
+        last = last.max(number);
     }
-    Ok(true)
+    Ok(if last == *newest && !gap_written { Held::All } else { Held::Beginning })
 }
 
 async fn fill(store: &dyn Store, versions: &BTreeMap<u64, &Record>) -> Result<(), StoreError> {
@@ -112,3 +182,6 @@ async fn fill(store: &dyn Store, versions: &BTreeMap<u64, &Record>) -> Result<()
 const EMPTY: &str = "{}";
 /// More bundles than the old authority can have made between its last custodians' bundle and its end.
 const EPOCHS_LEFT_OUT: u64 = 1_000_000;
+
+/// Every point at which a test kills a restore.
+pub const POINTS: &[&str] = &["restore.begun", "restore.written"];

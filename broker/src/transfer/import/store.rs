@@ -209,9 +209,13 @@ pub async fn followed(store: &dyn Store, places: &Places) -> Result<BTreeSet<Str
     match mark::elsewhere(store, places).await? {
         Some(Elsewhere::Following) => Taken::all(store, places).await,
         None
-        | Some(Elsewhere::Moving { .. } | Elsewhere::Moved { .. } | Elsewhere::Arriving | Elsewhere::Withdrawn) => {
-            Ok(BTreeSet::new())
-        }
+        | Some(
+            Elsewhere::Moving { .. }
+            | Elsewhere::Moved { .. }
+            | Elsewhere::Arriving
+            | Elsewhere::Withdrawn
+            | Elsewhere::Restoring,
+        ) => Ok(BTreeSet::new()),
     }
 }
 

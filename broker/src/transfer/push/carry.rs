@@ -81,7 +81,9 @@ pub async fn stand(pushing: &Pushing<'_>) -> Result<Stand, PushError> {
     if !mounted {
         match sides.ours().await?.mark {
             None | Some(Mark::Here { .. }) => {}
-            Some(no @ (Mark::Following {} | Mark::Withdrawn { .. })) => return Err(elsewhere(&no)),
+            Some(no @ (Mark::Following {} | Mark::Withdrawn { .. } | Mark::Restoring { .. })) => {
+                return Err(elsewhere(&no));
+            }
             Some(Mark::Moving { .. } | Mark::Moved { .. } | Mark::Arriving { .. }) => {
                 return Err(PushError::OtherDestination);
             }

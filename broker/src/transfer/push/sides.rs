@@ -74,9 +74,15 @@ impl Sides<'_> {
             false => Err(PushError::OtherDestination),
         };
         match (ours, theirs) {
-            (Some(ours @ (Mark::Arriving { .. } | Mark::Withdrawn { .. } | Mark::Following {})), _) => {
-                Err(elsewhere(&ours))
-            }
+            (
+                Some(
+                    ours @ (Mark::Arriving { .. }
+                    | Mark::Withdrawn { .. }
+                    | Mark::Following {}
+                    | Mark::Restoring { .. }),
+                ),
+                _,
+            ) => Err(elsewhere(&ours)),
             (None | Some(Mark::Here { .. }), None | Some(Mark::Following {})) => Ok(Begun::Nothing),
             (Some(Mark::Moving { .. } | Mark::Moved { .. }), None) => Err(PushError::OtherDestination),
             (None | Some(Mark::Here { .. }), Some(Mark::Arriving { from, .. } | Mark::Withdrawn { from, .. }))
@@ -137,7 +143,9 @@ impl Sides<'_> {
             let follows = match before.mark {
                 Some(Mark::Following {}) => true,
                 Some(Mark::Arriving { follows, .. } | Mark::Withdrawn { follows, .. }) => follows,
-                None | Some(Mark::Here { .. } | Mark::Moving { .. } | Mark::Moved { .. }) => false,
+                None | Some(Mark::Here { .. } | Mark::Moving { .. } | Mark::Moved { .. } | Mark::Restoring { .. }) => {
+                    false
+                }
             };
             let mark = Mark::Arriving { from: own.public().id(), id: moving.id.clone(), follows };
             mark::write(self.there, self.places, &before, mark, now).await.map_err(marking(Side::There))?;

@@ -96,9 +96,13 @@ pub(super) fn mark_fits(mark: Option<Mark>) -> Result<(), SnapshotError> {
         None | Some(Mark::Here { .. }) => Ok(()),
         Some(Mark::Moving(Move { to, .. })) if to == BY_SNAPSHOT => Ok(()),
         Some(Mark::Moving(Move { to, .. })) => Err(SnapshotError::OtherWay { to }),
-        Some(mark @ (Mark::Moved { .. } | Mark::Arriving { .. } | Mark::Withdrawn { .. } | Mark::Following {})) => {
-            mark.refusal().map_or(Ok(()), |elsewhere| Err(SnapshotError::Elsewhere(elsewhere)))
-        }
+        Some(
+            mark @ (Mark::Moved { .. }
+            | Mark::Arriving { .. }
+            | Mark::Withdrawn { .. }
+            | Mark::Following {}
+            | Mark::Restoring { .. }),
+        ) => mark.refusal().map_or(Ok(()), |elsewhere| Err(SnapshotError::Elsewhere(elsewhere))),
     }
 }
 
