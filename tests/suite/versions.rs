@@ -214,7 +214,7 @@ async fn read_all(store: &Memory) -> Result<(), String> {
     let bundle = read("site-v1/node/bundles/2-54f5d829468f0dc1.bundle");
     Authority::read(store, &places).await.map_err(|e| failed(&e))?;
     mark::read(store, &places).await.map_err(|e| failed(&e))?;
-    standing(store, &places).await.map_err(|e| failed(&e))?;
+    standing(store, &places, NOW).await.map_err(|e| failed(&e))?;
     exposure::all(store, &places).await.map_err(|e| failed(&e))?;
     let edge = Scope::Site { site: "edge1".parse().unwrap(), role: "compute".parse().unwrap(), host: None };
     exposure::effective(store, &places, &edge, Vec::new()).await.map_err(|e| failed(&e))?;
@@ -228,7 +228,7 @@ async fn the_records_of_a_store_are_read() {
     read_all(&store).await.unwrap();
     let authority = Authority::read(&store, &places).await.unwrap().unwrap();
     assert_eq!(*authority.public(), key("site-v1/authority.pem"));
-    let standing = standing(&store, &places).await.unwrap();
+    let standing = standing(&store, &places, NOW).await.unwrap();
     let edge = &standing.sites[0];
     assert_eq!((edge.epoch, edge.receipts, edge.drained, edge.recipients), (Epoch(2), 1, 1, 1));
     let custodians = standing.custodians.unwrap();

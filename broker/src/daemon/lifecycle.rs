@@ -211,9 +211,10 @@ pub async fn unseal(daemon: &Daemon, actor: Actor, shares: Vec<Material>) -> Ans
 pub async fn down(daemon: &Daemon, actor: Actor, force: bool) -> Answered {
     let _undisturbed = undisturbed(daemon, force).await?;
     daemon.record(actor, Act::Down, &[], Outcome::Intent)?;
+    let warning = transfer::ends_soon(daemon).await;
     daemon.backing.destroy().await?;
     daemon.ending.send_replace(Ending::Destroyed);
-    Ok((json!({"destroyed": is_temporary(daemon)}), Vec::new()))
+    Ok((json!({"destroyed": is_temporary(daemon), "warning": warning}), Vec::new()))
 }
 
 /// What is held until the end: nothing begins meanwhile that would be lost with the store.

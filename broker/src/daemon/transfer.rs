@@ -11,7 +11,7 @@ use crate::{
     transfer::{
         Places,
         authority::Authority,
-        bundle::{BundleFile, Checks, Identities, Recipients, Scope},
+        bundle::{BundleFile, Checks, Expired, Identities, Recipients, Scope},
         closure::{ClosureError, closure},
         drill,
         export::{self, Heir, Request, Wanted},
@@ -286,8 +286,14 @@ pub async fn drilled(
 
 /// Whether the secrets are safe elsewhere; `down` asks before it destroys.
 pub async fn standing(daemon: &Daemon, store: &dyn Store) -> Result<Standing, Failure> {
-    let standing = standing::standing(store, &places(daemon)?).await;
+    let standing = standing::standing(store, &places(daemon)?, now()).await;
     standing.map_err(|error| super::translate::store("cannot read the ledger of exports", &error))
+}
+
+/// What whoever has ended the temporary Vault should know of the bundle that is left.
+pub(super) async fn ends_soon(daemon: &Daemon) -> Option<String> {
+    let standing = standing(daemon, &*daemon.store().ok()?).await.ok()?;
+    standing.ends_soon().filter(|_| standing.moved.is_none() && standing.comes_back())
 }
 
 /// Makes an empty store the new authority, from a custodians' bundle. What goes back is the receipt that tells the old
@@ -299,7 +305,9 @@ pub async fn restore(daemon: &Daemon, actor: Actor, asked: &RestoreAsked, materi
     let scope = Scope::Custodians {};
     let deployment = Some(daemon.layout.deployment());
     let pin = asked.authority.as_deref().map(pinned).transpose()?;
-    let checks = Checks { pin: pin.as_ref(), deployment, scope: Some(&scope), now: now(), ..Checks::default() };
+    let expired = if asked.expired { Expired::Taken } else { Expired::Refused };
+    let checks =
+        Checks { pin: pin.as_ref(), deployment, scope: Some(&scope), now: now(), expired, ..Checks::default() };
     let verified = into_store::verify(&*store, &file, &checks).await;
     let verified = verified.map_err(|error| told::import(refused, &error))?;
     if verified.trust() == Trust::First && !asked.trust_first {
@@ -317,6 +325,8 @@ pub async fn restore(daemon: &Daemon, actor: Actor, asked: &RestoreAsked, materi
         "records": restored.records,
         "authority": restored.authority.public().id(),
         "signed_by": opened.manifest().authority.id(),
+        "made": opened.manifest().created,
+        "not_after": opened.manifest().not_after,
         "trust": opened.trust().word(),
         "continues": restored.authority.earlier() > 0,
     });
@@ -330,6 +340,7 @@ fn describe(standing: &Standing) -> Value {
         "custodians": standing.custodians.as_ref().map(|custodians| json!({
             "epoch": custodians.epoch,
             "reopened": custodians.reopened,
+            "not_after": custodians.not_after,
             "changed_since": custodians.changed_since,
             "stood_otherwise": custodians.stood_otherwise,
         })),

@@ -400,6 +400,9 @@ pub struct RestoreAsked {
     /// Whoever signed the bundle is to be believed.
     #[serde(default)]
     pub trust_first: bool,
+    /// Its time may be over.
+    #[serde(default)]
+    pub expired: bool,
 }
 
 /// One value that is asked for.

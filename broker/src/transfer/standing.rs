@@ -23,6 +23,8 @@ pub struct Standing {
     pub sites: Vec<SiteStanding>,
     /// The custodians' bundle, if there is one.
     pub custodians: Option<CustodiansStanding>,
+    /// When this was looked at, in seconds since 1970.
+    pub now: i64,
 }
 
 /// One scope's last bundle.
@@ -45,6 +47,8 @@ pub struct SiteStanding {
 pub struct CustodiansStanding {
     /// Its epoch.
     pub epoch: Epoch,
+    /// When it ends, in seconds since 1970.
+    pub not_after: i64,
     /// When it was last reopened, in a drill or as the new authority, in seconds since 1970.
     pub reopened: Option<i64>,
     /// Records that consumers read and that it does not hold as they are now.
@@ -58,6 +62,11 @@ impl CustodiansStanding {
     fn is_current(&self) -> bool {
         self.changed_since.is_empty() && self.stood_otherwise.is_empty()
     }
+
+    /// Whether whoever carries it to where it is opened has the time for that.
+    fn is_good(&self, now: i64) -> bool {
+        self.not_after >= now.saturating_add(CARRIED_WITHIN)
+    }
 }
 
 impl Standing {
@@ -68,9 +77,17 @@ impl Standing {
         self.moved.is_some() || self.comes_back() && self.waiting().next().is_none()
     }
 
-    /// Whether a custodians' bundle that was reopened holds every record as it is now, and every site and recipient.
+    /// Whether a custodians' bundle that was reopened holds every record as it is now, and every site and recipient, and is good
+    /// for long enough to be opened elsewhere.
     pub fn comes_back(&self) -> bool {
-        self.custodians.as_ref().is_some_and(|c| c.reopened.is_some() && c.is_current())
+        self.custodians.as_ref().is_some_and(|c| c.reopened.is_some() && c.is_current() && c.is_good(self.now))
+    }
+
+    /// That the custodians' bundle, by which the authority is to come back, ends soon.
+    pub fn ends_soon(&self) -> Option<String> {
+        let custodians = self.custodians.as_ref().filter(|c| c.not_after < self.now.saturating_add(SOON))?;
+        let end = day(custodians.not_after);
+        Some(format!("the custodians' bundle is good until {end}: until then `donjon up --from` takes it as it is"))
     }
 
     /// What is missing, in words; for when it may not end.
@@ -96,6 +113,11 @@ impl Standing {
                 missing.extend(stood_otherwise.iter().map(since));
             }
         }
+        if let Some(custodians) = self.custodians.as_ref().filter(|c| !c.is_good(self.now)) {
+            let ends =
+                if custodians.not_after < self.now { "has ended" } else { "ends before it could be carried elsewhere" };
+            missing.push(format!("the custodians' bundle {ends} ({})", day(custodians.not_after)));
+        }
         missing
     }
 
@@ -105,8 +127,8 @@ impl Standing {
     }
 }
 
-/// Reads how things stand.
-pub async fn standing(store: &dyn Store, places: &Places) -> Result<Standing, StoreError> {
+/// Reads how things stand now, in seconds since 1970.
+pub async fn standing(store: &dyn Store, places: &Places, now: i64) -> Result<Standing, StoreError> {
     let moved = match mark::read(store, places).await?.mark {
         Some(Mark::Moved { to, .. }) => Some(to),
         None
@@ -119,7 +141,7 @@ pub async fn standing(store: &dyn Store, places: &Places) -> Result<Standing, St
             | Mark::Restoring { .. },
         ) => None,
     };
-    let mut standing = Standing { moved, sites: Vec::new(), custodians: None };
+    let mut standing = Standing { moved, sites: Vec::new(), custodians: None, now };
     for entry in ledger::all(store, places).await? {
         match entry.scope {
             Scope::Site { .. } if entry.retired.is_some() => {}
@@ -136,6 +158,7 @@ pub async fn standing(store: &dyn Store, places: &Places) -> Result<Standing, St
             Scope::Custodians {} => {
                 standing.custodians = Some(CustodiansStanding {
                     epoch: entry.epoch,
+                    not_after: entry.not_after,
                     reopened: entry.receipts.iter().map(|receipt| receipt.at).max(),
                     changed_since: changed_since(store, places, &entry).await?,
                     stood_otherwise: entry.stood.otherwise(store, places).await?,
@@ -145,6 +168,15 @@ pub async fn standing(store: &dyn Store, places: &Places) -> Result<Standing, St
     }
     Ok(standing)
 }
+
+/// A day of the calendar, for people.
+fn day(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |t| t.strftime("%Y-%m-%d").to_string())
+}
+
+/// A custodians' bundle that is the last copy is good for longer than this: a store is put up on another host, and the bundle
+/// and a custodian are brought there, within a working day. Who needs longer takes it with `--expired`.
+const CARRIED_WITHIN: i64 = 86_400;
 
 /// A bundle that is good for less than this is spoken of, at its site and at the authority, in seconds.
 pub const SOON: i64 = 30 * 86_400;

@@ -37,6 +37,9 @@ use donjon_drivers::{
 };
 use std::path::Path;
 
+/// How long a custodians' bundle is good, in seconds.
+const CUSTODIANS: i64 = 40 * 86_400;
+
 struct Site {
     store: Memory,
     places: Places,
@@ -76,7 +79,8 @@ impl Site {
 
     async fn export(&self, scope: Scope, closure: &[Wanted]) -> Result<Bundle, ExportError> {
         let recipients = self.recipients();
-        let request = Request { scope, closure, recipients: &recipients, lifetime: 1000, folder: Path::new(".") };
+        let lifetime = if scope == (Scope::Custodians {}) { CUSTODIANS } else { 1000 };
+        let request = Request { scope, closure, recipients: &recipients, lifetime, folder: Path::new(".") };
         export(&self.store, &self.places, &self.authority, &request, 200).await
     }
 
@@ -188,19 +192,19 @@ async fn one_import_at_a_time() {
 #[tokio::test]
 async fn a_receipt_counts_once_and_only_for_the_last_bundle() {
     let site = Site::new().await;
-    assert!(!standing(&site.store, &site.places).await.unwrap().may_end());
+    assert!(!standing(&site.store, &site.places, 500).await.unwrap().may_end());
     let first = site.export_edge().await;
     let old = site.import(&first.file.bytes().unwrap(), 300).unwrap();
     let second = site.export_edge().await;
     assert!(matches!(site.accept(&old).await, Err(ReceiptError::Older { .. })));
-    let standing_now = standing(&site.store, &site.places).await.unwrap();
+    let standing_now = standing(&site.store, &site.places, 500).await.unwrap();
     assert_eq!(standing_now.waiting().count(), 1);
     assert!(!standing_now.may_end());
     let receipt = site.import(&second.file.bytes().unwrap(), 300).unwrap();
     let accepted = site.accept(&receipt).await.unwrap();
     assert_eq!((accepted.act, accepted.records), (Act::Imported, 2));
     assert_eq!(site.accept(&receipt).await.unwrap(), accepted, "the very one again");
-    let now = standing(&site.store, &site.places).await.unwrap();
+    let now = standing(&site.store, &site.places, 500).await.unwrap();
     assert_eq!((now.waiting().count(), now.sites[0].receipts), (0, 1));
     assert!(!now.may_end(), "what the site does not read is nowhere else");
 }
@@ -208,7 +212,7 @@ async fn a_receipt_counts_once_and_only_for_the_last_bundle() {
 #[tokio::test]
 async fn a_store_may_end_when_the_authority_can_come_back_and_every_recipient_has_its_bundle() {
     let site = Site::new().await;
-    let may_end = async || standing(&site.store, &site.places).await.unwrap().may_end();
+    let may_end = async || standing(&site.store, &site.places, 500).await.unwrap().may_end();
     let bundle = site.export_edge().await;
     site.export_custodians().await;
     assert!(!may_end().await, "nobody has reopened it");
@@ -224,7 +228,7 @@ async fn a_store_may_end_when_the_authority_can_come_back_and_every_recipient_ha
 async fn a_store_may_not_end_while_sites_or_recipients_would_come_back_as_they_were() {
     let site = Site::new().await;
     let otherwise = async || {
-        let standing = standing(&site.store, &site.places).await.unwrap();
+        let standing = standing(&site.store, &site.places, 500).await.unwrap();
         assert_eq!(standing.comes_back(), standing.missing().iter().all(|what| !what.starts_with("since")));
         standing.custodians.unwrap().stood_otherwise
     };
@@ -299,7 +303,7 @@ async fn nobody_waits_for_a_host_that_has_left_and_everybody_for_those_that_stay
     let paths = [path("kolla/database_password")];
     let waiting = async || behind(&site.store, &site.places, [&"edge1".parse().unwrap()], &paths).await.unwrap().len();
     let counts = async || {
-        let standing = standing(&site.store, &site.places).await.unwrap();
+        let standing = standing(&site.store, &site.places, 500).await.unwrap();
         standing.sites.first().map(|site| (site.receipts, site.drained, site.recipients))
     };
     let retired = retire(&site.store, &site.places, "compute7", 250).await.unwrap();
@@ -497,12 +501,12 @@ async fn a_custodians_bundle_makes_a_new_authority_with_the_same_versions() {
     assert!(new.read(&path("donjon-private/kolla/labels/database_password"), Which::Latest).await.unwrap().is_some());
 
     // The old authority learns of it by file, and may then end.
-    assert!(!standing(&site.store, &site.places).await.unwrap().may_end());
+    assert!(!standing(&site.store, &site.places, 500).await.unwrap().may_end());
     let restored = restore(&new, &site.places, &opened, 301).await.unwrap();
     assert_eq!(site.accept(&restored.receipt).await.unwrap().act, Act::Reopened);
-    assert!(!standing(&site.store, &site.places).await.unwrap().may_end(), "the site has not answered");
+    assert!(!standing(&site.store, &site.places, 500).await.unwrap().may_end(), "the site has not answered");
     site.accept(&site.import(&edge_bundle.file.bytes().unwrap(), 300).unwrap()).await.unwrap();
-    assert!(standing(&site.store, &site.places).await.unwrap().may_end());
+    assert!(standing(&site.store, &site.places, 500).await.unwrap().may_end());
     assert_ne!(restored.authority.public(), site.authority.public());
     assert_eq!(
         verify(&new, &bundle.file.bytes().unwrap(), &checks).await.unwrap().trust(),
@@ -520,7 +524,7 @@ async fn a_custodians_bundle_makes_a_new_authority_with_the_same_versions() {
 
     // A value written since would be lost.
     put(&site.store, "kolla/database_password", "fourth").await;
-    let now = standing(&site.store, &site.places).await.unwrap();
+    let now = standing(&site.store, &site.places, 500).await.unwrap();
     assert_eq!(now.custodians.as_ref().unwrap().changed_since, ["kolla/database_password"]);
     assert!(!now.may_end());
 }
@@ -553,11 +557,11 @@ async fn a_drill_proves_that_the_custodians_can_come_back() {
     assert!(matches!(few, Err(DrillError::TooFew { opened: 1, needed: 2 })), "{few:?}");
     assert!(run(&edge_bundle.file.bytes().unwrap(), vec![site.identities()], 1).await.unwrap_err().is_for_a_site());
     site.accept(&site.import(&edge_bundle.file.bytes().unwrap(), 300).unwrap()).await.unwrap();
-    assert!(!standing(&site.store, &site.places).await.unwrap().may_end());
+    assert!(!standing(&site.store, &site.places, 500).await.unwrap().may_end());
     assert_eq!(last(&site.store, &site.places).await.unwrap(), None, "nothing was recorded");
     let drilled = run(&bundle.file.bytes().unwrap(), vec![stranger(), site.identities()], 1).await.unwrap();
     assert_eq!((drilled.age, drilled.opened_by), (300, 1));
-    assert!(standing(&site.store, &site.places).await.unwrap().may_end());
+    assert!(standing(&site.store, &site.places, 500).await.unwrap().may_end());
     assert_eq!(last(&site.store, &site.places).await.unwrap().map(|last| last.at), Some(500));
     // A newer bundle makes the older one prove nothing, and the last drill is known all the same.
     let newer = site.export_custodians().await;

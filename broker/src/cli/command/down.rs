@@ -21,8 +21,8 @@ use std::{
 
 /// End the daemon, and destroy the temporary Vault once its secrets are safe elsewhere.
 ///
-/// Refused until the authority has moved, or a custodians' bundle with everything as it is now was reopened and each
-/// recipient of every exported bundle has sent a receipt; and while a deployer runs (`donjon run --deploy`), forced or not. Every token is revoked, the Vault sealed and ended, its keys and
+/// Refused until the authority has moved, or a custodians' bundle with everything as it is now, and good for a day more, was
+/// reopened and each recipient of every exported bundle has sent a receipt; and while a deployer runs (`donjon run --deploy`), forced or not. Every token is revoked, the Vault sealed and ended, its keys and
 /// its storage removed.
 ///
 /// As root, a second process looks for every stored value before and after: in the memory of every process, in all of
@@ -62,15 +62,15 @@ impl Down {
             (mut value, Ok(looks)) => {
                 let searched = Searched::from(looks?);
                 value["searched"] = json!(searched);
-                show::answer(context.output, &value, || format!("{DOWN}\n{}", searched.told()))?;
+                show::answer(context.output, &value, || format!("{}{}", down(&value), searched.told()))?;
                 searched.verdict()
             }
             (mut value, Err(why)) => {
                 value["searched"] = Value::Null;
                 let why = if value["destroyed"] == true { why } else { "" };
                 show::answer(context.output, &value, || match why {
-                    "" => format!("{DOWN}\n"),
-                    why => format!("{DOWN}\nnobody has looked for what is left: {why}\n"),
+                    "" => down(&value),
+                    why => format!("{}nobody has looked for what is left: {why}\n", down(&value)),
                 })
             }
         }
@@ -217,6 +217,11 @@ impl Searched {
     }
 }
 
+fn down(value: &Value) -> String {
+    let warning = value["warning"].as_str().map(|warning| format!("note: {warning}\n"));
+    format!("donjon is down\n{}", warning.unwrap_or_default())
+}
+
 fn looked_at(look: &Look) -> String {
     let megabytes = |bytes: u64| bytes.div_ceil(1_000_000);
     format!(
@@ -229,7 +234,6 @@ fn looked_at(look: &Look) -> String {
     )
 }
 
-const DOWN: &str = "donjon is down";
 const LOOKS: &str = "a second process looks for every value, to see afterwards whether any is left";
 const NOT_SEARCHED: &str = "free blocks of the disk, where removed files lay (the Vault's were encrypted); swap without a \
                             process; the journal; other folders (`donjon scan` looks at those, before `down`)";

@@ -12,7 +12,7 @@ use crate::{
     failure::Failure,
     socket::message::{Request, RestoreAsked},
     transfer::{
-        bundle::{Checks, Foreign, OpenError, Opened, Scope},
+        bundle::{Checks, Expired, Foreign, OpenError, Opened, Scope},
         succession::Trust,
         told,
     },
@@ -21,13 +21,15 @@ use donjon_drivers::material::Material;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
-/// Who vouches for the authority that signed the bundle.
+/// Who vouches for the authority that signed the bundle, and for its age.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Vouched<'a> {
     /// Its public key, in a file.
     pub key: Option<&'a Path>,
     /// The operator, for whichever it is.
     pub first: bool,
+    /// The operator, for one whose time is over.
+    pub expired: Expired,
 }
 
 /// A custodians' bundle that can be opened.
@@ -56,6 +58,7 @@ impl From {
             deployment: Some(&deployment),
             scope: Some(&scope),
             now: now(),
+            expired: vouched.expired,
             ..Checks::default()
         };
         let refused = format!("cannot come up from {}", bundle.display());
@@ -67,7 +70,7 @@ impl From {
                 OpenError::Foreign(Foreign::Deployment { found, .. }) if !file.exists() => failure
                     .hint(format!("there is no {} yet: write it first, with `deployment: {found}`", file.display())),
                 OpenError::Stale(_) => failure.hint(
-                    "take a later custodians' bundle; where the old authority still is, it makes one: `donjon export bundle --custodians`",
+                    "take a later custodians' bundle; where the old authority still is, it makes one: `donjon export bundle --custodians`; where this one is the last that there is, --expired takes it as it is",
                 ),
                 OpenError::Foreign(_)
                 | OpenError::Damaged { .. }
@@ -79,7 +82,8 @@ impl From {
         if opened.trust() == Trust::First && !vouched.first {
             return Err(told::unknown_authority(refused, &opened.manifest().authority));
         }
-        let asked = RestoreAsked { authority, trust_first: vouched.first };
+        let expired = vouched.expired == Expired::Taken;
+        let asked = RestoreAsked { authority, trust_first: vouched.first, expired };
         Ok(Self { bundle: bundle.into(), file, identity: own, asked })
     }
 
@@ -102,9 +106,11 @@ impl From {
                 }
                 false => "sites that pinned the old key need it: `donjon export key`",
             };
+            let age = aged(&value, now());
             format!(
                 "donjon is up, and the authority now: {} records are back, and it signs with a new key {authority}\n\
                  the bundle was signed by {signer}: {trusted}\n\
+                 {age}\
                  {sites}\n\
                  {opened}\
                  if the old authority still runs, tell it: `donjon receipt {receipt}` there, then `donjon down`\n",
@@ -119,5 +125,33 @@ fn opened_by(context: &Context, status: &Value) -> String {
     match (status["custodians"].as_array().map_or(0, Vec::len), &status["threshold"]) {
         (0, _) => up::told::host_identity(&context.home, status),
         (count, threshold) => format!("the store is opened by {threshold} of {count} custodians\n"),
+    }
+}
+
+/// How old a bundle is that was taken although its time is over.
+fn aged(restored: &Value, now: i64) -> String {
+    let days = |since: i64| now.saturating_sub(since) / 86_400;
+    let (made, ended) = (restored["made"].as_i64().unwrap_or(now), restored["not_after"].as_i64().unwrap_or(now));
+    match ended < now {
+        true => format!(
+            "the bundle was made {} days ago and had ended {} days ago: what was changed at the old authority since it was made is not in it\n",
+            days(made),
+            days(ended)
+        ),
+        false => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_bundle_whose_time_is_over_it_is_said_how_old_it_is() {
+        let now = 500 * 86_400;
+        let told = aged(&json!({"made": 100 * 86_400, "not_after": 490 * 86_400}), now);
+        assert!(told.starts_with("the bundle was made 400 days ago and had ended 10 days ago"), "{told}");
+        assert_eq!(aged(&json!({"made": 0, "not_after": now}), now), "", "it is good still");
+        assert_eq!(aged(&json!({}), now), "", "a daemon of before says nothing of it");
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     failure::{Exit, Failure},
     home::Home,
     socket::message::{Event, Request},
+    transfer::bundle::Expired,
     vault::place::Place,
 };
 use clap::{Args, ValueEnum};
@@ -59,6 +60,9 @@ pub struct Up {
     /// Believe whoever signed the bundle, without a key to compare with.
     #[arg(long, requires = "from", conflicts_with = "authority_key")]
     pub trust_first: bool,
+    /// Take the bundle also where its time is over: where it is the last that there is.
+    #[arg(long, requires = "from")]
+    pub expired: bool,
     /// Read the token for a Vault that is already there from standard input.
     #[arg(long, hide = true, requires = "foreground")]
     pub token_on_stdin: bool,
@@ -92,7 +96,8 @@ impl Up {
             return daemon::start::foreground(&context.home, &self);
         }
         let from = self.from.as_deref().zip(self.identity.as_deref());
-        let vouched = Vouched { key: self.authority_key.as_deref(), first: self.trust_first };
+        let expired = if self.expired { Expired::Taken } else { Expired::Refused };
+        let vouched = Vouched { key: self.authority_key.as_deref(), first: self.trust_first, expired };
         let from = from.map(|(bundle, identity)| From::read(context, bundle, identity, vouched)).transpose()?;
         if let Some(status) = running(context, DYING)? {
             self.fits(&status)?;

@@ -66,7 +66,7 @@ pub use file::BundleFile;
 pub(crate) use manifest::hexadecimal;
 pub use manifest::{Entry, Epoch, Manifest, ManifestDigest, Scope};
 pub(crate) use open::receipt_key_of;
-pub use open::{Accepted, Checks, Opened, Record, Sealed, Verified};
+pub use open::{Accepted, Checks, Expired, Opened, Record, Sealed, Verified};
 pub use recipients::{Identities, IdentityError, RecipientError, Recipients, as_written};
 pub use refusal::{Foreign, OpenError, Stale};
 pub use seal::{Item, ReceiptKey, SealError, SealedBundle, Sealer, Signing};

@@ -49,6 +49,18 @@ pub struct Checks<'a> {
     pub accepted: Option<Accepted>,
     /// Now, in seconds since 1970.
     pub now: i64,
+    /// What becomes of one whose time is over.
+    pub expired: Expired,
+}
+
+/// What becomes of a bundle whose time is over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Expired {
+    /// It is stale.
+    #[default]
+    Refused,
+    /// It is taken: somebody has said that there is no other.
+    Taken,
 }
 
 /// The newest bundle that a reader has accepted.
@@ -323,7 +335,7 @@ fn entries_beyond(manifest: &Manifest) -> Result<Option<&RecordPath>, OpenError>
 }
 
 fn stale(manifest: &Manifest, digest: ManifestDigest, checks: &Checks<'_>) -> Option<Stale> {
-    if checks.now > manifest.not_after {
+    if checks.expired == Expired::Refused && checks.now > manifest.not_after {
         return Some(Stale::Expired { not_after: manifest.not_after, now: checks.now });
     }
     let accepted = checks.accepted?;

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::transfer::{
-    bundle::Opened,
+    bundle::{Expired, Opened},
     mark::{self, Mark},
+    standing::SOON,
 };
 use async_trait::async_trait;
 use donjon_drivers::store::{Capabilities, StoreError, Stored, VersionInfo};
@@ -32,7 +33,7 @@ impl Store for Takes {
         self.inner.capabilities()
     }
 
-    async fn read(&self, path: &RecordPath, which: Which) -> Result<Option<donjon_drivers::store::Stored>, StoreError> {
+    async fn read(&self, path: &RecordPath, which: Which) -> Result<Option<Stored>, StoreError> {
         self.inner.read(path, which).await
     }
 
@@ -140,6 +141,33 @@ async fn what_is_being_restored_is_not_mixed_with_another_bundle() {
     mark::write(&store, &site.places, &marked, here.clone(), 301).await.unwrap();
     restore(&store, &site.places, &first, 302).await.unwrap();
     assert_eq!(mark::read(&store, &site.places).await.unwrap().mark, Some(here));
+}
+
+#[tokio::test]
+async fn the_last_bundle_is_none_once_it_has_ended_and_comes_back_where_somebody_says_so() {
+    let site = Site::new().await;
+    site.drill().await;
+    let end = 200 + CUSTODIANS;
+    let at = async |now: i64| standing(&site.store, &site.places, now).await.unwrap();
+    assert!(at(end - 86_400).await.may_end(), "the control");
+    for (now, told) in [(end - 86_399, "ends before it could be carried"), (end + 1, "has ended")] {
+        let standing = at(now).await;
+        assert!(!standing.may_end() && !standing.comes_back(), "{now}");
+        let missing = standing.missing();
+        assert!(missing.len() == 1 && missing[0].contains(told), "{missing:?}");
+    }
+    assert_eq!(at(end - SOON).await.ends_soon(), None);
+    assert!(at(end - SOON + 1).await.ends_soon().is_some_and(|told| told.contains("is good until 1970-02-10")));
+
+    let bundle = site.export_custodians().await.file.bytes().unwrap();
+    let checks = Checks { now: end + 86_400, ..Checks::default() };
+    let refused = verify(&Memory::default(), &bundle, &checks).await.unwrap_err();
+    assert!(matches!(refused, ImportError::Bundle(OpenError::Stale(Stale::Expired { .. }))), "{refused}");
+    let taken = Checks { expired: Expired::Taken, ..checks };
+    let new = Memory::default();
+    let opened = verify(&new, &bundle, &taken).await.unwrap().open(&site.identities()).unwrap();
+    restore(&new, &site.places, &opened, end + 86_400).await.unwrap();
+    assert_eq!(elsewhere(&new, &site.places).await.unwrap(), None);
 }
 
 #[tokio::test]
