@@ -4,7 +4,12 @@ use super::{
     existing,
     overcloud::{DEPLOYMENT, ELECTION, Overcloud},
 };
-use donjon::transfer::push::POINTS;
+use donjon::transfer::{
+    Places,
+    authority::Authority,
+    mark::{self, Mark},
+    push::POINTS,
+};
 use donjon_drivers::{
     material::Material,
     store::{
@@ -439,4 +444,35 @@ async fn other_records_there_are_left_as_they_are() {
     assert_eq!(place.holds("site1/nova_database_password").await.unwrap()["password"], "other");
     assert_eq!(place.holds("site1/keystone_database_password").await, None, "nothing was written");
     place.donjon.run_with_input(&["put", "nova_database_password"], b"still").ok();
+}
+
+#[tokio::test]
+async fn a_store_is_not_pushed_into_itself_and_one_that_was_is_let_go() {
+    let (server, folder, mut donjon) = (OpenBao::start().await, tempfile::tempdir().unwrap(), Donjon::new());
+    let token = existing::uses(&mut donjon, &server, &folder);
+    donjon.describe(&deployment());
+    donjon.up();
+    let put = |value: &str| donjon.run_with_input(&["put", "nova_database_password"], value.as_bytes());
+    put("first").ok();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    donjon_drivers::fs::replace(&folder.path().join("token"), token.as_bytes()).unwrap();
+    let (url, authority, token) = (&server.address().url, at("ca.pem"), at("token"));
+    let itself = ["export", "vault", "--address", url, "--cacert", &authority, "--token-file", &token, "--mount", "kv"];
+    for more in [&[][..], &["--plan"]] {
+        let refused = donjon.run(&[&itself[..], more].concat()).failed(2);
+        assert!(refused.contains("that store is this one") && refused.contains("nothing was changed"), "{refused}");
+        put("as before").ok();
+    }
+    // As an older donjon has left it.
+    let (store, places) =
+        (Vault::new(server.connection(), "kv".parse().unwrap()), Places::new("site1".parse().unwrap()));
+    let places = places.unwrap();
+    let from = Authority::read(&store, &places).await.unwrap().unwrap().public().id();
+    let marked = mark::read(&store, &places).await.unwrap();
+    let waits = Mark::Arriving { from, id: None, follows: false };
+    mark::write(&store, &places, &marked, waits, 1).await.unwrap();
+    put("refused").failed(5);
+    let told = donjon.run(&["export", "cancel"]).ok();
+    assert!(told.contains("this very store") && told.contains("rotates and signs again"), "{told}");
+    put("last").ok();
 }

@@ -41,6 +41,11 @@ pub(super) async fn cancel(
             return Ok((json!({"from": waits}), Vec::new()));
         }
         Some(Mark::Moving(moving)) => moving,
+        Some(Mark::Arriving { .. } | Mark::Withdrawn { .. })
+            if own(daemon, actor, (&*store, &places), &marked).await? =>
+        {
+            return Ok((json!({"from": "this very store", "snapshot": false}), Vec::new()));
+        }
         Some(other) => return Err(other.refusal().map_or_else(nobody, |elsewhere| told::elsewhere(&elsewhere))),
     };
     let end = match (there, lost) {
@@ -62,6 +67,19 @@ pub(super) async fn cancel(
     record(if done.is_ok() { Outcome::Done } else { Outcome::Failed })?;
     done?;
     Ok((json!({"from": moving.to, "snapshot": moving.to == BY_SNAPSHOT}), Vec::new()))
+}
+
+/// Of a push of this store into itself.
+async fn own(
+    daemon: &Daemon,
+    actor: Actor,
+    (store, places): (&dyn Store, &Places),
+    marked: &Marked,
+) -> Result<bool, Failure> {
+    daemon.record(actor, Act::Export, &[], Outcome::Intent)?;
+    let done = crate::transfer::push::cancel_own(store, places, marked, transfer::now()).await;
+    daemon.record(actor, Act::Export, &[], if matches!(done, Ok(true)) { Outcome::Done } else { Outcome::Failed })?;
+    done.map_err(|error| told::push(REFUSED, &error))
 }
 
 /// Of a push that never fenced this store: where it was claimed, if it was.

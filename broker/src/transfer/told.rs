@@ -210,6 +210,9 @@ pub fn push(message: &str, error: &PushError) -> Failure {
         PushError::NoAddress | PushError::Address(_) | PushError::OtherMount { .. } | PushError::Policy { .. } => {
             told(Exit::Usage).state("nothing was changed")
         }
+        PushError::Itself => told(Exit::Usage)
+            .state("nothing was changed")
+            .hint("name the Vault that is to be the authority; in this one, another --mount or --namespace"),
         PushError::Sealed { .. } => {
             told(Exit::Unavailable).state("nothing was changed").hint("its operators unseal it: `bao operator unseal`")
         }

@@ -62,6 +62,19 @@ pub async fn release(
     Sides { here, there: &there, places, place: &place }.release(now).await
 }
 
+/// The same of a store that an older donjon has pushed into itself, and that waits ever since for its own authority to arrive.
+/// Says whether it was one: no other store waits for the key that it signs with itself.
+pub async fn cancel_own(here: &dyn Store, places: &Places, marked: &Marked, now: i64) -> Result<bool, PushError> {
+    let Some(Mark::Arriving { from, .. } | Mark::Withdrawn { from, .. }) = &marked.mark else { return Ok(false) };
+    let own = Authority::read(here, places).await?;
+    if own.is_none_or(|own| own.public().id() != *from) {
+        return Ok(false);
+    }
+    let mark = Mark::Here { from: None, id: None };
+    mark::write(here, places, marked, mark, now).await.map_err(marking(Side::Here))?;
+    Ok(true)
+}
+
 /// Whether the other end knew of this store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Found {
@@ -222,6 +235,31 @@ mod tests {
         ends.mark(&ends.there, Mark::Arriving { from, id, follows: false }).await;
         ends.sides("another leader").take_back(2).await.unwrap();
         assert!(ends.marked(&ends.here).await.mark.unwrap().is_here());
+    }
+
+    #[tokio::test]
+    async fn a_store_that_waits_for_its_own_authority_waits_no_longer_and_no_other_does() {
+        let ends = Ends::moving().await;
+        let cancelled = async |store: &Memory| {
+            let marked = ends.marked(store).await;
+            cancel_own(store, &ends.places, &marked, 2).await.unwrap()
+        };
+        assert!(!cancelled(&ends.here).await, "it is fenced for a push that goes elsewhere");
+        // The other end, also once it has a key that the first one has named.
+        assert!(!cancelled(&ends.there).await);
+        let own = Authority::read(&ends.here, &ends.places).await.unwrap().unwrap();
+        let theirs = Authority::ensure(&ends.there, &ends.places, 1).await.unwrap();
+        let chain = own.succeed(&ends.places, theirs.public(), 1);
+        Authority::adopt_chain(&ends.there, &ends.places, chain).await.unwrap();
+        assert!(!cancelled(&ends.there).await);
+        for (from, id, follows) in [(ends.own().await, ends.moving.id.clone(), false)] {
+            let waits = Mark::Arriving { from: from.clone(), id: id.clone(), follows };
+            for mark in [waits, Mark::Withdrawn { from, id, follows }] {
+                ends.mark(&ends.here, mark).await;
+                assert!(cancelled(&ends.here).await);
+                assert!(ends.marked(&ends.here).await.mark.unwrap().is_here());
+            }
+        }
     }
 
     #[tokio::test]

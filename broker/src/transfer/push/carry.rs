@@ -78,6 +78,9 @@ pub async fn stand(pushing: &Pushing<'_>) -> Result<Stand, PushError> {
     let sides = Sides { here: *here, there: &there, places, place: &place };
     let mounted = destination.mounted().await?;
     let begun = if mounted { sides.begun().await? } else { Begun::Nothing };
+    if let (true, Some(own)) = (mounted, Authority::read(*here, places).await?) {
+        sides.are_two(&own).await?;
+    }
     if !mounted {
         match sides.ours().await?.mark {
             None | Some(Mark::Here { .. }) => {}
@@ -117,6 +120,10 @@ pub async fn push(
     let Pushing { here, places, layout, destination, broker, now, .. } = pushing;
     let (there, place) = (destination.store(), destination.place());
     let sides = Sides { here: *here, there: &there, places, place: &place };
+    let own = Authority::ensure(*here, places, *now).await?;
+    if stand.mounted {
+        sides.are_two(&own).await?;
+    }
     if let Err(differs) = refuse_others(&stand.records) {
         sides.take_back(*now).await?;
         return Err(differs);
@@ -125,7 +132,6 @@ pub async fn push(
         destination.make_mount().await?;
     }
     grants::write(destination, &stand.grants).await?;
-    let own = Authority::ensure(*here, places, *now).await?;
     let mut written = 0;
     let mut claimed = None;
     if !stand.done {

@@ -46,6 +46,9 @@ pub enum PushError {
     /// The authority is at the other end already, or comes from elsewhere.
     #[error("that store is the authority of this deployment already, or receives it from another")]
     Taken,
+    /// It is this very store.
+    #[error("that store is this one, or a copy of it: it has the key that signs here, which never travels")]
+    Itself,
     /// It was begun with another destination.
     #[error("that store is not the one that the authority is on its way to")]
     OtherDestination,

@@ -22,7 +22,7 @@ mod logins;
 mod revoke;
 mod sides;
 
-pub use cancel::{OtherEnd, cancel, release};
+pub use cancel::{OtherEnd, cancel, cancel_own, release};
 pub use carry::{POINTS, Pushed, Pushing, Stand, WithCredentials, push, stand};
 pub use compare::{Change, Compared};
 pub use destination::{Destination, Named};

@@ -63,6 +63,16 @@ impl Sides<'_> {
         mark::read(self.there, self.places).await.map_err(Side::There.failed())
     }
 
+    /// Refuses this very store, under whatever address: two marks in one place would be written over each other. Its key never
+    /// travels, so whoever has it is this store or a copy of it; a place that a push has been to has a key of its own.
+    pub(super) async fn are_two(&self, own: &Authority) -> Result<(), PushError> {
+        let theirs = Authority::read(self.there, self.places).await?;
+        match theirs.is_some_and(|theirs| theirs.public() == own.public()) {
+            true => Err(PushError::Itself),
+            false => Ok(()),
+        }
+    }
+
     /// What an earlier push has done.
     pub(super) async fn begun(&self) -> Result<Begun, PushError> {
         let (ours, theirs) = (self.ours().await?.mark, self.theirs().await?.mark);
@@ -270,6 +280,19 @@ mod tests {
         other.arrive(&three.own, Some(&claimed), 2).await.unwrap();
         assert!(other.theirs().await.unwrap().mark.unwrap().is_here());
         assert_eq!(other.begun().await.unwrap(), Begun::Done);
+    }
+
+    #[tokio::test]
+    async fn a_store_is_not_pushed_into_itself() {
+        let three = Three::new().await;
+        let (own, one) = (three.sides(&three.here, "by another name"), three.sides(&three.one, "one"));
+        assert!(matches!(own.are_two(&three.own).await, Err(PushError::Itself)));
+        // Neither a place that is empty nor one that an earlier push has been to.
+        one.are_two(&three.own).await.unwrap();
+        let claimed = one.claim(&three.own, 1).await.unwrap();
+        three.fence(claimed.moving.clone()).await.unwrap();
+        one.arrive(&three.own, Some(&claimed), 2).await.unwrap();
+        one.are_two(&three.own).await.unwrap();
     }
 
     #[tokio::test]
