@@ -19,7 +19,7 @@ use crate::{
         import::{own_key::own_key, restore, store as into_store},
         key::PublicKey,
         mark::{self, Elsewhere},
-        receipt::{self, Act as Deed, Receipt, ReceiptError},
+        receipt::{self, Act as Deed, Checked, Receipt, ReceiptError},
         standing::{self, Standing},
         succession::Trust,
         told,
@@ -205,6 +205,8 @@ pub async fn import(daemon: &Daemon, actor: Actor, asked: &ImportAsked, material
 pub async fn receipt(daemon: &Daemon, actor: Actor, materials: Vec<Material>) -> Answered {
     let (store, places) = (daemon.store()?, places(daemon)?);
     let mut taken = Value::Null;
+    // What is recorded while the authority leaves would stay behind.
+    let _still = if materials.is_empty() { None } else { Some(daemon.moving.read().await) };
     for file in &materials {
         let refused = |error: &ReceiptError| told::receipt("cannot accept the receipt", error);
         // EXPOSE: a receipt holds no secret
@@ -212,6 +214,9 @@ pub async fn receipt(daemon: &Daemon, actor: Actor, materials: Vec<Material>) ->
         // What anybody may send is looked at before anything is said to be done.
         if checked.as_ref().is_err_and(|error| !matches!(error, ReceiptError::Store(_))) {
             daemon.record(actor, Act::Receipt, &[], Outcome::Denied)?;
+        }
+        if !checked.as_ref().is_ok_and(Checked::is_of_custodians) {
+            receipts_are_here(daemon).await?;
         }
         let checked = checked.map_err(|error| refused(&error))?;
         daemon.record(actor, Act::Receipt, &[], Outcome::Intent)?;
@@ -391,6 +396,20 @@ pub(super) async fn authority_stays(daemon: &Daemon) -> Result<(), Failure> {
     }
 }
 
+/// As [`authority_stays`], of who takes receipts.
+async fn receipts_are_here(daemon: &Daemon) -> Result<(), Failure> {
+    match elsewhere(daemon).await? {
+        None | Some(Elsewhere::Following) => Ok(()),
+        Some(
+            left @ (Elsewhere::Moving { .. }
+            | Elsewhere::Moved { .. }
+            | Elsewhere::Arriving
+            | Elsewhere::Withdrawn
+            | Elsewhere::Restoring),
+        ) => Err(told::receipt_elsewhere(&left)),
+    }
+}
+
 async fn elsewhere(daemon: &Daemon) -> Result<Option<Elsewhere>, Failure> {
     let elsewhere = mark::elsewhere(&*daemon.store()?, &places(daemon)?).await;
     elsewhere.map_err(|error| super::translate::store("cannot see which store is the authority", &error))
@@ -415,3 +434,66 @@ pub(super) fn now() -> i64 {
 
 /// Names of records in an answer: with the longest ones it is as long as it may be.
 const MOST_NAMED: usize = 3000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        daemon::tests::Scene,
+        transfer::{
+            bundle::Opened,
+            key::SigningKey,
+            mark::{Mark, Move, MoveId},
+        },
+    };
+    use age::x25519;
+
+    /// What a node and a custodian send that have opened the last bundle of their scope.
+    async fn receipts(scene: &Scene) -> [Vec<u8>; 2] {
+        let (store, places) = (scene.daemon.store().unwrap(), places(&scene.daemon).unwrap());
+        let (reader, node) = (x25519::Identity::generate(), SigningKey::generate().unwrap());
+        let recipients = Recipients::parse([reader.to_public().to_string().as_str()]).unwrap();
+        let authority = Authority::ensure(&*store, &places, now()).await.unwrap();
+        let site = Scope::Site { site: "edge1".parse().unwrap(), role: "compute".parse().unwrap(), host: None };
+        let mut sent = Vec::new();
+        for (scope, act) in [(site, Deed::Imported), (Scope::Custodians {}, Deed::Reopened)] {
+            let folder = scene.daemon.home.folder();
+            let request = Request { scope, closure: &[], recipients: &recipients, lifetime: 1000, folder };
+            let bundle = export::export(&*store, &places, &authority, &request, now()).await.unwrap();
+            let checks = Checks { now: now(), ..Checks::default() };
+            let file = bundle.file.bytes().unwrap();
+            let opened = Opened::from_file(&file, &checks, &Identities::one(reader.clone())).unwrap();
+            sent.push(Receipt::of(&opened, act, &node, now()).to_file(&node));
+        }
+        <[_; 2]>::try_from(sent).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_store_whose_authority_leaves_takes_no_receipt_but_that_of_custodians() {
+        let key = SigningKey::generate().unwrap().public().id();
+        for (mark, taken) in [
+            (Mark::Here { from: None, id: None }, true),
+            (Mark::Moving(Move::begin("there")), false),
+            (Mark::Moved { to: "there".to_owned(), key: key.clone() }, false),
+            (Mark::Arriving { from: key, id: Some(MoveId::random()), follows: false }, false),
+        ] {
+            let scene = Scene::new();
+            let [of_site, of_custodians] = receipts(&scene).await;
+            let (store, places) = (scene.daemon.store().unwrap(), places(&scene.daemon).unwrap());
+            let marked = mark::read(&*store, &places).await.unwrap();
+            mark::write(&*store, &places, &marked, mark.clone(), 1).await.unwrap();
+            let sends = async |file: &Vec<u8>| {
+                receipt(&scene.daemon, Actor::own(), vec![Material::new(file.clone())])
+                    .await
+                    .map_err(|error| error.code)
+            };
+            match sends(&of_site).await {
+                Ok(_) => assert!(taken, "{mark:?}"),
+                Err(code) => assert!(!taken && code == Exit::Conflict, "{mark:?}: {code:?}"),
+            }
+            let recorded = standing(&scene.daemon, &*store).await.unwrap().sites[0].receipts;
+            assert_eq!(recorded, usize::from(taken), "{mark:?}");
+            assert!(sends(&of_custodians).await.is_ok(), "{mark:?}");
+        }
+    }
+}

@@ -235,6 +235,15 @@ fn opened_by(receipt: &Receipt, entry: &Exported) -> Result<Option<String>, Rece
 }
 
 impl Checked {
+    /// Whether it says that the custodians' bundle was reopened: that is told to an authority that has left, too.
+    pub fn is_of_custodians(&self) -> bool {
+        let receipt = match self {
+            Self::New(accepted) => &accepted.receipt,
+            Self::Before(recorded) => &recorded.receipt,
+        };
+        receipt.scope == (Scope::Custodians {}) && receipt.act == Act::Reopened
+    }
+
     /// Whether it was recorded before.
     pub fn was_before(&self) -> bool {
         matches!(self, Self::Before(_))

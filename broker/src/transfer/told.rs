@@ -161,6 +161,14 @@ pub fn receipt(message: impl Into<String>, error: &ReceiptError) -> Failure {
     }
 }
 
+/// A receipt that came to a store whose authority is elsewhere, or goes there: it would stay behind.
+pub fn receipt_elsewhere(error: &Elsewhere) -> Failure {
+    Failure::new(Exit::Conflict, "cannot accept the receipt: this store is not the authority")
+        .because(error)
+        .state("nothing was recorded")
+        .hint("bring it to the authority: `donjon status` says where that is; where a move is taken back, the same again here")
+}
+
 /// A drill that failed.
 pub fn drill(message: impl Into<String>, error: &DrillError) -> Failure {
     match error {
