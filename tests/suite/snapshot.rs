@@ -386,3 +386,22 @@ async fn what_was_carried_is_made_no_authority_by_taking_it_back() {
     donjon.run(&["export", "cancel", "--lost"]).ok();
     put().ok();
 }
+
+#[tokio::test]
+async fn a_daemon_that_is_killed_while_it_takes_a_snapshot_leaves_no_device_that_keeps_nothing() {
+    let mut place = Overcloud::empty(&[]);
+    place.donjon.kill_daemon();
+    place.donjon.set("FAILPOINTS", "handover.device-there=return");
+    place.donjon.up();
+    place.donjon.unset("FAILPOINTS");
+    let victim = place.donjon.daemon().expect("it runs");
+    assert_eq!(place.export(&[]).code, 6);
+    wait_for("the killed daemon", Duration::from_secs(5), || !runs(victim));
+    let configuration = place.donjon.home().join("vault/server.json");
+    let has_device = || std::fs::read_to_string(&configuration).unwrap().contains("discard");
+    assert!(has_device(), "the control");
+    place.donjon.up();
+    assert!(!has_device(), "a server that was found is told that it has none");
+    place.export(&[]).ok();
+    assert!(!has_device());
+}

@@ -4,11 +4,14 @@ use super::{
     binary::Flavour,
     custody::Mode,
     error::VaultError,
+    place::Place,
+    process::Process,
     server::{Server, body},
     shares::{self, Offered, ShareError},
     state::Serving,
     temporary::Temporary,
 };
+use crate::rotation::checkpoint::reached;
 use donjon_drivers::{
     fs, identity,
     material::Material,
@@ -118,17 +121,22 @@ impl Temporary {
     /// the database is taken while it names a device more, one that every server can open, and that the first server
     /// which leads there removes, as its configuration does not name it.
     pub async fn snapshot(&self) -> Result<Material, VaultError> {
-        let before = fs::read_private(&self.place.configuration())?;
-        let mut with_device: Value = serde_json::from_slice(&before).unwrap_or_default();
-        if let Some(devices) = with_device["audit"].as_array_mut() {
-            devices.push(
-                json!({"file": {HANDOVER: {"description": "for one snapshot", "options": {"file_path": "discard"}}}}),
-            );
+        let written = fs::read_private(&self.place.configuration())?;
+        let before = without_device(&written).unwrap_or(written);
+        // One that an earlier daemon has left may be on its way out still, and would be taken for the new one.
+        if self.has_device().await? {
+            self.configure(&before, Device::Gone).await?;
         }
-        self.configure(with_device.to_string().as_bytes(), Device::There).await?;
-        let taken = self.connection.fetch("sys/storage/raft/snapshot").await;
+        let there = self.configure(&with_device(&before), Device::There).await;
+        reached("handover.device-there");
+        let taken = match there {
+            Ok(()) => Ok(self.connection.fetch("sys/storage/raft/snapshot").await),
+            Err(error) => Err(error),
+        };
         // Without it again, whatever came of it: a device that keeps nothing must not stand in for one that does.
-        self.configure(&before, Device::Gone).await?;
+        let gone = self.configure(&before, Device::Gone).await;
+        let taken = taken?;
+        gone?;
         Ok(taken.map_err(VaultError::call("take the snapshot"))?.into_bytes())
     }
 
@@ -137,9 +145,7 @@ impl Temporary {
         self.process().reopen_logs()?;
         let end = Instant::now() + RELOADED_WITHIN;
         loop {
-            let devices = Server(&self.connection).audit_devices().await;
-            let devices = devices.map_err(VaultError::call("look at the Vault's audit devices"))?;
-            if devices.contains(&format!("{HANDOVER}/")) == (wanted == Device::There) {
+            if self.has_device().await? == (wanted == Device::There) {
                 return Ok(());
             }
             if Instant::now() > end {
@@ -148,6 +154,40 @@ impl Temporary {
             tokio::time::sleep(PAUSE).await;
         }
     }
+
+    async fn has_device(&self) -> Result<bool, VaultError> {
+        let devices = Server(&self.connection).audit_devices().await;
+        let devices = devices.map_err(VaultError::call("look at the Vault's audit devices"))?;
+        Ok(devices.contains(&format!("{HANDOVER}/")))
+    }
+}
+
+/// Has a server that was found running let go of the device, where a daemon has ended while it took a snapshot.
+pub(super) fn let_go(place: &Place, process: &Process) -> Result<(), VaultError> {
+    if let Some(without) = without_device(&fs::read_private(&place.configuration())?) {
+        fs::replace(&place.configuration(), &without)?;
+        process.reopen_logs()?;
+    }
+    Ok(())
+}
+
+fn with_device(configuration: &[u8]) -> Vec<u8> {
+    let mut with: Value = serde_json::from_slice(configuration).unwrap_or_default();
+    if let Some(devices) = with["audit"].as_array_mut() {
+        devices.push(
+            json!({"file": {HANDOVER: {"description": "for one snapshot", "options": {"file_path": "discard"}}}}),
+        );
+    }
+    with.to_string().into_bytes()
+}
+
+/// The configuration without the device; `None` where it has none.
+fn without_device(configuration: &[u8]) -> Option<Vec<u8>> {
+    let mut without: Value = serde_json::from_slice(configuration).ok()?;
+    let devices = without.get_mut("audit")?.as_array_mut()?;
+    let all = devices.len();
+    devices.retain(|device| device["file"].get(HANDOVER).is_none());
+    (devices.len() < all).then(|| without.to_string().into_bytes())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,6 +249,19 @@ const PAUSE: Duration = Duration::from_millis(50);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_device_of_a_snapshot_is_taken_out_of_a_configuration_and_no_other_is() {
+        let own = json!({"audit": [{"file": {"donjon": {"description": "d", "options": {}}}}], "ui": false});
+        let written = own.to_string().into_bytes();
+        let once = with_device(&written);
+        assert_ne!(once, written, "the control");
+        for with in [with_device(&once), once] {
+            assert_eq!(serde_json::from_slice::<Value>(&without_device(&with).unwrap()).unwrap(), own);
+        }
+        assert_eq!(without_device(&written), None);
+        assert_eq!(without_device(br#"{"ui":false}"#), None, "a server that is told of its devices by API");
+    }
 
     #[test]
     fn a_login_is_gone_where_the_vault_knows_its_accessor_no_more_and_in_no_other_case() {

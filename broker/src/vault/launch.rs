@@ -6,6 +6,7 @@ use super::{
     configuration::{self, Election, Ports, Reach},
     custody::Mode,
     error::VaultError,
+    handover,
     place::Place,
     process::Process,
     server::Server,
@@ -110,6 +111,7 @@ pub(super) async fn find(place: &Place, reach: Reach) -> Result<Option<Running>,
     let address = address(place, serving.ports, reach, fs::read_private(&place.authority())?);
     match answers(&process, &address, ADOPT_WITHIN).await? {
         Answering::Yes(connection) => {
+            handover::let_go(place, &process)?;
             let url = serving.ports.url();
             Serving { process: Some(process.mark().clone()), ..serving }.write(place)?;
             Ok(Some(Running { process, address, url, connection }))
