@@ -14,9 +14,9 @@ use crate::{
     failure::{Exit, Failure},
     socket::{
         frame::{FrameError, Message},
-        message::{Answer, Event, IsFor, Piece, Request, Whose},
+        message::{Afterwards, Answer, Event, IsFor, Piece, Request, Whose},
     },
-    transfer::bundle::BundleFile,
+    transfer::{bundle::BundleFile, told},
 };
 use donjon_drivers::material::Material;
 use std::{
@@ -188,7 +188,7 @@ async fn answer(
     tell: &mpsc::UnboundedSender<Event>,
     file: &mut Option<BundleFile>,
 ) -> Answered {
-    let for_whom = request.is_for();
+    let (for_whom, afterwards) = (request.is_for(), request.afterwards());
     let _still = match for_whom {
         IsFor::Authority | IsFor::OneThatStays => Some(daemon.moving.read().await),
         IsFor::Any => None,
@@ -198,6 +198,36 @@ async fn answer(
         IsFor::OneThatStays => transfer::authority_stays(daemon).await?,
         IsFor::Any => {}
     }
+    let answered = act(daemon, actor, request, materials, tell, file).await?;
+    if afterwards == Afterwards::Looks
+        && let Err(failure) = still(daemon, for_whom).await
+    {
+        *file = None;
+        return Err(failure);
+    }
+    Ok(answered)
+}
+
+/// Whether the store is what it was when the work began. The lock keeps this daemon from moving its authority meanwhile, and no
+/// other: whoever moves it marks the store first, and then reads everything. So what was written before a look that finds the
+/// store as it was is carried along, and of what was not, nobody is told that it is done.
+async fn still(daemon: &Daemon, for_whom: IsFor) -> Result<(), Failure> {
+    let left = match for_whom {
+        IsFor::Authority => transfer::leaves(daemon, transfer::Stays::AsAuthority).await?,
+        IsFor::OneThatStays => transfer::leaves(daemon, transfer::Stays::OrFollows).await?,
+        IsFor::Any => None,
+    };
+    left.map_or(Ok(()), |elsewhere| Err(told::overtaken(&elsewhere)))
+}
+
+async fn act(
+    daemon: &Arc<Daemon>,
+    actor: Actor,
+    request: Request,
+    materials: Vec<Material>,
+    tell: &mpsc::UnboundedSender<Event>,
+    file: &mut Option<BundleFile>,
+) -> Answered {
     match request {
         Request::Status => Ok((lifecycle::status_by_store(daemon).await, Vec::new())),
         Request::Unseal => lifecycle::unseal(daemon, actor, materials).await,
@@ -274,7 +304,55 @@ const ASKED_BEFORE: Duration = Duration::from_millis(10);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{daemon::tests::Scene, socket::message::Of};
+    use crate::{
+        daemon::tests::{Scene, Told},
+        socket::message::Of,
+        transfer::{fence::fence, mark::Move},
+    };
+
+    /// Two brokers of one store: while `request` is between its look at the mark and its first write, the other one does this.
+    async fn meanwhile(request: Request, materials: Vec<Material>, other: impl AsyncFnOnce(&Daemon)) -> Answered {
+        let shared = Arc::new(Told::default());
+        let (own, another) = (Scene::on(shared.clone()), Scene::on(shared.clone()));
+        let (tell, mut file) = (mpsc::unbounded_channel().0, None);
+        let begun = shared.stop_before(&own.daemon.layout.folder());
+        let asked = answer(&own.daemon, Actor::own(), request, materials, &tell, &mut file);
+        let others = async {
+            begun.await;
+            other(&another.daemon).await;
+            shared.go_on();
+        };
+        tokio::join!(asked, others).0
+    }
+
+    /// As a push under another broker: it marks the store, and then lists what is there.
+    async fn leaves(daemon: &Daemon) {
+        let (store, places) = (daemon.store().unwrap(), transfer::places(daemon).unwrap());
+        let fenced = fence(&*store, &places, &daemon.layout, &daemon.id, Move::begin("there"), 1).await;
+        fenced.unwrap();
+        let carried = store.list(&daemon.layout.folder()).await.unwrap();
+        assert!(carried.is_empty(), "the control: it is not carried along");
+    }
+
+    #[tokio::test]
+    async fn what_is_written_while_another_broker_moves_the_authority_is_not_told_as_done() {
+        let put = || Request::Put { name: "nova_database_password".to_owned(), new_deployment: false };
+        let generate = || Request::Generate {
+            catalogue: Some("kolla-ansible".to_owned()),
+            catalogue_text: None,
+            names: vec!["nova_database_password".to_owned()],
+            new_deployment: false,
+        };
+        let value = || vec![Material::from("a-value-of-a-test".to_owned())];
+        for (request, materials) in [(put(), value()), (generate(), Vec::new())] {
+            let told = meanwhile(request, materials, leaves).await.unwrap_err();
+            assert_eq!(told.code, Exit::Conflict, "{told}");
+            assert!(told.state.as_ref().is_some_and(|state| state.contains("may not have been carried")), "{told}");
+        }
+        for (request, materials) in [(put(), value()), (generate(), Vec::new())] {
+            meanwhile(request, materials, async |_| ()).await.expect("the control: nobody moves it");
+        }
+    }
 
     /// What a connection is told that asks how things are.
     async fn asked(mut stream: UnixStream) -> Result<Message, FrameError> {

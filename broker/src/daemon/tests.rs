@@ -11,6 +11,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
+use tokio::sync::{Notify, oneshot};
 
 /// A daemon, for as long as its home is there.
 pub(super) struct Scene {
@@ -41,6 +42,8 @@ impl Scene {
 pub(super) struct Told {
     inner: Memory,
     done: Mutex<Vec<Done>>,
+    stop: Mutex<Option<(String, oneshot::Sender<()>)>>,
+    goes_on: Notify,
 }
 
 /// What a store was asked for.
@@ -53,6 +56,28 @@ pub(super) enum Done {
 impl Told {
     pub(super) fn done(&self) -> Vec<Done> {
         self.done.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The next write below a folder waits until it is told to [go on](Self::go_on); what is given back ends when it has come.
+    pub(super) fn stop_before(&self, folder: &RecordPath) -> impl Future<Output = ()> + use<> {
+        let (come, comes) = oneshot::channel();
+        *self.stop.lock().unwrap_or_else(PoisonError::into_inner) = Some((format!("{folder}/"), come));
+        async move { comes.await.expect("a write comes") }
+    }
+
+    pub(super) fn go_on(&self) {
+        self.goes_on.notify_one();
+    }
+
+    async fn stops(&self, path: &RecordPath) {
+        let come = {
+            let mut stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
+            stop.take_if(|(folder, _)| path.as_str().starts_with(folder.as_str()))
+        };
+        if let Some((_, come)) = come {
+            let _ = come.send(());
+            self.goes_on.notified().await;
+        }
     }
 
     fn tell(&self, done: Done) {
@@ -72,6 +97,7 @@ impl Store for Told {
     }
 
     async fn write(&self, path: &RecordPath, document: &Document, expected: Expected) -> Result<Version, StoreError> {
+        self.stops(path).await;
         self.tell(Done::Written(path.clone()));
         self.inner.write(path, document, expected).await
     }

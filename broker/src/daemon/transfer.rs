@@ -215,8 +215,10 @@ pub async fn receipt(daemon: &Daemon, actor: Actor, materials: Vec<Material>) ->
         if checked.as_ref().is_err_and(|error| !matches!(error, ReceiptError::Store(_))) {
             daemon.record(actor, Act::Receipt, &[], Outcome::Denied)?;
         }
-        if !checked.as_ref().is_ok_and(Checked::is_of_custodians) {
-            receipts_are_here(daemon).await?;
+        let of_custodians = checked.as_ref().is_ok_and(Checked::is_of_custodians);
+        if !of_custodians {
+            let left = leaves(daemon, Stays::OrFollows).await?;
+            left.map_or(Ok(()), |elsewhere| Err(told::receipt_elsewhere(&elsewhere)))?;
         }
         let checked = checked.map_err(|error| refused(&error))?;
         daemon.record(actor, Act::Receipt, &[], Outcome::Intent)?;
@@ -224,6 +226,10 @@ pub async fn receipt(daemon: &Daemon, actor: Actor, materials: Vec<Material>) ->
         let recorded = checked.record(&*store, &places, now()).await.map_err(|error| refused(&error))?;
         let accepted = &recorded.receipt;
         daemon.record(actor, Act::Receipt, &[], Outcome::Done)?;
+        // Under another broker the authority may have left since, and without this.
+        if !of_custodians && let Some(left) = leaves(daemon, Stays::OrFollows).await? {
+            return Err(told::overtaken(&left));
+        }
         taken = json!({
             "scope": accepted.scope.to_string(),
             "epoch": accepted.epoch,
@@ -377,37 +383,29 @@ pub(super) fn places(daemon: &Daemon) -> Result<Places, Failure> {
         .map_err(|error| Failure::new(Exit::Usage, "cannot use this deployment").because(&error))
 }
 
+/// As what a store is to stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stays {
+    /// As the one that rotates and signs.
+    AsAuthority,
+    /// As that, or as one that follows another: not one whose authority has left or has not arrived.
+    OrFollows,
+}
+
+/// Why this store is not what it is to stay, if it is not.
+pub(super) async fn leaves(daemon: &Daemon, stays: Stays) -> Result<Option<Elsewhere>, Failure> {
+    let follows = |elsewhere: &Elsewhere| stays == Stays::OrFollows && *elsewhere == Elsewhere::Following;
+    Ok(elsewhere(daemon).await?.filter(|elsewhere| !follows(elsewhere)))
+}
+
 /// Refused unless this store is the one that rotates and signs.
 pub(super) async fn authority_is_here(daemon: &Daemon) -> Result<(), Failure> {
-    elsewhere(daemon).await?.map_or(Ok(()), |elsewhere| Err(told::elsewhere(&elsewhere)))
+    leaves(daemon, Stays::AsAuthority).await?.map_or(Ok(()), |elsewhere| Err(told::elsewhere(&elsewhere)))
 }
 
 /// Refused where the authority has left this store or has not arrived; one that follows another is as good as that.
 pub(super) async fn authority_stays(daemon: &Daemon) -> Result<(), Failure> {
-    match elsewhere(daemon).await? {
-        None | Some(Elsewhere::Following) => Ok(()),
-        Some(
-            left @ (Elsewhere::Moving { .. }
-            | Elsewhere::Moved { .. }
-            | Elsewhere::Arriving
-            | Elsewhere::Withdrawn
-            | Elsewhere::Restoring),
-        ) => Err(told::elsewhere(&left)),
-    }
-}
-
-/// As [`authority_stays`], of who takes receipts.
-async fn receipts_are_here(daemon: &Daemon) -> Result<(), Failure> {
-    match elsewhere(daemon).await? {
-        None | Some(Elsewhere::Following) => Ok(()),
-        Some(
-            left @ (Elsewhere::Moving { .. }
-            | Elsewhere::Moved { .. }
-            | Elsewhere::Arriving
-            | Elsewhere::Withdrawn
-            | Elsewhere::Restoring),
-        ) => Err(told::receipt_elsewhere(&left)),
-    }
+    leaves(daemon, Stays::OrFollows).await?.map_or(Ok(()), |elsewhere| Err(told::elsewhere(&elsewhere)))
 }
 
 async fn elsewhere(daemon: &Daemon) -> Result<Option<Elsewhere>, Failure> {

@@ -181,6 +181,12 @@ pub enum Request {
 }
 
 impl Request {
+    /// Whether the store is looked at again before it is answered.
+    pub fn afterwards(&self) -> Afterwards {
+        let alone = matches!(self, Self::RotateApply(_) | Self::RotateResume(_) | Self::RotateAbort(_) | Self::Deploy);
+        if alone || self.is_for() == IsFor::Any { Afterwards::Rests } else { Afterwards::Looks }
+    }
+
     /// Which store answers it.
     pub fn is_for(&self) -> IsFor {
         match self {
@@ -221,6 +227,16 @@ impl Request {
             | Self::Receipt => IsFor::Any,
         }
     }
+}
+
+/// Whether what a request has written counts only where the store is still what it was asked as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Afterwards {
+    /// It is looked at again, after the last write and before the answer.
+    Looks,
+    /// It writes nothing that is to be carried along, or looks by itself: a rotation and a deployer do once they are announced,
+    /// and a move waits for those.
+    Rests,
 }
 
 /// Which store answers a request.

@@ -41,7 +41,7 @@ pub enum FenceError {
 /// this looks at the journals after it has written the mark; the fence is then to be taken away again. So is a deployer run
 /// under another broker than `own`, which looks after it was announced. A fence that is there for another move is none for this
 /// one.
-pub(super) async fn fence(
+pub(crate) async fn fence(
     store: &dyn Store,
     places: &Places,
     layout: &Layout,

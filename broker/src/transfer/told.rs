@@ -211,6 +211,14 @@ pub fn elsewhere(error: &Elsewhere) -> Failure {
         .hint(hint)
 }
 
+/// The authority has begun to leave this store under another broker, while something was written here.
+pub fn overtaken(error: &Elsewhere) -> Failure {
+    Failure::new(Exit::Conflict, "the authority has begun to leave this store while this was done")
+        .because(error)
+        .state("it was done here, and may not have been carried along: what the authority has is what counts")
+        .hint("once the move has ended, look there (`donjon history NAME`) and give the same command there; where it is taken back, here")
+}
+
 /// A push that did not go through.
 pub fn push(message: &str, error: &PushError) -> Failure {
     let told = |code| Failure::new(code, message).because(error);
