@@ -39,12 +39,21 @@ fn is_named(option: &OptionName) -> bool {
     named || whole
 }
 
-/// Whether a text has a URL that says who asks. A password may hold any character, also those that end a host, and some servers
-/// take a token for a user.
-pub(crate) fn has_credential(text: &str) -> bool {
-    text.split("://").skip(1).any(|rest| {
+/// Whether a text has a URL that says who asks: some servers take a token for a user.
+pub(super) fn has_credential(text: &str) -> bool {
+    users(text).any(|user| !user.is_empty())
+}
+
+/// Whether a text has a URL with a user and a password in it.
+pub(crate) fn has_password(text: &str) -> bool {
+    users(text).any(|user| user.contains(':'))
+}
+
+/// Who asks, in each URL of a text. A password may hold any character, also those that end a host.
+fn users(text: &str) -> impl Iterator<Item = &str> {
+    text.split("://").skip(1).filter_map(|rest| {
         let word = rest.split(char::is_whitespace).next().unwrap_or_default();
-        word.rsplit_once('@').is_some_and(|(user, _)| !user.is_empty())
+        word.rsplit_once('@').map(|(user, _)| user)
     })
 }
 

@@ -1,7 +1,7 @@
 //! Which options are to move. What is hidden is judged by names alone, widely: a value too many that is hidden costs a `--reveal`.
 //! One that moves must be the same in every file of its service, and becomes a secret that nobody rotates.
 
-use crate::settings::secrecy::{self, Secrecy, has_credential};
+use crate::settings::secrecy::{self, Secrecy, has_password};
 use donjon_drivers::source::{OptionName, Origin, Text, Value};
 use regex::Regex;
 use std::{net::IpAddr, sync::LazyLock};
@@ -27,7 +27,7 @@ pub(super) fn judged(option: &OptionName, value: &Text) -> Judged {
     let value = value.expose(); // EXPOSE: looked at
     let is_secret_itself = SECRETS.iter().any(|end| name.ends_with(end));
     match () {
-        () if has_credential(value) => Judged::Moves,
+        () if has_password(value) => Judged::Moves,
         () if SWITCHES.iter().any(|word| value.eq_ignore_ascii_case(word)) => Judged::Stays(SWITCH),
         // A password may be of digits, or look like an address.
         () if is_secret_itself => Judged::Moves,
