@@ -1,6 +1,16 @@
 //! A daemon that is killed in the middle of `up --from`: what it leaves is no authority, says so, and goes on by the same command.
 
 use age::secrecy::ExposeSecret;
+use donjon::transfer::{
+    Places,
+    authority::Authority,
+    bundle::{Recipients, Scope},
+    export::{Request, everything, export},
+};
+use donjon_drivers::{
+    material::Material,
+    store::{Document, Expected, Store, memory::Memory},
+};
 use donjon_tests::{
     donjon::{Donjon, runs},
     process::wait_for,
@@ -53,3 +63,35 @@ fn a_store_that_has_a_part_of_a_bundle_makes_nothing_and_goes_on_with_it() {
     assert!(!status.contains("restored"), "{status}");
     new.run(&["generate", "cinder_database_password"]).ok();
 }
+
+#[tokio::test]
+async fn the_last_bundle_is_taken_after_its_end_where_that_is_said_and_not_otherwise() {
+    let (new, files) = (Donjon::new(), tempfile::tempdir().unwrap());
+    new.describe("deployment: site1\ncatalogue: kolla-ansible\n");
+    let (store, places) = (Memory::default(), Places::new("site1".parse().unwrap()).unwrap());
+    let value = Document::from_json(Material::from(r#"{"password":"of-then"}"#.to_owned())).unwrap();
+    store.write(&"site1/nova_database_password".parse().unwrap(), &value, Expected::Absent).await.unwrap();
+    let key = age::x25519::Identity::generate();
+    let recipients = Recipients::parse([key.to_public().to_string().as_str()]).unwrap();
+    let then = jiff::Timestamp::now().as_second() - 100 * DAY;
+    let authority = Authority::ensure(&store, &places, then).await.unwrap();
+    let closure = everything(&store, &places).await.unwrap();
+    let (scope, folder) = (Scope::Custodians {}, files.path());
+    let request = Request { scope, closure: &closure, recipients: &recipients, lifetime: 40 * DAY, folder };
+    let bundle = export(&store, &places, &authority, &request, then).await.unwrap();
+    bundle.write(&files.path().join("everything.donjon")).unwrap();
+    // EXPOSE: the key of a test
+    donjon_drivers::fs::replace(&files.path().join("custodian"), key.to_string().expose_secret().as_bytes()).unwrap();
+    let file = |name: &str| files.path().join(name).display().to_string();
+    let (bundle, identity) = (file("everything.donjon"), file("custodian"));
+    let from = ["up", "--from", &bundle, "-i", &identity, "--trust-first"];
+    let refused = new.run(&from).failed(9);
+    assert!(refused.contains("stale") && refused.contains("--expired"), "{refused}");
+    assert_eq!(new.daemon(), None, "nothing was started for it");
+    let told = new.run(&[&from[..], &["--expired"]].concat()).ok();
+    assert!(told.contains("made 100 days ago and had ended 60 days ago"), "{told}");
+    let list = new.run(&["list"]).ok();
+    assert!(list.contains("nova_database_password"), "{list}");
+}
+
+const DAY: i64 = 86_400;
