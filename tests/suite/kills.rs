@@ -162,9 +162,10 @@ fn a_strangers_identity_and_a_share_given_twice_are_told() {
 #[test]
 fn a_kill_in_the_middle_of_the_first_up() {
     let mut points = Vec::new();
-    for delay in (0..).map(|n| Duration::from_millis(90 * n)) {
+    for delay in (0..100).map(|n| Duration::from_millis(90 * n)) {
         let donjon = Donjon::new();
-        let mut command = donjon.command(&["up", "--foreground"]);
+        // As `up` starts it, to which it tells each step.
+        let mut command = donjon.command(&["up", "--foreground", "--token-on-stdin"]);
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let pid = i32::try_from(child.id()).unwrap();
         #[expect(clippy::disallowed_methods, reason = "the point of the kill is what is being varied")]
