@@ -7,7 +7,7 @@ use super::{
     lookup::{self, Answered, Caller, Wanted},
     metrics, push, recipients, renew, rotate, scan, schedule, signing_key, snapshot,
     state::Ending,
-    transfer,
+    transfer::{self, Stays},
 };
 use crate::{
     audit::Actor,
@@ -16,7 +16,7 @@ use crate::{
         frame::{FrameError, Message},
         message::{Afterwards, Answer, Event, IsFor, Piece, Request, Whose},
     },
-    transfer::{bundle::BundleFile, told},
+    transfer::{bundle::BundleFile, mark::Elsewhere, told},
 };
 use donjon_drivers::material::Material;
 use std::{
@@ -188,19 +188,18 @@ async fn answer(
     tell: &mpsc::UnboundedSender<Event>,
     file: &mut Option<BundleFile>,
 ) -> Answered {
-    let (for_whom, afterwards) = (request.is_for(), request.afterwards());
-    let _still = match for_whom {
-        IsFor::Authority | IsFor::OneThatStays => Some(daemon.moving.read().await),
-        IsFor::Any => None,
+    let (stays, afterwards) = (stays(request.is_for()), request.afterwards());
+    let _still = match stays {
+        Some(_) => Some(daemon.moving.read().await),
+        None => None,
     };
-    match for_whom {
-        IsFor::Authority => transfer::authority_is_here(daemon).await?,
-        IsFor::OneThatStays => transfer::authority_stays(daemon).await?,
-        IsFor::Any => {}
-    }
+    stands(daemon, stays, told::elsewhere).await?;
     let answered = act(daemon, actor, request, materials, tell, file).await?;
+    // The lock keeps this daemon from moving its authority meanwhile, and no other: whoever moves it marks the store first, and then
+    // reads everything. So what was written before a look that finds the store as it was is carried along, and of what was not,
+    // nobody is told that it is done.
     if afterwards == Afterwards::Looks
-        && let Err(failure) = still(daemon, for_whom).await
+        && let Err(failure) = stands(daemon, stays, told::overtaken).await
     {
         *file = None;
         return Err(failure);
@@ -208,16 +207,19 @@ async fn answer(
     Ok(answered)
 }
 
-/// Whether the store is what it was when the work began. The lock keeps this daemon from moving its authority meanwhile, and no
-/// other: whoever moves it marks the store first, and then reads everything. So what was written before a look that finds the
-/// store as it was is carried along, and of what was not, nobody is told that it is done.
-async fn still(daemon: &Daemon, for_whom: IsFor) -> Result<(), Failure> {
-    let left = match for_whom {
-        IsFor::Authority => transfer::leaves(daemon, transfer::Stays::AsAuthority).await?,
-        IsFor::OneThatStays => transfer::leaves(daemon, transfer::Stays::OrFollows).await?,
+/// What the store has to be, and to stay, for a request.
+fn stays(for_whom: IsFor) -> Option<Stays> {
+    match for_whom {
+        IsFor::Authority => Some(Stays::AsAuthority),
+        IsFor::OneThatStays => Some(Stays::OrFollows),
         IsFor::Any => None,
-    };
-    left.map_or(Ok(()), |elsewhere| Err(told::overtaken(&elsewhere)))
+    }
+}
+
+/// Refused, and told so, where the store is not that.
+async fn stands(daemon: &Daemon, stays: Option<Stays>, told: fn(&Elsewhere) -> Failure) -> Result<(), Failure> {
+    let Some(stays) = stays else { return Ok(()) };
+    transfer::leaves(daemon, stays).await?.map_or(Ok(()), |elsewhere| Err(told(&elsewhere)))
 }
 
 async fn act(
