@@ -428,32 +428,36 @@ impl Clients {
     }
 }
 
+/// A reader's own certificate, which it has signed itself, in files of this folder.
+fn own_certificate(folder: &std::path::Path) -> (Certificate, rcgen::Certificate) {
+    let own = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let (chain, key) = (folder.join("own.pem"), folder.join("own.key"));
+    donjon_drivers::fs::replace(&chain, own.cert.pem().as_bytes()).unwrap();
+    donjon_drivers::fs::replace(&key, own.signing_key.serialize_pem().as_bytes()).unwrap();
+    (Certificate { chain, key, clients: None }, own.cert)
+}
+
+fn over_tls(certificate: Certificate) -> impl Fn() -> Bound<'static> {
+    move || -> Bound<'static> { Box::pin(Listening::bind("127.0.0.1:0".parse().unwrap(), Some(certificate.clone()))) }
+}
+
 #[tokio::test]
 async fn over_tls_the_key_of_a_certificate_is_a_role_and_its_name_is_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let clients = Clients::new();
-    let own = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
-    let at = |name: &str| folder.path().join(name);
-    for (name, text) in [
-        ("own.pem", own.cert.pem()),
-        ("own.key", own.signing_key.serialize_pem()),
-        ("clients.pem", clients.authority.pem()),
-    ] {
-        donjon_drivers::fs::replace(&at(name), text.as_bytes()).unwrap();
-    }
+    let authority = folder.path().join("clients.pem");
+    donjon_drivers::fs::replace(&authority, clients.authority.pem().as_bytes()).unwrap();
     let (nova, key) = clients.client("nova");
     // Of the same name, by the same authority, and another key; and one by another authority.
     let (impostor, other) = clients.client("nova");
     let (stranger, _) = Clients::new().client("nova");
     assert_ne!(key, other);
-    let certificate = Certificate { chain: at("own.pem"), key: at("own.key"), clients: Some(at("clients.pem")) };
-    let bind = move || -> Bound<'static> {
-        Box::pin(Listening::bind("127.0.0.1:0".parse().unwrap(), Some(certificate.clone())))
-    };
+    let (certificate, own) = own_certificate(folder.path());
+    let bind = over_tls(Certificate { clients: Some(authority), ..certificate });
     let callers = Callers { keys: [key].into(), ..Callers::default() };
     let running = start_for(Limits::default(), callers, Pace::default(), &bind).await;
     let client = |identity: Option<reqwest::Identity>| {
-        let trust = reqwest::Certificate::from_pem(own.cert.pem().as_bytes()).unwrap();
+        let trust = reqwest::Certificate::from_pem(own.pem().as_bytes()).unwrap();
         let builder = reqwest::Client::builder().tls_certs_only([trust]).no_proxy();
         identity.into_iter().fold(builder, reqwest::ClientBuilder::identity).build().unwrap()
     };

@@ -1,6 +1,8 @@
 //! Who leaves in the middle: what was done for them has its line all the same.
 
-use super::{Bound, Callers, Certificate, Duration, Instant, Limits, Pace, Tokens, start, start_for, start_with};
+use super::{
+    Bound, Callers, Duration, Instant, Limits, Pace, Tokens, over_tls, own_certificate, start, start_for, start_with,
+};
 use crate::reader::server::Listening;
 use tokio::io::AsyncWriteExt;
 
@@ -63,14 +65,7 @@ async fn who_breaks_off_at_once_is_waited_for_by_nobody() {
 #[tokio::test]
 async fn the_end_does_not_wait_for_half_a_handshake() {
     let folder = tempfile::tempdir().unwrap();
-    let own = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
-    let (chain, key) = (folder.path().join("own.pem"), folder.path().join("own.key"));
-    donjon_drivers::fs::replace(&chain, own.cert.pem().as_bytes()).unwrap();
-    donjon_drivers::fs::replace(&key, own.signing_key.serialize_pem().as_bytes()).unwrap();
-    let certificate = Certificate { chain, key, clients: None };
-    let bind = move || -> Bound<'static> {
-        Box::pin(Listening::bind("127.0.0.1:0".parse().unwrap(), Some(certificate.clone())))
-    };
+    let bind = over_tls(own_certificate(folder.path()).0);
     let running = start_for(Limits::default(), Callers::default(), Pace::default(), &bind).await;
     let mut half = running.connect().await;
     half.write_all(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03").await.unwrap();

@@ -1,7 +1,8 @@
 //! What those who are known, and those who are not, can take from the others: lines of the log, seats, memory.
 
 use super::{
-    Bound, CANARY, Callers, Certificate, Duration, Instant, Limits, Outcome, Pace, Running, hasty, start, start_for,
+    Bound, CANARY, Callers, Duration, Instant, Limits, Outcome, Pace, Running, hasty, over_tls, own_certificate, start,
+    start_for,
 };
 use crate::reader::server::Listening;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -146,14 +147,8 @@ async fn who_has_not_said_who_they_are_sends_little() {
 #[tokio::test]
 async fn a_handshake_that_does_not_end_is_cut_and_leaves_its_seat() {
     let folder = tempfile::tempdir().unwrap();
-    let own = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
-    let (chain, key) = (folder.path().join("own.pem"), folder.path().join("own.key"));
-    donjon_drivers::fs::replace(&chain, own.cert.pem().as_bytes()).unwrap();
-    donjon_drivers::fs::replace(&key, own.signing_key.serialize_pem().as_bytes()).unwrap();
-    let certificate = Certificate { chain, key, clients: None };
-    let bind = move || -> Bound<'static> {
-        Box::pin(Listening::bind("127.0.0.1:0".parse().unwrap(), Some(certificate.clone())))
-    };
+    let (certificate, own) = own_certificate(folder.path());
+    let bind = over_tls(certificate);
     let limits = Limits { connections_each: 3, ..hasty() };
     let running = start_for(limits, Callers::default(), Pace::default(), &bind).await;
     let began = Instant::now();
@@ -175,7 +170,7 @@ async fn a_handshake_that_does_not_end_is_cut_and_leaves_its_seat() {
         assert!(cut.is_ok(), "it was left hanging");
     }
     assert!(began.elapsed() >= limits.patience, "not cut before its time");
-    let trust = reqwest::Certificate::from_pem(own.cert.pem().as_bytes()).unwrap();
+    let trust = reqwest::Certificate::from_pem(own.pem().as_bytes()).unwrap();
     let client = reqwest::Client::builder().tls_certs_only([trust]).no_proxy().build().unwrap();
     let health = format!("https://{}/v1/sys/health", running.address);
     let end = Instant::now() + Duration::from_secs(10);
